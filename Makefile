@@ -1,0 +1,46 @@
+# Everything on a fresh Debian: `make probe` to look at the host's QEMU, `make test` to run the tests.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Where other Debian suites' QEMUs are unpacked; nothing is installed
+EMULATORS ?= .emulators
+
+.PHONY: probe test bench lint format schema clean
+
+probe: $(VENV)/probe.done
+	@tools/packages qemu-system-x86
+	@$(BIN)/onpanic probe
+
+test: $(VENV)/dev.done
+	@tools/packages qemu-system-x86 bubblewrap dash
+	@ONPANIC_EMULATORS=$(abspath $(EMULATORS)) $(BIN)/python -m pytest $(PYTEST)
+
+bench: $(VENV)/dev.done
+	@tools/packages qemu-system-x86
+	@$(BIN)/python tools/bench.py
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/dev.done
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Golden files: the record's JSON Schema
+schema: $(VENV)/probe.done
+	$(BIN)/python -m onpanic.probe.record
+
+clean:
+	rm -rf $(VENV) $(EMULATORS)
+
+$(VENV)/probe.done: pyproject.toml
+	@tools/venv $(PYTHON) $(VENV) .
+	@touch $@
+
+$(VENV)/dev.done: pyproject.toml
+	@tools/packages libvirt-dev pkg-config gcc python3-dev libvirt-daemon-driver-qemu libvirt-clients
+	@tools/venv $(PYTHON) $(VENV) '.[dev,libvirt]'
+	@touch $@ $(VENV)/probe.done

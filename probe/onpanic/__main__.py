@@ -1,0 +1,5 @@
+"""``python -m onpanic``."""
+
+from onpanic.cli import console
+
+console()

@@ -1,0 +1,83 @@
+"""Say if an <on_panic> policy is accepted, and why not.
+
+Exit status 0: accepted; 1: refused.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from onpanic.probe import Capabilities, CapabilityRecord, Decision, OnpanicError, Policy, RecordError, decide
+from onpanic.probe.decision import ON_PANIC
+
+HELP = "is a policy accepted?"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("value", metavar="VALUE", help=f"the <on_panic> value: {', '.join(ON_PANIC)}")
+    parser.add_argument(
+        "emulator", nargs="?", metavar="EMULATOR", help="probed for the answer (default: the host's own)"
+    )
+    parser.add_argument("--coredump", action="store_true", help="with a dump of the guest's memory first")
+    parser.add_argument("--on-crash", metavar="V", help="the <on_crash> value beside it")
+    parser.add_argument("--on-crash-coredump", action="store_true", help="and a dump first there, too")
+    parser.add_argument("--machine", metavar="M", help="machine type or alias (default: the default one)")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="a record that onpanic probe --format json printed"
+    )
+    parser.add_argument("--hypervisor", choices=("qemu", "xen"), default="qemu")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing if it is accepted")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decide, print, and return 0 or 1."""
+    decision = _decide(arguments)
+    if arguments.format == "json":
+        import msgspec
+
+        print(msgspec.json.encode(decision).decode())
+    elif not decision:
+        print(f"refused: {decision.code}: {decision.reason}\n  {decision.remedy}")
+    elif not arguments.quiet:
+        needs = (
+            f"; it needs help: {decision.code}: {decision.reason}\n  {decision.remedy}"
+            if decision.code
+            else ""
+        )
+        print(f"accepted{needs}")
+    return 0 if decision else 1
+
+
+def _decide(arguments: argparse.Namespace) -> Decision:
+    policy = Policy(arguments.value, arguments.coredump, arguments.on_crash, arguments.on_crash_coredump)
+    if arguments.hypervisor == "xen":
+        return decide(policy, "xen", Capabilities({}))
+    verdict = decide(policy, "qemu", Capabilities({}))
+    if not verdict and verdict.code != "probe-inconclusive":
+        return verdict  # refused whatever the emulator can do
+    record = _record(arguments)
+    if record.problems:
+        print(f"onpanic: {record.problems[0]}", file=sys.stderr)
+    return decide(policy, "qemu", record.capabilities(arguments.machine))
+
+
+def _record(arguments: argparse.Namespace) -> CapabilityRecord:
+    command = arguments.command or ([arguments.emulator] if arguments.emulator else [])
+    if arguments.record and command:
+        raise OnpanicError("both a record and an emulator", "name one of them")
+    if arguments.record:
+        try:
+            data = sys.stdin.buffer.read() if str(arguments.record) == "-" else arguments.record.read_bytes()
+        except OSError as error:
+            raise RecordError(
+                f"{arguments.record}: {error.strerror}", "onpanic probe --format json writes one"
+            ) from error
+        return CapabilityRecord.from_json(data)
+    from onpanic.probe import probe
+    from onpanic.probe.host import host_emulator, resolved
+
+    return probe(
+        resolved(command or [host_emulator()]), machines=[arguments.machine] if arguments.machine else ()
+    )

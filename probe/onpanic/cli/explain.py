@@ -1,0 +1,42 @@
+"""Explain a code that onpanic has printed, or list them all."""
+
+import argparse
+
+from onpanic.probe import OnpanicError
+from onpanic.probe.catalogue import CATALOGUE
+
+HELP = "what a code means, and what to do about it"
+
+_TITLES = {"refusal": "Refusals", "help": "Help that an accepted policy needs", "fact": "Facts"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("code", nargs="?", metavar="CODE", help="for example cont-refused-after-panic")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print one entry, or the whole catalogue."""
+    if arguments.code and arguments.code not in CATALOGUE:
+        raise OnpanicError(f"no such code: {arguments.code}", "onpanic explain lists them all")
+    entries = [CATALOGUE[arguments.code]] if arguments.code else list(CATALOGUE.values())
+    if arguments.format == "json":
+        import msgspec
+
+        print("\n".join(msgspec.json.encode(entry).decode() for entry in entries))
+        return 0
+    if arguments.code:
+        entry = entries[0]
+        print(f"{entry.code} ({entry.kind})\n  {entry.reason}\n  {_lead(entry.kind)} {entry.remedy}")
+        return 0
+    for kind, title in _TITLES.items():
+        print(f"{title}:")
+        for entry in entries:
+            if entry.kind == kind:
+                print(f"  {entry.code:26} {entry.reason}")
+    return 0
+
+
+def _lead(kind: str) -> str:
+    return "Known from:" if kind == "fact" else "What to do:"

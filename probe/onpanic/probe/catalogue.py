@@ -1,0 +1,201 @@
+"""Every code that onpanic prints, with its reason and remedy: what ``onpanic explain`` knows.
+
+Codes are stable: scripts compare them.  A reason is one sentence that can stand alone;
+where there is a particular case, its detail is added in brackets.
+"""
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ("CATALOGUE", "Entry", "Kind")
+
+Kind = Literal["refusal", "help", "fact"]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What a code means.
+
+    :param code: In lower case, with dashes.
+    :param kind: ``refusal`` (of a policy), ``help`` (that an accepted policy needs) or ``fact``.
+    :param reason: One sentence: why, or for a fact the question that it answers.
+    :param remedy: What to do about it, or for a fact how it is found out.
+    """
+
+    code: str
+    kind: Kind
+    reason: str
+    remedy: str
+
+
+_ENTRIES = (
+    # Refusals, in the order in which they are looked for
+    Entry(
+        "unknown-value",
+        "refusal",
+        "this is no value of <on_panic>",
+        "use default, crash, ignore, restart, destroy, preserve, rename-restart or pause",
+    ),
+    Entry(
+        "unknown-on-crash",
+        "refusal",
+        "this is no value of <on_crash>",
+        "use destroy, restart, preserve or rename-restart",
+    ),
+    Entry(
+        "coredump-needs-action",
+        "refusal",
+        "a coredump goes only with a value that acts on the panic",
+        "leave coredump out, or use restart, destroy, preserve, rename-restart or pause",
+    ),
+    Entry(
+        "xen-only-crash",
+        "refusal",
+        "on Xen <on_panic> can only hand the panic over to <on_crash>",
+        "use default or crash, and say in <on_crash> what to do",
+    ),
+    Entry(
+        "xen-coredump-on-crash",
+        "refusal",
+        "Xen makes no coredump when it preserves a domain or restarts it under another name",
+        "use coredump with destroy or restart",
+    ),
+    Entry(
+        "crash-needs-xen",
+        "refusal",
+        "crash means to do as <on_crash> says, which is Xen's way only",
+        "name the action itself: restart, destroy, preserve, rename-restart, pause or ignore",
+    ),
+    Entry(
+        "builtin-panic-device",
+        "refusal",
+        "the machine type brings a pvpanic that nobody asked for, so its presence says nothing",
+        "use a machine type without it, or a QEMU without it (1.7 and later have none)",
+    ),
+    Entry(
+        "panic-device-missing",
+        "refusal",
+        "no panic notifier can be added to this machine type",
+        "use a machine type with an ISA or PCI bus, or a build that has pvpanic",
+    ),
+    Entry(
+        "panic-not-reported",
+        "refusal",
+        "a panic raises no GUEST_PANICKED event",
+        "look for -global or events= options that switch the device off",
+    ),
+    Entry(
+        "panic-does-not-stop-guest",
+        "refusal",
+        "a panic leaves the guest running, so nothing can be done with it as it was",
+        "take -action panic=none, or set-action, out of the emulator's command",
+    ),
+    Entry(
+        "cont-refused-after-panic",
+        "refusal",
+        "a panicked guest cannot be continued: cont is refused until it is reset",
+        "use a QEMU with the fix of 2013 (1.7 and later, or a build with it backported)",
+    ),
+    Entry(
+        "probe-inconclusive",
+        "refusal",
+        "it is not known whether the panic notifier works",
+        "let onpanic probe start the emulator itself, without --introspect-only",
+    ),
+    # Help that an accepted policy needs
+    Entry(
+        "ignore-needs-global",
+        "help",
+        "the machine type brings a pvpanic of its own, which stops the guest unless it is moved away",
+        "start the emulator with -global pvpanic.ioport=0",
+    ),
+    Entry(
+        "ignore-needs-set-action",
+        "help",
+        "the architecture always reports a panic, which stops the guest unless QEMU is told not to",
+        "start the emulator with -action panic=none, or send set-action with panic=none over QMP",
+    ),
+    Entry(
+        "ignore-needs-cont",
+        "help",
+        "the architecture always reports a panic, and this emulator cannot be told to go on by itself",
+        "send cont over QMP on every GUEST_PANICKED event",
+    ),
+    # Facts of the emulator
+    Entry(
+        "isa-pvpanic-type",
+        "fact",
+        "Is there a type isa-pvpanic, the name proposed in 2013 for the working design?",
+        "qom-list-types; no released QEMU has it, and one that has it must still behave",
+    ),
+    Entry(
+        "pvpanic-type",
+        "fact",
+        "Is there a type pvpanic, the ISA device?",
+        "qom-list-types; broken builds carry the name too, so it decides nothing",
+    ),
+    Entry(
+        "pvpanic-pci-type",
+        "fact",
+        "Is there a type pvpanic-pci, the PCI device?",
+        "qom-list-types; QEMU 6.0 and later, if the build includes it",
+    ),
+    Entry(
+        "guest-panicked-event",
+        "fact",
+        "Does the emulator have the event GUEST_PANICKED?",
+        "the event itself, else query-events or query-qmp-schema",
+    ),
+    Entry(
+        "guest-crashloaded-event",
+        "fact",
+        "Does the emulator have the event GUEST_CRASHLOADED: the guest dumps itself?",
+        "the event itself, after a write of bit 1, else query-events or query-qmp-schema",
+    ),
+    Entry(
+        "set-action-command",
+        "fact",
+        "Can it be set at run time what a panic does?",
+        "query-commands lists set-action; QEMU 6.0 and later",
+    ),
+    # Facts of a machine type
+    Entry(
+        "builtin-pvpanic",
+        "fact",
+        "Is a pvpanic there although none was asked for?",
+        "qom-list under /machine/unattached, beside the device that the probe adds itself",
+    ),
+    Entry(
+        "pvpanic-attachable",
+        "fact",
+        "Can the user add a pvpanic?",
+        "a start with -device pvpanic, then with -device pvpanic-pci",
+    ),
+    Entry(
+        "panic-reported",
+        "fact",
+        "Does a panic raise GUEST_PANICKED?",
+        "1 is written to the device while the guest runs: the event comes before the next answer, or never",
+    ),
+    Entry(
+        "panic-stops-guest",
+        "fact",
+        "Does a panic take the run state to guest-panicked?",
+        "query-status after the panic",
+    ),
+    Entry(
+        "cont-after-panic",
+        "fact",
+        "Does cont continue a panicked guest?",
+        "cont in guest-panicked, and query-status after it",
+    ),
+    Entry(
+        "acpi-exposes-pvpanic",
+        "fact",
+        "Do the guest's ACPI tables name QEMU0001 when the ISA device is there, and not when it is not?",
+        "onpanic probe --acpi lets the firmware run, twice, and reads the tables in guest memory",
+    ),
+)
+
+#: Entries by code.
+CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES}

@@ -1,0 +1,169 @@
+"""Which pvpanic devices a machine has, who asked for them, and whether one can be added.
+
+A device that the machine type creates by itself sits under ``/machine/unattached``
+(or right under ``/machine``); one that was asked for sits under
+``/machine/peripheral`` or ``/machine/peripheral-anon``.  Type lists and device
+properties are the same for both, so they are not consulted.  RHEL 6 has no QOM; there
+``info qtree`` tells the devices apart by their ids.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from ..conversation import Conversation, Reply
+from .fact import Fact, no, unknown, yes
+
+__all__ = ("DEFAULT_PORT", "NOTIFIERS", "Device", "builtin_pvpanic", "devices", "pvpanic_attachable")
+
+#: The ISA device's port unless a property says otherwise (QEMU's ``hw/misc/pvpanic-isa.c``).
+DEFAULT_PORT = 0x505
+
+#: QOM types of pvpanic devices.
+NOTIFIERS = frozenset({"pvpanic", "isa-pvpanic", "pvpanic-pci", "pvpanic-mmio"})
+_ISA = ("pvpanic", "isa-pvpanic")
+_ABSENT = 0xFF  # what a port without a device reads as
+_CHILD = re.compile(r"child<(.+)>")
+_QTREE = re.compile(r'^\s*dev: (?P<type>[\w-]+), id "(?P<id>[^"]*)"', re.MULTILINE)
+_QTREE_PORT = re.compile(r"ioport = (0x[0-9a-f]+|\d+)")
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A pvpanic that is in the machine.
+
+    :param type: Its QOM type.
+    :param path: Its QOM path, or its id in ``info qtree``.
+    :param origin: ``builtin`` (nobody asked for it) or ``added``.
+    :param port: Its I/O port, None for a device that has none or did not say.
+    """
+
+    type: str
+    path: str
+    origin: Literal["builtin", "added"]
+    port: int | None = None
+
+    @property
+    def neutralised(self) -> bool:
+        """True if its port was moved to 0, the DMA controller's: the way to switch a builtin one off."""
+        return self.type in _ISA and self.port == 0
+
+
+def devices(conversation: Conversation) -> list[Device] | None:
+    """Return the pvpanic devices in the machine, None if the conversation does not show them."""
+    found: list[Device] = []
+    listed = False
+    for folder in ("/machine", "/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon"):
+        reply = conversation.reply("qom-list", path=folder)
+        items = reply.items("name", "type") if reply else None
+        if items is None:
+            continue
+        listed = listed or folder == "/machine/unattached"
+        for item in items:
+            match = _CHILD.fullmatch(str(item["type"]))
+            if match and match[1] in NOTIFIERS:
+                origin: Literal["builtin", "added"] = "added" if "peripheral" in folder else "builtin"
+                path = f"{folder}/{item['name']}"
+                found.append(Device(match[1], path, origin, _port(conversation, match[1], path)))
+    if listed:
+        return found
+    tree = conversation.hmp("info qtree")
+    if tree is not None and tree.ok and isinstance(tree.value, str) and "dev: " in tree.value:
+        return _from_qtree(tree.value, conversation)
+    return None
+
+
+def builtin_pvpanic(conversations: Sequence[Conversation]) -> Fact:
+    """Say if a pvpanic is there although none was asked for."""
+    for conversation in conversations:
+        present = devices(conversation)
+        if present is None:
+            continue
+        builtin = [d for d in present if d.origin == "builtin"]
+        live = [d for d in builtin if not d.neutralised]
+        if live and all(_silent(conversation, d.port) for d in live):
+            return no(
+                "observed", f"{live[0].path} is listed as a {live[0].type}, but nothing answers at its port"
+            )
+        if live:
+            port = f" at port {live[0].port:#x}" if live[0].port is not None else ""
+            return yes("introspected", f"{live[0].path} is a {live[0].type} that nobody asked for{port}")
+        if builtin:
+            return no("introspected", f"{builtin[0].path} was switched off: ioport=0 moved it away")
+        return no("introspected", "no pvpanic but what was asked for")
+    return unknown("the emulator was not asked for the devices of this machine type")
+
+
+def pvpanic_attachable(conversations: Sequence[Conversation]) -> Fact:
+    """Say if the user can add a pvpanic, of either kind."""
+    refused: list[str] = []
+    for conversation in conversations:
+        present = devices(conversation) or []
+        added = [d for d in present if d.origin == "added"]
+        if added and not conversation.argv:
+            return yes("introspected", f"the running machine has a {added[0].type} that was added")
+        if added:
+            return yes("observed", f"-device {added[0].type} was accepted")
+        asked = set(conversation.devices) & NOTIFIERS
+        if asked and conversation.answered and devices(conversation) is None:
+            return yes("observed", f"-device {min(asked)} was accepted")
+        if asked and conversation.refused_to_start:
+            refused.append(conversation.failed.partition(": ")[2] or conversation.failed)
+    starts_without = any(c.greeting and not c.own_device and not c.refused_to_start for c in conversations)
+    if starts_without and refused:
+        about = [words for words in refused if "device" in words or "pvpanic" in words]
+        if about:
+            return no("observed", f"it starts without the device, and with it says: {about[-1]}")
+        return unknown(f"it starts without the device only, and does not say why: {refused[-1]}")
+    return _attachable_by_type(conversations)
+
+
+def _attachable_by_type(conversations: Sequence[Conversation]) -> Fact:
+    """Where no device was tried: without a type there is nothing to add."""
+    for conversation in conversations:
+        for reply in conversation.all_replies("qom-list-types"):
+            items = reply.items("name")
+            if items is not None and not {item["name"] for item in items} & NOTIFIERS:
+                return no("introspected", "the emulator has no pvpanic type at all")
+    absent: list[Reply] = [
+        reply
+        for conversation in conversations
+        for name in ("pvpanic", "pvpanic-pci")
+        for reply in conversation.all_replies("device-list-properties", typename=name)
+        if reply.refusal and reply.refusal.error_class == "DeviceNotFound"
+    ]
+    if len({reply.arguments["typename"] for reply in absent}) == 2:
+        return no("introspected", "the emulator has no pvpanic type at all")
+    return unknown("the machine type was not started with a pvpanic device")
+
+
+def _silent(conversation: Conversation, port: int | None) -> bool:
+    """Say if a port was tried, and neither its value nor an event spoke of a device."""
+    reads = [a.value for a in conversation.accesses if a.address == port and a.kind == "read"]
+    return bool(reads) and set(reads) == {_ABSENT} and not conversation.events("GUEST_PANICKED")
+
+
+def _port(conversation: Conversation, kind: str, path: str) -> int | None:
+    reply = conversation.reply("qom-get", path=path, property="ioport")
+    if reply and reply.ok and isinstance(reply.value, int):
+        return reply.value
+    return DEFAULT_PORT if kind in _ISA else None
+
+
+def _from_qtree(tree: str, conversation: Conversation) -> list[Device]:
+    """Read ``dev: pvpanic, id "…"``; without an id, it was added only if the command line says so."""
+    asked = sum(1 for v in conversation.options("device") if v.split(",")[0] in NOTIFIERS and ",id=" not in v)
+    found = []
+    for match in _QTREE.finditer(tree):
+        if match["type"] not in NOTIFIERS:
+            continue
+        rest = tree[match.end() :].split("dev: ")[0]
+        port = _QTREE_PORT.search(rest)
+        number = int(port[1], 0) if port else DEFAULT_PORT
+        anonymous = not match["id"]
+        added = not anonymous or asked > 0
+        asked -= anonymous
+        path = f"{match['type']} (id {match['id'] or 'none'!r})"
+        found.append(Device(match["type"], path, "added" if added else "builtin", number))
+    return found

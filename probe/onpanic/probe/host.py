@@ -1,0 +1,39 @@
+"""The host's own emulator, and emulators by name."""
+
+import os
+import shutil
+from collections.abc import Sequence
+
+from .errors import StartError
+
+__all__ = ("host_emulator", "resolved")
+
+# What kernels call an architecture and what QEMU calls it, where they differ
+_TARGETS = {
+    "i486": "i386",
+    "i586": "i386",
+    "i686": "i386",
+    "armv7l": "arm",
+    "armv8l": "arm",
+    "ppc64le": "ppc64",
+}
+# RHEL ships its only emulator here, out of the PATH
+_RHEL = "/usr/libexec/qemu-kvm"
+
+
+def host_emulator() -> str:
+    """Return the path of the emulator for the host's own architecture.
+
+    :raise StartError: When the host has none.
+    """
+    machine = os.uname().machine
+    name = f"qemu-system-{_TARGETS.get(machine, machine)}"
+    found = shutil.which(name) or (_RHEL if os.access(_RHEL, os.X_OK) else None)
+    if found is None:
+        raise StartError(f"no {name} on this host", "install QEMU, or name an emulator", missing=True)
+    return found
+
+
+def resolved(command: Sequence[str]) -> list[str]:
+    """Return a command with its program's path, as the shell would find it; as it is if it would not."""
+    return [shutil.which(command[0]) or command[0], *command[1:]]

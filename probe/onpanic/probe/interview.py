@@ -1,0 +1,159 @@
+"""What an emulator is asked, and in which order.
+
+One start answers everything about one machine type: the probe's own device has an id,
+so a builtin one is seen beside it.  The dear question, ``query-qmp-schema``, is asked
+only if nothing cheaper has told.  ``qom-list-types`` is dangerous: it loads every
+module of the build, and aborts where one of another build lies about.  So it comes
+last, and an emulator that dies of it is started again and asked gently.
+
+Considered and left: a first start with ``-machine none`` for what is true of the
+emulator (a second start, and it can neither show a builtin nor take the ISA device);
+a boot image that panics by itself (a file, and no nearer to the truth than a write
+through the monitor, which reaches the same device model).
+"""
+
+import asyncio
+
+from .conversation import Conversation, Reply
+from .facts.acpi import Memory, wanted
+from .facts.device import DEFAULT_PORT, devices
+from .facts.panic import bars
+from .launch import OWN_ID, X86
+from .machines import Machines
+from .pci import place_bar
+from .session import Questions, Session
+
+__all__ = ("acpi", "events", "isa", "pci", "plain", "types")
+
+_PANICKED, _CRASHLOADED = 1, 2  # QEMU's docs/specs/pvpanic
+
+
+async def types(session: Questions, *, gently: bool = False) -> None:
+    """Ask which types there are.
+
+    :param gently: Ask for them one by one, which loads no modules.
+    """
+    if gently:
+        names = ("pvpanic", "pvpanic-pci", "isa-pvpanic")
+        await session.ask_all(*(("device-list-properties", {"typename": name}) for name in names))
+    else:
+        await session.ask("qom-list-types")
+
+
+async def plain(session: Questions, *, thorough: bool = False) -> None:
+    """Ask which machine this is and which pvpanic devices are in it.  No guest CPU runs.
+
+    :param thorough: Ask, too, what is true of the emulator whatever the machine type.
+    """
+    identity = ("query-target", "query-machines", "query-commands") if thorough else ()
+    folders = ("/machine", "/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon")
+    own = f"/machine/peripheral/{OWN_ID}"
+    answers = await session.ask_all(
+        ("query-status", {}),
+        *((command, {}) for command in identity),
+        ("qom-get", {"path": "/machine", "property": "type"}),
+        ("qom-get", {"path": own, "property": "ioport"}),
+        *(("qom-list", {"path": folder}) for folder in folders),
+    )
+    if not answers[-1].ok:
+        await session.hmp("info qtree")
+        return
+    for device in devices(Conversation(session.entries)) or []:
+        if device.port is not None and device.path != own:
+            await session.ask("qom-get", path=device.path, property="ioport")
+
+
+async def events(session: Questions) -> None:
+    """Ask for the events that did not come by themselves.  The schema is dear: it comes last."""
+    if session.heard("GUEST_PANICKED") and session.heard("GUEST_CRASHLOADED"):
+        return
+    listed = await session.ask("query-events")
+    if not listed.ok:
+        await session.ask("query-qmp-schema")
+
+
+async def isa(session: Questions) -> None:
+    """Make a panic happen through the ISA port, and watch.  Needs an x86 guest.
+
+    The guest must be running: while it is paused a panic changes no state.  The machine
+    type ``none`` has no guest, and some QEMUs crash on its ports.
+    """
+    if Machines([]).canonical(Conversation(session.entries)) == "none":
+        return
+    present = devices(Conversation(session.entries)) or []
+    ports = [d.port for d in present if d.port is not None and not d.neutralised]
+    port = ports[0] if ports else DEFAULT_PORT
+    await session.ask("cont")
+    await session.hmp(f"i /b {port:#x}")
+    await session.hmp(f"o /b {port:#x} {_CRASHLOADED}")
+    await session.hmp(f"o /b {port:#x} {_PANICKED}")
+    await _aftermath(session)
+
+
+async def pci(session: Session) -> None:
+    """Make a panic happen through the PCI device's register, and watch.  Needs a qtest channel."""
+    assert session.qtest is not None
+    target = await session.ask("query-target")
+    on_x86 = _word(target, "arch") in X86
+    if on_x86:
+        await session.ask("cont")  # the firmware places the register
+    register = await (_placed_by_firmware(session) if on_x86 else place_bar(session))
+    if register is None:
+        return
+    if not on_x86:
+        await session.ask("cont")
+    await session.qtest.read("b", register)
+    await session.qtest.write("b", register, _CRASHLOADED)
+    await session.qtest.write("b", register, _PANICKED)
+    await _aftermath(session)
+
+
+async def acpi(session: Questions) -> None:
+    """Let the firmware run, then read the tables that it left for the guest.  Needs an x86 guest.
+
+    Firmware that has halted without leaving tables is seen halted three times.
+    """
+    await session.ask("cont")
+    halted = 0
+    for _ in range(_FIRMWARE_PATIENCE):
+        memory = Memory(Conversation(session.entries))
+        ranges = wanted(memory)
+        if not ranges:
+            return
+        if ranges[0][0] == 0xF0000:
+            await asyncio.sleep(_FIRMWARE_STEP)
+            state = await session.hmp("info registers")
+            halted = halted + 1 if "HLT=1" in str(state.value) else 0
+        for address, length in ranges:
+            await session.hmp(f"xp /{(length + 3) // 4}xw {address:#x}")
+        if halted >= 3:
+            return
+
+
+_FIRMWARE_STEP = 0.15  # seconds between looks; SeaBIOS has its tables after about 0.2
+_FIRMWARE_PATIENCE = 24  # looks; a look at the firmware area is 250 KiB of the conversation
+
+
+async def _placed_by_firmware(session: Questions) -> int | None:
+    """Wait for the firmware to place the device's BAR; None if it does not."""
+    cpus = await session.ask("query-cpus-fast")
+    if cpus.value == []:
+        return None  # nobody to run it
+    for _ in range(60):
+        found = bars(await session.ask("query-pci"), OWN_ID)
+        if found:
+            return found[0]
+        await asyncio.sleep(0.05)
+    return None
+
+
+async def _aftermath(session: Questions) -> None:
+    """Ask what state the panic left, and if ``cont`` leaves it."""
+    status = await session.ask("query-status")
+    if _word(status, "status") == "guest-panicked":
+        await session.ask("cont")
+        await session.ask("query-status")
+
+
+def _word(reply: Reply, member: str) -> str:
+    return str(reply.value.get(member, "")) if isinstance(reply.value, dict) else ""

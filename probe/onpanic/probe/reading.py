@@ -1,0 +1,118 @@
+"""From conversations to the record: pure, whatever the conversations' source."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from .conversation import Conversation
+from .facts import EMULATOR, MACHINE, Fact
+from .facts.device import devices
+from .facts.fact import no, yes
+from .facts.panic import event_mask
+from .machines import Architectural, Machines, architectural_notifier, target_of
+from .record import CapabilityRecord, Emulator, MachineRecord, Notifier, Probed, capabilities_of, on_panic_of
+
+__all__ = ("record_of",)
+
+
+def record_of(
+    conversations: Sequence[Conversation], command: Sequence[str], probed: Probed, *, recorded: bool = False
+) -> CapabilityRecord:
+    """Read all facts from conversations with one emulator, and decide.
+
+    :param conversations: At least one of them with a greeting.
+    :param command: How the emulator is started.
+    :param recorded: The conversations come from a recording, and so do the facts.
+    """
+    known = Machines(conversations)
+    target = next(filter(None, map(target_of, conversations)), "")
+    facts = {name: _sourced(question(conversations), recorded) for name, question in EMULATOR.items()}
+    groups: dict[str, list[Conversation]] = {}
+    for conversation in conversations:
+        groups.setdefault(_asked_for(conversation, known, conversations), []).append(conversation)
+    machines = [_machine(name, group, known, target, facts, recorded) for name, group in groups.items()]
+    version, package = _version(conversations)
+    return CapabilityRecord(
+        emulator=Emulator(list(command), target, version, package),
+        facts=facts,
+        machines=machines,
+        probed=probed,
+        problems=list(dict.fromkeys(m.problem for m in machines if m.problem)),
+    )
+
+
+def _machine(
+    name: str,
+    conversations: Sequence[Conversation],
+    known: Machines,
+    target: str,
+    emulator_facts: dict[str, Fact],
+    recorded: bool,
+) -> MachineRecord:
+    facts = {question: _sourced(ask(conversations), recorded) for question, ask in MACHINE.items()}
+    architectural = architectural_notifier(target, name)
+    if architectural:
+        facts = _document(facts, architectural, emulator_facts["guest-panicked-event"])
+    broken = [c.failed for c in conversations if c.failed and not c.refused_to_start]
+    started = any(c.greeting and not c.refused_to_start for c in conversations)
+    return MachineRecord(
+        name=name,
+        aliases=known.aliases(name),
+        default=name == known.default or (known.default is None and conversations[0].machine is None),
+        facts=facts,
+        on_panic=on_panic_of(capabilities_of(emulator_facts, facts, target, name)),
+        notifier=_notifier(conversations, architectural),
+        started=started,
+        problem=broken[0] if broken else "" if started else conversations[-1].failed,
+    )
+
+
+def _asked_for(conversation: Conversation, known: Machines, conversations: Sequence[Conversation]) -> str:
+    """Name the machine type that a conversation is about, one that failed to start included."""
+    name = known.canonical(conversation)
+    if name is None:
+        same = (known.canonical(c) for c in conversations if c.machine == conversation.machine)
+        name = next(filter(None, same), None)
+    return name or "default"
+
+
+def _sourced(fact: Fact, recorded: bool) -> Fact:
+    return (
+        msgspec.structs.replace(fact, how="recorded")
+        if recorded and fact.how in ("observed", "introspected")
+        else fact
+    )
+
+
+def _document(facts: dict[str, Fact], architectural: Architectural, event: Fact) -> dict[str, Fact]:
+    """Fill in what is true of the architecture, where nothing stronger is known."""
+    if event.answer == "unknown":
+        return facts
+    says = yes if event.answer == "yes" else no
+    detail = architectural.detail if event.answer == "yes" else f"GUEST_PANICKED: {event.detail}"
+    names = ("panic-reported", "panic-stops-guest", "cont-after-panic")
+    documented = {n: says("documented", detail) for n in names}
+    documented["acpi-exposes-pvpanic"] = no(
+        "documented", "the architecture has no ACPI, and its notifier needs none"
+    )
+    return facts | {n: fact for n, fact in documented.items() if facts[n].answer == "unknown"}
+
+
+def _notifier(conversations: Sequence[Conversation], architectural: Architectural | None) -> Notifier | None:
+    if architectural:
+        return Notifier(architectural.model)
+    present = [d for c in conversations for d in devices(c) or []]
+    if any(d.port is not None for d in present):
+        return Notifier("isa", event_mask(conversations))
+    return Notifier("pvpanic", event_mask(conversations)) if present else None
+
+
+def _version(conversations: Sequence[Conversation]) -> tuple[str, str]:
+    """Read the greeting's version; the package is free text, in brackets or not."""
+    for conversation in conversations:
+        said = (conversation.greeting or {}).get("version")
+        number = said.get("qemu") if isinstance(said, dict) else None
+        if isinstance(said, dict) and isinstance(number, dict):
+            version = ".".join(str(number.get(part, "?")) for part in ("major", "minor", "micro"))
+            return version, str(said.get("package", "")).strip().strip("()")
+    return "", ""

@@ -1,0 +1,1 @@
+"""Policies on today's libvirt and yesterday's QEMU.  Needs `onpanic.probe` only."""

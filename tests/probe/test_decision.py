@@ -1,0 +1,196 @@
+"""The decision is a pure function of facts: its rules, one table each, and its properties."""
+
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onpanic.probe.catalogue import CATALOGUE
+from onpanic.probe.decision import ON_CRASH, ON_PANIC, Capabilities, Policy, decide
+from onpanic.probe.facts import EMULATOR, MACHINE, Answer, Fact
+
+ACTIVE = ("restart", "destroy", "preserve", "rename-restart", "pause")
+GOOD = dict.fromkeys((*EMULATOR, *MACHINE), "yes") | {"builtin-pvpanic": "no"}
+
+
+def capable(architectural: str | None = None, **answers: str) -> Capabilities:
+    """Return capabilities of a design that works, but for these answers."""
+    wanted = GOOD | {name.replace("_", "-"): answer for name, answer in answers.items()}
+    return Capabilities({name: fact(answer) for name, answer in wanted.items()}, architectural)
+
+
+def fact(answer: str) -> Fact:
+    return Fact(cast("Answer", answer), None if answer == "unknown" else "observed")
+
+
+def verdict(value: str, capabilities: Capabilities | None = None, **policy: object) -> str:
+    """Return the code of a refusal or of the help that is needed; ``accepted`` for neither."""
+    decision = decide(Policy(value, **policy), "qemu", capabilities or capable())  # type: ignore[arg-type]
+    return decision.code or "accepted"
+
+
+@pytest.mark.parametrize("value", ACTIVE)
+@pytest.mark.parametrize(
+    ("fact", "answer", "code"),
+    [
+        ("builtin-pvpanic", "yes", "builtin-panic-device"),
+        ("pvpanic-attachable", "no", "panic-device-missing"),
+        ("panic-reported", "no", "panic-not-reported"),
+        ("panic-stops-guest", "no", "panic-does-not-stop-guest"),
+        ("cont-after-panic", "no", "cont-refused-after-panic"),
+        ("builtin-pvpanic", "unknown", "probe-inconclusive"),
+        ("pvpanic-attachable", "unknown", "probe-inconclusive"),
+        ("panic-reported", "unknown", "probe-inconclusive"),
+        ("panic-stops-guest", "unknown", "probe-inconclusive"),
+        ("cont-after-panic", "unknown", "probe-inconclusive"),
+    ],
+)
+def test_a_design_that_works_is_needed_to_act(value: str, fact: str, answer: str, code: str) -> None:
+    """One wrong or unknown fact refuses every value that acts, and no other value."""
+    capabilities = capable(**{fact: answer})
+    assert verdict(value, capabilities) == code
+    assert decide(Policy("default"), "qemu", capabilities)
+    assert decide(Policy("ignore"), "qemu", capabilities)
+
+
+@pytest.mark.parametrize("value", ACTIVE)
+def test_a_design_that_works_accepts_every_action_with_and_without_a_dump(value: str) -> None:
+    assert verdict(value) == "accepted"
+    assert verdict(value, coredump=True) == "accepted"
+
+
+def test_the_name_isa_pvpanic_proves_nothing() -> None:
+    """An emulator that has the type of 2013 still has to behave; one without it may."""
+    assert (
+        verdict("pause", capable(isa_pvpanic_type="yes", cont_after_panic="no")) == "cont-refused-after-panic"
+    )
+    assert verdict("pause", capable(isa_pvpanic_type="no", pvpanic_type="unknown")) == "accepted"
+
+
+def test_crash_is_xens() -> None:
+    assert verdict("crash") == "crash-needs-xen"
+
+
+@pytest.mark.parametrize("value", ["default", "crash", "ignore"])
+@pytest.mark.parametrize("hypervisor", ["qemu", "xen"])
+def test_a_dump_goes_only_with_an_action(value: str, hypervisor: str) -> None:
+    decision = decide(Policy(value, coredump=True), hypervisor, capable())  # type: ignore[arg-type]
+    assert not decision
+    assert decision.code == "coredump-needs-action"
+
+
+@pytest.mark.parametrize(
+    ("value", "on_crash", "dump", "code"),
+    [
+        ("default", None, False, ""),
+        ("crash", None, False, ""),
+        ("crash", "restart", True, ""),
+        ("crash", "destroy", True, ""),
+        ("default", "preserve", True, "xen-coredump-on-crash"),
+        ("crash", "rename-restart", True, "xen-coredump-on-crash"),
+        ("crash", "rename-restart", False, ""),
+        *((value, None, False, "xen-only-crash") for value in (*ACTIVE, "ignore")),
+    ],
+)
+def test_xen(value: str, on_crash: str | None, dump: bool, code: str) -> None:
+    decision = decide(Policy(value, False, on_crash, dump), "xen", Capabilities({}))
+    assert (decision.accepted, decision.code) == (not code, code)
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        (Policy("poweroff"), "unknown-value"),
+        (Policy(""), "unknown-value"),
+        (Policy("pause", on_crash="ignore"), "unknown-on-crash"),
+        (Policy("pause", on_crash_coredump=True), "unknown-on-crash"),
+    ],
+)
+def test_words_that_do_not_exist_are_refused(policy: Policy, code: str) -> None:
+    assert decide(policy, "qemu", capable()).code == code
+
+
+def test_a_builtin_device_makes_ignoring_need_help() -> None:
+    assert verdict("ignore", capable(builtin_pvpanic="yes")) == "ignore-needs-global"
+    assert (
+        "-global pvpanic.ioport=0" in decide(Policy("ignore"), "qemu", capable(builtin_pvpanic="yes")).remedy
+    )
+
+
+def test_an_architecture_that_always_reports_makes_ignoring_need_help() -> None:
+    assert verdict("default", capable("s390")) == "ignore-needs-set-action"
+    assert verdict("ignore", capable("pseries", set_action_command="no")) == "ignore-needs-cont"
+
+
+@pytest.mark.parametrize(
+    ("event", "code"), [("yes", "accepted"), ("no", "panic-not-reported"), ("unknown", "probe-inconclusive")]
+)
+def test_an_architectural_notifier_works_where_there_is_the_event(event: str, code: str) -> None:
+    """Nothing needs to be attachable, and nothing is builtin in the bad sense."""
+    capabilities = capable(
+        "s390", guest_panicked_event=event, pvpanic_attachable="no", cont_after_panic="unknown"
+    )
+    assert verdict("restart", capabilities) == code
+
+
+ANSWERS = st.sampled_from(["yes", "no", "unknown"])
+FACTS = st.fixed_dictionaries(dict.fromkeys(GOOD, ANSWERS))
+POLICIES = st.builds(
+    Policy,
+    st.one_of(st.sampled_from(ON_PANIC), st.text()),
+    st.booleans(),
+    st.one_of(st.none(), st.sampled_from([*ON_CRASH, "coredump-destroy"]), st.text()),
+    st.booleans(),
+)
+ARCHITECTURES = st.sampled_from([None, "s390", "pseries"])
+
+
+def known(answers: dict[str, str], architectural: str | None) -> Capabilities:
+    return capable(architectural, **answers)
+
+
+@given(POLICIES, st.sampled_from(["qemu", "xen"]), FACTS, ARCHITECTURES)
+def test_every_question_has_an_answer_with_words(
+    policy: Policy, hypervisor: str, answers: dict[str, str], architectural: str | None
+) -> None:
+    """Total: any policy, any facts; a refusal has a code of the catalogue, a reason and a remedy."""
+    decision = decide(policy, hypervisor, known(answers, architectural))  # type: ignore[arg-type]
+    if decision.code:
+        assert decision.code in CATALOGUE
+        assert decision.reason.startswith(CATALOGUE[decision.code].reason)
+        assert decision.remedy == CATALOGUE[decision.code].remedy
+    else:
+        assert decision
+
+
+@given(POLICIES, FACTS, ARCHITECTURES, st.sampled_from(sorted(GOOD)), ANSWERS)
+def test_a_worse_fact_never_widens_what_is_accepted(
+    policy: Policy, answers: dict[str, str], architectural: str | None, name: str, worse: str
+) -> None:
+    """Monotonic: leaving the answer of a working design, for the opposite or for unknown, accepts no more."""
+    better = answers | {name: GOOD[name]}
+    if decide(policy, "qemu", known(better | {name: worse}, architectural)):
+        assert decide(policy, "qemu", known(better, architectural))
+
+
+@given(POLICIES, FACTS, ARCHITECTURES)
+def test_a_dump_is_never_accepted_where_the_value_is_not(
+    policy: Policy, answers: dict[str, str], architectural: str | None
+) -> None:
+    capabilities = known(answers, architectural)
+    if policy.coredump and decide(policy, "qemu", capabilities):
+        assert decide(
+            Policy(policy.on_panic, False, policy.on_crash, policy.on_crash_coredump), "qemu", capabilities
+        )
+
+
+def test_codes_are_stable() -> None:
+    """Scripts compare codes: one that is here may not go away."""
+    codes = """
+        unknown-value unknown-on-crash coredump-needs-action xen-only-crash xen-coredump-on-crash
+        crash-needs-xen builtin-panic-device panic-device-missing panic-not-reported
+        panic-does-not-stop-guest cont-refused-after-panic probe-inconclusive
+        ignore-needs-global ignore-needs-set-action ignore-needs-cont
+    """
+    assert {*codes.split(), *EMULATOR, *MACHINE} <= set(CATALOGUE)

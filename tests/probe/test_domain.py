@@ -1,0 +1,271 @@
+"""A libvirt domain's monitor: what it tells, that the guest does not notice, and what goes wrong.
+
+The daemon is a real one, started for these tests alone, with a session of its own.
+"""
+
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from onpanic.probe import CapabilityRecord, SourceError
+from onpanic.probe.api import read
+from onpanic.probe.live import ask_domain
+
+NOBODY = 65534
+XML = """\
+<domain type="qemu">
+  <name>{name}</name>
+  <memory unit="MiB">16</memory>
+  <os><type arch="x86_64" machine="pc">hvm</type></os>
+  <features><acpi/></features>
+  <on_crash>preserve</on_crash>
+  <devices>{devices}</devices>
+</domain>
+"""
+# Nothing but looks; queries are let through by their first word
+LOOKS = {"qom-list", "qom-get", "device-list-properties"}
+
+pytestmark = pytest.mark.libvirt
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Complaint = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def libvirt(unavailable: Callable[[str], NoReturn]) -> Any:
+    """libvirt's module, with an event loop running."""
+    try:
+        import libvirt
+        import libvirt_qemu  # noqa: F401
+    except ImportError as error:
+        unavailable(str(error))
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    libvirt.virEventRegisterDefaultImpl()
+
+    def serve() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return libvirt
+
+
+@pytest.fixture(scope="module")
+def uri(unavailable: Callable[[str], NoReturn]) -> Iterator[str]:
+    """The connection URI of a daemon that was started for this.
+
+    Root's daemon would want a user and a network set up for it, anybody else's does not.
+    """
+    program = shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin") or unavailable(
+        "no libvirtd here"
+    )
+    shutil.which("qemu-system-x86_64") or unavailable("no qemu-system-x86_64 here")
+    with tempfile.TemporaryDirectory(prefix="onpanic-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "libvirt").mkdir()
+        (folder / "libvirt/qemu.conf").write_text('stdio_handler = "file"\n')  # no virtlogd
+        (folder / "libvirtd.conf").touch()
+        root = os.geteuid() == 0
+        for path in (folder, folder / "libvirt"):
+            os.chown(path, NOBODY if root else -1, -1)
+        homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"), name)
+        with (folder / "log").open("wb") as log:
+            daemon = subprocess.Popen(
+                [program, "-f", str(folder / "libvirtd.conf"), "--timeout", "60"],
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, **homes},
+                user=NOBODY if root else None,
+                extra_groups=[] if root else None,
+            )
+        path = folder / "libvirt/libvirt-sock"
+        try:
+            while not _listens(path):
+                if daemon.poll() is not None:
+                    unavailable(f"libvirtd ended: {(folder / 'log').read_text()}")
+                time.sleep(0.01)
+            yield f"qemu+unix:///session?socket={path}"
+        finally:
+            daemon.terminate()
+            daemon.wait()
+
+
+def _listens(path: Path) -> bool:
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(path))
+        return True
+    return False
+
+
+@pytest.fixture
+def connection(libvirt: Any, uri: str) -> Iterator[Any]:
+    found = libvirt.open(uri)
+    yield found
+    for domain in found.listAllDomains():
+        with suppress(libvirt.libvirtError):
+            domain.destroy()
+        with suppress(libvirt.libvirtError):
+            domain.undefine()
+    found.close()
+
+
+@pytest.fixture
+def running(connection: Any) -> Any:
+    """A running domain with a panic device, and nothing to boot."""
+    return connection.createXML(XML.format(name="onpanic", devices="<panic model='isa'/>"))
+
+
+def record(output: str) -> dict[str, str]:
+    machine = CapabilityRecord.from_json(output).machine()
+    assert machine.name.startswith("pc-")
+    return {name: fact.answer for name, fact in machine.facts.items()}
+
+
+def test_what_can_be_known_is_told(running: Any, connection: Any, uri: str, onpanic: Run) -> None:
+    connection.createXML(XML.format(name="bare", devices=""))
+    command = ("probe", "--format", "json", "--connect", uri, "--domain")
+    unknown = dict.fromkeys(
+        ("panic-reported", "panic-stops-guest", "cont-after-panic", "acpi-exposes-pvpanic"), "unknown"
+    )
+    for name, attachable in (("onpanic", "yes"), ("bare", "unknown")):
+        done = onpanic(*command, name)
+        assert (done.returncode, done.stderr) == (0, "")
+        known = {"builtin-pvpanic": "no", "pvpanic-attachable": attachable}
+        assert record(done.stdout) == known | unknown
+
+
+async def test_answers_belong_to_their_questions(running: Any, uri: str) -> None:
+    """libvirt answers with ids of its own."""
+    held = await ask_domain("onpanic", uri, 60)
+    assert [entry.dir for entry in held.entries] == ["recv"] + ["send", "recv"] * (len(held.entries) // 2)
+    facts = read([held], [], 0).facts
+    assert {name: fact.answer for name, fact in facts.items()} == {
+        "isa-pvpanic-type": "no",
+        "pvpanic-type": "yes",
+        "pvpanic-pci-type": "yes",
+        "guest-panicked-event": "yes",
+        "guest-crashloaded-event": "yes",
+        "set-action-command": "yes",
+    }
+
+
+@pytest.mark.parametrize("status", ["running", "paused", "crashed"])
+async def test_the_guest_does_not_notice(
+    status: str, running: Any, connection: Any, libvirt: Any, uri: str
+) -> None:
+    seen: queue.Queue[int] = queue.Queue()
+
+    def hear(_connection: Any, _domain: Any, event: int, _detail: int, _opaque: Any) -> None:
+        seen.put(event)
+
+    def before(event: int) -> list[int]:
+        """Wait for an event and return those that came before it."""
+        return list(iter(lambda: seen.get(timeout=60), event))
+
+    number = connection.domainEventRegisterAny(running, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hear, None)
+    if status == "paused":
+        running.suspend()
+        before(libvirt.VIR_DOMAIN_EVENT_SUSPENDED)
+    if status == "crashed":
+        human = sys.modules["libvirt_qemu"].VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        sys.modules["libvirt_qemu"].qemuMonitorCommand(running, "o /b 0x505 1", human)
+        before(libvirt.VIR_DOMAIN_EVENT_CRASHED)
+    state = running.state()
+    held = await ask_domain("onpanic", uri, 60)
+    assert running.state() == state
+    # the watch would have told, and in order
+    if status == "running":
+        running.suspend()
+        assert before(libvirt.VIR_DOMAIN_EVENT_SUSPENDED) == []
+    else:
+        running.resume()
+        assert before(libvirt.VIR_DOMAIN_EVENT_RESUMED) == []
+    connection.domainEventDeregisterAny(number)
+    asked = {entry.msg["execute"] for entry in held.entries if entry.dir == "send"}
+    assert "query-status" in asked
+    assert [name for name in asked - LOOKS if not name.startswith("query-")] == []
+
+
+async def test_it_goes_by_name_uuid_and_id(running: Any, uri: str) -> None:
+    for name in (running.name(), running.UUIDString(), str(running.ID())):
+        assert (await ask_domain(name, uri, 60)).greeting is not None
+
+
+@pytest.mark.parametrize("name", ["none", "4242", "9" * 5000, "", "d5367502-df28-4712-a077-6b5e748ea598"])
+async def test_no_such_domain(name: str, uri: str, libvirt: Any) -> None:
+    with pytest.raises(SourceError) as caught:
+        await ask_domain(name, uri, 60)
+    assert caught.value.message.startswith(f"domain {name}: Domain not found: no domain with matching name")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_domain_that_is_not_running(connection: Any, uri: str, complaint: Complaint) -> None:
+    connection.defineXML(XML.format(name="off", devices=""))
+    said = complaint("--domain", "off", "--connect", uri)
+    assert said == "domain off: Requested operation is not valid: domain is not running"
+
+
+async def test_qemu_does_not_answer(running: Any, uri: str, complaint: Complaint) -> None:
+    """Its monitor is asked again once it does."""
+    pid = int(_pid_file(uri, "onpanic").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(SourceError, match="domain onpanic: libvirt did not answer in time"):
+            await ask_domain("onpanic", uri, 1)
+        said = complaint("--timeout", "1", "--domain", "onpanic", "--connect", uri)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert said == "domain onpanic: libvirt did not answer in time"
+    assert (await ask_domain("onpanic", uri, 60)).greeting is not None
+
+
+def _pid_file(uri: str, name: str) -> Path:
+    return Path(uri.partition("socket=")[2]).parent / f"qemu/run/{name}.pid"
+
+
+def test_libvirt_does_not_answer(libvirt: Any, complaint: Complaint) -> None:
+    with tempfile.TemporaryDirectory(prefix="onpanic-") as name, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{name}/x")
+        listener.listen()
+        silent = f"qemu+unix:///system?socket={name}/x"
+        said = complaint("--timeout", "1", "--domain", "x", "--connect", silent)
+    assert said == "domain x: libvirt did not answer in time"
+
+
+@pytest.mark.parametrize(
+    ("domain", "uri", "words"),
+    [
+        ("test", "test:///default", "domain test: this function is not supported by the connection driver: "),
+        ("none", "test:///default", "domain none: Domain not found"),
+        ("x", "nonsense:///x", "libvirt: "),
+        ("x", "qemu+unix:///system?socket=/none", "libvirt: Failed to connect socket to '/none': No such"),
+        ("x", "qemu+tcp://localhost:1/system", "libvirt: unable to connect to server at 'localhost:1': "),
+        ("x", "qemu:///nonsense", "libvirt: "),
+        ("x", "::", "libvirt: "),
+    ],
+)
+def test_a_connection_without_qemu_domains(
+    domain: str, uri: str, words: str, libvirt: Any, complaint: Complaint
+) -> None:
+    assert complaint("--domain", domain, "--connect", uri).startswith(words)
+
+
+@pytest.mark.parametrize("name", ["libvirt", "libvirt_qemu"])
+def test_without_the_python_module(name: str, tmp_path: Path, complaint: Complaint) -> None:
+    (tmp_path / f"{name}.py").write_text("raise ImportError('its library is\\nof another version')\n")
+    said = complaint("--domain", "x", "--connect", "test:///default", PYTHONPATH=str(tmp_path))
+    assert said == "libvirt's Python module is not there: its library is of another version"

@@ -1,0 +1,212 @@
+"""Real emulators: each fact against the truth, on every QEMU that can be had."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from onpanic.probe import CapabilityRecord, MachineRecord, probe
+
+pytestmark = pytest.mark.emulators
+
+Emulator = Callable[..., list[str]]
+SUITES = ("bullseye", "bookworm", "trixie", "sid")
+WORKS = {
+    "builtin-pvpanic": "no",
+    "pvpanic-attachable": "yes",
+    "panic-reported": "yes",
+    "panic-stops-guest": "yes",
+    "cont-after-panic": "yes",
+}
+HOST = "qemu-system-x86_64"
+
+
+def answers(machine: MachineRecord) -> dict[str, str]:
+    return {name: fact.answer for name, fact in machine.facts.items() if name != "acpi-exposes-pvpanic"}
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_default_machine_type_of_each_debian(suite: str, debian_emulator: Emulator) -> None:
+    """5.2, 7.2, 10.0 and 11.1 all have a working ISA device, and say so by what they do."""
+    record = probe(debian_emulator(suite))
+    (machine,) = record.machines
+    assert answers(machine) == WORKS
+    assert machine.default
+    assert machine.aliases == ["pc"]
+    assert machine.on_panic.refused.keys() == {"crash"}
+    assert all(machine.facts[name].how == "observed" for name in ("panic-reported", "cont-after-panic"))
+    assert record.emulator.target == "x86_64"
+    assert (
+        record.emulator.version.split(".")[0]
+        == {"bullseye": "5", "bookworm": "7", "trixie": "10", "sid": "11"}[suite]
+    )
+    assert not record.problems
+
+
+@pytest.mark.parametrize(
+    ("suite", "fact", "answer"),
+    [
+        ("bullseye", "set-action-command", "no"),
+        ("bullseye", "pvpanic-pci-type", "no"),
+        ("bookworm", "set-action-command", "yes"),
+        ("bookworm", "pvpanic-pci-type", "yes"),
+        ("sid", "guest-crashloaded-event", "yes"),
+        ("sid", "isa-pvpanic-type", "no"),
+    ],
+)
+def test_facts_of_the_emulator(suite: str, fact: str, answer: str, debian_emulator: Emulator) -> None:
+    assert probe(debian_emulator(suite)).facts[fact].answer == answer
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_machine_type(suite: str, debian_emulator: Emulator) -> None:
+    """All pc and q35 machine types work; what has no ISA bus, or does not start here, is not guessed at."""
+    record = probe(debian_emulator(suite), all_machines=True)
+    pcs = [machine for machine in record.machines if machine.name.startswith(("pc-", "isapc", "microvm"))]
+    assert len(pcs) > 20
+    assert [machine.name for machine in pcs if answers(machine) != WORKS] == []
+    assert record.machine("none").facts["pvpanic-attachable"].answer == "no"
+    for machine in record.machines:
+        if not machine.started:
+            assert {fact.answer for fact in machine.facts.values()} == {"unknown"}
+            assert machine.problem
+
+
+def test_the_event_mask_is_that_of_the_build_not_of_the_machine_type(debian_emulator: Emulator) -> None:
+    """QEMU 9.1 offers bit 2 on machine types that did not offer it before."""
+    masks = {}
+    for suite in ("bookworm", "trixie"):
+        notifier = probe(debian_emulator(suite), machines=["pc-i440fx-7.2"]).machines[0].notifier
+        assert notifier is not None
+        masks[suite] = notifier.event_mask
+    assert masks == {"bookworm": 3, "trixie": 7}
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35", "pc-i440fx-1.6", "microvm"])
+def test_acpi_tables_name_the_device_when_it_is_there(machine: str) -> None:
+    """Tables of QEMU and, for machine types up to 1.6, of the firmware."""
+    fact = probe(HOST, machines=[machine], acpi=True).machines[0].facts["acpi-exposes-pvpanic"]
+    assert (fact.answer, fact.how) == ("yes", "observed")
+
+
+def test_a_machine_without_acpi_exposes_nothing() -> None:
+    fact = probe(HOST, machines=["isapc"], acpi=True).machines[0].facts["acpi-exposes-pvpanic"]
+    assert (fact.answer, fact.how) == ("no", "observed")
+
+
+@pytest.mark.parametrize(
+    ("emulator", "machine"),
+    [
+        ("qemu-system-aarch64", "virt"),
+        ("qemu-system-riscv64", "virt"),
+        ("qemu-system-loongarch64", "virt"),
+    ],
+)
+def test_the_pci_device_where_there_is_no_isa_bus(
+    emulator: str, machine: str, debian_emulator: Emulator
+) -> None:
+    record = probe(debian_emulator("trixie", emulator), machines=[machine])
+    (found,) = record.machines
+    assert answers(found) == WORKS
+    assert found.facts["panic-reported"].how == "observed"
+    assert found.notifier is not None
+    assert found.notifier.model == "pvpanic"
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_the_pci_device_on_x86(machine: str) -> None:
+    (found,) = probe(HOST, machines=[machine], notifier="pvpanic").machines
+    assert answers(found) == WORKS
+    assert found.notifier is not None
+    assert found.notifier.model == "pvpanic"
+
+
+@pytest.mark.parametrize(
+    ("emulator", "model"), [("qemu-system-s390x", "s390"), ("qemu-system-ppc64", "pseries")]
+)
+def test_a_notifier_that_belongs_to_the_architecture_is_documented(
+    emulator: str, model: str, debian_emulator: Emulator
+) -> None:
+    record = probe(debian_emulator("trixie", emulator))
+    (machine,) = record.machines
+    assert machine.facts["builtin-pvpanic"].answer == "no"
+    assert {machine.facts[n].how for n in ("panic-reported", "panic-stops-guest", "cont-after-panic")} == {
+        "documented"
+    }
+    assert machine.notifier is not None
+    assert machine.notifier.model == model
+    assert record.accepts("pause", coredump=True)
+    assert record.accepts("ignore").code == "ignore-needs-set-action"
+
+
+def test_an_emulator_without_a_default_machine_type_is_judged_by_virt(debian_emulator: Emulator) -> None:
+    (machine,) = probe(debian_emulator("trixie", "qemu-system-aarch64")).machines
+    assert machine.aliases == ["virt"]
+    assert not machine.default
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "code"),
+    [
+        (["-global", "pvpanic.ioport=0x600"], {}, ""),
+        (["-device", "pvpanic"], {}, ""),
+        (["-device", "pvpanic,id=theirs,ioport=0x606"], {}, ""),
+        (["-global", "pvpanic.events=255"], {}, ""),
+        (["-machine", "q35", "-nodefaults", "-S"], {}, ""),
+        (["-global", "pvpanic.events=2"], {"panic-reported": "no"}, "panic-not-reported"),
+        (
+            ["-global", "pvpanic.ioport=0"],
+            {"panic-reported": "no", "panic-stops-guest": "no", "cont-after-panic": "unknown"},
+            "panic-not-reported",
+        ),
+        (
+            ["-action", "panic=none"],
+            {"panic-stops-guest": "no", "cont-after-panic": "unknown"},
+            "panic-does-not-stop-guest",
+        ),
+    ],
+)
+def test_what_the_command_does_to_the_device(options: list[str], changed: dict[str, str], code: str) -> None:
+    """The command is the emulator: its own options count, and are seen by what they do."""
+    record = probe([HOST, *options])
+    assert answers(record.machines[0]) == WORKS | changed
+    assert record.accepts("pause").code == code
+
+
+def test_introspection_starts_no_guest_and_proves_nothing() -> None:
+    record = probe(HOST, introspect_only=True)
+    facts = record.machines[0].facts
+    assert facts["pvpanic-attachable"].answer == "yes"
+    assert {facts[n].answer for n in ("panic-reported", "panic-stops-guest", "cont-after-panic")} == {
+        "unknown"
+    }
+    assert record.facts["guest-panicked-event"].how == "introspected"
+    assert record.accepts("pause").code == "probe-inconclusive"
+
+
+def test_a_recording_answers_as_the_emulator_did(tmp_path: Path) -> None:
+    """Same facts, same decision; only how they are known differs."""
+    file = tmp_path / "recording.jsonl"
+    command = [sys.executable, "-m", "onpanic", "probe", "--format", "json"]
+    options = ["--machine", "pc", "--machine", "q35", "--acpi", "--save-recording", str(file)]
+    live = CapabilityRecord.from_json(subprocess.check_output([*command, *options, HOST]))
+    replayed = CapabilityRecord.from_json(subprocess.check_output([*command, "--recording", str(file)]))
+    assert [answers(m) for m in live.machines] == [answers(m) for m in replayed.machines]
+    assert [m.on_panic for m in live.machines] == [m.on_panic for m in replayed.machines]
+    assert live.emulator == replayed.emulator
+    hows = {fact.how for machine in replayed.machines for fact in machine.facts.values()}
+    assert hows == {"recorded"}
+
+
+def test_an_emulator_without_tcg_is_asked_with_its_own_accelerator(tmp_path: Path) -> None:
+    """A build for KVM only refuses accel=tcg by name."""
+    wrapper = tmp_path / "qemu-without-tcg"
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *accel=tcg*) echo "qemu: invalid accelerator tcg" >&2; exit 1;; esac\n'
+        f'exec {HOST} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    assert answers(probe(str(wrapper)).machines[0]) == WORKS

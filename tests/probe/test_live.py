@@ -1,0 +1,293 @@
+"""A running guest's monitor: what it tells, that the guest does not notice, and what goes wrong.
+
+Whether the guest notices is told by a second monitor: QEMU sends its events to all of
+them, before it answers what is asked afterwards.
+"""
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from onpanic.probe import CapabilityRecord, DeadlineError
+from onpanic.probe.live import ask_monitor
+
+GREETING = b'{"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}, "capabilities": []}}\n'
+# Nothing but looks; queries are let through by their first word
+LOOKS = {"qmp_capabilities", "qom-list", "qom-get", "device-list-properties"}
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Complaint = Callable[..., str]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short name: a socket's path has room for 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="onpanic-") as name:
+        yield Path(name)
+
+
+class Guest:
+    """A running guest with a monitor at `path` and another at `port`, and a third that is watched."""
+
+    def __init__(self, emulator: str, folder: Path, *options: str) -> None:
+        self.path, watched = folder / "asked", folder / "watched"
+        unix = [word for p in (self.path, watched) for word in ("-qmp", f"unix:{p},server=on,wait=off")]
+        tcp = ["-chardev", "socket,id=tcp,host=127.0.0.1,port=0,server=on,wait=off"]
+        quiet = ["-display", "none", "-nodefaults", "-m", "16"]
+        self.process = subprocess.Popen(
+            [emulator, *quiet, *unix, *tcp, "-mon", "chardev=tcp,mode=control", *options],
+            stdin=subprocess.DEVNULL,
+        )
+        self.events: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(60)
+        while self.process.poll() is None:
+            with suppress(OSError):
+                self._socket.connect(str(watched))
+                break
+        self._lines = self._socket.makefile()
+        assert "QMP" in json.loads(self._lines.readline())
+        self.ask("qmp_capabilities")
+        name = next(c["filename"] for c in self.ask("query-chardev") if c["label"] == "tcp")
+        self.port = int(name.split(",")[0].rpartition(":")[2])
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """Return the answer; events that come before it are kept."""
+        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while True:
+            message = json.loads(self._lines.readline())
+            if "event" not in message:
+                return message["return"]
+            self.events.append(message["event"])
+
+    @property
+    def status(self) -> str:
+        return str(self.ask("query-status")["status"])
+
+    def end(self) -> None:
+        self._lines.close()
+        self._socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+Start = Callable[..., Guest]
+
+
+@pytest.fixture
+def guest(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Start]:
+    """Give a function that starts a guest, with the options given."""
+    emulator = shutil.which("qemu-system-x86_64") or unavailable("no qemu-system-x86_64 here")
+    started: list[Guest] = []
+
+    def start(*options: str) -> Guest:
+        started.append(Guest(emulator, folder, *options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+def facts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    assert (done.returncode, done.stderr) == (0, "")
+    record = CapabilityRecord.from_json(done.stdout)
+    assert record.emulator.command == []
+    assert record.emulator.target == "x86_64"
+    (machine,) = record.machines
+    assert machine.name.startswith("pc-")
+    return {name: fact.answer for name, fact in {**record.facts, **machine.facts}.items()}
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize(
+    ("options", "attachable", "exposed"),
+    [
+        (["-device", "pvpanic"], "yes", "unknown"),
+        (["-device", "pvpanic-pci,id=mine"], "yes", "no"),  # guests find it on the bus
+        ([], "unknown", "unknown"),
+    ],
+)
+@pytest.mark.parametrize("way", ["path", "port"])
+def test_what_can_be_known_is_told(
+    way: str, options: list[str], attachable: str, exposed: str, guest: Start, onpanic: Run
+) -> None:
+    running = guest(*options)
+    address = str(running.path) if way == "path" else f"localhost:{running.port}"
+    assert facts(onpanic("probe", "--format", "json", "--qmp", address)) == {
+        "isa-pvpanic-type": "no",
+        "pvpanic-type": "yes",
+        "pvpanic-pci-type": "yes",
+        "guest-panicked-event": "yes",
+        "guest-crashloaded-event": "yes",
+        "set-action-command": "yes",
+        "builtin-pvpanic": "no",
+        "pvpanic-attachable": attachable,
+        "panic-reported": "unknown",
+        "panic-stops-guest": "unknown",
+        "cont-after-panic": "unknown",
+        "acpi-exposes-pvpanic": exposed,
+    }
+    assert running.events == []
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("status", ["running", "paused", "guest-panicked"])
+def test_the_guest_does_not_notice(status: str, guest: Start, folder: Path, onpanic: Run) -> None:
+    running = guest("-device", "pvpanic", "-action", "panic=pause")
+    if status == "paused":
+        running.ask("stop")
+    if status == "guest-panicked":
+        running.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
+    assert running.status == status
+    running.events.clear()
+    recording = folder / "recording"
+    done = onpanic("probe", "--qmp", str(running.path), "--save-recording", str(recording))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert running.status == status
+    assert running.events == []
+    entries = [json.loads(line) for line in recording.read_text().splitlines()]
+    asked = {entry["msg"]["execute"] for entry in entries if entry["dir"] == "send"}
+    assert "query-status" in asked
+    assert [name for name in asked - LOOKS if not name.startswith("query-")] == []
+    assert onpanic("probe", "--recording", str(recording)).returncode == 0
+    running.ask("system_reset")  # the watch would have told
+    running.ask("query-status")
+    assert "RESET" in running.events
+
+
+@pytest.mark.emulators
+def test_a_monitor_that_another_client_holds(guest: Start, folder: Path, complaint: Complaint) -> None:
+    guest()
+    said = complaint("--timeout", "1", "--qmp", str(folder / "watched"))
+    assert said == f"the monitor at {folder / 'watched'} did not answer in time"
+
+
+@pytest.mark.emulators
+def test_the_monitor_is_free_afterwards(guest: Start, onpanic: Run) -> None:
+    running = guest()
+    for _ in range(3):
+        assert onpanic("probe", "-q", "--qmp", str(running.path)).returncode == 0
+
+
+@contextmanager
+def speaker(listener: socket.socket, words: bytes, *, hang_up: bool) -> Iterator[None]:
+    """Play a server that says something to its first client, and either hangs up or waits."""
+
+    def speak() -> None:
+        with suppress(OSError), listener.accept()[0] as client:
+            client.sendall(words)
+            while not hang_up and client.recv(65536):
+                pass
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize("hang_up", [True, False], ids=["hangs up", "waits"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"220 hello\r\n220 again\r\n",
+        b"\x1b[31mred\n",
+        b"\xff\xfe\n",
+        b'{"hello": 1}\n',
+        b"[]\n",
+        b'{"QMP": 1}\n',
+        GREETING,
+        GREETING + b'{"return": {}}\nnonsense\n',
+        GREETING + b'{"error": 1}\n',
+        b"x" * 2**21,
+    ],
+    ids=lambda words: repr(words[:12]) if words != GREETING else "greeting",
+)
+def test_somebody_else_answers(words: bytes, hang_up: bool, folder: Path, complaint: Complaint) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "x"))
+    listener.listen()
+    with speaker(listener, words, hang_up=hang_up):
+        said = complaint("--timeout", "1", "--qmp", str(folder / "x"))
+    assert said.isprintable()
+    assert said.startswith(("the monitor: ", "the monitor hung up", "the monitor at ", f"{folder}/x: "))
+
+
+def test_somebody_else_answers_over_tcp(complaint: Complaint) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with speaker(listener, b"HTTP/1.1 400 Bad Request\r\n", hang_up=True):
+        assert "not QMP" in complaint("--qmp", address)
+
+
+def test_nobody_accepts(folder: Path, complaint: Complaint) -> None:
+    path = str(folder / "x")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        said = complaint("--qmp", path)
+        assert said == f"{path}: Connection refused"
+        listener.listen()
+        said = complaint("--timeout", "1", "--qmp", path)
+        assert said == f"the monitor at {path} did not answer in time"
+
+
+async def test_a_deadline_is_one_for_callers_too(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "x"))
+        listener.listen()
+        with pytest.raises(DeadlineError, match="did not answer in time"):
+            await ask_monitor(str(folder / "x"), 0.1)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("{folder}/none", "{folder}/none: No such file or directory"),
+        ("{folder}/no:4444", "{folder}/no:4444: No such file or directory"),
+        ("{folder}", "{folder}: Connection refused"),
+        ("/" + "x" * 200, "/" + "x" * 200 + ": AF_UNIX path too long"),
+        ("none", "none: No such file or directory"),
+        ("localhost:1", "localhost:1: Connection refused"),
+        ("[::1]:1", "[::1]:1: "),
+        (":1", ":1: Connection refused"),
+        ("localhost:0", "localhost:0: '0' is no port"),
+        ("localhost:65536", "localhost:65536: '65536' is no port"),
+        ("localhost:" + "9" * 5000, "localhost:999"),
+        ("localhost:-1", "localhost:-1: '-1' is no port"),
+        ("localhost:", "localhost:: '' is no port"),
+        ("localhost:²", "localhost:²: '²' is no port"),
+        ("host:notaport", "host:notaport: 'notaport' is no port"),
+        ("nosuchhost.invalid:4444", "nosuchhost.invalid:4444: "),
+    ],
+)
+def test_an_address_with_nobody_there(address: str, words: str, folder: Path, complaint: Complaint) -> None:
+    said = complaint("--qmp", address.format(folder=folder))
+    assert said.startswith(words.format(folder=folder))
+
+
+def test_a_port_like_name_that_is_a_socket(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, complaint: Complaint
+) -> None:
+    monkeypatch.chdir(folder)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("host:1")
+        listener.listen()
+        with speaker(listener, b"nonsense\n", hang_up=True):
+            assert "not QMP" in complaint("--qmp", "host:1")

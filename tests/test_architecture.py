@@ -1,0 +1,98 @@
+"""What holds the parts together: one namespace, dependencies one way, generated files current."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import onpanic.probe
+from onpanic.probe import CapabilityRecord
+
+ROOT = Path(__file__).parent.parent
+ROOTS = ("probe", "shims", "compat-matrix")
+MODULES = [path for root in ROOTS for path in (ROOT / root / "onpanic").rglob("*.py")]
+# Each part may import itself and what stands before it; the command line may import all
+ORDER = ("probe", "shims", "matrix", "cli")
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports anywhere, by their absolute names."""
+    package = path.relative_to(next(p for p in path.parents if p.name in ROOTS)).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            found.add(".".join([*base, *([node.module] if node.module else [])]))
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_dependencies_go_one_way(path: Path) -> None:
+    """`matrix → shims → probe`, never back."""
+    part = path.relative_to(next(p for p in path.parents if p.name == "onpanic")).parts[0]
+    if part == "__main__.py":
+        return
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("onpanic.")}
+    assert used <= set(ORDER[: ORDER.index(part) + 1])
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("libvirt", {"live.py"}),
+        ("libvirt_qemu", {"live.py"}),
+        ("rich", {"terminal.py"}),
+        ("qemu.qmp", {"session.py"}),
+    ],
+)
+def test_libraries_are_used_in_their_place_only(library: str, homes: set[str]) -> None:
+    users = {
+        path.name
+        for path in MODULES
+        if any(n == library or n.startswith(f"{library}.") for n in imports(path))
+    }
+    assert users == homes
+
+
+def test_probing_loads_no_library_that_it_does_not_need() -> None:
+    script = "import sys, onpanic.probe.api, onpanic.cli.probe; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", script], text=True).split())
+    assert loaded.isdisjoint(
+        {"rich", "libvirt", "lxml", "jinja2", "onpanic.probe.live", "onpanic.probe.testing"}
+    )
+
+
+def test_no_root_hides_the_others() -> None:
+    """An `onpanic/__init__.py` in one root would hide the other two."""
+    assert [root for root in ROOTS if (ROOT / root / "onpanic" / "__init__.py").exists()] == []
+    assert [root for root in ROOTS if not list((ROOT / root / "onpanic").glob("*/py.typed"))] == []
+
+
+def test_it_imports_from_elsewhere(tmp_path: Path) -> None:
+    """An editable install needs all three roots."""
+    script = "import onpanic.probe, onpanic.shims, onpanic.matrix"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+
+
+def test_every_public_name_exists() -> None:
+    for name in onpanic.probe.__all__:
+        assert getattr(onpanic.probe, name).__doc__
+    assert set(dir(onpanic.probe)) == set(onpanic.probe.__all__)
+    with pytest.raises(AttributeError):
+        getattr(onpanic.probe, "nonsense")  # noqa: B009
+
+
+def test_the_schema_that_ships_is_that_of_the_record() -> None:
+    """`make schema` writes it."""
+    current = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(CapabilityRecord)))
+    assert CapabilityRecord.json_schema() == current
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_have_one_subject(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400

@@ -1,0 +1,143 @@
+"""Ratios, measured side by side in one run: `make bench`.
+
+Runs of all candidates are interleaved, so that a machine that slows down slows down
+all of them; the medians' ratio is what is printed, with the aim beside it.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from qemu.qmp import QMPClient
+
+from onpanic.probe import probe
+from onpanic.probe.host import host_emulator
+
+ROUNDS = 15
+BARE = ("-S", "-nodefaults", "-display", "none", "-qmp", "stdio")
+
+
+async def start(emulator: str, machine: str, *questions: str) -> None:
+    """Do the least: spawn, greeting, questions, quit."""
+    ours, theirs = socket.socketpair()
+    argv = [emulator, *BARE, "-machine", f"{machine},accel=tcg" if machine else "accel=tcg"]
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL
+    )
+    theirs.close()
+    client = QMPClient()
+    await client.connect(ours)
+    for question in (*questions, "quit"):
+        await client.execute(question)
+    with contextlib.suppress(EOFError):
+        await client.disconnect()
+    await process.wait()
+
+
+def floor(emulator: str) -> None:
+    asyncio.run(start(emulator, "", "qom-list-types"))
+
+
+def bare(emulator: str, machines: Sequence[str]) -> None:
+    for machine in machines:
+        asyncio.run(start(emulator, machine))
+
+
+def command(emulator: str) -> None:
+    subprocess.run([sys.executable, "-m", "onpanic", "probe", "-q", emulator], check=True)
+
+
+def medians(rounds: int, **candidates: Callable[[], object]) -> dict[str, float]:
+    """Run candidates in turn and return each one's median seconds."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for round_ in range(rounds + 1):
+        for name, candidate in candidates.items():
+            begin = time.perf_counter()
+            candidate()
+            if round_:  # the first round warms the caches
+                taken[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def show(name: str, ratio: float, aim: str, detail: str) -> None:
+    print(f"{name:24} {ratio:7.2f}   aim {aim:8} {detail}", flush=True)
+
+
+def ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def verdicts(emulator: str) -> None:
+    took = medians(
+        ROUNDS,
+        floor=lambda: floor(emulator),
+        verdict=lambda: probe(emulator),
+        command=lambda: command(emulator),
+    )
+    base = took["floor"]
+    show("verdict / floor", took["verdict"] / base, "<= 1.5", f"{ms(took['verdict'])} / {ms(base)}")
+    show("command / floor", took["command"] / base, "<= 3", f"{ms(took['command'])} / {ms(base)}")
+
+
+def all_machines(emulator: str) -> None:
+    names = [m.name for m in probe(emulator, all_machines=True, introspect_only=True).machines if m.started]
+    took = medians(
+        3,
+        bare=lambda: bare(emulator, names),
+        one=lambda: probe(emulator, all_machines=True, jobs=1),
+        all=lambda: probe(emulator, all_machines=True),
+    )
+    per = {name: seconds / len(names) for name, seconds in took.items()}
+    detail = f"{ms(per['one'])} / {ms(per['bare'])} for each of {len(names)} machine types"
+    show("all machines, one core", took["one"] / took["bare"], "<= 1.3", detail)
+    detail = f"{took['all']:.2f} s / {took['one']:.2f} s, {os.cpu_count()} CPUs"
+    show("all cores / one core", took["all"] / took["one"], "< 1", detail)
+
+
+def acpi(emulator: str) -> None:
+    took = medians(5, plain=lambda: probe(emulator), acpi=lambda: probe(emulator, acpi=True))
+    show(
+        "with --acpi / without",
+        took["acpi"] / took["plain"],
+        "-",
+        f"{ms(took['acpi'])} / {ms(took['plain'])}",
+    )
+
+
+def libvirt(emulator: str) -> None:
+    if not shutil.which("virsh"):
+        print("libvirt: not compared, there is no virsh")
+        return
+
+    def capabilities() -> None:
+        with tempfile.TemporaryDirectory(prefix="onpanic-", dir="/tmp") as folder:
+            uri = f"qemu:///embed?root={folder}"
+            subprocess.run(
+                ["virsh", "-q", "-c", uri, "domcapabilities", "--emulatorbin", emulator],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+
+    took = medians(3, libvirt=capabilities, probe=lambda: probe(emulator))
+    detail = f"{took['libvirt']:.1f} s / {ms(took['probe'])}; libvirt collects much more than onpanic does"
+    show("virsh, cold / verdict", took["libvirt"] / took["probe"], ">= 20", detail)
+
+
+def main() -> None:
+    emulator = host_emulator()
+    version = subprocess.check_output([emulator, "--version"], text=True).splitlines()[0]
+    print(f"{emulator}: {version}; {os.cpu_count()} CPUs; medians of interleaved runs")
+    for benchmark in (verdicts, all_machines, acpi, libvirt):
+        benchmark(emulator)
+
+
+if __name__ == "__main__":
+    main()
