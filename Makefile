@@ -17,7 +17,7 @@ test: $(VENV)/dev.done
 	@ONPANIC_EMULATORS=$(abspath $(EMULATORS)) $(BIN)/python -m pytest $(PYTEST)
 
 bench: $(VENV)/dev.done
-	@tools/packages qemu-system-x86
+	@tools/packages qemu-system-x86 libvirt-clients libvirt-daemon-driver-qemu
 	@$(BIN)/python tools/bench.py
 
 lint: $(VENV)/dev.done
@@ -41,6 +41,6 @@ $(VENV)/probe.done: pyproject.toml
 	@touch $@
 
 $(VENV)/dev.done: pyproject.toml
-	@tools/packages libvirt-dev pkg-config gcc python3-dev libvirt-daemon-driver-qemu libvirt-clients
+	@tools/packages libvirt-dev pkg-config gcc python3-dev libvirt-daemon
 	@tools/venv $(PYTHON) $(VENV) '.[dev,libvirt]'
 	@touch $@ $(VENV)/probe.done

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from qemu.qmp import QMPClient
 
@@ -22,6 +23,7 @@ from onpanic.probe import probe
 from onpanic.probe.host import host_emulator
 
 ROUNDS = 15
+NOBODY = 65534
 BARE = ("-S", "-nodefaults", "-display", "none", "-qmp", "stdio")
 
 
@@ -118,12 +120,19 @@ def libvirt(emulator: str) -> None:
         return
 
     def capabilities() -> None:
-        with tempfile.TemporaryDirectory(prefix="onpanic-", dir="/tmp") as folder:
+        with tempfile.TemporaryDirectory(prefix="onpanic-", dir="/tmp") as folder:  # socket paths are short
+            who: dict[str, Any] = {}
+            if os.geteuid() == 0:  # libvirt starts no QEMU as root
+                os.chown(folder, NOBODY, -1)
+                who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            homes = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
             uri = f"qemu:///embed?root={folder}"
             subprocess.run(
                 ["virsh", "-q", "-c", uri, "domcapabilities", "--emulatorbin", emulator],
                 check=True,
                 stdout=subprocess.DEVNULL,
+                env={**os.environ, **dict.fromkeys(homes, folder)},
+                **who,
             )
 
     took = medians(3, libvirt=capabilities, probe=lambda: probe(emulator))

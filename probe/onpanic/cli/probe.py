@@ -90,13 +90,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Probe, print, and return the exit status."""
-    sources = [bool(arguments.recording), bool(arguments.qmp), bool(arguments.domain)]
+    sources = [source is not None for source in (arguments.recording, arguments.qmp, arguments.domain)]
     commands = [[name] for name in arguments.emulators] + ([arguments.command] if arguments.command else [])
     if sum(sources) + bool(commands) > 1:
         raise OnpanicError(
             "more than one source", "name emulators, or one of --recording, --qmp and --domain"
         )
-    if arguments.connect and not arguments.domain:
+    if arguments.connect is not None and arguments.domain is None:
         raise OnpanicError("--connect goes with --domain", "name a running domain")
     if any(sources):
         return _report([_other_source(arguments)], arguments)
@@ -145,7 +145,7 @@ async def _probe_all(
     with _progress(commands, wanted=several and not arguments.quiet) as progress:
 
         async def one(command: Sequence[str], head_start: Launched | None) -> "Result":
-            start = time.monotonic()
+            start = head_start.at if head_start else time.monotonic()
             held = await survey(command, plan, lifeline, slots, progress(command), head_start)
             if arguments.save_recording:
                 _save(arguments.save_recording, command, held)
@@ -164,13 +164,13 @@ def _other_source(arguments: argparse.Namespace) -> "Result":
 
     from onpanic.probe import api, live, recording
 
-    if arguments.recording:
+    if arguments.recording is not None:
         found = recording.load(Path(arguments.recording))
         seconds = max((entry.t for c in found.conversations for entry in c.entries), default=0.0)
         record = api.read(found.conversations, found.command, seconds, recorded=True)
         return _narrowed(record, arguments.machine)
     start = time.monotonic()
-    if arguments.qmp:
+    if arguments.qmp is not None:
         held = asyncio.run(live.ask_monitor(arguments.qmp, arguments.timeout))
     else:
         held = asyncio.run(live.ask_domain(arguments.domain, arguments.connect, arguments.timeout))

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import Literal, Self
 
@@ -95,11 +96,13 @@ class Launched:
     :param argv: The command line.
     :param lifeline: Ends the emulator if this process goes away.
     :param pass_fds: File descriptors that it inherits.
+    :ivar at: When it was started, by the monotonic clock, in seconds.
     :raise StartError: When the command cannot be executed.
     """
 
     def __init__(self, argv: Sequence[str], lifeline: Lifeline, pass_fds: Sequence[int] = ()) -> None:
         self.argv = list(argv)
+        self.at = time.monotonic()
         self.lifeline = lifeline
         self.mark = lifeline.mark()
         self.channel, theirs = socket.socketpair()

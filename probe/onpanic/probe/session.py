@@ -46,8 +46,6 @@ CONVERSATION_LIMIT = 8 * 2**20
 #: Messages of one emulator start, events included.
 MESSAGES_LIMIT = 5000
 
-_BY_HAND = "run the command by hand to see more"
-
 
 class Questions:
     """Somebody to put QMP questions to, who writes everything down."""
@@ -144,8 +142,12 @@ class Session(Questions):
         """
         try:
             await self._client.connect(channel)
-        except ConnectError as error:
-            failure = await self._explain(error.exc, "its QMP greeting")
+        except (
+            ConnectError,
+            AssertionError,
+        ) as error:  # the latter if it hangs up in between
+            cause = error.exc if isinstance(error, ConnectError) else error
+            failure = await self._explain(cause, "its QMP greeting")
             raise StartError(failure.message, failure.hint) from error
 
     async def close(self) -> None:
@@ -160,17 +162,15 @@ class Session(Questions):
         if isinstance(cause, EmulatorError):
             return cause
         process = self.process
-        if process and isinstance(cause, EOFError | OSError):
+        hint = "run the command by hand to see more" if process else "is it a QMP monitor, and not in use?"
+        if not isinstance(cause, EOFError | OSError):
+            said = plain(str(cause)).removeprefix("Did not understand Greeting: ")
+            return ProtocolFault(f"{self.name}: not QMP where {doing} was expected: {said}", hint)
+        if process:
             with contextlib.suppress(TimeoutError):  # it hung up; most likely it is ending
                 await asyncio.wait_for(process.exited.wait(), 0.5)
-        if process and process.exited.is_set():
-            return EndedError(f"{self.name} ended before {doing}", _BY_HAND)
-        if isinstance(cause, EOFError | OSError):
-            return EndedError(f"{self.name} hung up before {doing}", _BY_HAND)
-        said = plain(str(cause)).removeprefix("Did not understand Greeting: ")
-        return ProtocolFault(
-            f"{self.name}: not QMP where {doing} was expected: {said}", "is this a QEMU system emulator?"
-        )
+        ended = "ended" if process and process.exited.is_set() else "hung up"
+        return EndedError(f"{self.name} {ended} before {doing}", hint)
 
     async def _cause(self, error: BaseException) -> BaseException:
         """Find the root: the reader's own exception comes out of `disconnect`."""
