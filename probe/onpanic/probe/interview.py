@@ -43,21 +43,27 @@ async def types(session: Questions, *, gently: bool = False) -> None:
 async def plain(session: Questions, *, thorough: bool = False) -> None:
     """Ask which machine this is and which pvpanic devices are in it.  No guest CPU runs.
 
+    Each question costs half a millisecond, and there may be a hundred machine types: what the
+    probe's own device makes certain is not asked.
+
     :param thorough: Ask, too, what is true of the emulator whatever the machine type.
     """
-    identity = ("query-target", "query-machines", "query-commands") if thorough else ()
-    folders = ("/machine", "/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon")
+    identity = ("query-status", "query-target", "query-machines", "query-commands") if thorough else ()
     own = f"/machine/peripheral/{OWN_ID}"
     answers = await session.ask_all(
-        ("query-status", {}),
         *((command, {}) for command in identity),
         ("qom-get", {"path": "/machine", "property": "type"}),
+        ("qom-list", {"path": "/machine"}),
+        ("qom-list", {"path": "/machine/unattached"}),
         ("qom-get", {"path": own, "property": "ioport"}),
-        *(("qom-list", {"path": folder}) for folder in folders),
     )
-    if not answers[-1].ok:
+    *_, unattached, port = answers
+    if not unattached.ok:
         await session.hmp("info qtree")
         return
+    if not port.ok:
+        folders = ("/machine/peripheral", "/machine/peripheral-anon")
+        await session.ask_all(*(("qom-list", {"path": folder}) for folder in folders))
     for device in devices(Conversation(session.entries)) or []:
         if device.port is not None and device.path != own:
             await session.ask("qom-get", path=device.path, property="ioport")
@@ -72,7 +78,7 @@ async def events(session: Questions) -> None:
         await session.ask("query-qmp-schema")
 
 
-async def isa(session: Questions) -> None:
+async def isa(session: Questions, *, thorough: bool = False) -> None:
     """Make a panic happen through the ISA port, and watch.  Needs an x86 guest.
 
     The guest must be running: while it is paused a panic changes no state.  The machine
@@ -80,12 +86,13 @@ async def isa(session: Questions) -> None:
     """
     if Machines([]).canonical(Conversation(session.entries)) == "none":
         return
-    present = devices(Conversation(session.entries)) or []
+    present = devices(Conversation(session.entries)) or ()
     ports = [d.port for d in present if d.port is not None and not d.neutralised]
     port = ports[0] if ports else DEFAULT_PORT
     await session.ask("cont")
     await session.hmp(f"i /b {port:#x}")
-    await session.hmp(f"o /b {port:#x} {_CRASHLOADED}")
+    if thorough:  # whether there is the event is a question about the emulator
+        await session.hmp(f"o /b {port:#x} {_CRASHLOADED}")
     await session.hmp(f"o /b {port:#x} {_PANICKED}")
     await _aftermath(session)
 

@@ -9,6 +9,7 @@ start with that one follows.  The emulator's name is only a hint at what to try 
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -150,12 +151,9 @@ class _Surveyor:
         """Start with the ISA device, without it, with another accelerator, with another machine type."""
         held: list[Conversation] = []
         device = "pvpanic" if self._target in X86 and self._plan.notifier != "pvpanic" else ""
+        questions = self._questions(partial(self._isa, thorough=thorough), thorough=thorough)
         for _ in range(_ATTEMPTS):
-            held.append(
-                await self._start(
-                    machine, deadline, self._questions(interview.isa, thorough=thorough), device
-                )
-            )
+            held.append(await self._start(machine, deadline, questions, device))
             last = held[-1]
             if thorough and not self._gently and _died_of_its_modules(last):
                 self._gently = True
@@ -223,14 +221,17 @@ class _Surveyor:
             await interview.plain(session, thorough=thorough)
             if thorough:
                 self._target = target_of(Conversation(session.entries)) or self._target
-            watched = panic if panic is not interview.isa or self._target in X86 else None
-            if watched and not self._plan.introspect_only:
-                await watched(session)
+            if panic and not self._plan.introspect_only:
+                await panic(session)
             if thorough:
                 await interview.events(session)
                 await interview.types(session, gently=self._gently)
 
         return questions
+
+    async def _isa(self, session: Session, *, thorough: bool) -> None:
+        if self._target in X86:
+            await interview.isa(session, thorough=thorough)
 
     def _learn(self, held: list[Conversation]) -> None:
         self._has_pci = EMULATOR["pvpanic-pci-type"](held).answer != "no"

@@ -9,11 +9,13 @@ properties are the same for both, so they are not consulted.  RHEL 6 has no QOM;
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
 from ..conversation import Conversation, Reply
+from ..launch import OWN_ID
 from .fact import Fact, no, unknown, yes
 
 __all__ = ("DEFAULT_PORT", "NOTIFIERS", "Device", "builtin_pvpanic", "devices", "pvpanic_attachable")
@@ -50,7 +52,8 @@ class Device(msgspec.Struct, frozen=True):
         return self.type in _ISA and self.port == 0
 
 
-def devices(conversation: Conversation) -> list[Device] | None:
+@lru_cache(maxsize=16)  # every question about a machine type looks here first
+def devices(conversation: Conversation) -> tuple[Device, ...] | None:
     """Return the pvpanic devices in the machine, None if the conversation does not show them."""
     found: list[Device] = []
     listed = False
@@ -67,10 +70,10 @@ def devices(conversation: Conversation) -> list[Device] | None:
                 path = f"{folder}/{item['name']}"
                 found.append(Device(match[1], path, origin, _port(conversation, match[1], path)))
     if listed:
-        return found
+        return (*found, *_own(conversation, found))
     tree = conversation.hmp("info qtree")
     if tree is not None and tree.ok and isinstance(tree.value, str) and "dev: " in tree.value:
-        return _from_qtree(tree.value, conversation)
+        return tuple(_from_qtree(tree.value, conversation))
     return None
 
 
@@ -99,7 +102,7 @@ def pvpanic_attachable(conversations: Sequence[Conversation]) -> Fact:
     """Say if the user can add a pvpanic, of either kind."""
     refused: list[str] = []
     for conversation in conversations:
-        present = devices(conversation) or []
+        present = devices(conversation) or ()
         added = [d for d in present if d.origin == "added"]
         if added and not conversation.argv:
             return yes("introspected", f"the running machine has a {added[0].type} that was added")
@@ -136,6 +139,15 @@ def _attachable_by_type(conversations: Sequence[Conversation]) -> Fact:
     if len({reply.arguments["typename"] for reply in absent}) == 2:
         return no("introspected", "the emulator has no pvpanic type at all")
     return unknown("the machine type was not started with a pvpanic device")
+
+
+def _own(conversation: Conversation, found: list[Device]) -> list[Device]:
+    """Return the probe's own ISA device where a property of it is all that was asked for."""
+    path = f"/machine/peripheral/{OWN_ID}"
+    port = conversation.reply("qom-get", path=path, property="ioport")
+    if not port or not port.ok or any(device.path == path for device in found):
+        return []
+    return [Device("pvpanic", path, "added", _port(conversation, "pvpanic", path))]
 
 
 def _silent(conversation: Conversation, port: int | None) -> bool:
