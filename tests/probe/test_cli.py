@@ -98,7 +98,7 @@ def test_quiet_is_silent_on_success_only() -> None:
     [
         (["probe", "--machine", "pc-i440fx-9.9"], 2, "unsupported machine type"),
         (["probe", "--timeout", "0"], 2, "more than 0 seconds"),
-        (["probe", "--timeout", "soon"], 2, "invalid"),
+        (["probe", "--timeout", "soon"], 2, "more than 0 seconds"),
         (["probe", "--connect", "qemu:///system"], 2, "--connect goes with --domain"),
         (["probe", "--recording", "/nowhere/x.jsonl"], 2, "No such file"),
         (["probe", "/nowhere/qemu-system-x86_64"], 2, "no such file or command"),

@@ -120,7 +120,7 @@ def test_a_played_emulator_knows_the_commands_that_the_real_one_lists(name: str)
         item["name"]
         for conversation in recorded(name).conversations
         for reply in conversation.all_replies("query-commands")
-        for item in reply.items("name") or []
+        for item in reply.items
     }
     asked = [reply for conversation in held(PLAYED[name]) for reply in conversation.replies]
     unknown = {r.command: r.refusal.desc for r in asked if r.refusal and r.refusal.unknown_command}

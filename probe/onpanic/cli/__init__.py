@@ -8,6 +8,8 @@ not run, 77 skipped.
 
 import argparse
 import contextlib
+import io
+import json
 import os
 import signal
 import sys
@@ -18,7 +20,7 @@ from typing import NoReturn
 from onpanic.probe.errors import OnpanicError
 from onpanic.probe.version import __version__
 
-__all__ = ("COMMANDS", "console", "main")
+__all__ = ("COMMANDS", "console", "main", "print_json", "seconds")
 
 #: Subcommands, in the order of the help, with the module that each is.
 COMMANDS = {
@@ -27,7 +29,7 @@ COMMANDS = {
     "explain": "onpanic.cli.explain",
 }
 
-_OK, _ERROR, _INTERRUPTED = 0, 2, 130
+_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +38,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: The arguments; those of the process if None.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)  # so that emulators end and files are whole
     try:
         return _run(words)
     except OnpanicError as error:
@@ -46,22 +46,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"onpanic: hint: {error.hint}", file=sys.stderr)
         return _ERROR
     except KeyboardInterrupt:
-        return _INTERRUPTED
-    except SystemExit as end:  # argparse's, or a signal's
+        return 128 + signal.SIGINT
+    except SystemExit as end:  # argparse's
         return end.code if isinstance(end.code, int) else _ERROR
     except BrokenPipeError:
         with contextlib.suppress(OSError):  # the reader has seen enough; nor is stdout flushed at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _OK
+        return 128 + signal.SIGPIPE
     except OSError as error:  # what is printed cannot be written
         print(f"onpanic: {error}", file=sys.stderr)
         return _ERROR
 
 
 def console() -> NoReturn:
-    """Be the command: run `main` and end the process."""
+    """Be the command: run `main` and end the process, on a signal at once."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup(1)
+            signal.signal(number, _leave)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None if it was closed
+            stream.reconfigure(errors="backslashreplace")
     status = main()
-    with contextlib.suppress(OSError):  # `main` has said so
+    with contextlib.suppress(OSError, AttributeError):  # `main` has said so; or it was closed
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(status)  # taking the interpreter down tidily costs a tenth of the whole command
@@ -83,8 +89,11 @@ def _run(words: list[str]) -> int:
     command = rest[rest.index("--") + 1 :] if "--" in rest else []
     arguments = parser.parse_intermixed_args(rest[: rest.index("--")] if "--" in rest else rest)
     arguments.command = command
+    if command and not getattr(module, "TAKES_COMMAND", False):
+        raise OnpanicError(f"onpanic {name} takes no command after --", f"onpanic {name} --help")
     status: int = module.run(arguments)
-    sys.stdout.flush()
+    if sys.stdout:
+        sys.stdout.flush()
     return status
 
 
@@ -99,5 +108,32 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
+def seconds(text: str) -> float:
+    """Read an option's value as seconds.
+
+    :raise argparse.ArgumentTypeError: When it is no time to wait.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 86400:
+        raise argparse.ArgumentTypeError("more than 0 seconds, and less than a day")
+    return value
+
+
+def print_json(data: bytes) -> None:
+    """Print a JSON document on a line of its own, in whatever encoding stdout has."""
+    text = data.decode()
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text))  # in ASCII
+    print(text)
+
+
 def _leave(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
+    """End at once: an exception from here can be lost, and the lifeline ends the emulators."""
+    if sys.stderr and sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\033[?25h")  # the cursor that a progress bar hides
+    os._exit(128 + number)

@@ -7,9 +7,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from onpanic.cli import print_json, seconds
 from onpanic.probe import Capabilities, CapabilityRecord, Decision, OnpanicError, Policy, RecordError, decide
 from onpanic.probe.decision import ON_PANIC
 
+TAKES_COMMAND = True
 HELP = "is a policy accepted?"
 
 
@@ -24,6 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on-crash-coredump", action="store_true", help="and a dump first there, too")
     parser.add_argument("--machine", metavar="M", help="machine type or alias (default: the default one)")
     parser.add_argument(
+        "--notifier", choices=("isa", "pvpanic"), help="judge by this one (default: isa where it fits)"
+    )
+    parser.add_argument(
+        "--timeout", type=seconds, default=10.0, metavar="SECONDS", help="for the emulator (default: 10)"
+    )
+    parser.add_argument(
         "--record", type=Path, metavar="FILE", help="a record that onpanic probe --format json printed"
     )
     parser.add_argument("--hypervisor", choices=("qemu", "xen"), default="qemu")
@@ -37,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         import msgspec
 
-        print(msgspec.json.encode(decision).decode())
+        print_json(msgspec.json.encode(decision))
     elif not decision:
         print(f"refused: {decision.code}: {decision.reason}\n  {decision.remedy}")
     elif not arguments.quiet:
@@ -51,6 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _decide(arguments: argparse.Namespace) -> Decision:
+    sources = [arguments.emulator, arguments.command, arguments.record]
+    if sum(map(bool, sources)) + (arguments.hypervisor == "xen") > 1:
+        raise OnpanicError("more than one source", "name an emulator, a record, or --hypervisor xen")
     policy = Policy(arguments.value, arguments.coredump, arguments.on_crash, arguments.on_crash_coredump)
     if arguments.hypervisor == "xen":
         return decide(policy, "xen", Capabilities({}))
@@ -65,8 +76,6 @@ def _decide(arguments: argparse.Namespace) -> Decision:
 
 def _record(arguments: argparse.Namespace) -> CapabilityRecord:
     command = arguments.command or ([arguments.emulator] if arguments.emulator else [])
-    if arguments.record and command:
-        raise OnpanicError("both a record and an emulator", "name one of them")
     if arguments.record:
         try:
             data = sys.stdin.buffer.read() if str(arguments.record) == "-" else arguments.record.read_bytes()
@@ -74,10 +83,15 @@ def _record(arguments: argparse.Namespace) -> CapabilityRecord:
             raise RecordError(
                 f"{arguments.record}: {error.strerror}", "onpanic probe --format json writes one"
             ) from error
+        if data.strip().count(b"\n{"):
+            raise RecordError(f"{arguments.record}: holds more than one record", "leave one line of it")
         return CapabilityRecord.from_json(data)
     from onpanic.probe import probe
     from onpanic.probe.host import host_emulator, resolved
 
     return probe(
-        resolved(command or [host_emulator()]), machines=[arguments.machine] if arguments.machine else ()
+        resolved(command or [host_emulator()]),
+        machines=[arguments.machine] if arguments.machine else (),
+        notifier=arguments.notifier,
+        timeout=arguments.timeout,
     )

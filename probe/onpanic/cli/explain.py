@@ -2,6 +2,7 @@
 
 import argparse
 
+from onpanic.cli import print_json
 from onpanic.probe import OnpanicError
 from onpanic.probe.catalogue import CATALOGUE
 
@@ -24,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         import msgspec
 
-        print("\n".join(msgspec.json.encode(entry).decode() for entry in entries))
+        for entry in entries:
+            print_json(msgspec.json.encode(entry))
         return 0
     if arguments.code:
         entry = entries[0]

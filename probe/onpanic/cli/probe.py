@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from onpanic.cli import print_json, seconds
 from onpanic.probe.errors import EmulatorError, OnpanicError, RecordError, StartError
+from onpanic.probe.foreign import printable
 from onpanic.probe.host import host_emulator, resolved
 from onpanic.probe.launch import Launched, first_command_line
 from onpanic.probe.lifeline import Lifeline
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # the functions load these once the first emulator is on its 
 
     Result = CapabilityRecord | OnpanicError
 
+TAKES_COMMAND = True
 HELP = "ask an emulator what happens when its guest panics"
 
 _OK, _ERROR, _SKIPPED = 0, 2, 77
@@ -58,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=10.0,
         metavar="SECONDS",
         help="for one machine type of one emulator (default: 10)",
@@ -99,11 +102,26 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.connect is not None and arguments.domain is None:
         raise OnpanicError("--connect goes with --domain", "name a running domain")
     if any(sources):
+        _check_other_source(arguments)
         return _report([_other_source(arguments)], arguments)
     commands = commands or _host(skip_missing=arguments.skip_missing)
     if arguments.save_recording and len(commands) > 1:
         raise OnpanicError("--save-recording keeps one emulator's conversation", "name one emulator")
     return _report(_probe([resolved(c) for c in commands], arguments), arguments)
+
+
+def _check_other_source(arguments: argparse.Namespace) -> None:
+    """Refuse options that only starting an emulator gives a meaning."""
+    given = {
+        "--all-machines": arguments.all_machines,
+        "--introspect-only": arguments.introspect_only,
+        "--acpi": arguments.acpi,
+        "--notifier": arguments.notifier,
+        "--machine": arguments.machine and arguments.recording is None,
+        "--save-recording": arguments.save_recording and arguments.recording is not None,
+    }
+    for option in [name for name, value in given.items() if value]:
+        raise OnpanicError(f"{option} has no meaning here", "leave it out, or name an emulator")
 
 
 def _probe(commands: Sequence[Sequence[str]], arguments: argparse.Namespace) -> "list[Result]":
@@ -194,9 +212,11 @@ def _report(results: "Sequence[Result]", arguments: argparse.Namespace) -> int:
                 _complain(result.message, result.hint)
                 status = _ERROR
             continue
-        if arguments.format == "json":
-            print(result.to_json().decode())
-        elif not arguments.quiet:
+        if arguments.quiet:
+            pass
+        elif arguments.format == "json":
+            print_json(result.to_json())
+        else:
             print(("\n" if printed else "") + screen(result, style_for(sys.stdout)), end="")
         printed += 1
         # Among all machine types, those that do not start here are expected
@@ -209,8 +229,9 @@ def _report(results: "Sequence[Result]", arguments: argparse.Namespace) -> int:
 
 
 def _complain(message: str, hint: str = "") -> None:
-    sys.stdout.flush()
-    print(f"onpanic: {message}", file=sys.stderr)
+    if sys.stdout:
+        sys.stdout.flush()
+    print(f"onpanic: {printable(message)}", file=sys.stderr)
     if hint:
         print(f"onpanic: hint: {hint}", file=sys.stderr)
 
@@ -260,10 +281,3 @@ def _host(*, skip_missing: bool) -> list[list[str]]:
             raise
         print(f"onpanic: skipped: {error.message}", file=sys.stderr)
         return []
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 86400:
-        raise argparse.ArgumentTypeError("more than 0 seconds, and less than a day")
-    return value

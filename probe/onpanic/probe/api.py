@@ -38,10 +38,10 @@ def probe(
     :param machines: Machine types, names or aliases; the default one if empty.
     :param all_machines: All machine types that the emulator has.
     :param introspect_only: Start no guest CPU: nothing is observed.
-    :param acpi: Boot the firmware too, and read the guest's ACPI tables (about a second).
+    :param acpi: Boot the firmware too, and read the guest's ACPI tables (half a second).
     :param notifier: Judge by this one: ``isa`` or ``pvpanic`` (PCI); None for the first that
         the machine type takes.
-    :param timeout: Seconds that the emulator has for one machine type.
+    :param timeout: Seconds that the emulator has for one machine type, see `Plan`.
     :param jobs: How many emulators run at a time; 0 for as many as there are CPUs.
     :return: The record.  Where the emulator failed in the middle, the facts that it did
         not live to tell are ``unknown`` and `CapabilityRecord.problems` says why.
@@ -88,7 +88,8 @@ def read(
     :raise EmulatorError: When none of them got as far as a greeting.
     """
     if not any(c.greeting and not c.refused_to_start for c in conversations):
-        raise _failure(conversations[-1])
+        broken = [c for c in conversations if not c.refused_to_start and c.failed]
+        raise _failure([*broken, conversations[-1]][0])
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     probed = Probed(at, PROGRAM, round(seconds, 3))
     return record_of(conversations, command, probed, recorded=recorded)
@@ -96,7 +97,7 @@ def read(
 
 def _failure(conversation: Conversation) -> EmulatorError:
     message, hint = conversation.failed or "the emulator did not greet", conversation.hint
-    if conversation.fault == "StartError":
-        return StartError(message, hint, missing="no such file" in message)
+    if conversation.missing:
+        return StartError(message, hint, missing=True)
     kinds = {kind.__name__: kind for kind in (EndedError, DeadlineError, ProtocolFault)}
     return kinds.get(conversation.fault, StartError)(message, hint)

@@ -100,7 +100,7 @@ _ENTRIES = (
         "probe-inconclusive",
         "refusal",
         "it is not known whether the panic notifier works",
-        "let onpanic probe start the emulator itself, without --introspect-only",
+        "find out what the reason names: onpanic probe starts the emulator itself for it",
     ),
     # Help that an accepted policy needs
     Entry(
@@ -118,7 +118,7 @@ _ENTRIES = (
     Entry(
         "ignore-needs-cont",
         "help",
-        "the architecture always reports a panic, and this emulator cannot be told to go on by itself",
+        "the architecture always reports a panic, and this emulator has no known way to go on by itself",
         "send cont over QMP on every GUEST_PANICKED event",
     ),
     # Facts of the emulator

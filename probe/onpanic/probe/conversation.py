@@ -25,13 +25,15 @@ note      info     str, a remark of whoever recorded it
 ========= ======== =====================================================================
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, Self
 
 import msgspec
 
-from .launch import OWN_ID
+from .foreign import last_words, printable
+from .launch import OWN_ID, name_of
+from .shapes import fits
 
 __all__ = ("Conversation", "Entry", "PortAccess", "Refusal", "Reply")
 
@@ -64,14 +66,16 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A QMP command with its answer.
+    """A QMP command with its answer.  `Reply.of` makes one.
 
     :param command: For example ``qom-list``.
     :param arguments: The command's arguments.
-    :param value: What ``return`` held; None where the command was refused.
+    :param value: What ``return`` held; None where the command was refused, or where it is not
+        what the command returns.
     :param refusal: The error, if the command was refused.
     :param sent: Index of the command among the conversation's entries.
     :param received: Index of the answer; -1 where none came.
+    :param malformed: What ``return`` held where it is not what the command returns, as text.
     """
 
     command: str
@@ -80,19 +84,39 @@ class Reply(msgspec.Struct, frozen=True):
     refusal: Refusal | None
     sent: int
     received: int
+    malformed: str = ""
+
+    @classmethod
+    def of(
+        cls, command: str, arguments: Mapping[str, Any], answer: Mapping[str, Any], sent: int, received: int
+    ) -> Self:
+        """Return a reply; an answer that is not what the command returns counts as none.
+
+        :param answer: The message that held ``return`` or ``error``; empty where none came.
+        """
+        error, value = answer.get("error"), answer.get("return")
+        if "error" in answer and ("return" in answer or not isinstance(error, dict)):
+            return cls(command, arguments, None, None, sent, received, printable(repr(dict(answer)), 60))
+        if isinstance(error, dict):
+            refusal = Refusal(str(error.get("class", "")), str(error.get("desc", "")))
+            return cls(command, arguments, None, refusal, sent, received)
+        if received >= 0 and not fits(command, arguments, value):
+            return cls(command, arguments, None, None, sent, received, printable(repr(value), 60))
+        return cls(command, arguments, value, None, sent, received)
 
     @property
     def ok(self) -> bool:
-        """True if the command was carried out."""
-        return self.received >= 0 and self.refusal is None
+        """True if the command was carried out and told what it tells."""
+        return self.received >= 0 and self.refusal is None and not self.malformed
 
-    def items(self, *members: str) -> list[dict[str, Any]] | None:
-        """Return the answer as a list of objects that have these members, None if it is not one."""
-        if not self.ok or not isinstance(self.value, list):
-            return None
-        if not all(isinstance(item, dict) and all(m in item for m in members) for item in self.value):
-            return None
-        return self.value
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The answer of a command that returns a list of objects; empty if there is none."""
+        return self.value if isinstance(self.value, list) else []
+
+    def member(self, name: str) -> str:
+        """Return a member of the answer of a command that returns an object; empty if there is none."""
+        return str(self.value.get(name, "")) if isinstance(self.value, dict) else ""
 
 
 class PortAccess(msgspec.Struct, frozen=True):
@@ -115,10 +139,13 @@ class PortAccess(msgspec.Struct, frozen=True):
 
 
 class Conversation:
-    """One start of one emulator, as far as it got.  Entries are added, never changed."""
+    """One start of one emulator, as far as it got.
+
+    :param entries: What was said; they do not change any more.
+    """
 
     def __init__(self, entries: Sequence[Entry] = ()) -> None:
-        self.entries: list[Entry] = list(entries)
+        self.entries: tuple[Entry, ...] = tuple(entries)
 
     @classmethod
     def never(cls, argv: Sequence[str], why: str) -> Self:
@@ -139,16 +166,16 @@ class Conversation:
             return [str(word) for word in first.msg]
         return []
 
-    def options(self, name: str) -> list[str]:
-        """Return the values of an option, e.g. ``options("device")``, in order."""
-        flags = (f"-{name}", f"--{name}")
+    def options(self, *names: str) -> list[str]:
+        """Return the values of options, e.g. ``options("machine", "M")``, in order."""
+        flags = {f"{dashes}{name}" for name in names for dashes in ("-", "--")}
         return [value for flag, value in zip(self.argv, self.argv[1:], strict=False) if flag in flags]
 
     @property
     def machine(self) -> str | None:
         """The machine type that was asked for, None for the emulator's default."""
         name = None
-        for value in self.options("machine") + self.options("M"):
+        for value in self.options("machine", "M"):
             for position, part in enumerate(value.split(",")):
                 key, equals, word = part.partition("=")
                 if position == 0 and not equals:
@@ -187,30 +214,40 @@ class Conversation:
 
         Answers belong to commands by ``id``; recordings without ids are read in order.
         """
-        waiting: list[tuple[int, dict[str, Any]]] = []
+        waiting: dict[Any, list[tuple[int, dict[str, Any]]]] = {}
         replies: list[Reply] = []
         for index, entry in enumerate(self.entries):
             if entry.chan != "qmp" or not isinstance(entry.msg, dict):
                 continue
+            same = waiting.setdefault(repr(entry.msg.get("id")), [])
             if entry.dir == "send":
-                waiting.append((index, entry.msg))
-            elif ("return" in entry.msg or "error" in entry.msg) and waiting:
-                ours = [w for w in waiting if w[1].get("id") == entry.msg.get("id")]
-                pair = ours[0] if ours else waiting[0]
-                waiting.remove(pair)
-                replies.append(_reply(pair, index, entry.msg))
-        replies += [_reply(pair, -1, {}) for pair in waiting]
+                same.append((index, entry.msg))
+            elif same and ("return" in entry.msg or "error" in entry.msg):
+                replies.append(_reply(*same.pop(0), index, entry.msg))
+        replies += [_reply(*pair, -1, {}) for same in waiting.values() for pair in same]
         return sorted(replies, key=lambda reply: reply.sent)
+
+    @cached_property
+    def _answered(self) -> dict[tuple[str, str], list[Reply]]:
+        """Answers by command and arguments: an emulator may give thousands."""
+        found: dict[tuple[str, str], list[Reply]] = {}
+        for reply in self.replies:
+            if reply.received >= 0:
+                found.setdefault((reply.command, _key(reply.arguments)), []).append(reply)
+        return found
+
+    @property
+    def malformed(self) -> Reply | None:
+        """The first answer that is not what its command returns, None if all are."""
+        return next((reply for reply in self.replies if reply.malformed), None)
 
     def reply(self, command: str, **arguments: Any) -> Reply | None:
         """Return the first answer to exactly this command, None if it was not asked or answered."""
-        return next(self.all_replies(command, **arguments), None)
+        return next(iter(self.all_replies(command, **arguments)), None)
 
-    def all_replies(self, command: str, **arguments: Any) -> Iterator[Reply]:
-        """Yield every answer to exactly this command."""
-        for reply in self.replies:
-            if reply.command == command and reply.arguments == arguments and reply.received >= 0:
-                yield reply
+    def all_replies(self, command: str, **arguments: Any) -> list[Reply]:
+        """Return every answer to exactly this command."""
+        return self._answered.get((command, _key(arguments)), [])
 
     def hmp(self, line: str) -> Reply | None:
         """Return the first answer to a line of the human monitor."""
@@ -264,7 +301,16 @@ class Conversation:
     @property
     def failed(self) -> str:
         """Why the conversation broke off, in one line; empty if it came to its end."""
-        return str(self.exit.get("why", ""))
+        why, code = self.exit.get("why"), self.exit.get("rc")
+        if why is None and code:  # somebody else's recording
+            words = last_words(str(self.exit.get("stderr", "")))
+            return f"{name_of(self.argv or ['the emulator'])} ended (status {code}): {words}"
+        return str(why or "")
+
+    @property
+    def missing(self) -> bool:
+        """True if there is no such emulator at all."""
+        return self.exit.get("missing") is True
 
     @property
     def fault(self) -> str:
@@ -287,21 +333,14 @@ class Conversation:
         return not self.answered and self.exit.get("rc") not in (None, 0) and not self.exit.get("killed")
 
 
-def _reply(pair: tuple[int, dict[str, Any]], received: int, answer: dict[str, Any]) -> Reply:
-    sent, message = pair
+def _reply(sent: int, message: dict[str, Any], received: int, answer: dict[str, Any]) -> Reply:
     arguments = message.get("arguments")
-    error = answer.get("error")
-    refusal = None
-    if isinstance(error, dict):
-        refusal = Refusal(str(error.get("class", "")), str(error.get("desc", "")))
-    return Reply(
-        command=str(message.get("execute") or message.get("exec-oob") or ""),
-        arguments=arguments if isinstance(arguments, dict) else {},
-        value=answer.get("return"),
-        refusal=refusal,
-        sent=sent,
-        received=received,
-    )
+    command = str(message.get("execute") or message.get("exec-oob") or "")
+    return Reply.of(command, arguments if isinstance(arguments, dict) else {}, answer, sent, received)
+
+
+def _key(arguments: Mapping[str, Any]) -> str:
+    return repr(sorted(arguments.items()))
 
 
 def _hmp_access(line: str, reply: Reply) -> list[PortAccess]:
@@ -334,7 +373,9 @@ def _qtest_access(line: str, sent: int, answer: tuple[int, str] | None) -> list[
 
 
 def _number(text: str) -> int | None:
+    """Read a number as C writes it; None if it is none, or more than a register holds."""
     try:
-        return int(text.strip(), 0)
+        number = int(text.strip(), 0)
     except ValueError:
         return None
+    return number if 0 <= number < 2**64 else None

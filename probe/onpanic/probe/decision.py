@@ -157,7 +157,7 @@ def _help(policy: Policy, hypervisor: Hypervisor, capabilities: Capabilities) ->
     if hypervisor == "qemu" and policy.on_panic in ("default", "ignore"):
         if capabilities.architectural:
             settable = capabilities.fact("set-action-command").answer
-            return _accept("ignore-needs-set-action" if settable != "no" else "ignore-needs-cont")
+            return _accept("ignore-needs-set-action" if settable == "yes" else "ignore-needs-cont")
         if capabilities.fact("builtin-pvpanic").answer == "yes":
             return _accept("ignore-needs-global")
     return Decision(True)

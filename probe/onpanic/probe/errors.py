@@ -16,6 +16,8 @@ All of them end the command with exit status 2.  A policy that is refused is no
 error: it is a `Decision`.
 """
 
+from .foreign import printable
+
 __all__ = (
     "DeadlineError",
     "EmulatorError",
@@ -38,8 +40,8 @@ class OnpanicError(Exception):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = printable(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message

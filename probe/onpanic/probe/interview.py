@@ -14,7 +14,7 @@ through the monitor, which reaches the same device model).
 
 import asyncio
 
-from .conversation import Conversation, Reply
+from .conversation import Conversation
 from .facts.acpi import Memory, wanted
 from .facts.device import DEFAULT_PORT, devices
 from .facts.panic import bars
@@ -48,9 +48,10 @@ async def plain(session: Questions, *, thorough: bool = False) -> None:
 
     :param thorough: Ask, too, what is true of the emulator whatever the machine type.
     """
-    identity = ("query-status", "query-target", "query-machines", "query-commands") if thorough else ()
+    identity = ("query-target", "query-machines", "query-commands") if thorough else ()
     own = f"/machine/peripheral/{OWN_ID}"
     answers = await session.ask_all(
+        ("query-status", {}),
         *((command, {}) for command in identity),
         ("qom-get", {"path": "/machine", "property": "type"}),
         ("qom-list", {"path": "/machine"}),
@@ -101,7 +102,7 @@ async def pci(session: Session) -> None:
     """Make a panic happen through the PCI device's register, and watch.  Needs a qtest channel."""
     assert session.qtest is not None
     target = await session.ask("query-target")
-    on_x86 = _word(target, "arch") in X86
+    on_x86 = target.member("arch") in X86
     if on_x86:
         await session.ask("cont")  # the firmware places the register
     register = await (_placed_by_firmware(session) if on_x86 else place_bar(session))
@@ -138,16 +139,16 @@ async def acpi(session: Questions) -> None:
 
 
 _FIRMWARE_STEP = 0.15  # seconds between looks; SeaBIOS has its tables after about 0.2
-_FIRMWARE_PATIENCE = 24  # looks; a look at the firmware area is 250 KiB of the conversation
+_FIRMWARE_PATIENCE = 16  # looks; a look at the firmware area is 250 KiB of the conversation
 
 
 async def _placed_by_firmware(session: Questions) -> int | None:
     """Wait for the firmware to place the device's BAR; None if it does not."""
     cpus = await session.ask("query-cpus-fast")
-    if cpus.value == []:
+    if cpus.ok and not cpus.items:
         return None  # nobody to run it
     for _ in range(60):
-        found = bars(await session.ask("query-pci"), OWN_ID)
+        found = bars(await session.ask("query-pci"))
         if found:
             return found[0]
         await asyncio.sleep(0.05)
@@ -157,10 +158,6 @@ async def _placed_by_firmware(session: Questions) -> int | None:
 async def _aftermath(session: Questions) -> None:
     """Ask what state the panic left, and if ``cont`` leaves it."""
     status = await session.ask("query-status")
-    if _word(status, "status") == "guest-panicked":
+    if status.member("status") == "guest-panicked":
         await session.ask("cont")
         await session.ask("query-status")
-
-
-def _word(reply: Reply, member: str) -> str:
-    return str(reply.value.get(member, "")) if isinstance(reply.value, dict) else ""

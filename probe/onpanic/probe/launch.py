@@ -30,6 +30,8 @@ __all__ = (
 #: libvirt's model of a notifier that the user can add.
 Model = Literal["isa", "pvpanic"]
 
+_GRACE = 1.0  # seconds from SIGKILL to giving up
+
 #: The id of the device that the probe itself adds.
 OWN_ID = "onpanic"
 
@@ -97,6 +99,7 @@ class Launched:
     :param lifeline: Ends the emulator if this process goes away.
     :param pass_fds: File descriptors that it inherits.
     :ivar at: When it was started, by the monotonic clock, in seconds.
+    :ivar over: Set once its leader has ended and nobody holds its pipes any more.
     :raise StartError: When the command cannot be executed.
     """
 
@@ -121,16 +124,22 @@ class Launched:
             raise _cannot_execute(self.argv[0], error) from error
         finally:
             theirs.close()
-        lifeline.watch(self.popen.pid)
+        assert self.popen.stderr is not None
+        self.pipe = os.fstat(self.popen.stderr.fileno()).st_ino
+        self.over = False
+        lifeline.watch(self.popen.pid, self.pipe)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.popen.returncode is None:
+        if not self.over:
             self.kill()
-            self.popen.wait()
-            self.lifeline.release(self.popen.pid)
+            self.lifeline.kill_strays(self.mark, self.pipe)
+        if self.popen.returncode is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(_GRACE)
+        self.lifeline.release(self.popen.pid)
         self.channel.close()
         if self.popen.stderr:
             self.popen.stderr.close()
@@ -144,8 +153,10 @@ class Launched:
 
 def _cannot_execute(program: str, error: Exception) -> StartError:
     """Say why a command cannot be executed, and what to do about it."""
+    if not program:
+        return StartError("the emulator's name is empty", "name an emulator, e.g. qemu-system-x86_64")
     if isinstance(error, FileNotFoundError):
-        if os.path.exists(program):
+        if "/" in program and os.path.exists(program):
             return StartError(
                 f"{program}: its interpreter or loader is not there", "run it by hand to see which"
             )

@@ -1,15 +1,16 @@
 """No emulator survives onpanic, not even if onpanic is killed with SIGKILL.
 
 A `Lifeline` is a shell that waits at the other end of a pipe.  It is told every
-process group that is started and every one that has ended.  When the pipe closes
-without a good-bye, onpanic is gone: the shell kills those groups, and every process
-that carries the lifeline's mark in its environment, however far it wandered off.
+emulator that is started and every one that has ended.  When the pipe closes without a
+good-bye, onpanic is gone: the shell kills the emulators' process groups, every process
+that carries the lifeline's mark in its environment, and every process whose stderr is
+still an emulator's, however far it wandered off.
 
 Considered and left: ``PR_SET_PDEATHSIG`` reaches the direct child only, and a
 wrapper (``bwrap``, a shell script) is as good as a binary here; a supervisor in
 Python between onpanic and the emulator costs more than the emulator's own start.
-A process group and a mark together cover wrappers, double forks and ``setsid``;
-they do not cover a program on another host, behind ``ssh``.
+A group, a mark and a pipe together cover wrappers, double forks, ``setsid`` and
+``env -i``; they do not cover a program on another host, behind ``ssh``.
 """
 
 import contextlib
@@ -24,21 +25,23 @@ __all__ = ("Lifeline",)
 _MARK = "ONPANIC_LIFELINE"
 
 # Two sweeps: a process between fork and exec does not show its mark yet.
+# `kill -s KILL --` because dash takes no other way to name a group.
 _GUARD = r"""
-groups=' '
+PATH=/usr/bin:/bin:$PATH
+emulators=' '
 while read -r line; do
   case $line in
-    +*) groups="$groups${line#+} " ;;
-    -*) groups="${groups%% "${line#-}" *} ${groups#* "${line#-}" }" ;;
+    +*) emulators="$emulators${line#+} " ;;
+    -*) emulators="${emulators%% "${line#-}" *} ${emulators#* "${line#-}" }" ;;
     bye) exit 0 ;;
   esac
 done
 for pause in 0.2 0; do
-  for group in $groups; do kill -KILL -- "-$group"; done
-  for found in $(grep -lsF "$1" /proc/[0-9]*/environ); do
-    pid=${found#/proc/}
-    kill -KILL "${pid%/environ}"
-  done
+  for emulator in $emulators; do
+    kill -s KILL -- "-${emulator%:*}"
+    ls -l /proc/[0-9]*/fd/2 | grep -F "> pipe:[${emulator#*:}]" | sed 's,.*/proc/\([0-9]*\)/.*,\1,'
+  done | xargs -r kill -s KILL
+  grep -lsF "$1" /proc/[0-9]*/environ | sed 's,/proc/\([0-9]*\)/.*,\1,' | xargs -r kill -s KILL
   sleep $pause
 done
 """
@@ -55,9 +58,9 @@ class Lifeline:
     def __enter__(self) -> Self:
         self._token = os.urandom(16).hex()
         self._started = 0
-        self._groups: set[int] = set()
+        self._emulators: dict[int, int] = {}
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "onpanic-lifeline", f"{_MARK}={self._token}."],
+            ["/bin/sh", "-c", _GUARD, "onpanic-lifeline", f"{_MARK}={self._token}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -68,7 +71,9 @@ class Lifeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._groups:
+        if self._started:
+            self.kill_strays(self._token)
+        if not self._emulators:
             self._tell("bye")  # otherwise the guard finds the pipe closed, and does its work
         assert self._guard.stdin is not None
         with contextlib.suppress(OSError):
@@ -84,30 +89,37 @@ class Lifeline:
         """Return this process's environment with a mark added: for a process that is started."""
         return {**os.environ, _MARK: mark}
 
-    def watch(self, group: int) -> None:
-        """Have a process group killed if this process goes away."""
-        self._groups.add(group)
-        self._tell(f"+{group}")
+    def watch(self, group: int, pipe: int) -> None:
+        """Have an emulator killed if this process goes away.
+
+        :param group: Its process group.
+        :param pipe: The inode of the pipe that is its stderr.
+        """
+        self._emulators[group] = pipe
+        self._tell(f"+{group}:{pipe}")
 
     def release(self, group: int) -> None:
-        """Forget a process group that has ended: its number may be used again."""
-        self._groups.discard(group)
-        self._tell(f"-{group}")
+        """Forget an emulator that has ended: the number of its group may be used again."""
+        pipe = self._emulators.pop(group, None)
+        if pipe is not None:
+            self._tell(f"-{group}:{pipe}")
 
     @staticmethod
-    def kill_strays(mark: str) -> int:
-        """Kill every process that carries the mark and return how many there were.
+    def kill_strays(mark: str, pipe: int | None = None) -> None:
+        """Kill every process that carries a mark, or whose stderr is a pipe.
 
-        Seen are this user's processes, as far as /proc shows them.
+        Those of this user, as far as /proc shows them.
+
+        :param mark: A mark, or the part that all marks of a lifeline begin with.
+        :param pipe: The pipe's inode.
         """
-        count = 0
         variable = f"{_MARK}={mark}".encode()
         for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
-            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environment:
-                if variable in environment.read():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{name}/environ", "rb") as environment:
+                    found = variable in environment.read()
+                if found or (pipe and os.readlink(f"/proc/{name}/fd/2") == f"pipe:[{pipe}]"):
                     os.kill(int(name), signal.SIGKILL)
-                    count += 1
-        return count
 
     def _tell(self, line: str) -> None:
         assert self._guard.stdin is not None

@@ -15,9 +15,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from . import interview
-from .conversation import Conversation, Refusal, Reply
+from .conversation import Conversation, Reply
 from .errors import DeadlineError, SourceError, StartError
-from .process import plain
+from .foreign import printable
 from .session import Questions, attach
 
 __all__ = ("ask_domain", "ask_monitor")
@@ -90,7 +90,9 @@ def _endpoint(address: str) -> str | tuple[str, int]:
 def _words(error: OSError) -> str:
     """Return the system's own words, without asyncio's."""
     return (
-        os.strerror(error.errno) if error.errno and error.errno > 0 else plain(error.strerror or str(error))
+        os.strerror(error.errno)
+        if error.errno and error.errno > 0
+        else printable(error.strerror or str(error))
     )
 
 
@@ -147,12 +149,9 @@ class _Domain(Questions):
             sent = len(self.entries)
             self.write_down("qmp", "send", message)
             answer = await self._aside.call(lambda: self._exchange(message))
+            answer.pop("id", None)  # it is libvirt's own
             self.write_down("qmp", "recv", answer)
-        refused = answer.get("error")
-        refusal = None
-        if isinstance(refused, dict):
-            refusal = Refusal(str(refused.get("class", "")), str(refused.get("desc", "")))
-        return Reply(command, arguments, answer.get("return"), refusal, sent, sent + 1)
+        return Reply.of(command, arguments, answer, sent, len(self.entries) - 1)
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -170,7 +169,7 @@ class _Domain(Questions):
             import libvirt_qemu
         except ImportError as error:
             raise SourceError(
-                f"libvirt's Python module is not there: {plain(str(error))}",
+                f"libvirt's Python module is not there: {printable(str(error))}",
                 "install python3-libvirt, or onpanic with the extra: pip install 'onpanic[libvirt]'",
             ) from error
         libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised as well
@@ -179,12 +178,12 @@ class _Domain(Questions):
             self._connection = libvirt.open(uri)
         except libvirt.libvirtError as error:
             raise SourceError(
-                f"libvirt: {plain(str(error))}", "name another connection with --connect URI"
+                f"libvirt: {printable(str(error))}", "name another connection with --connect URI"
             ) from error
         try:
             self._domain = self._find()
         except libvirt.libvirtError as error:
-            raise SourceError(f"domain {self._name}: {plain(str(error))}", _RUNNING) from error
+            raise SourceError(f"domain {self._name}: {printable(str(error))}", _RUNNING) from error
         return self._exchange({"execute": "query-version"}).get("return")
 
     def _find(self) -> Any:
@@ -208,7 +207,7 @@ class _Domain(Questions):
         try:
             answer: dict[str, Any] = json.loads(self._command(self._domain, json.dumps(message), 0))
         except self._libvirt.libvirtError as error:
-            raise SourceError(f"domain {self._name}: {plain(str(error))}", _RUNNING) from error
+            raise SourceError(f"domain {self._name}: {printable(str(error))}", _RUNNING) from error
         return answer
 
     def _close(self) -> None:

@@ -21,7 +21,7 @@ class Machines:
         self._listed: dict[str, dict[str, Any]] = {}
         for conversation in conversations:
             for reply in conversation.all_replies("query-machines"):
-                self._listed = {str(item["name"]): item for item in reply.items("name") or []} or self._listed
+                self._listed = {item["name"]: item for item in reply.items} or self._listed
 
     @property
     def names(self) -> list[str]:
@@ -45,16 +45,17 @@ class Machines:
     def canonical(self, conversation: Conversation) -> str | None:
         """Return the name of the machine type that was running, None if nothing tells."""
         reply = conversation.reply("qom-get", path="/machine", property="type")
-        if reply and reply.ok and isinstance(reply.value, str) and reply.value.endswith("-machine"):
-            return reply.value.removesuffix("-machine")
+        name = str(reply.value) if reply and reply.ok else ""
+        if name.endswith("-machine"):
+            return name.removesuffix("-machine")
         if conversation.machine:
             return self.named(conversation.machine)
         return self.default
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort 10.0 behind 9.2."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    """Sort 10.0 behind 9.2: of two numbers the longer one is greater."""
+    return [(len(part) if part[:1] in "0123456789" else 0, part) for part in re.split("([0-9]+)", name)]
 
 
 class Architectural(msgspec.Struct, frozen=True):
@@ -88,4 +89,4 @@ def architectural_notifier(target: str, machine: str) -> Architectural | None:
 def target_of(conversation: Conversation) -> str:
     """Return the emulator's target, e.g. ``x86_64``; empty if it did not say."""
     reply = conversation.reply("query-target")
-    return str(reply.value.get("arch", "")) if reply and isinstance(reply.value, dict) else ""
+    return reply.member("arch") if reply else ""

@@ -16,7 +16,8 @@ __all__ = ("place_bar", "windows")
 _IDENTITY = 0x00111B36  # device 0011, vendor 1b36: QEMU's docs/specs/pci-ids
 _COMMAND, _BAR0 = 0x04, 0x10
 _MEMORY_ENABLE = 0x2
-_REGION = re.compile(r"^\s*([0-9a-f]{8,16})-[0-9a-f]{8,16} .*?: (?:alias \S+ @)?([\w-]+)", re.MULTILINE)
+# Where a window is to be seen: "0000000010000000-000000003efeffff (prio 0, i/o): alias pcie-mmio @…"
+_ALIAS = re.compile(r"^\s*([0-9a-f]{8,16})-[0-9a-f]{8,16} .*?: alias \S+ @([\w-]+)")
 
 
 def windows(mtree: str) -> tuple[int, int] | None:
@@ -25,10 +26,13 @@ def windows(mtree: str) -> tuple[int, int] | None:
     for line in mtree.splitlines():
         if line.startswith("memory-region:"):
             break  # from here on, addresses are relative to the regions
-        match = _REGION.match(line)
+        match = _ALIAS.match(line)
         if match:
             starts.setdefault(match[2], int(match[1], 16))
-    ecam, memory = starts.get("pcie-mmcfg-mmio"), starts.get("gpex_mmio_window")
+    ecam = starts.get("pcie-mmcfg-mmio")
+    memory = starts.get(
+        "gpex_mmio_window", starts.get("gpex_mmio")
+    )  # machine types up to 6.0 have the latter
     return None if ecam is None or memory is None else (ecam, memory)
 
 
@@ -41,8 +45,8 @@ async def place_bar(session: Session) -> int | None:
     slot = next(
         (
             device.get("slot")
-            for bus in slots.items("devices") or []
-            for device in bus["devices"]
+            for bus in slots.items
+            for device in bus.get("devices", [])
             if device.get("qdev_id") == OWN_ID and device.get("bus") == 0
         ),
         None,

@@ -9,12 +9,10 @@ from contextlib import asynccontextmanager
 
 from .launch import Launched
 
-__all__ = ("Process", "plain", "running")
+__all__ = ("Process", "running")
 
 _HEAD, _TAIL = 4096, 16384  # bytes of stderr that are kept, first and last
 _GRACE = 1.0  # seconds from QMP's `quit` to SIGKILL, and from SIGKILL to giving up
-# stderr that old builds write on every start and that explains nothing
-_NOISE = ("GLib-WARNING", "I/O thread spun", "Could not open option rom", "is deprecated", "warning: ")
 
 
 class Process:
@@ -42,12 +40,6 @@ class Process:
         """What it wrote to stderr: the first 4 KiB and the last 16 KiB of it."""
         gap = b"\n[...]\n" if self._tail else b""
         return (self._head + gap + self._tail).decode(errors="replace")
-
-    @property
-    def last_words(self) -> str:
-        """The last lines of stderr that say something, as one printable line."""
-        lines = [plain(line) for line in self.stderr.splitlines() if not any(n in line for n in _NOISE)]
-        return "; ".join([line for line in lines if line][-2:])[-400:]
 
     @property
     def end(self) -> str:
@@ -94,9 +86,9 @@ async def running(launched: Launched) -> AsyncIterator[Process]:
             await asyncio.wait_for(exited.wait(), _GRACE)
         loop.remove_reader(pidfd)
         os.close(pidfd)
-        if popen.poll() is not None:
-            launched.lifeline.release(popen.pid)
-        await _hear_out(listening, launched)
+        popen.poll()
+        heard = await _hear_out(listening, launched)
+        launched.over = popen.returncode is not None and heard
 
 
 async def _listen(process: Process, fd: int) -> None:
@@ -118,19 +110,13 @@ async def _listen(process: Process, fd: int) -> None:
         loop.remove_reader(fd)
 
 
-async def _hear_out(listening: asyncio.Task[None], launched: Launched) -> None:
-    """Read stderr to its end; whoever still holds it open then is a stray of this emulator's."""
+async def _hear_out(listening: asyncio.Task[None], launched: Launched) -> bool:
+    """Read stderr to its end, and say if it ended; who holds it open then is a stray of this emulator's."""
     _, pending = await asyncio.wait({listening}, timeout=0.1)
     if pending:
-        launched.lifeline.kill_strays(launched.mark)
-        await asyncio.wait({listening}, timeout=0.2)
+        launched.lifeline.kill_strays(launched.mark, launched.pipe)
+        _, pending = await asyncio.wait({listening}, timeout=0.2)
         listening.cancel()
     with contextlib.suppress(asyncio.CancelledError, OSError):
         await listening
-
-
-def plain(text: str, limit: int = 200) -> str:
-    """Make a foreign text safe to print: one line, nothing that a terminal would obey."""
-    line = "".join(c if c.isprintable() else " " for c in text.strip())
-    line = " ".join(line.split())
-    return line if len(line) <= limit else f"{line[:limit]}..."
+    return not pending

@@ -67,12 +67,16 @@ class Qtest:
         if not answer:
             raise EndedError(f"the emulator hung up before answering qtest {line!r}", _BY_HAND)
         if not answer.startswith("OK"):
-            raise ProtocolFault(f"qtest {line!r} was answered with {answer[:80]!r}")
+            raise ProtocolFault(f"qtest {line!r} was answered with {answer[:80]!r}", _BY_HAND)
         return answer.removeprefix("OK").strip()
 
     async def read(self, width: str, address: int) -> int:
         """Read a register: width ``b``, ``w`` or ``l``.  Raises as `ask` does."""
-        return int(await self.ask(f"read{width} {address:#x}"), 0)
+        answer = await self.ask(f"read{width} {address:#x}")
+        try:
+            return int(answer, 0)
+        except ValueError as error:
+            raise ProtocolFault(f"qtest read{width} was answered with {answer[:80]!r}", _BY_HAND) from error
 
     async def write(self, width: str, address: int, value: int) -> None:
         """Write a register.  Raises as `ask` does."""

@@ -8,9 +8,18 @@ from .conversation import Conversation
 from .facts import EMULATOR, MACHINE, Fact
 from .facts.device import devices
 from .facts.fact import no, yes
-from .facts.panic import event_mask
+from .facts.panic import panics
 from .machines import Architectural, Machines, architectural_notifier, target_of
-from .record import CapabilityRecord, Emulator, MachineRecord, Notifier, Probed, capabilities_of, on_panic_of
+from .record import (
+    CapabilityRecord,
+    Emulator,
+    MachineRecord,
+    Notifier,
+    NotifierModel,
+    Probed,
+    capabilities_of,
+    on_panic_of,
+)
 
 __all__ = ("record_of",)
 
@@ -54,7 +63,8 @@ def _machine(
     if architectural:
         facts = _document(facts, architectural, emulator_facts["guest-panicked-event"])
     broken = [c.failed for c in conversations if c.failed and not c.refused_to_start]
-    started = any(c.greeting and not c.refused_to_start for c in conversations)
+    started = not all(c.refused_to_start for c in conversations)
+    greeted = any(c.greeting and not c.refused_to_start for c in conversations)
     return MachineRecord(
         name=name,
         aliases=known.aliases(name),
@@ -63,7 +73,7 @@ def _machine(
         on_panic=on_panic_of(capabilities_of(emulator_facts, facts, target, name)),
         notifier=_notifier(conversations, architectural),
         started=started,
-        problem=broken[0] if broken else "" if started else conversations[-1].failed,
+        problem=broken[0] if broken else "" if greeted else conversations[-1].failed,
     )
 
 
@@ -101,10 +111,15 @@ def _document(facts: dict[str, Fact], architectural: Architectural, event: Fact)
 def _notifier(conversations: Sequence[Conversation], architectural: Architectural | None) -> Notifier | None:
     if architectural:
         return Notifier(architectural.model)
-    present = [d for c in conversations for d in devices(c) or []]
+    made = panics(conversations)
+    if made:
+        model: NotifierModel = "isa" if made[0].space == "io" else "pvpanic"
+        masks = [panic.mask for panic in made if panic.space == made[0].space and panic.mask is not None]
+        return Notifier(model, masks[0] if masks else None) if made[0].there else None
+    present = [d for c in conversations for d in devices(c) or ()]
     if any(d.port is not None for d in present):
-        return Notifier("isa", event_mask(conversations))
-    return Notifier("pvpanic", event_mask(conversations)) if present else None
+        return Notifier("isa")
+    return Notifier("pvpanic") if present else None
 
 
 def _version(conversations: Sequence[Conversation]) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import msgspec
 from .decision import ON_PANIC, Capabilities, Decision, Policy, decide
 from .errors import RecordError
 from .facts import Fact
+from .foreign import wellformed
 from .machines import architectural_notifier
 
 __all__ = (
@@ -20,6 +21,7 @@ __all__ = (
     "Emulator",
     "MachineRecord",
     "Notifier",
+    "NotifierModel",
     "OnPanic",
     "Probed",
     "Refused",
@@ -141,8 +143,9 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
 
         :raise RecordError: When the record does not have it.
         """
+        word = name.partition(",")[0] if name else None  # options may follow, as for QEMU
         for machine in self.machines:
-            if name in (machine.name, *machine.aliases) or (name is None and machine.default):
+            if word in (machine.name, *machine.aliases) or (name is None and machine.default):
                 return machine
         if name is None and self.machines:
             return self.machines[0]
@@ -176,7 +179,7 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> bytes:
         """Return the record as one line of JSON."""
-        return msgspec.json.encode(msgspec.to_builtins(self))
+        return msgspec.json.encode(wellformed(msgspec.to_builtins(self)))
 
     @classmethod
     def from_json(cls, data: bytes | str) -> Self:

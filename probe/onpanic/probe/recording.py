@@ -6,6 +6,7 @@ Files of others in that form, without the note, are read as well.
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 
 from .conversation import Conversation, Entry
 from .errors import RecordingError
+from .foreign import wellformed
 
 __all__ = ("Recording", "load", "save", "write_whole")
 
@@ -41,7 +43,7 @@ def save(path: Path, command: Sequence[str], conversations: Iterable[Conversatio
     note = Entry("note", "info", {"onpanic-recording": _FORM, "command": list(command), "by": by})
     entries = [note, *(entry for conversation in conversations for entry in conversation.entries)]
     try:
-        write_whole(path, b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
+        write_whole(path, b"".join(_line(entry) for entry in entries))
     except OSError as error:
         raise RecordingError(f"{path}: cannot be written: {error.strerror}", "name another file") from error
 
@@ -77,6 +79,9 @@ def load(path: Path) -> Recording:
         raise RecordingError(
             f"{path}: holds no conversation", "onpanic probe --save-recording FILE writes one"
         )
+    versions = {str(c.greeting.get("version")) for c in conversations if c.greeting}
+    if len(versions) > 1:
+        raise RecordingError(f"{path}: holds conversations with different emulators", "leave one emulator's")
     return Recording(_command(entries, conversations), conversations)
 
 
@@ -85,6 +90,15 @@ def write_whole(path: Path, data: bytes) -> None:
 
     :raise OSError: When that cannot be done; the file is as it was.
     """
+    # A signal may end the process where it stands; it has to wait until the file is whole
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        _write_and_rename(path, data)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def _write_and_rename(path: Path, data: bytes) -> None:
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(fd, "wb") as file:
@@ -96,6 +110,13 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
+def _line(entry: Entry) -> bytes:
+    try:
+        return msgspec.json.encode(entry) + b"\n"
+    except UnicodeEncodeError:
+        return msgspec.json.encode(wellformed(msgspec.to_builtins(entry))) + b"\n"
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -104,14 +125,14 @@ def _umask() -> int:
 
 def _split(entries: Sequence[Entry]) -> list[Conversation]:
     """Cut at each start of an emulator; a recording of a live monitor has none."""
-    conversations: list[Conversation] = []
+    cut: list[list[Entry]] = []
     for entry in entries:
         starts = entry.chan == "proc" and entry.dir == "argv"
-        if starts or (not conversations and entry.chan == "qmp"):
-            conversations.append(Conversation())
-        if conversations:
-            conversations[-1].entries.append(entry)
-    return conversations
+        if starts or (not cut and entry.chan == "qmp"):
+            cut.append([])
+        if cut:
+            cut[-1].append(entry)
+    return [Conversation(part) for part in cut]
 
 
 def _command(entries: Sequence[Entry], conversations: Sequence[Conversation]) -> list[str]:

@@ -21,30 +21,16 @@ from typing import Any
 from qemu.qmp import ConnectError, ExecuteError, QMPClient
 from qemu.qmp.message import Message
 
-from .conversation import Conversation, Entry, Refusal, Reply
+from .budget import MESSAGE_LIMIT, Budget
+from .conversation import Conversation, Entry, Reply
 from .errors import DeadlineError, EmulatorError, EndedError, ProtocolFault, StartError
+from .foreign import last_words, printable
 from .launch import Launched, name_of
 from .lifeline import Lifeline
-from .process import Process, plain, running
+from .process import Process, running
 from .qtest import Qtest
 
-__all__ = (
-    "CONVERSATION_LIMIT",
-    "MESSAGES_LIMIT",
-    "MESSAGE_LIMIT",
-    "Interview",
-    "Questions",
-    "Session",
-    "attach",
-    "converse",
-)
-
-#: Bytes in one message.  The largest real one is QEMU 11.1's schema, about 250 KiB.
-MESSAGE_LIMIT = 2**20
-#: Bytes in all messages of one emulator start.
-CONVERSATION_LIMIT = 8 * 2**20
-#: Messages of one emulator start, events included.
-MESSAGES_LIMIT = 5000
+__all__ = ("Interview", "Questions", "Session", "attach", "converse")
 
 
 class Questions:
@@ -93,15 +79,16 @@ class Session(Questions):
     """A conversation that is going on.  `converse` and `attach` make one.
 
     :param argv: The command line, empty for a monitor that was already there.
+    :param budget: How much it may say.
     """
 
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], budget: Budget | None = None) -> None:
         super().__init__()
         self.process: Process | None = None
         self.qtest: Qtest | None = None
         self.name = name_of(argv) if argv else "the monitor"
         self._client = _Client(self)
-        self._bytes = 0
+        self._budget = budget or Budget()
         if argv:
             self.write_down("proc", "argv", list(argv))
 
@@ -117,23 +104,19 @@ class Session(Questions):
         try:
             value = await self._client.execute(command, arguments or None)
         except ExecuteError as refusal:
-            found = Refusal(refusal.error_class, str(refusal))
-            return Reply(command, arguments, None, found, sent, len(self.entries) - 1)
+            answer: dict[str, Any] = {"error": {"class": refusal.error_class, "desc": str(refusal)}}
         except Exception as error:
             raise await self._explain(error, f"answering {command}") from error
-        return Reply(command, arguments, value, None, sent, len(self.entries) - 1)
+        else:
+            answer = {"return": value}
+        return Reply.of(command, arguments, answer, sent, len(self.entries) - 1)
 
-    def count(self, size: int) -> None:
-        """Account for a message of this many bytes.
-
-        :raise ProtocolFault: When the emulator has said more than `CONVERSATION_LIMIT` or `MESSAGES_LIMIT`.
-        """
-        self._bytes += size
-        if self._bytes > CONVERSATION_LIMIT or len(self.entries) > MESSAGES_LIMIT:
-            raise ProtocolFault(
-                f"{self.name}: said too much: {len(self.entries)} messages, {self._bytes} bytes",
-                "no QEMU does; see what the command prints when it is run by hand",
-            )
+    def count(self, line: bytes) -> None:
+        """Account for a message.  Raises `ProtocolFault` when it is too much."""
+        try:
+            self._budget.spend(line, len(self.entries))
+        except ProtocolFault as fault:
+            raise ProtocolFault(f"{self.name} {fault.message}", fault.hint) from fault
 
     async def connect(self, channel: Any) -> None:
         """Wait for the greeting and negotiate.
@@ -164,7 +147,8 @@ class Session(Questions):
         process = self.process
         hint = "run the command by hand to see more" if process else "is it a QMP monitor, and not in use?"
         if not isinstance(cause, EOFError | OSError):
-            said = plain(str(cause)).removeprefix("Did not understand Greeting: ")
+            last = self.entries[-1].msg if self.entries else ""
+            said = printable(str(cause) or str(last), 200).removeprefix("Did not understand Greeting: ")
             return ProtocolFault(f"{self.name}: not QMP where {doing} was expected: {said}", hint)
         if process:
             with contextlib.suppress(TimeoutError):  # it hung up; most likely it is ending
@@ -179,7 +163,7 @@ class Session(Questions):
                 await self._client.disconnect()
         except Exception as root:  # noqa: BLE001
             return root
-        while error.__cause__ is not None:
+        while error.__cause__ is not None and not isinstance(error, EmulatorError):
             error = error.__cause__
         return error
 
@@ -203,7 +187,7 @@ class _Client(QMPClient):
                 f"{self._session.name}: a message of more than {MESSAGE_LIMIT} bytes",
                 "no QEMU sends one; see what the command prints when it is run by hand",
             ) from error
-        self._session.count(len(line))
+        self._session.count(line)
         return line
 
     def _cb_inbound(self, msg: Message) -> Message:
@@ -222,6 +206,7 @@ async def converse(
     deadline: float,
     *,
     qtest: bool = False,
+    budget: Budget | None = None,
     head_start: Launched | None = None,
 ) -> Conversation:
     """Start an emulator, greet it, interview it, end it.
@@ -234,11 +219,12 @@ async def converse(
     :param lifeline: Ends the emulator if this process goes away.
     :param deadline: The event loop's time at which the emulator is given up.
     :param qtest: Add a qtest channel to the command line.
+    :param budget: How much the emulator may say.
     :param head_start: The emulator, if it was started with this very command line already.
     """
     channel = Qtest() if qtest else None
     argv = [*argv, *channel.options] if channel else argv
-    session = Session(argv)
+    session = Session(argv, budget)
     session.qtest = channel
     failure: EmulatorError | None = None
     process: Process | None = None
@@ -249,6 +235,10 @@ async def converse(
                 failure = await _interview(session, interview, process, launched.channel, deadline)
                 if failure:
                     process.abandon()
+        if launched.popen.returncode is None:
+            failure = EndedError(
+                f"{session.name} (process {launched.popen.pid}) does not end", "end it by hand"
+            )
     except StartError as error:
         failure = error
     finally:
@@ -272,6 +262,11 @@ async def _interview(
             await interview(session)
             with contextlib.suppress(EmulatorError):
                 await session.ask("quit")
+            odd = Conversation(session.entries).malformed
+            if odd:
+                return ProtocolFault(
+                    f"{session.name} answered {odd.command} with something else: {odd.malformed}"
+                )
     except TimeoutError:
         return DeadlineError(
             f"{session.name} did not answer in time", "give it longer with --timeout SECONDS"
@@ -299,9 +294,11 @@ def _ending(failure: EmulatorError | None, process: Process | None) -> dict[str,
         ending |= {"rc": process.returncode, "stderr": process.stderr, "killed": process.killed}
     if failure:
         ended = f" ({process.end})" if process and "ended" in failure.message and not process.killed else ""
-        said = f": {process.last_words}" if process and process.last_words else ""
+        words = last_words(process.stderr) if process else ""
+        said = f": {words}" if words else ""
         ending |= {"why": f"{failure.message}{ended}{said}", "hint": failure.hint}
         ending["fault"] = type(failure).__name__
+        ending["missing"] = isinstance(failure, StartError) and failure.missing
     return ending
 
 

@@ -14,6 +14,7 @@ from functools import partial
 import msgspec
 
 from . import interview
+from .budget import Budget
 from .conversation import Conversation
 from .facts import EMULATOR, MACHINE
 from .launch import X86, Launched, Model, bare, command_line, target_hint
@@ -22,6 +23,8 @@ from .machines import Machines, target_of
 from .session import Interview, Session, converse
 
 __all__ = ("Plan", "Progress", "survey")
+
+_DEVICES = ("pvpanic", "isa-pvpanic", "pvpanic-pci")
 
 #: Called with the number of machine types that are done and the number that there are.
 Progress = Callable[[int, int], None]
@@ -36,8 +39,9 @@ class Plan(msgspec.Struct, frozen=True):
     :param acpi: Boot the firmware, twice for each x86 machine type, and read the ACPI tables.
     :param notifier: libvirt's model of the notifier to judge by: ``isa`` or ``pvpanic`` (PCI);
         None for ``isa`` where the machine type takes it, else ``pvpanic``.
-    :param timeout: Seconds that the emulator has for one machine type.  One that lets it
-        pass is given up, and is not asked about further machine types.
+    :param timeout: Seconds that the emulator has for one machine type, and again for each of the
+        devices and firmware that it is then started with.  One that lets the first pass, or those
+        of three machine types, is given up.
     :param jobs: How many emulators run at a time; 0 for as many as there are CPUs.
     """
 
@@ -74,11 +78,10 @@ async def survey(
     surveyor = _Surveyor(command, plan, lifeline, slots or asyncio.Semaphore(plan.slots), head_start)
     first = plan.machines[0] if plan.machines else None
     conversations = await surveyor.examine(first, thorough=True)
-    if plan.all_machines:
-        known = Machines(conversations)
-        rest = [name for name in known.names if name != known.canonical(conversations[-1])]
-    else:
-        rest = list(dict.fromkeys(plan.machines[1:]))
+    known = Machines(conversations)
+    asked = known.names if plan.all_machines else plan.machines[1:]
+    current = known.canonical(conversations[-1])
+    rest = [name for name in dict.fromkeys(map(known.named, asked)) if name not in (first, current)]
     done, total = 1, len(rest) + 1
     progress(done, total)
 
@@ -95,6 +98,7 @@ async def survey(
 
 
 _ATTEMPTS = 6  # each fallback is taken once at most
+_PATIENCE = 3  # machine types that may let their deadline pass before the emulator is given up
 
 
 class _Surveyor:
@@ -115,39 +119,32 @@ class _Surveyor:
         self._accel = "tcg"
         self._target = target_hint(command)
         self._head_start = head_start
-        self._has_pci = True
-        self._given_up = False
+        self._types: dict[str, str] = {}
+        self._late = 0
         self._gently = False
+        self._budget = Budget()
 
     async def examine(self, machine: str | None, *, thorough: bool) -> list[Conversation]:
         """Learn about one machine type; `thorough`: and about the emulator itself."""
-        deadline = _Deadline(self._plan.timeout)
-        held = await self._with_fallbacks(machine, thorough, deadline)
-        machine = held[-1].machine
-        if thorough:
-            self._learn(held)
-        attached = any(c.own_device and not c.refused_to_start for c in held)
-        if (
-            not attached
-            and held[-1].greeting
-            and not held[-1].failed
-            and self._has_pci
-            and self._plan.notifier != "isa"
-        ):
-            held.append(
-                await self._start(
-                    machine, deadline, self._questions(interview.pci), "pvpanic-pci", qtest=True
-                )
-            )
-            if held[-1].refused_to_start and "qtest" in held[-1].failed:
-                held.append(await self._start(machine, deadline, self._questions(), "pvpanic-pci"))
-        if self._plan.acpi and self._target in X86 and not held[0].failed:
-            held += await self._acpi(machine, deadline, held)
-        return held
+        async with self._slots:
+            if self._late >= _PATIENCE:
+                argv = command_line(self._command, machine)
+                return [Conversation.never(argv, "not started: the emulator has let too many deadlines pass")]
+            held, machine = await self._with_fallbacks(machine, thorough, self._deadline())
+            last = held[-1]
+            if any(c.fault == "DeadlineError" for c in held):
+                self._late += _PATIENCE if thorough else 1
+            elif not last.refused_to_start and not last.failed:
+                if thorough:
+                    self._types = {name: EMULATOR[f"{name}-type"](held).answer for name in _DEVICES}
+                held += await self._other_devices(machine, held)
+                if self._plan.acpi and self._target in X86:
+                    held += await self._acpi(machine, held)
+            return held
 
     async def _with_fallbacks(
-        self, machine: str | None, thorough: bool, deadline: "_Deadline"
-    ) -> list[Conversation]:
+        self, machine: str | None, thorough: bool, deadline: float
+    ) -> tuple[list[Conversation], str | None]:
         """Start with the ISA device, without it, with another accelerator, with another machine type."""
         held: list[Conversation] = []
         device = "pvpanic" if self._target in X86 and self._plan.notifier != "pvpanic" else ""
@@ -175,44 +172,65 @@ class _Surveyor:
                 machine = "none"  # the default one does not start; it is about the emulator now
             else:
                 break
-        return held
+        return held, machine
 
-    async def _acpi(
-        self, machine: str | None, deadline: "_Deadline", held: list[Conversation]
-    ) -> list[Conversation]:
+    async def _other_devices(self, machine: str | None, held: list[Conversation]) -> list[Conversation]:
+        """Where the ISA device under its usual name is not in it, try the others that there are."""
+        if any(c.own_device for c in held if not c.refused_to_start):
+            return []
+        tried: list[Conversation] = []
+        deadline = self._deadline()
+        if self._plan.notifier != "pvpanic" and self._types.get("isa-pvpanic") == "yes":
+            isa = partial(self._isa, thorough=False)
+            tried.append(await self._start(machine, deadline, self._questions(isa), "isa-pvpanic"))
+            if not tried[-1].refused_to_start:
+                return tried
+        if self._plan.notifier != "isa" and self._types.get("pvpanic-pci") != "no":
+            pci = self._questions(interview.pci)
+            tried.append(await self._start(machine, deadline, pci, "pvpanic-pci", qtest=True))
+            if tried[-1].refused_to_start and "qtest" in tried[-1].failed:
+                tried.append(await self._start(machine, deadline, self._questions(), "pvpanic-pci"))
+        return tried
+
+    async def _acpi(self, machine: str | None, held: list[Conversation]) -> list[Conversation]:
         """Boot the firmware with the device and without it; a builtin one can only be moved away."""
         builtin = MACHINE["builtin-pvpanic"](held).answer == "yes"
-        bare = ("-global", "pvpanic.ioport=0") if builtin else ()
+        moved = ("-global", "pvpanic.ioport=0") if builtin else ()
         device = next((c.own_device for c in held if c.own_device and not c.refused_to_start), "") or ""
         questions = self._questions(interview.acpi)
+        deadline = self._deadline()
         return list(
             await asyncio.gather(
                 self._start(machine, deadline, questions, device),
-                self._start(machine, deadline, questions, extra=bare),
+                self._start(machine, deadline, questions, extra=moved),
             )
         )
 
     async def _start(
         self,
         machine: str | None,
-        deadline: "_Deadline",
+        deadline: float,
         questions: Interview,
         device: str = "",
         *,
         qtest: bool = False,
         extra: Sequence[str] = (),
     ) -> Conversation:
-        async with self._slots:
-            options = (*bare(self._target), *extra)
-            argv = command_line(self._command, machine, accel=self._accel, device=device, extra=options)
-            if self._given_up:
-                return Conversation.never(argv, "not started: the emulator let an earlier deadline pass")
-            ready, self._head_start = self._head_start, None
-            held = await converse(
-                argv, questions, self._lifeline, deadline.moment(), qtest=qtest, head_start=ready
-            )
-            self._given_up = held.fault == "DeadlineError"
-            return held
+        options = (*bare(self._target), *extra)
+        argv = command_line(self._command, machine, accel=self._accel, device=device, extra=options)
+        ready, self._head_start = self._head_start, None
+        return await converse(
+            argv,
+            questions,
+            self._lifeline,
+            deadline,
+            qtest=qtest,
+            budget=self._budget,
+            head_start=ready,
+        )
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._plan.timeout
 
     def _questions(self, panic: Interview | None = None, *, thorough: bool = False) -> Interview:
         """Put an interview together: who it is, what is in it, the panic, and the dear questions last."""
@@ -232,23 +250,6 @@ class _Surveyor:
     async def _isa(self, session: Session, *, thorough: bool) -> None:
         if self._target in X86:
             await interview.isa(session, thorough=thorough)
-
-    def _learn(self, held: list[Conversation]) -> None:
-        self._has_pci = EMULATOR["pvpanic-pci-type"](held).answer != "no"
-
-
-class _Deadline:
-    """Seconds from the first start, not from when it had to wait for its turn."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._moment: float | None = None
-
-    def moment(self) -> float:
-        """Return the event loop's time at which the emulator is given up."""
-        if self._moment is None:
-            self._moment = asyncio.get_running_loop().time() + self._seconds
-        return self._moment
 
 
 def _died_of_its_modules(held: Conversation) -> bool:

@@ -1,8 +1,12 @@
 """A record on one screen: pure text, for people."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
 
 from .facts import Fact
+from .foreign import printable
 from .record import CapabilityRecord, MachineRecord
 
 __all__ = ("Style", "screen")
@@ -21,6 +25,7 @@ def screen(record: CapabilityRecord, style: Style) -> str:
 
     Machine types that are alike share a paragraph.
     """
+    record = msgspec.convert(_printable(msgspec.to_builtins(record)), CapabilityRecord)
     lines = [style.paint(_title(record), "title")]
     for group in _alike(record.machines):
         lines += ["", *_machines(group, style)]
@@ -28,6 +33,15 @@ def screen(record: CapabilityRecord, style: Style) -> str:
     took = f"probed in {record.probed.seconds:.2f} s by {record.probed.by}"
     lines += ["", style.paint(took, "dim")]
     return "\n".join(lines) + "\n"
+
+
+def _printable(value: Any) -> Any:
+    """Emulators have a say in a record: leave out of it what a terminal would obey."""
+    if isinstance(value, dict):
+        return {name: _printable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _title(record: CapabilityRecord) -> str:

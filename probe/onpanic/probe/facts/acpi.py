@@ -12,6 +12,7 @@ in: a port of 0 makes ``_STA`` say that it is absent, so such a node does not co
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from ..conversation import Conversation
 from .device import Device, devices
@@ -24,6 +25,7 @@ FIRMWARE_AREA = (0xF0000, 0x10000)
 
 _NAME = b"QEMU0001"
 _HEADER = 36  # bytes in the header of every table
+_NOT_LOOKED_AT = "not looked at; --acpi does, in about half a second"
 _LIMIT = 256 * 1024  # bytes in one table; real ones have 10 KiB
 _DUMP = re.compile(r"^([0-9a-f]+):((?: 0x[0-9a-f]{8})+)", re.MULTILINE)
 # Name (PEST, Zero) or Name (PEST, 0x0000): the port of a node that is switched off
@@ -43,7 +45,8 @@ class Memory:
             if reply.ok and line.startswith("xp /") and isinstance(reply.value, str):
                 words = [w for match in _DUMP.finditer(reply.value) for w in match[2].split()]
                 data = b"".join(struct.pack("<I", int(word, 16)) for word in words)
-                self._chunks[int(line.split()[-1], 0)] = data
+                with suppress(ValueError):  # of an address in other words
+                    self._chunks[int(line.split()[-1], 0)] = data
 
     def get(self, address: int, length: int) -> bytes | None:
         """Return this many bytes, None if they were not read."""
@@ -74,7 +77,9 @@ def acpi_exposes_pvpanic(conversations: Sequence[Conversation]) -> Fact:
         return unknown("the ACPI tables were looked at only one way, with or without the device")
     if bare:
         return no("observed", "the firmware has finished and left no ACPI tables")
-    return _without_isa(conversations) or unknown("not looked at; --acpi does, in about half a second")
+    looked = any("xp /" in str(r.arguments) for c in conversations for r in c.replies)
+    how = "no tables where firmware such as SeaBIOS leaves them" if looked else _NOT_LOOKED_AT
+    return _without_isa(conversations) or unknown(how)
 
 
 def wanted(memory: Memory) -> list[tuple[int, int]]:

@@ -28,7 +28,7 @@ NOTIFIERS = frozenset({"pvpanic", "isa-pvpanic", "pvpanic-pci", "pvpanic-mmio"})
 _ISA = ("pvpanic", "isa-pvpanic")
 _ABSENT = 0xFF  # what a port without a device reads as
 _CHILD = re.compile(r"child<(.+)>")
-_QTREE = re.compile(r'^\s*dev: (?P<type>[\w-]+), id "(?P<id>[^"]*)"', re.MULTILINE)
+_QTREE = re.compile(r'^[ \t]*dev: (?P<type>[\w-]+), id "(?P<id>[^"]*)"', re.MULTILINE)
 _QTREE_PORT = re.compile(r"ioport = (0x[0-9a-f]+|\d+)")
 
 
@@ -55,16 +55,18 @@ class Device(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=16)  # every question about a machine type looks here first
 def devices(conversation: Conversation) -> tuple[Device, ...] | None:
     """Return the pvpanic devices in the machine, None if the conversation does not show them."""
+    status = conversation.reply("query-status")
+    if status and status.member("status") == "preconfig":
+        return None  # they are still to be made
     found: list[Device] = []
     listed = False
     for folder in ("/machine", "/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon"):
         reply = conversation.reply("qom-list", path=folder)
-        items = reply.items("name", "type") if reply else None
-        if items is None:
+        if reply is None or not reply.ok:
             continue
         listed = listed or folder == "/machine/unattached"
-        for item in items:
-            match = _CHILD.fullmatch(str(item["type"]))
+        for item in reply.items:
+            match = _CHILD.fullmatch(item["type"])
             if match and match[1] in NOTIFIERS:
                 origin: Literal["builtin", "added"] = "added" if "peripheral" in folder else "builtin"
                 path = f"{folder}/{item['name']}"
@@ -72,7 +74,7 @@ def devices(conversation: Conversation) -> tuple[Device, ...] | None:
     if listed:
         return (*found, *_own(conversation, found))
     tree = conversation.hmp("info qtree")
-    if tree is not None and tree.ok and isinstance(tree.value, str) and "dev: " in tree.value:
+    if tree is not None and tree.ok and "dev: " in tree.value:
         return tuple(_from_qtree(tree.value, conversation))
     return None
 
@@ -126,8 +128,7 @@ def _attachable_by_type(conversations: Sequence[Conversation]) -> Fact:
     """Where no device was tried: without a type there is nothing to add."""
     for conversation in conversations:
         for reply in conversation.all_replies("qom-list-types"):
-            items = reply.items("name")
-            if items is not None and not {item["name"] for item in items} & NOTIFIERS:
+            if reply.ok and not {item["name"] for item in reply.items} & NOTIFIERS:
                 return no("introspected", "the emulator has no pvpanic type at all")
     absent: list[Reply] = [
         reply
@@ -158,8 +159,8 @@ def _silent(conversation: Conversation, port: int | None) -> bool:
 
 def _port(conversation: Conversation, kind: str, path: str) -> int | None:
     reply = conversation.reply("qom-get", path=path, property="ioport")
-    if reply and reply.ok and isinstance(reply.value, int):
-        return reply.value
+    if reply and reply.ok:
+        return int(reply.value)
     return DEFAULT_PORT if kind in _ISA else None
 
 
@@ -167,12 +168,14 @@ def _from_qtree(tree: str, conversation: Conversation) -> list[Device]:
     """Read ``dev: pvpanic, id "…"``; without an id, it was added only if the command line says so."""
     asked = sum(1 for v in conversation.options("device") if v.split(",")[0] in NOTIFIERS and ",id=" not in v)
     found = []
-    for match in _QTREE.finditer(tree):
+    matches = list(_QTREE.finditer(tree))
+    ends = [match.start() for match in matches[1:]] + [len(tree)]
+    for match, end in zip(matches, ends, strict=False):
         if match["type"] not in NOTIFIERS:
             continue
-        rest = tree[match.end() :].split("dev: ")[0]
+        rest = tree[match.end() : end]
         port = _QTREE_PORT.search(rest)
-        number = int(port[1], 0) if port else DEFAULT_PORT
+        number = int(port[1], 16 if port[1].startswith("0x") else 10) if port else DEFAULT_PORT
         anonymous = not match["id"]
         added = not anonymous or asked > 0
         asked -= anonymous

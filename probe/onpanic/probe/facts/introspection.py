@@ -92,9 +92,8 @@ def _replies(conversations: Sequence[Conversation], command: str) -> list[Reply]
 
 
 def _listed(replies: Iterable[Reply], kind: str = "") -> set[str] | None:
-    """Return the names of the first reply that is a list of named things, None without one."""
+    """Return the names of the first reply that lists named things, None without one."""
     for reply in replies:
-        items = reply.items("name")
-        if items is not None:
-            return {str(item["name"]) for item in items if not kind or item.get("meta-type") == kind}
+        if reply.ok:
+            return {item["name"] for item in reply.items if not kind or item["meta-type"] == kind}
     return None

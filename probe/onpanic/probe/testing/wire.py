@@ -12,7 +12,7 @@ __all__ = ("die", "event", "messages", "raw", "send")
 def messages() -> Iterator[dict[str, Any]]:
     """Yield what is said to the monitor: JSON objects, which QMP clients need not end with a newline."""
     decoder, text = json.JSONDecoder(), ""
-    while data := os.read(0, 65536):
+    while data := _read():
         text += data.decode()
         while text := text.lstrip():
             try:
@@ -21,6 +21,13 @@ def messages() -> Iterator[dict[str, Any]]:
                 break  # the rest is still to come
             text = text[end:]
             yield message
+
+
+def _read() -> bytes:
+    try:
+        return os.read(0, 65536)
+    except OSError:
+        return b""  # whoever was talking has gone
 
 
 def event(name: str, **data: Any) -> None:

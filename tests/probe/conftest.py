@@ -1,0 +1,115 @@
+"""What tests of bad emulators share: played ones with answers of their own, and who survives."""
+
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onpanic.probe import CapabilityRecord
+
+#: The truth about what `onpanic.probe.testing.QEMU_7_2` plays.
+TRUTH = {
+    "isa-pvpanic-type": "no",
+    "pvpanic-type": "yes",
+    "pvpanic-pci-type": "yes",
+    "guest-panicked-event": "yes",
+    "guest-crashloaded-event": "yes",
+    "set-action-command": "yes",
+    "builtin-pvpanic": "no",
+    "pvpanic-attachable": "yes",
+    "panic-reported": "yes",
+    "panic-stops-guest": "yes",
+    "cont-after-panic": "yes",
+}
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a word that every process carries that the test starts, in its environment."""
+    word = f"mark-{uuid.uuid4().hex}"
+    monkeypatch.setenv("ONPANIC_TEST_MARK", word)
+    return word
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder that is what processes take for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def processes() -> Callable[[str], dict[int, str]]:
+    """Give a function that finds processes by a word in their command line or environment."""
+
+    def find(word: str) -> dict[int, str]:
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            if int(process.name) == os.getpid():
+                continue
+            try:
+                line = (process / "cmdline").read_bytes()
+                if word.encode() in line + (process / "environ").read_bytes():
+                    found[int(process.name)] = line.replace(b"\0", b" ").decode(errors="replace")[:80]
+            except OSError:
+                continue  # it has ended, or is somebody else's
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def survivors(processes: Callable[[str], dict[int, str]]) -> Callable[[str], dict[int, str]]:
+    """Give a function that returns who carries a word still, after five seconds, and kills them."""
+
+    def find(word: str) -> dict[int, str]:
+        deadline = time.monotonic() + 5
+        while (found := processes(word)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for pid in found:
+            os.kill(pid, 9)
+        return found
+
+    return find
+
+
+@pytest.fixture
+def twisted(tmp_path: Path) -> Callable[..., list[str]]:
+    """Give a function from places and what happens there to a command, see `twisted.py`."""
+
+    def command(twists: dict[str, dict[str, Any] | str]) -> list[str]:
+        file = tmp_path / f"{uuid.uuid4().hex}.json"
+        file.write_text(json.dumps(twists))
+        return [sys.executable, str(Path(__file__).with_name("twisted.py")), str(file)]
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def answers() -> Callable[[CapabilityRecord], dict[str, str]]:
+    """Give a function that returns all answers about a record's first machine type."""
+
+    def read(record: CapabilityRecord) -> dict[str, str]:
+        facts = record.facts | record.machines[0].facts
+        return {name: facts[name].answer for name in TRUTH}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def wrong(answers: Callable[[CapabilityRecord], dict[str, str]]) -> Callable[[CapabilityRecord], list[str]]:
+    """Give a function that names the facts that are neither unknown nor true of QEMU 7.2."""
+
+    def name(record: CapabilityRecord) -> list[str]:
+        return [name for name, answer in answers(record).items() if answer not in (TRUTH[name], "unknown")]
+
+    return name

@@ -1,0 +1,238 @@
+"""No emulator survives: not an error, not Ctrl-C, not SIGKILL of the command, not a wrapper's tricks."""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from onpanic.probe import CapabilityRecord, EmulatorError, aprobe, probe
+from onpanic.probe.testing import QEMU_7_2, Fault
+
+Found = dict[int, str]
+Find = Callable[[str], Found]
+TRICKS = ("none", "script", "env -i", "setsid -w", "setsid", "env -i setsid")
+
+
+def executable(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def hanging(mark: str) -> list[str]:
+    """Return an emulator that hangs and ignores signals, with its mark in its command line."""
+    return QEMU_7_2.but(stubborn=True, package=mark).failing(Fault("hang")).command()
+
+
+def wrapped(trick: str, command: list[str], folder: Path) -> list[str]:
+    if trick == "none":
+        return command
+    if trick == "script":
+        return [executable(folder / "wrapper", f'{shlex.join(command)} "$@"\nexit 3')]
+    return [*trick.split(), *command]
+
+
+def start(*words: str) -> subprocess.Popen[bytes]:
+    """Start the command in a process group of its own, as a shell does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "onpanic", "probe", "--timeout", "60", "--", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    )
+
+
+def end(onpanic: subprocess.Popen[bytes], number: int) -> str:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(onpanic.pid, number)
+    try:
+        _, said = onpanic.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        onpanic.kill()
+        onpanic.communicate()
+        raise
+    return said.decode()
+
+
+def is_deaf(pid: int) -> bool:
+    """Say if a process ignores SIGTERM, as a stubborn emulator does once it plays."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    ignored = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigIgn"))
+    return bool(ignored >> (signal.SIGTERM - 1) & 1)
+
+
+def await_emulator(
+    found: Callable[[], Found], is_it: Callable[[int], bool], has_ended: Callable[[], bool]
+) -> None:
+    """Wait until an emulator runs, or what would start it has ended by itself."""
+    while not has_ended() and not any(map(is_it, found())):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("number", "trick"),
+    [
+        *product(["SIGINT", "SIGTERM", "SIGKILL"], TRICKS),
+        *product(["SIGHUP", "SIGQUIT"], ["env -i", "setsid -w"]),
+    ],
+)
+def test_no_emulator_survives_the_command(
+    number: str, trick: str, mark: str, tmp_path: Path, processes: Find, survivors: Find
+) -> None:
+    onpanic = start(*wrapped(trick, hanging(mark), tmp_path))
+    await_emulator(lambda: processes(mark), is_deaf, lambda: onpanic.poll() is not None)
+    said = end(onpanic, signal.Signals[number])
+    assert survivors(mark) == {}
+    assert [line for line in said.splitlines() if not line.startswith("onpanic: ")] == []
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGKILL"])
+def test_no_emulator_survives_a_signal_at_any_moment(
+    number: str, mark: str, tmp_path: Path, survivors: Find
+) -> None:
+    """Also while it is being started: the moments are spread over the command's start."""
+    for moment in range(5):
+        onpanic = start("setsid", "-w", *hanging(mark))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            onpanic.wait(0.03 + 0.04 * moment)
+        end(onpanic, signal.Signals[number])
+    assert survivors(mark) == {}
+
+
+# Comes with the first import after the emulator's start, in a place where Python drops exceptions
+LOST = """
+import os, signal, sys
+from onpanic.cli import console
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onpanic.probe.survey":
+            Dropped()
+
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), NUMBER)
+
+sys.meta_path.insert(0, Finder())
+console()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_no_signal_is_lost(number: str, mark: str, survivors: Find) -> None:
+    """An exception raised by a signal's handler gets lost in a finaliser, for one; the signal must not."""
+    code = LOST.replace("NUMBER", f"signal.{number}")
+    words = [sys.executable, "-c", code, "probe", "--timeout", "60", "--", *hanging(mark)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode in (128 + signal.Signals[number], -signal.Signals[number])
+    assert (done.stdout, done.stderr) == ("", "")
+    assert survivors(mark) == {}
+
+
+@pytest.mark.parametrize("fault", [None, Fault("exit"), Fault("exit", "cont")], ids=str)
+def test_a_child_that_let_go_of_the_pipes_does_not_survive(
+    fault: Fault | None, mark: str, tmp_path: Path, survivors: Find
+) -> None:
+    emulator = QEMU_7_2 if fault is None else QEMU_7_2.failing(fault)
+    daemon = f"setsid sleep 1000 </dev/null >/dev/null 2>&1 &\nexec {shlex.join(emulator.command())}"
+    with contextlib.suppress(EmulatorError):
+        probe(executable(tmp_path / "wrapper", f'{daemon} "$@"'))
+    assert survivors(mark) == {}
+
+
+def test_the_lifeline_needs_no_path(mark: str, processes: Find, survivors: Find) -> None:
+    """It has tools to call, and the PATH may hold other things."""
+    words = [sys.executable, "-m", "onpanic", "probe", "--timeout", "60", "--", "/usr/bin/setsid", "-w"]
+    onpanic = subprocess.Popen([*words, *hanging(mark)], env={**os.environ, "PATH": "/nowhere"})
+    await_emulator(lambda: processes(mark), is_deaf, lambda: onpanic.poll() is not None)
+    onpanic.kill()
+    onpanic.wait()
+    assert survivors(mark) == {}
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("way", ["exec", "beside", "aside"])
+def test_no_real_qemu_survives_sigkill(
+    way: str, mark: str, tmp_path: Path, processes: Find, survivors: Find
+) -> None:
+    """A QEMU in a script that sleeps: run in the end, in the group, or in a session of its own."""
+    qemu = f"qemu-system-x86_64 -name {mark} -S -machine none -display none -monitor none"
+    line = {
+        "exec": f"sleep 1000 &\nexec {qemu}",
+        "beside": f"{qemu} </dev/null &\nsleep 1000",
+        "aside": f"setsid {qemu} </dev/null &\nsleep 1000",
+    }[way]
+    onpanic = start(executable(tmp_path / "wrapper", line))
+
+    def is_qemu(pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/exe").readlink().name.startswith("qemu-system")
+        return False
+
+    await_emulator(lambda: processes(mark), is_qemu, lambda: onpanic.poll() is not None)
+    end(onpanic, signal.SIGKILL)
+    assert survivors(mark) == {}
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("trick", ["setsid", "env -i setsid"])
+def test_a_real_qemu_that_left_its_starter_does_not_survive(trick: str, mark: str, survivors: Find) -> None:
+    with contextlib.suppress(EmulatorError):
+        probe([*trick.split(), "qemu-system-x86_64", "-name", mark])
+    assert survivors(mark) == {}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_probe_that_is_cancelled_leaves_no_emulator(
+    times: int, mark: str, processes: Find, survivors: Find
+) -> None:
+    probing = asyncio.create_task(aprobe(["setsid", "-w", *hanging(mark)], timeout=60))
+    await asyncio.to_thread(await_emulator, lambda: processes(mark), is_deaf, probing.done)
+    for _ in range(times):
+        probing.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await probing
+    assert survivors(mark) == {}
+
+
+async def test_probing_in_a_thread_beside_a_running_loop(mark: str, survivors: Find) -> None:
+    record = await asyncio.to_thread(probe, QEMU_7_2.command(), timeout=60)
+    assert record.accepts("pause")
+    assert survivors(mark) == {}
+
+
+def test_many_at_a_time_in_threads(mark: str, survivors: Find) -> None:
+    emulators = [QEMU_7_2, QEMU_7_2.failing(Fault("stray", "cont"))] * 4
+    with ThreadPoolExecutor(8) as pool:
+        records: list[CapabilityRecord] = list(pool.map(lambda e: probe(e.command(), timeout=60), emulators))
+    assert [bool(record.problems) for record in records] == [False, True] * 4
+    assert survivors(mark) == {}
+
+
+def test_probing_leaks_no_file_descriptors() -> None:
+    ends = ("exit", "hang-up", "stray", "junk")
+    emulators = [QEMU_7_2, *(QEMU_7_2.failing(Fault(kind, "cont")) for kind in ends)]
+    commands = [emulator.command() for emulator in emulators]
+
+    def round_of_probes() -> int:
+        for command in [*commands, ["/nowhere/qemu-system-x86_64"]]:
+            with contextlib.suppress(EmulatorError):
+                probe(command)
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    assert len({round_of_probes() for _ in range(3)}) == 1
