@@ -150,7 +150,7 @@ def test_an_emulator_without_a_default_machine_type_is_judged_by_virt(debian_emu
 @pytest.mark.parametrize(
     ("options", "changed", "code"),
     [
-        (["-global", "pvpanic.ioport=0x600"], {}, ""),
+        (["-global", "pvpanic.ioport=0x600"], {}, ""),  # where the firmware puts another device
         (["-device", "pvpanic"], {}, ""),
         (["-device", "pvpanic,id=theirs,ioport=0x606"], {}, ""),
         (["-global", "pvpanic.events=255"], {}, ""),
@@ -210,3 +210,37 @@ def test_an_emulator_without_tcg_is_asked_with_its_own_accelerator(tmp_path: Pat
     )
     wrapper.chmod(0o755)
     assert answers(probe(str(wrapper)).machines[0]) == WORKS
+
+
+def test_options_of_the_machine_type_count_in_every_start() -> None:
+    """The firmware of a machine without ACPI leaves no tables, whatever the machine type does by itself."""
+    (machine,) = probe(HOST, machines=["pc,acpi=off"], acpi=True).machines
+    assert machine.facts["acpi-exposes-pvpanic"].answer == "no"
+    assert machine.name.startswith("pc-i440fx")
+
+
+@pytest.mark.parametrize("option", ["-machine", "-M", "--machine"])
+def test_the_commands_own_machine_type_is_the_default(option: str) -> None:
+    record = probe([HOST, option, "q35"], notifier="pvpanic")
+    assert [machine.aliases for machine in record.machines] == [["q35"]]
+    assert record.accepts("pause")
+
+
+def test_a_machine_that_is_still_to_be_made_shows_nothing() -> None:
+    (machine,) = probe([HOST, "-preconfig"]).machines
+    assert {fact.answer for fact in machine.facts.values()} == {"unknown"}
+
+
+def test_silence_proves_nothing_without_a_device(debian_emulator: Emulator) -> None:
+    """5.2 has no PCI device to judge by."""
+    (machine,) = probe(debian_emulator("bullseye"), notifier="pvpanic").machines
+    assert machine.facts["panic-reported"].answer == "unknown"
+    assert machine.notifier is None
+
+
+@pytest.mark.parametrize("machine", ["virt-6.0", "virt-6.1"])
+def test_older_machine_types_have_their_pci_window_under_another_name(
+    machine: str, debian_emulator: Emulator
+) -> None:
+    (found,) = probe(debian_emulator("trixie", "qemu-system-aarch64"), machines=[machine]).machines
+    assert answers(found) == WORKS

@@ -289,3 +289,26 @@ def test_a_recording_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path
     with pytest.raises(RecordingError, match="cannot be written"):
         save(tmp_path / "folder", ["qemu"], recorded(PAUSED).conversations, "a test")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_two_emulators_in_a_file_are_not_taken_for_one(tmp_path: Path) -> None:
+    names = (QEMU_1_6, QEMU_1_7)
+    both = tmp_path / "both.jsonl"
+    both.write_bytes(b"".join((FOLDER / f"{name}.jsonl").read_bytes() for name in names))
+    with pytest.raises(RecordingError, match="different emulators"):
+        load(both)
+
+
+@pytest.mark.parametrize(
+    ("name", "cont"), [(QEMU_1_5, "no"), (QEMU_1_6, "no"), (QEMU_1_7, "yes"), (RHEL_6, "no")]
+)
+def test_a_guest_that_panics_by_itself_is_evidence_too(name: str, cont: str) -> None:
+    """Whoever recorded it may not have seen what the guest wrote."""
+    unseen = [
+        Conversation([entry for entry in conversation.entries if entry.chan != "guest"])
+        for conversation in load(FOLDER / f"{name}.jsonl").conversations
+        if any(entry.chan == "guest" for entry in conversation.entries)
+    ]
+    facts = read(unseen, ["qemu"], 0.0, recorded=True).machines[0].facts
+    assert facts["panic-reported"].answer == "yes"
+    assert facts["cont-after-panic"].answer == cont

@@ -46,17 +46,19 @@ def answering(conversation: Conversation, write: PortAccess) -> list[Any]:
     Which of the channels was faster is left out: the answer to the write itself, and the
     order of an event and the answer to the command that raised it.
     """
-    asked = [r for r in conversation.replies if r.sent > write.sent and r.command in ("query-status", "cont")]
+    replies = sorted((r for r in conversation.replies if r.received >= 0), key=lambda r: r.received)
+    before = [r.received for r in replies if r.received < write.received]
+    start = max([write.sent, *before])
     said: list[Any] = []
-    start = write.sent
+    asked = [r for r in replies if r.received > write.received and r.command in ("query-status", "cont")]
     for reply in asked[:3]:  # the state, cont, the state
         events = [
             (entry.msg["event"], entry.msg.get("data"))
-            for entry in conversation.entries[start : reply.sent]
+            for entry in conversation.entries[start : reply.received]
             if entry.chan == "qmp" and entry.dir == "recv" and "event" in entry.msg
         ]
         said += [*events, (reply.command, reply.value, reply.refusal)]
-        start = reply.sent
+        start = reply.received
     return said
 
 

@@ -14,7 +14,7 @@ through the monitor, which reaches the same device model).
 
 import asyncio
 
-from .conversation import Conversation
+from .conversation import Conversation, Reply
 from .facts.acpi import Memory, wanted
 from .facts.device import DEFAULT_PORT, devices
 from .facts.panic import bars
@@ -25,6 +25,7 @@ from .session import Questions, Session
 
 __all__ = ("acpi", "events", "isa", "pci", "plain", "types")
 
+_TRIES = 8
 _PANICKED, _CRASHLOADED = 1, 2  # QEMU's docs/specs/pvpanic
 
 
@@ -82,20 +83,30 @@ async def events(session: Questions) -> None:
 async def isa(session: Questions, *, thorough: bool = False) -> None:
     """Make a panic happen through the ISA port, and watch.  Needs an x86 guest.
 
-    The guest must be running: while it is paused a panic changes no state.  The machine
-    type ``none`` has no guest, and some QEMUs crash on its ports.
+    The guest must be running: while it is paused a panic changes no state.  It must not run
+    for long: firmware moves other devices, and may put one over an unusual port before the
+    write is made, so that silence is not believed at once.  The machine type
+    ``none`` has no guest, and some QEMUs crash on its ports.
     """
     if Machines([]).canonical(Conversation(session.entries)) == "none":
         return
     present = devices(Conversation(session.entries)) or ()
     ports = [d.port for d in present if d.port is not None and not d.neutralised]
     port = ports[0] if ports else DEFAULT_PORT
-    await session.ask("cont")
     await session.hmp(f"i /b {port:#x}")
     if thorough:  # whether there is the event is a question about the emulator
         await session.hmp(f"o /b {port:#x} {_CRASHLOADED}")
-    await session.hmp(f"o /b {port:#x} {_PANICKED}")
-    await _aftermath(session)
+    for _ in range(_TRIES):
+        _, _, status = await session.ask_all(
+            ("cont", {}),
+            ("human-monitor-command", {"command-line": f"o /b {port:#x} {_PANICKED}"}),
+            ("query-status", {}),
+        )
+        if not present or session.heard("GUEST_PANICKED"):
+            break
+        await session.ask("stop")
+        await session.ask("system_reset")  # and with it, what the firmware has done
+    await _aftermath(session, status)
 
 
 async def pci(session: Session) -> None:
@@ -113,7 +124,7 @@ async def pci(session: Session) -> None:
     await session.qtest.read("b", register)
     await session.qtest.write("b", register, _CRASHLOADED)
     await session.qtest.write("b", register, _PANICKED)
-    await _aftermath(session)
+    await _aftermath(session, await session.ask("query-status"))
 
 
 async def acpi(session: Questions) -> None:
@@ -155,9 +166,8 @@ async def _placed_by_firmware(session: Questions) -> int | None:
     return None
 
 
-async def _aftermath(session: Questions) -> None:
-    """Ask what state the panic left, and if ``cont`` leaves it."""
-    status = await session.ask("query-status")
+async def _aftermath(session: Questions, status: Reply) -> None:
+    """Where the panic left the guest in its own state, see if ``cont`` leaves it."""
     if status.member("status") == "guest-panicked":
         await session.ask("cont")
         await session.ask("query-status")

@@ -25,7 +25,7 @@ __all__ = ("Lifeline",)
 _MARK = "ONPANIC_LIFELINE"
 
 # Two sweeps: a process between fork and exec does not show its mark yet.
-# `kill -s KILL --` because dash takes no other way to name a group.
+# `kill` is the shell's own (a container may have no other), and dash names a group in this way only.
 _GUARD = r"""
 PATH=/usr/bin:/bin:$PATH
 emulators=' '
@@ -39,9 +39,14 @@ done
 for pause in 0.2 0; do
   for emulator in $emulators; do
     kill -s KILL -- "-${emulator%:*}"
-    ls -l /proc/[0-9]*/fd/2 | grep -F "> pipe:[${emulator#*:}]" | sed 's,.*/proc/\([0-9]*\)/.*,\1,'
-  done | xargs -r kill -s KILL
-  grep -lsF "$1" /proc/[0-9]*/environ | sed 's,/proc/\([0-9]*\)/.*,\1,' | xargs -r kill -s KILL
+    pipe="pipe:\\[${emulator#*:}\\]"
+    for pid in $(ls -l /proc/[0-9]*/fd/2 | sed -n "s,.*/proc/\\([0-9]*\\)/.*$pipe.*,\\1,p"); do
+      kill -s KILL "$pid"
+    done
+  done
+  for pid in $(grep -lsF "$1" /proc/[0-9]*/environ | sed 's,/proc/\([0-9]*\)/.*,\1,'); do
+    kill -s KILL "$pid"
+  done
   sleep $pause
 done
 """

@@ -72,7 +72,9 @@ def devices(conversation: Conversation) -> tuple[Device, ...] | None:
                 path = f"{folder}/{item['name']}"
                 found.append(Device(match[1], path, origin, _port(conversation, match[1], path)))
     if listed:
-        return (*found, *_own(conversation, found))
+        found += _own(conversation, found)
+        asked = conversation.own_device
+        return None if asked and not any(d.type == asked for d in found) else tuple(found)  # -preconfig
     tree = conversation.hmp("info qtree")
     if tree is not None and tree.ok and "dev: " in tree.value:
         return tuple(_from_qtree(tree.value, conversation))

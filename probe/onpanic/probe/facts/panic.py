@@ -141,22 +141,20 @@ _PCI_ID = (0x1B36, 0x0011)  # QEMU's docs/specs/pci-ids
 
 
 def _panics(conversation: Conversation) -> Iterable[Panic]:
-    """Yield the first panic of a conversation that was made in a running guest."""
+    """Yield the panics of a conversation that were made in a running guest."""
     places = _registers(conversation)
     writes = [a for a in conversation.accesses if a.kind == "write"]
     for access in writes:
         if access.value == _PANICKED and (access.space, access.address) in places:
-            panic = _outcome(conversation, access) if _running(conversation, access.sent) else None
+            panic = _outcome(conversation, access) if _running(conversation, access) else None
             if panic and panic.status not in _NOT_RUNNING:
                 yield panic
-                return
     if not _tried(conversation):
         for index, _ in conversation.events("GUEST_PANICKED"):
             unseen = PortAccess("write", "io", -1, _PANICKED, index, index)
-            panic = _outcome(conversation, unseen) if _running(conversation, index) else None
+            panic = _outcome(conversation, unseen) if _running(conversation, unseen) else None
             if panic and panic.status not in _NOT_RUNNING:
                 yield msgspec.structs.replace(panic, address=None)
-                return
 
 
 def _tried(conversation: Conversation) -> bool:
@@ -167,7 +165,7 @@ def _tried(conversation: Conversation) -> bool:
 
 
 def _outcome(conversation: Conversation, write: PortAccess) -> Panic | None:
-    later = [r for r in conversation.replies if r.sent > write.received and r.received >= 0]
+    later = [r for r in conversation.replies if r.received > write.received]
     fence = later[0].received if later else len(conversation.entries)
     events = conversation.events("GUEST_PANICKED", write.sent, fence)
     if not later and not events:
@@ -176,6 +174,8 @@ def _outcome(conversation: Conversation, write: PortAccess) -> Panic | None:
     after_write = [r for r in later if r.sent < end]
     first = next((r for r in after_write if r.command in ("query-status", "cont")), None)
     status = first if first and first.command == "query-status" else None
+    if status and conversation.events("RESUME", write.received, status.received):
+        status = None  # somebody has continued the guest in the meantime
     state = status.member("status") if status else ""
     cont = after = None
     resumed = False
@@ -228,17 +228,17 @@ def _registers(conversation: Conversation) -> set[tuple[str, int]]:
 _IDENTITY, _BAR0 = _PCI_ID[1] << 16 | _PCI_ID[0], 0x10  # in PCI configuration space
 
 
-def _running(conversation: Conversation, index: int) -> bool:
-    """Say if the guest was running when an entry was written down."""
+def _running(conversation: Conversation, write: PortAccess) -> bool:
+    """Say if the guest was running when a register was written: between the request and its answer."""
     running = not {"-S", "--S"} & set(conversation.argv)
-    for entry in conversation.entries[:index]:
+    for entry in conversation.entries[: write.sent]:
         if entry.chan == "qmp" and entry.dir == "recv" and isinstance(entry.msg, dict):
             value = entry.msg.get("return")
             if isinstance(value, dict) and isinstance(value.get("running"), bool):
                 running = value["running"]
             elif entry.msg.get("event") in ("RESUME", "STOP"):
                 running = entry.msg["event"] == "RESUME"
-    return running
+    return running or bool(conversation.events("RESUME", write.sent, write.received))
 
 
 def _equipped(conversation: Conversation) -> bool:
