@@ -73,6 +73,19 @@ def test_no_root_hides_the_others() -> None:
     assert [root for root in ROOTS if not list((ROOT / root / "onpanic").glob("*/py.typed"))] == []
 
 
+def test_every_file_is_explained() -> None:
+    """A stranger finds each module, and each test, in FILES.md."""
+    text = (ROOT / "FILES.md").read_text()
+    files = [*MODULES, *(ROOT / "tests").glob("**/test_*.py")]
+    unnamed = {"__init__.py", "__main__.py"}
+    folders = ("facts", "testing", "matrix")
+    assert [
+        path.name
+        for path in files
+        if path.name not in text and path.name not in unnamed and path.parent.name not in folders
+    ] == []
+
+
 def test_it_imports_from_elsewhere(tmp_path: Path) -> None:
     """An editable install needs all three roots."""
     script = "import onpanic.probe, onpanic.shims, onpanic.matrix"
