@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from onpanic.matrix.debian import Root
 from onpanic.probe import CapabilityRecord, MachineRecord, probe
 
 pytestmark = pytest.mark.emulators
@@ -244,3 +245,16 @@ def test_older_machine_types_have_their_pci_window_under_another_name(
 ) -> None:
     (found,) = probe(debian_emulator("trixie", "qemu-system-aarch64"), machines=[machine]).machines
     assert answers(found) == WORKS
+
+
+def test_a_qemu_that_aborts_over_modules_of_another_build_is_known_all_the_same(
+    debian_root: Callable[[str], Root],
+) -> None:
+    """It dies in qom-list-types, as it would under libvirt; that is said, and nothing is left unknown."""
+    modules = "usr/lib/x86_64-linux-gnu/qemu"
+    bind = ["--ro-bind", str(debian_root("bookworm").path / modules), f"/{modules}"]
+    command = debian_root("trixie").command(HOST)
+    record = probe([*command[:4], *bind, *command[4:]])
+    assert "Only modules from the same build can be loaded" in record.problems[0]
+    assert answers(record.machines[0]) == WORKS
+    assert "unknown" not in {fact.answer for fact in record.facts.values()}

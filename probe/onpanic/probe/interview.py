@@ -25,7 +25,7 @@ from .session import Questions, Session
 
 __all__ = ("acpi", "events", "isa", "pci", "plain", "types")
 
-_TRIES = 8
+_TRIES = 8  # writes before silence is believed; one in ten goes astray on a busy host
 _PANICKED, _CRASHLOADED = 1, 2  # QEMU's docs/specs/pvpanic
 
 

@@ -86,8 +86,8 @@ def target_hint(command: Sequence[str]) -> str:
 
 def name_of(command: Sequence[str]) -> str:
     """Name a command in a message: by the emulator in it, if it is a wrapper's command line."""
-    named = [os.path.basename(word) for word in command if os.path.basename(word).startswith("qemu")]
-    return named[0] if named else os.path.basename(command[0])
+    named = [os.path.basename(word) for word in command if os.path.basename(word).startswith("qemu-")]
+    return named[-1] if named else os.path.basename(command[0])
 
 
 class Launched:

@@ -19,7 +19,7 @@ class Process:
     """A running emulator, the leader of a process group of its own.
 
     :param launched: How it was started.
-    :param exited: Set as soon as the process has ended; it is not reaped before `started` ends.
+    :param exited: Set as soon as the process has ended; it is not reaped before `running` ends.
     """
 
     def __init__(self, launched: Launched, exited: asyncio.Event) -> None:

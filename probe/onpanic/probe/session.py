@@ -125,10 +125,8 @@ class Session(Questions):
         """
         try:
             await self._client.connect(channel)
-        except (
-            ConnectError,
-            AssertionError,
-        ) as error:  # the latter if it hangs up in between
+        except (ConnectError, AssertionError) as error:
+            # qemu.qmp asserts where the connection is lost right after it was made
             cause = error.exc if isinstance(error, ConnectError) else error
             failure = await self._explain(cause, "its QMP greeting")
             raise StartError(failure.message, failure.hint) from error

@@ -113,7 +113,8 @@ def pvpanic_attachable(conversations: Sequence[Conversation]) -> Fact:
         if added:
             return yes("observed", f"-device {added[0].type} was accepted")
         asked = set(conversation.devices) & NOTIFIERS
-        if asked and conversation.answered and devices(conversation) is None:
+        unlisted = not any(reply.command == "qom-list" and reply.ok for reply in conversation.replies)
+        if asked and conversation.answered and unlisted and devices(conversation) is None:
             return yes("observed", f"-device {min(asked)} was accepted")
         if asked and conversation.refused_to_start:
             refused.append(conversation.failed.partition(": ")[2] or conversation.failed)
