@@ -167,7 +167,9 @@ async def _placed_by_firmware(session: Questions) -> int | None:
 
 
 async def _aftermath(session: Questions, status: Reply) -> None:
-    """Where the panic left the guest in its own state, see if ``cont`` leaves it."""
+    """Where the panic left the guest in its own state, see if ``cont`` leaves it.
+
+    The guest is stopped again at once: while it runs, it takes the emulator's time.
+    """
     if status.member("status") == "guest-panicked":
-        await session.ask("cont")
-        await session.ask("query-status")
+        await session.ask_all(("cont", {}), ("query-status", {}), ("stop", {}))

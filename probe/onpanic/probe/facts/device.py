@@ -151,7 +151,8 @@ def _own(conversation: Conversation, found: list[Device]) -> list[Device]:
     port = conversation.reply("qom-get", path=path, property="ioport")
     if not port or not port.ok or any(device.path == path for device in found):
         return []
-    return [Device("pvpanic", path, "added", _port(conversation, "pvpanic", path))]
+    kind = conversation.own_device or "pvpanic"
+    return [Device(kind, path, "added", _port(conversation, kind, path))]
 
 
 def _silent(conversation: Conversation, port: int | None) -> bool:

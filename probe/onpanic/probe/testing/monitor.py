@@ -79,6 +79,20 @@ def _cont(machine: Machine, arguments: dict[str, Any]) -> Any:
     return {}
 
 
+def _stop(machine: Machine, arguments: dict[str, Any]) -> Any:
+    if machine.status == "running":
+        machine.status = "paused"
+        event("STOP")
+    return {}
+
+
+def _reset(machine: Machine, arguments: dict[str, Any]) -> Any:
+    event("RESET")
+    if machine.status != "running":
+        machine.status = "paused"
+    return {}
+
+
 def _quit(machine: Machine, arguments: dict[str, Any]) -> Any:
     machine.quit = True
     return {}
@@ -162,6 +176,8 @@ _COMMANDS: dict[str, Callable[[Machine, dict[str, Any]], Any]] = {
     "query-pci": lambda machine, _: [],
     "query-cpus-fast": lambda machine, _: [],
     "cont": _cont,
+    "stop": _stop,
+    "system_reset": _reset,
     "quit": _quit,
 }
 # Commands that only some versions have, see `PlayedEmulator.commands`
