@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 from onpanic.matrix.debian import PACKAGES, FetchError, Root, fetch
+
+settings.register_profile("onpanic", deadline=None)  # no test asserts a duration
+settings.load_profile("onpanic")
 
 #: One suite has the emulators of all architectures; they are large.
 FULL_SUITE = "trixie"
