@@ -18,9 +18,10 @@ from importlib import import_module
 from typing import NoReturn
 
 from onpanic.probe.errors import OnpanicError
+from onpanic.probe.foreign import printable
 from onpanic.probe.version import __version__
 
-__all__ = ("COMMANDS", "console", "main", "print_json", "seconds")
+__all__ = ("COMMANDS", "complain", "console", "main", "print_json", "seconds")
 
 #: Subcommands, in the order of the help, with the module that each is.
 COMMANDS = {
@@ -41,9 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except OnpanicError as error:
-        print(f"onpanic: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"onpanic: hint: {error.hint}", file=sys.stderr)
+        complain(error.message, error.hint)
         return _ERROR
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -120,6 +119,15 @@ def seconds(text: str) -> float:
     if not 0 < value < 86400:
         raise argparse.ArgumentTypeError("more than 0 seconds, and less than a day")
     return value
+
+
+def complain(message: str, hint: str = "") -> None:
+    """Say on stderr what failed and what to do, a line each, behind what was printed before."""
+    if sys.stdout:
+        sys.stdout.flush()
+    print(f"onpanic: {printable(message)}", file=sys.stderr)
+    if hint:
+        print(f"onpanic: hint: {hint}", file=sys.stderr)
 
 
 def print_json(data: bytes) -> None:

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from onpanic.cli import print_json, seconds
+from onpanic.cli import complain, print_json, seconds
 from onpanic.probe import Capabilities, CapabilityRecord, Decision, OnpanicError, Policy, RecordError, decide
 from onpanic.probe.decision import ON_PANIC
 
@@ -70,7 +70,7 @@ def _decide(arguments: argparse.Namespace) -> Decision:
         return verdict  # refused whatever the emulator can do
     record = _record(arguments)
     if record.problems:
-        print(f"onpanic: {record.problems[0]}", file=sys.stderr)
+        complain(record.problems[0])
     return decide(policy, "qemu", record.capabilities(arguments.machine))
 
 

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from onpanic.cli import print_json, seconds
+from onpanic.cli import complain, print_json, seconds
 from onpanic.probe.errors import EmulatorError, OnpanicError, RecordError, StartError
-from onpanic.probe.foreign import printable
 from onpanic.probe.host import host_emulator, resolved
 from onpanic.probe.launch import Launched, first_command_line
 from onpanic.probe.lifeline import Lifeline
@@ -120,7 +119,8 @@ def _check_other_source(arguments: argparse.Namespace) -> None:
         "--machine": arguments.machine and arguments.recording is None,
         "--save-recording": arguments.save_recording and arguments.recording is not None,
     }
-    for option in [name for name, value in given.items() if value]:
+    option = next((name for name, value in given.items() if value), None)
+    if option:
         raise OnpanicError(f"{option} has no meaning here", "leave it out, or name an emulator")
 
 
@@ -184,8 +184,8 @@ def _other_source(arguments: argparse.Namespace) -> "Result":
 
     if arguments.recording is not None:
         found = recording.load(Path(arguments.recording))
-        seconds = max((entry.t for c in found.conversations for entry in c.entries), default=0.0)
-        record = api.read(found.conversations, found.command, seconds, recorded=True)
+        took = max((entry.t for c in found.conversations for entry in c.entries), default=0.0)
+        record = api.read(found.conversations, found.command, took, recorded=True)
         return _narrowed(record, arguments.machine)
     start = time.monotonic()
     if arguments.qmp is not None:
@@ -209,7 +209,7 @@ def _report(results: "Sequence[Result]", arguments: argparse.Namespace) -> int:
             if arguments.skip_missing and isinstance(result, StartError) and result.missing:
                 print(f"onpanic: skipped: {result.message}", file=sys.stderr)
             else:
-                _complain(result.message, result.hint)
+                complain(result.message, result.hint)
                 status = _ERROR
             continue
         if arguments.quiet:
@@ -222,18 +222,10 @@ def _report(results: "Sequence[Result]", arguments: argparse.Namespace) -> int:
         # Among all machine types, those that do not start here are expected
         asked = [m for m in result.machines if m.started or not arguments.all_machines]
         for problem in dict.fromkeys(machine.problem for machine in asked if machine.problem):
-            _complain(problem)
+            complain(problem)
         if any(machine.incomplete for machine in asked):
             status = _ERROR
     return _SKIPPED if status == _OK and not printed else status
-
-
-def _complain(message: str, hint: str = "") -> None:
-    if sys.stdout:
-        sys.stdout.flush()
-    print(f"onpanic: {printable(message)}", file=sys.stderr)
-    if hint:
-        print(f"onpanic: hint: {hint}", file=sys.stderr)
 
 
 def _narrowed(record: "CapabilityRecord", machines: Sequence[str]) -> "CapabilityRecord":

@@ -272,21 +272,21 @@ class Conversation:
             if reply.command == "human-monitor-command":
                 line = str(reply.arguments.get("command-line", ""))
                 found += _hmp_access(line, reply)
+        answers = iter(self._qtest_answers)
         for index, entry in enumerate(self.entries):
             if entry.chan in ("qtest", "guest") and entry.dir == "send":
-                answer = self._qtest_answer(index) if entry.chan == "qtest" else None
+                answer = next(answers, None) if entry.chan == "qtest" else None
                 found += _qtest_access(str(entry.msg), index, answer)
         return sorted(found, key=lambda access: access.sent)
 
-    def _qtest_answer(self, sent: int) -> tuple[int, str] | None:
-        """Find the answer of a qtest line: one line each, in order."""
-        ahead = sum(1 for e in self.entries[:sent] if e.chan == "qtest" and e.dir == "send")
-        answers = [
+    @property
+    def _qtest_answers(self) -> list[tuple[int, str]]:
+        """The answers of the qtest server, one for each line that it was sent, in order."""
+        return [
             (index, str(entry.msg))
             for index, entry in enumerate(self.entries)
             if entry.chan == "qtest" and entry.dir == "recv" and not str(entry.msg).startswith("IRQ ")
         ]
-        return answers[ahead] if ahead < len(answers) else None
 
     # How it ended
 

@@ -15,7 +15,7 @@ through the monitor, which reaches the same device model).
 import asyncio
 
 from .conversation import Conversation, Reply
-from .facts.acpi import Memory, wanted
+from .facts.acpi import FIRMWARE_AREA, Memory, firmware_finished, wanted
 from .facts.device import DEFAULT_PORT, devices
 from .facts.panic import bars
 from .launch import OWN_ID, X86
@@ -133,19 +133,16 @@ async def acpi(session: Questions) -> None:
     Firmware that has halted without leaving tables is seen halted three times.
     """
     await session.ask("cont")
-    halted = 0
     for _ in range(_FIRMWARE_PATIENCE):
-        memory = Memory(Conversation(session.entries))
-        ranges = wanted(memory)
+        ranges = wanted(Memory(Conversation(session.entries)))
         if not ranges:
             return
-        if ranges[0][0] == 0xF0000:
+        if ranges[0] == FIRMWARE_AREA:
             await asyncio.sleep(_FIRMWARE_STEP)
-            state = await session.hmp("info registers")
-            halted = halted + 1 if "HLT=1" in str(state.value) else 0
+            await session.hmp("info registers")
         for address, length in ranges:
             await session.hmp(f"xp /{(length + 3) // 4}xw {address:#x}")
-        if halted >= 3:
+        if firmware_finished(Conversation(session.entries)):
             return
 
 

@@ -17,6 +17,7 @@ from .errors import StartError
 from .lifeline import Lifeline
 
 __all__ = (
+    "GRACE",
     "OWN_ID",
     "X86",
     "Launched",
@@ -30,7 +31,8 @@ __all__ = (
 #: libvirt's model of a notifier that the user can add.
 Model = Literal["isa", "pvpanic"]
 
-_GRACE = 1.0  # seconds from SIGKILL to giving up
+#: Seconds from QMP's ``quit`` to SIGKILL, and from SIGKILL to giving up.
+GRACE = 1.0
 
 #: The id of the device that the probe itself adds.
 OWN_ID = "onpanic"
@@ -138,7 +140,7 @@ class Launched:
             self.lifeline.kill_strays(self.mark, self.pipe)
         if self.popen.returncode is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.popen.wait(_GRACE)
+                self.popen.wait(GRACE)
         self.lifeline.release(self.popen.pid)
         self.channel.close()
         if self.popen.stderr:

@@ -69,7 +69,7 @@ class Lifeline:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for onpanic, which then says good-bye
+            start_new_session=True,  # Ctrl-C is not for the guard: it has work to do then
         )
         return self
 

@@ -8,13 +8,13 @@ the machine, not looked up by its name.
 
 import re
 
+from .facts.device import PCI_BAR0, PCI_IDENTITY
 from .launch import OWN_ID
 from .session import Session
 
 __all__ = ("place_bar", "windows")
 
-_IDENTITY = 0x00111B36  # device 0011, vendor 1b36: QEMU's docs/specs/pci-ids
-_COMMAND, _BAR0 = 0x04, 0x10
+_COMMAND = 0x04
 _MEMORY_ENABLE = 0x2
 # Where a window is to be seen: "0000000010000000-000000003efeffff (prio 0, i/o): alias pcie-mmio @…"
 _ALIAS = re.compile(r"^\s*([0-9a-f]{8,16})-[0-9a-f]{8,16} .*?: alias \S+ @([\w-]+)")
@@ -55,8 +55,8 @@ async def place_bar(session: Session) -> int | None:
         return None
     ecam, memory = found
     registers = ecam + (slot << 15)
-    if await session.qtest.read("l", registers) != _IDENTITY:
+    if await session.qtest.read("l", registers) != PCI_IDENTITY:
         return None
-    await session.qtest.write("l", registers + _BAR0, memory)
+    await session.qtest.write("l", registers + PCI_BAR0, memory)
     await session.qtest.write("w", registers + _COMMAND, _MEMORY_ENABLE)
     return memory

@@ -7,12 +7,11 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from .launch import Launched
+from .launch import GRACE, Launched
 
 __all__ = ("Process", "running")
 
 _HEAD, _TAIL = 4096, 16384  # bytes of stderr that are kept, first and last
-_GRACE = 1.0  # seconds from QMP's `quit` to SIGKILL, and from SIGKILL to giving up
 
 
 class Process:
@@ -26,7 +25,7 @@ class Process:
         self._launched = launched
         self._head = b""
         self._tail = b""
-        self._grace = _GRACE
+        self._grace = GRACE
         self.exited = exited
         self.killed = False
 
@@ -64,7 +63,7 @@ class Process:
 async def running(launched: Launched) -> AsyncIterator[Process]:
     """Listen to an emulator that was started; end it on the way out.
 
-    The process has `_GRACE` seconds to end by itself (it was told to ``quit``, or it
+    The process has `GRACE` seconds to end by itself (it was told to ``quit``, or it
     failed); then its whole group is killed.
     """
     loop = asyncio.get_running_loop()
@@ -83,7 +82,7 @@ async def running(launched: Launched) -> AsyncIterator[Process]:
         process.killed = not exited.is_set()
         launched.kill()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(exited.wait(), _GRACE)
+            await asyncio.wait_for(exited.wait(), GRACE)
         loop.remove_reader(pidfd)
         os.close(pidfd)
         popen.poll()

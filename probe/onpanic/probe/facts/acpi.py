@@ -18,7 +18,7 @@ from ..conversation import Conversation
 from .device import Device, devices
 from .fact import Fact, no, unknown, yes
 
-__all__ = ("FIRMWARE_AREA", "Memory", "acpi_exposes_pvpanic", "wanted")
+__all__ = ("FIRMWARE_AREA", "Memory", "acpi_exposes_pvpanic", "firmware_finished", "wanted")
 
 #: Where firmware leaves the pointer to the tables: start and length.
 FIRMWARE_AREA = (0xF0000, 0x10000)
@@ -64,9 +64,9 @@ def acpi_exposes_pvpanic(conversations: Sequence[Conversation]) -> Fact:
         present = devices(conversation)
         found = _exposed(Memory(conversation))
         if present is None or found is None:
-            bare = bare or (present is not None and _without_tables(conversation))
+            bare = bare or (present is not None and firmware_finished(conversation))
             continue
-        seen.setdefault(any(_on_isa(d) and not d.neutralised for d in present), found)
+        seen.setdefault(any(d.on_isa and not d.neutralised for d in present), found)
     if seen.get(True) is False:
         return no("observed", "the device is there, and no ACPI table names QEMU0001")
     if seen.get(False) is True:
@@ -87,22 +87,18 @@ def wanted(memory: Memory) -> list[tuple[int, int]]:
     return list(_missing(memory, _root(memory)))
 
 
+def firmware_finished(conversation: Conversation) -> bool:
+    """Say if the firmware had come to its end, halted, when it was looked at the last three times."""
+    states = [r for r in conversation.replies if r.arguments.get("command-line") == "info registers" and r.ok]
+    return len(states) >= 3 and all("HLT=1" in str(r.value) for r in states[-3:])
+
+
 def _without_isa(conversations: Sequence[Conversation]) -> Fact | None:
     """Answer where only a PCI device is: guests know it by its PCI id (QEMU's ``docs/specs/pvpanic``)."""
     present: list[Device] = [d for c in conversations for d in devices(c) or []]
-    if present and not any(_on_isa(d) for d in present):
+    if present and not any(d.on_isa for d in present):
         return no("documented", "a pvpanic-pci is found by its PCI id, 1b36:0011, and has no ACPI node")
     return None
-
-
-def _on_isa(device: Device) -> bool:
-    return device.type in ("pvpanic", "isa-pvpanic")
-
-
-def _without_tables(conversation: Conversation) -> bool:
-    """Say if the firmware had come to its end, halted, when the tables were last looked for."""
-    states = [r for r in conversation.replies if r.arguments.get("command-line") == "info registers" and r.ok]
-    return len(states) >= 3 and all("HLT=1" in str(r.value) for r in states[-3:])
 
 
 def _exposed(memory: Memory) -> bool | None:

@@ -18,7 +18,16 @@ from ..conversation import Conversation, Reply
 from ..launch import OWN_ID
 from .fact import Fact, no, unknown, yes
 
-__all__ = ("DEFAULT_PORT", "NOTIFIERS", "Device", "builtin_pvpanic", "devices", "pvpanic_attachable")
+__all__ = (
+    "DEFAULT_PORT",
+    "NOTIFIERS",
+    "PCI_BAR0",
+    "PCI_IDENTITY",
+    "Device",
+    "builtin_pvpanic",
+    "devices",
+    "pvpanic_attachable",
+)
 
 #: The ISA device's port unless a property says otherwise (QEMU's ``hw/misc/pvpanic-isa.c``).
 DEFAULT_PORT = 0x505
@@ -26,6 +35,10 @@ DEFAULT_PORT = 0x505
 #: QOM types of pvpanic devices.
 NOTIFIERS = frozenset({"pvpanic", "isa-pvpanic", "pvpanic-pci", "pvpanic-mmio"})
 _ISA = ("pvpanic", "isa-pvpanic")
+#: The PCI device's ids, as configuration space shows them at offset 0 (QEMU's docs/specs/pci-ids).
+PCI_IDENTITY = 0x00111B36
+#: Offset of the register's address in configuration space (PCI Local Bus Specification, 6.2.5.1).
+PCI_BAR0 = 0x10
 _ABSENT = 0xFF  # what a port without a device reads as
 _CHILD = re.compile(r"child<(.+)>")
 _QTREE = re.compile(r'^[ \t]*dev: (?P<type>[\w-]+), id "(?P<id>[^"]*)"', re.MULTILINE)
@@ -47,9 +60,14 @@ class Device(msgspec.Struct, frozen=True):
     port: int | None = None
 
     @property
+    def on_isa(self) -> bool:
+        """True for the ISA device, under either name."""
+        return self.type in _ISA
+
+    @property
     def neutralised(self) -> bool:
         """True if its port was moved to 0, the DMA controller's: the way to switch a builtin one off."""
-        return self.type in _ISA and self.port == 0
+        return self.on_isa and self.port == 0
 
 
 @lru_cache(maxsize=16)  # every question about a machine type looks here first

@@ -14,12 +14,13 @@ import msgspec
 
 from ..conversation import Conversation, PortAccess, Reply
 from ..launch import OWN_ID
-from .device import DEFAULT_PORT, NOTIFIERS, devices, pvpanic_attachable
+from .device import DEFAULT_PORT, NOTIFIERS, PCI_BAR0, PCI_IDENTITY, devices, pvpanic_attachable
 from .fact import Fact, no, unknown, yes
 
 __all__ = ("Panic", "bars", "cont_after_panic", "panic_reported", "panic_stops_guest", "panics")
 
 _PANICKED = 1  # bit 0 of the register
+_PCI_ID = divmod(PCI_IDENTITY, 1 << 16)  # device and vendor
 _NOT_MADE = "no panic was made on this machine type"
 # Run states in which a panic changes nothing, so that nothing follows from it
 _NOT_RUNNING = ("prelaunch", "paused", "inmigrate", "preconfig", "suspended", "shutdown")
@@ -130,14 +131,11 @@ def bars(reply: Reply) -> list[int]:
     for bus in reply.items:
         for device in bus.get("devices", []):
             identity = device.get("id")
-            known = isinstance(identity, dict) and (identity.get("vendor"), identity.get("device")) == _PCI_ID
+            known = isinstance(identity, dict) and (identity.get("device"), identity.get("vendor")) == _PCI_ID
             if known or device.get("qdev_id") == OWN_ID:
                 addresses = [region.get("address", -1) for region in device.get("regions", [])]
                 found += [address for address in addresses if 0 < address < 2**63]
     return found
-
-
-_PCI_ID = (0x1B36, 0x0011)  # QEMU's docs/specs/pci-ids
 
 
 def _panics(conversation: Conversation) -> Iterable[Panic]:
@@ -216,16 +214,13 @@ def _registers(conversation: Conversation) -> set[tuple[str, int]]:
     """Return where the notifier's register is: its port, and where a PCI device's BAR was placed."""
     ports = {d.port for d in devices(conversation) or () if d.port is not None and not d.neutralised}
     found: set[tuple[str, int]] = {("io", port) for port in ports or {DEFAULT_PORT}}
-    identity = {a.address for a in conversation.accesses if a.kind == "read" and a.value == _IDENTITY}
+    identity = {a.address for a in conversation.accesses if a.kind == "read" and a.value == PCI_IDENTITY}
     for access in conversation.accesses:
-        if access.kind == "write" and access.address - _BAR0 in identity and access.value:
+        if access.kind == "write" and access.address - PCI_BAR0 in identity and access.value:
             found.add(("memory", access.value))
     for reply in conversation.all_replies("query-pci"):
         found |= {("memory", address) for address in bars(reply)}
     return found
-
-
-_IDENTITY, _BAR0 = _PCI_ID[1] << 16 | _PCI_ID[0], 0x10  # in PCI configuration space
 
 
 def _running(conversation: Conversation, write: PortAccess) -> bool:
