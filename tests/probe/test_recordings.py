@@ -312,3 +312,25 @@ def test_a_guest_that_panics_by_itself_is_evidence_too(name: str, cont: str) -> 
     facts = read(unseen, ["qemu"], 0.0, recorded=True).machines[0].facts
     assert facts["panic-reported"].answer == "yes"
     assert facts["cont-after-panic"].answer == cont
+
+
+def test_a_greeting_does_not_mean_that_the_device_was_accepted() -> None:
+    """From QEMU 1.6 on a bad device is reported after the greeting, and perhaps after the negotiation."""
+    refused = [
+        Entry("proc", "argv", ["qemu-system-x86_64", "-device", "pvpanic"]),
+        Entry("qmp", "recv", {"QMP": {"version": {}, "capabilities": []}}),
+        Entry("qmp", "send", {"execute": "qmp_capabilities"}),
+        Entry("qmp", "recv", {"return": {}}),
+        Entry(
+            "proc", "exit", {"rc": 1, "stderr": "-device pvpanic: 'pvpanic' is not a valid device model name"}
+        ),
+    ]
+    plain = [
+        Entry("proc", "argv", ["qemu-system-x86_64"]),
+        Entry("qmp", "recv", {"QMP": {"version": {}, "capabilities": []}}),
+        Entry("qmp", "send", {"execute": "query-commands"}),
+        Entry("qmp", "recv", {"return": []}),
+    ]
+    record = read([Conversation(refused), Conversation(plain)], ["qemu"], 0, recorded=True)
+    assert record.facts["pvpanic-type"].answer == "unknown"
+    assert record.machines[0].facts["pvpanic-attachable"].answer == "no"

@@ -66,7 +66,7 @@ def _type(conversations: Sequence[Conversation], name: str) -> Fact:
                 return yes("introspected", "device-list-properties knows it")
             if reply.refusal and reply.refusal.error_class == "DeviceNotFound":
                 return no("introspected", f"device-list-properties: {reply.refusal.desc}")
-    if any(name in c.devices and c.greeting and any(r.ok for r in c.replies) for c in conversations):
+    if any(name in c.devices and c.answered for c in conversations):
         return yes("observed", f"-device {name} was accepted")
     return unknown("qom-list-types was not answered")
 
