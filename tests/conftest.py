@@ -1,14 +1,21 @@
-"""What tests of several modules share: the command, and QEMUs of other Debian suites, unpacked once."""
+"""What tests of several modules share: the command, a libvirt, and QEMUs of other Debian suites."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -17,6 +24,9 @@ from onpanic.matrix.debian import PACKAGES, FetchError, Root, fetch
 
 settings.register_profile("onpanic", deadline=None)  # no test asserts a duration
 settings.load_profile("onpanic")
+
+#: Who runs the tests' libvirtd where root runs the tests.
+NOBODY = 65534
 
 #: One suite has the emulators of all architectures; they are large.
 FULL_SUITE = "trixie"
@@ -72,6 +82,165 @@ def complaint(onpanic: Callable[..., subprocess.CompletedProcess[str]]) -> Calla
         return lines[0].removeprefix("onpanic: ")
 
     return run
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder with a short name: a socket's path has room for 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="onpanic-") as name:
+        yield Path(name)
+
+
+class Guest:
+    """A running guest with a monitor at `path` and another at `port`, and a third that is watched."""
+
+    def __init__(self, emulator: str, folder: Path, *options: str) -> None:
+        self.path, watched = folder / "asked", folder / "watched"
+        unix = [word for p in (self.path, watched) for word in ("-qmp", f"unix:{p},server=on,wait=off")]
+        tcp = ["-chardev", "socket,id=tcp,host=127.0.0.1,port=0,server=on,wait=off"]
+        quiet = ["-display", "none", "-nodefaults", "-m", "16"]
+        self.process = subprocess.Popen(
+            [emulator, *quiet, *unix, *tcp, "-mon", "chardev=tcp,mode=control", *options],
+            stdin=subprocess.DEVNULL,
+        )
+        self.events: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(60)
+        while self.process.poll() is None:
+            with suppress(OSError):
+                self._socket.connect(str(watched))
+                break
+        self._lines = self._socket.makefile()
+        assert "QMP" in json.loads(self._lines.readline())
+        self.ask("qmp_capabilities")
+        name = next(c["filename"] for c in self.ask("query-chardev") if c["label"] == "tcp")
+        self.port = int(name.split(",")[0].rpartition(":")[2])
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """Return the answer; events that come before it are kept."""
+        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while True:
+            message = json.loads(self._lines.readline())
+            if "event" not in message:
+                return message["return"]
+            self.events.append(message["event"])
+
+    @property
+    def status(self) -> str:
+        return str(self.ask("query-status")["status"])
+
+    def end(self) -> None:
+        self._lines.close()
+        self._socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def guest(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Callable[..., Guest]]:
+    """Give a function that starts a guest, with the options given."""
+    emulator = shutil.which("qemu-system-x86_64") or unavailable("no qemu-system-x86_64 here")
+    started: list[Guest] = []
+
+    def start(*options: str) -> Guest:
+        started.append(Guest(emulator, folder, *options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+@pytest.fixture(scope="session")
+def libvirt(unavailable: Callable[[str], NoReturn]) -> Any:
+    """libvirt's module, with an event loop running."""
+    try:
+        import libvirt
+        import libvirt_qemu  # noqa: F401
+    except ImportError as error:
+        unavailable(str(error))
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    libvirt.virEventRegisterDefaultImpl()
+
+    def serve() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return libvirt
+
+
+@pytest.fixture(scope="session")
+def libvirtd(unavailable: Callable[[str], NoReturn]) -> Callable[[], AbstractContextManager[str]]:
+    """Give a function that starts a daemon of its own, and ends it: a context with its connection URI.
+
+    Root's daemon would want a user and a network set up for it, anybody else's does not.
+    """
+    program = shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin") or unavailable(
+        "no libvirtd here"
+    )
+    shutil.which("qemu-system-x86_64") or unavailable("no qemu-system-x86_64 here")
+
+    @contextmanager
+    def serve() -> Iterator[str]:
+        with tempfile.TemporaryDirectory(prefix="onpanic-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            (folder / "libvirt").mkdir()
+            (folder / "libvirt/qemu.conf").write_text('stdio_handler = "file"\n')  # no virtlogd
+            (folder / "libvirtd.conf").touch()
+            root = os.geteuid() == 0
+            for path in (folder, folder / "libvirt"):
+                os.chown(path, NOBODY if root else -1, -1)
+            homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"), name)
+            with (folder / "log").open("wb") as log:
+                daemon = subprocess.Popen(
+                    [program, "-f", str(folder / "libvirtd.conf"), "--timeout", "60"],
+                    stdin=subprocess.DEVNULL,
+                    stderr=log,
+                    env={**os.environ, **homes},
+                    user=NOBODY if root else None,
+                    extra_groups=[] if root else None,
+                )
+            path = folder / "libvirt/libvirt-sock"
+            try:
+                while not _listens(path):
+                    if daemon.poll() is not None:
+                        unavailable(f"libvirtd ended: {(folder / 'log').read_text()}")
+                    time.sleep(0.01)
+                yield f"qemu+unix:///session?socket={path}"
+            finally:
+                daemon.terminate()
+                daemon.wait()
+
+    return serve
+
+
+def _listens(path: Path) -> bool:
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(path))
+        return True
+    return False
+
+
+@pytest.fixture(scope="session")
+def uri(libvirt: Any, libvirtd: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The connection URI of a daemon that serves all tests."""
+    with libvirtd() as found:
+        held = libvirt.open(found)
+        yield found
+        held.close()
+
+
+@pytest.fixture
+def connection(libvirt: Any, uri: str) -> Iterator[Any]:
+    found = libvirt.open(uri)
+    yield found
+    for domain in found.listAllDomains():
+        with suppress(libvirt.libvirtError):
+            domain.destroy()
+        with suppress(libvirt.libvirtError):
+            domain.undefine()
+    found.close()
 
 
 @pytest.fixture(scope="session")

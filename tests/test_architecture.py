@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import onpanic.probe
+import onpanic.shims
 from onpanic.probe import CapabilityRecord
 
 ROOT = Path(__file__).parent.parent
@@ -44,8 +45,8 @@ def test_dependencies_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("libvirt", {"live.py"}),
-        ("libvirt_qemu", {"live.py"}),
+        ("libvirt", {"libvirt_access.py", "plugin.py"}),
+        ("libvirt_qemu", {"libvirt_access.py"}),
         ("rich", {"terminal.py"}),
         ("qemu.qmp", {"session.py"}),
     ],
@@ -59,11 +60,16 @@ def test_libraries_are_used_in_their_place_only(library: str, homes: set[str]) -
     assert users == homes
 
 
+def test_xml_is_the_business_of_the_shims() -> None:
+    users = [path for path in MODULES if any(n == "lxml" or n.startswith("lxml.") for n in imports(path))]
+    assert {path.relative_to(ROOT).parts[0] for path in users} == {"shims"}
+
+
 def test_probing_loads_no_library_that_it_does_not_need() -> None:
     script = "import sys, onpanic.probe.api, onpanic.cli.probe; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", script], text=True).split())
     assert loaded.isdisjoint(
-        {"rich", "libvirt", "lxml", "jinja2", "onpanic.probe.live", "onpanic.probe.testing"}
+        {"rich", "libvirt", "lxml", "jinja2", "onpanic.probe.live", "onpanic.probe.testing", "onpanic.shims"}
     )
 
 
@@ -93,11 +99,12 @@ def test_it_imports_from_elsewhere(tmp_path: Path) -> None:
 
 
 def test_every_public_name_exists() -> None:
-    for name in onpanic.probe.__all__:
-        assert getattr(onpanic.probe, name).__doc__
-    assert set(dir(onpanic.probe)) == set(onpanic.probe.__all__)
-    with pytest.raises(AttributeError):
-        getattr(onpanic.probe, "nonsense")  # noqa: B009
+    for package in (onpanic.probe, onpanic.shims):
+        for name in package.__all__:
+            assert getattr(package, name).__doc__
+        assert set(dir(package)) == set(package.__all__)
+        with pytest.raises(AttributeError):
+            getattr(package, "nonsense")  # noqa: B009
 
 
 def test_the_schema_that_ships_is_that_of_the_record() -> None:

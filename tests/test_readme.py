@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 # `make` starts this very test
@@ -22,6 +23,7 @@ def shape(text: str) -> str:
 @pytest.mark.emulators
 @pytest.mark.parametrize("block", COMMANDS, ids=lambda block: block.splitlines()[0])
 def test_commands_print_what_the_readme_shows(block: str, tmp_path: Path) -> None:
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
     shown = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
     for command, output in zip(shown[::2], shown[1::2], strict=True):
         done = subprocess.run(

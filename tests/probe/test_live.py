@@ -6,15 +6,13 @@ them, before it answers what is asked afterwards.
 
 import asyncio
 import json
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -28,76 +26,7 @@ LOOKS = {"qmp_capabilities", "qom-list", "qom-get", "device-list-properties"}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Complaint = Callable[..., str]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short name: a socket's path has room for 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="onpanic-") as name:
-        yield Path(name)
-
-
-class Guest:
-    """A running guest with a monitor at `path` and another at `port`, and a third that is watched."""
-
-    def __init__(self, emulator: str, folder: Path, *options: str) -> None:
-        self.path, watched = folder / "asked", folder / "watched"
-        unix = [word for p in (self.path, watched) for word in ("-qmp", f"unix:{p},server=on,wait=off")]
-        tcp = ["-chardev", "socket,id=tcp,host=127.0.0.1,port=0,server=on,wait=off"]
-        quiet = ["-display", "none", "-nodefaults", "-m", "16"]
-        self.process = subprocess.Popen(
-            [emulator, *quiet, *unix, *tcp, "-mon", "chardev=tcp,mode=control", *options],
-            stdin=subprocess.DEVNULL,
-        )
-        self.events: list[str] = []
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(60)
-        while self.process.poll() is None:
-            with suppress(OSError):
-                self._socket.connect(str(watched))
-                break
-        self._lines = self._socket.makefile()
-        assert "QMP" in json.loads(self._lines.readline())
-        self.ask("qmp_capabilities")
-        name = next(c["filename"] for c in self.ask("query-chardev") if c["label"] == "tcp")
-        self.port = int(name.split(",")[0].rpartition(":")[2])
-
-    def ask(self, command: str, **arguments: Any) -> Any:
-        """Return the answer; events that come before it are kept."""
-        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
-        while True:
-            message = json.loads(self._lines.readline())
-            if "event" not in message:
-                return message["return"]
-            self.events.append(message["event"])
-
-    @property
-    def status(self) -> str:
-        return str(self.ask("query-status")["status"])
-
-    def end(self) -> None:
-        self._lines.close()
-        self._socket.close()
-        self.process.kill()
-        self.process.wait()
-
-
-Start = Callable[..., Guest]
-
-
-@pytest.fixture
-def guest(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Start]:
-    """Give a function that starts a guest, with the options given."""
-    emulator = shutil.which("qemu-system-x86_64") or unavailable("no qemu-system-x86_64 here")
-    started: list[Guest] = []
-
-    def start(*options: str) -> Guest:
-        started.append(Guest(emulator, folder, *options))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.end()
+Start = Callable[..., Any]  # a `Guest` of conftest.py
 
 
 def facts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:

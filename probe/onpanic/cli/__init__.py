@@ -21,12 +21,15 @@ from onpanic.probe.errors import OnpanicError
 from onpanic.probe.foreign import printable
 from onpanic.probe.version import __version__
 
-__all__ = ("COMMANDS", "complain", "console", "main", "print_json", "seconds")
+__all__ = ("COMMANDS", "complain", "console", "main", "print_json", "print_note", "seconds")
 
 #: Subcommands, in the order of the help, with the module that each is.
 COMMANDS = {
     "probe": "onpanic.cli.probe",
     "accept": "onpanic.cli.accept",
+    "to-libvirt": "onpanic.cli.to_libvirt",
+    "from-libvirt": "onpanic.cli.from_libvirt",
+    "domcaps": "onpanic.cli.domcaps",
     "explain": "onpanic.cli.explain",
 }
 
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(words)
     except OnpanicError as error:
         complain(error.message, error.hint)
-        return _ERROR
+        return error.exit_status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except SystemExit as end:  # argparse's
@@ -128,6 +131,13 @@ def complain(message: str, hint: str = "") -> None:
     print(f"onpanic: {printable(message)}", file=sys.stderr)
     if hint:
         print(f"onpanic: hint: {hint}", file=sys.stderr)
+
+
+def print_note(message: str, remedy: str = "") -> None:
+    """Say on stderr what is worth knowing, and what to do about it, a line each; no complaint."""
+    print(f"onpanic: note: {printable(message)}", file=sys.stderr)
+    if remedy:
+        print(f"onpanic: note:   {printable(remedy)}", file=sys.stderr)
 
 
 def print_json(data: bytes) -> None:

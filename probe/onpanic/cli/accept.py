@@ -4,11 +4,11 @@ Exit status 0: accepted; 1: refused.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from onpanic.cli import complain, print_json, seconds
-from onpanic.probe import Capabilities, CapabilityRecord, Decision, OnpanicError, Policy, RecordError, decide
+from onpanic.cli.files import read_record
+from onpanic.probe import Capabilities, CapabilityRecord, Decision, OnpanicError, Policy, decide
 from onpanic.probe.decision import ON_PANIC
 
 TAKES_COMMAND = True
@@ -77,15 +77,7 @@ def _decide(arguments: argparse.Namespace) -> Decision:
 def _record(arguments: argparse.Namespace) -> CapabilityRecord:
     command = arguments.command or ([arguments.emulator] if arguments.emulator else [])
     if arguments.record:
-        try:
-            data = sys.stdin.buffer.read() if str(arguments.record) == "-" else arguments.record.read_bytes()
-        except OSError as error:
-            raise RecordError(
-                f"{arguments.record}: {error.strerror}", "onpanic probe --format json writes one"
-            ) from error
-        if data.strip().count(b"\n{"):
-            raise RecordError(f"{arguments.record}: holds more than one record", "leave one line of it")
-        return CapabilityRecord.from_json(data)
+        return read_record(arguments.record)
     from onpanic.probe import probe
     from onpanic.probe.host import host_emulator, resolved
 

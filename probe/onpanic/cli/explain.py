@@ -8,7 +8,12 @@ from onpanic.probe.catalogue import CATALOGUE
 
 HELP = "what a code means, and what to do about it"
 
-_TITLES = {"refusal": "Refusals", "help": "Help that an accepted policy needs", "fact": "Facts"}
+_TITLES = {
+    "refusal": "Refusals",
+    "help": "Help that an accepted policy needs",
+    "note": "Notes on a translated domain",
+    "fact": "Facts",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
         entry = entries[0]
         print(f"{entry.code} ({entry.kind})\n  {entry.reason}\n  {_lead(entry.kind)} {entry.remedy}")
         return 0
+    width = max(len(entry.code) for entry in entries)
     for kind, title in _TITLES.items():
         print(f"{title}:")
         for entry in entries:
             if entry.kind == kind:
-                print(f"  {entry.code:26} {entry.reason}")
+                print(f"  {entry.code:{width}} {entry.reason}")
     return 0
 
 

@@ -10,14 +10,15 @@ import msgspec
 
 __all__ = ("CATALOGUE", "Entry", "Kind")
 
-Kind = Literal["refusal", "help", "fact"]
+Kind = Literal["refusal", "help", "note", "fact"]
 
 
 class Entry(msgspec.Struct, frozen=True):
     """What a code means.
 
     :param code: In lower case, with dashes.
-    :param kind: ``refusal`` (of a policy), ``help`` (that an accepted policy needs) or ``fact``.
+    :param kind: ``refusal`` (of a policy), ``help`` (that an accepted policy needs), ``note`` (on what
+        libvirt does of an accepted policy) or ``fact``.
     :param reason: One sentence: why, or for a fact the question that it answers.
     :param remedy: What to do about it, or for a fact how it is found out.
     """
@@ -102,6 +103,49 @@ _ENTRIES = (
         "it is not known whether the panic notifier works",
         "find out what the reason names: onpanic probe starts the emulator itself for it",
     ),
+    # Refusals of the shims
+    Entry(
+        "hypervisor-reports-no-panic",
+        "refusal",
+        "only QEMU and Xen report a guest's panic",
+        "use default or ignore",
+    ),
+    Entry(
+        "record-of-another-target",
+        "refusal",
+        "the record is of an emulator for another architecture than the domain's",
+        "give the record of the domain's own emulator",
+    ),
+    Entry(
+        "no-isa-notifier",
+        "refusal",
+        "isa-pvpanic is an ISA device, and this machine type's panic notifier is none",
+        "use -device pvpanic-pci where the machine type has PCI; s390x and pseries need no device",
+    ),
+    Entry(
+        "libvirt-too-old",
+        "refusal",
+        "this libvirt has no panic devices",
+        "use libvirt 1.2.1 or later",
+    ),
+    Entry(
+        "guest-did-not-panic",
+        "refusal",
+        "the guest did not panic, so it is not for onpanic to continue",
+        "see why it was stopped; virsh resume, or cont over QMP, lets it run",
+    ),
+    Entry(
+        "guest-needs-reset",
+        "refusal",
+        "only a reset gets the guest out of this state, and loses what the guest was",
+        "allow it with --allow-reset",
+    ),
+    Entry(
+        "no-way-back",
+        "refusal",
+        "the guest was reset, and still cannot be continued",
+        "end the emulator and start it again; with -no-reboot -no-shutdown a reset does not help",
+    ),
     # Help that an accepted policy needs
     Entry(
         "ignore-needs-global",
@@ -120,6 +164,79 @@ _ENTRIES = (
         "help",
         "the architecture always reports a panic, and this emulator has no known way to go on by itself",
         "send cont over QMP on every GUEST_PANICKED event",
+    ),
+    # Notes on a translated domain
+    Entry(
+        "watch-continues",
+        "note",
+        "libvirt stops the guest when it panics, as it cannot ignore what the notifier reports",
+        "onpanic watch continues it; libvirt 12.6 and later need no help",
+    ),
+    Entry(
+        "watch-dumps",
+        "note",
+        "libvirt makes no coredump of a guest that it preserves",
+        "onpanic watch makes it",
+    ),
+    Entry(
+        "watch-renames",
+        "note",
+        "libvirt restarts no QEMU guest under another name, so it preserves it",
+        "onpanic watch does the rest",
+    ),
+    Entry(
+        "watch-on-crash",
+        "note",
+        "libvirt does nothing on QEMU's internal error, which the policy's <on_crash> is about",
+        "onpanic watch does it",
+    ),
+    Entry(
+        "failed-dump-preserves",
+        "note",
+        "where the coredump fails, libvirt leaves the guest panicked and does nothing more",
+        "see that auto_dump_path of qemu.conf has room; nobody else does it",
+    ),
+    Entry(
+        "pause-shows-crashed",
+        "note",
+        "libvirt shows the paused guest as crashed, as it has no such reason for a pause",
+        "onpanic status tells; nobody can make libvirt say it",
+    ),
+    Entry(
+        "xen-does-not-rename",
+        "note",
+        "libvirt's Xen driver restarts the domain under its own name",
+        "nobody can make it do otherwise",
+    ),
+    Entry(
+        "guest-needs-acpi",
+        "note",
+        "guests find the isa notifier through ACPI, which this domain does not have",
+        "add <acpi/> to <features>",
+    ),
+    Entry(
+        "device-by-command-line",
+        "note",
+        "this libvirt has no model for the PCI notifier, so it goes into <qemu:commandline>",
+        "libvirt marks the domain as tainted; 9.1 and later have the model",
+    ),
+    Entry(
+        "builtin-moved-away",
+        "note",
+        "the machine type's own pvpanic is moved to a port where no guest looks for it",
+        "it goes into <qemu:commandline>; libvirt marks the domain as tainted",
+    ),
+    Entry(
+        "on-crash-drifted",
+        "note",
+        "<on_crash> was changed after the policy was translated",
+        "the policy stands; onpanic to-libvirt translates it again",
+    ),
+    Entry(
+        "hyperv-needs-kvm",
+        "note",
+        "the hyperv notifier works with KVM only, so nothing reports a panic of this domain",
+        "use <panic model='isa'/>, or a domain of type kvm",
     ),
     # Facts of the emulator
     Entry(

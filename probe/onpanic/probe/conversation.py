@@ -31,6 +31,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from .arguments import device_type, machine_type, option_values
 from .foreign import last_words, printable
 from .launch import OWN_ID, name_of
 from .shapes import fits
@@ -168,26 +169,17 @@ class Conversation:
 
     def options(self, *names: str) -> list[str]:
         """Return the values of options, e.g. ``options("machine", "M")``, in order."""
-        flags = {f"{dashes}{name}" for name in names for dashes in ("-", "--")}
-        return [value for flag, value in zip(self.argv, self.argv[1:], strict=False) if flag in flags]
+        return option_values(self.argv, *names)
 
     @property
     def machine(self) -> str | None:
         """The machine type that was asked for, None for the emulator's default."""
-        name = None
-        for value in self.options("machine", "M"):
-            for position, part in enumerate(value.split(",")):
-                key, equals, word = part.partition("=")
-                if position == 0 and not equals:
-                    name = key
-                elif key == "type":
-                    name = word
-        return name
+        return machine_type(self.argv)
 
     @property
     def devices(self) -> list[str]:
         """The types of the devices that the command line adds."""
-        return [value.split(",")[0].removeprefix("driver=") for value in self.options("device")]
+        return [device_type(value) for value in self.options("device")]
 
     @property
     def own_device(self) -> str | None:

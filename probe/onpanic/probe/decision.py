@@ -14,8 +14,19 @@ import msgspec
 
 from .catalogue import CATALOGUE
 from .facts import Fact
+from .foreign import printable
 
-__all__ = ("ON_CRASH", "ON_PANIC", "Capabilities", "Decision", "Hypervisor", "Policy", "decide", "obstacle")
+__all__ = (
+    "ON_CRASH",
+    "ON_PANIC",
+    "Capabilities",
+    "Decision",
+    "Hypervisor",
+    "Policy",
+    "decide",
+    "obstacle",
+    "refusal",
+)
 
 Hypervisor = Literal["qemu", "xen"]
 
@@ -112,35 +123,35 @@ def obstacle(capabilities: Capabilities) -> Decision | None:
     answers = [(name, capabilities.fact(name), wanted, code) for name, wanted, code in rules]
     for _, fact, wanted, code in answers:
         if fact.answer not in (wanted, "unknown"):
-            return _refuse(code, fact.detail)
+            return refusal(code, fact.detail)
     for name, fact, _, _ in answers:
         if fact.answer == "unknown":
-            return _refuse("probe-inconclusive", f"{name}: {fact.detail}")
+            return refusal("probe-inconclusive", f"{name}: {fact.detail}")
     return None
 
 
 def _check_words(policy: Policy) -> Decision | None:
     if policy.on_panic not in ON_PANIC:
-        return _refuse("unknown-value", f"{policy.on_panic!r}")
+        return refusal("unknown-value", printable(repr(policy.on_panic), 60))
     words = (*ON_CRASH, "coredump-destroy", "coredump-restart")
     if policy.on_crash is not None and policy.on_crash not in words:
-        return _refuse("unknown-on-crash", f"{policy.on_crash!r}")
+        return refusal("unknown-on-crash", printable(repr(policy.on_crash), 60))
     if policy.on_crash is None and policy.on_crash_coredump:
-        return _refuse("unknown-on-crash", "a coredump without a value")
+        return refusal("unknown-on-crash", "a coredump without a value")
     return None
 
 
 def _check_coredump(policy: Policy) -> Decision | None:
     if policy.coredump and policy.on_panic in _PASSIVE:
-        return _refuse("coredump-needs-action", policy.on_panic)
+        return refusal("coredump-needs-action", policy.on_panic)
     return None
 
 
 def _check_xen(policy: Policy) -> Decision | None:
     if policy.on_panic not in ("default", "crash"):
-        return _refuse("xen-only-crash", policy.on_panic)
+        return refusal("xen-only-crash", policy.on_panic)
     if policy.on_crash_coredump and policy.on_crash in ("rename-restart", "preserve"):
-        return _refuse("xen-coredump-on-crash", policy.on_crash)
+        return refusal("xen-coredump-on-crash", policy.on_crash)
     return None
 
 
@@ -148,7 +159,7 @@ def _check_qemu(policy: Policy, capabilities: Capabilities) -> Decision | None:
     if policy.on_panic in ("default", "ignore"):
         return None
     if policy.on_panic == "crash":
-        return _refuse("crash-needs-xen")
+        return refusal("crash-needs-xen")
     return obstacle(capabilities)
 
 
@@ -163,7 +174,8 @@ def _help(policy: Policy, hypervisor: Hypervisor, capabilities: Capabilities) ->
     return Decision(True)
 
 
-def _refuse(code: str, detail: str = "") -> Decision:
+def refusal(code: str, detail: str = "") -> Decision:
+    """Return the refusal with a code of the catalogue, and a detail added in brackets."""
     entry = CATALOGUE[code]
     return Decision(False, code, f"{entry.reason} ({detail})" if detail else entry.reason, entry.remedy)
 

@@ -13,7 +13,7 @@
      └── SourceError          a live monitor or a libvirt domain cannot be asked
 
 All of them end the command with exit status 2.  A policy that is refused is no
-error: it is a `Decision`.
+error: it is a `Decision`.  The shims add their own (`onpanic.shims.errors`).
 """
 
 from .foreign import printable
@@ -31,17 +31,23 @@ __all__ = (
 )
 
 
+_LONGEST = 2000  # characters; QEMU's list of machine types fits
+
+
 class OnpanicError(Exception):
     """What failed and, as a hint, what to do next.
 
     :param message: One line: what failed, with the other side's own words.
     :param hint: One line: what the user can do about it.
+    :cvar exit_status: What the command ends with.
     """
+
+    exit_status = 2
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
-        self.message = printable(message)
-        self.hint = printable(hint)
+        self.message = printable(message, _LONGEST)
+        self.hint = printable(hint, _LONGEST)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message

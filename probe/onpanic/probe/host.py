@@ -8,11 +8,12 @@ from .errors import StartError
 
 __all__ = ("host_emulator", "resolved")
 
-# What kernels call an architecture and what QEMU calls it, where they differ
+# What kernels and libvirt call an architecture and what QEMU calls it, where they differ
 _TARGETS = {
     "i486": "i386",
     "i586": "i386",
     "i686": "i386",
+    "armv6l": "arm",
     "armv7l": "arm",
     "armv8l": "arm",
     "ppc64le": "ppc64",
@@ -21,14 +22,16 @@ _TARGETS = {
 _RHEL = "/usr/libexec/qemu-kvm"
 
 
-def host_emulator() -> str:
-    """Return the path of the emulator for the host's own architecture.
+def host_emulator(architecture: str | None = None) -> str:
+    """Return the path of the host's emulator for an architecture.
 
+    :param architecture: As the kernel or libvirt call it; the host's own if None.
     :raise StartError: When the host has none.
     """
-    machine = os.uname().machine
+    machine = architecture or os.uname().machine
     name = f"qemu-system-{_TARGETS.get(machine, machine)}"
-    found = shutil.which(name) or (_RHEL if os.access(_RHEL, os.X_OK) else None)
+    rhel = machine == os.uname().machine and os.access(_RHEL, os.X_OK)
+    found = shutil.which(name) or (_RHEL if rhel else None)
     if found is None:
         raise StartError(f"no {name} on this host", "install QEMU, or name an emulator", missing=True)
     return found

@@ -6,38 +6,43 @@ only a panic can show stays unknown.
 """
 
 import asyncio
-import json
 import os
-import queue
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from . import interview
 from .conversation import Conversation, Reply
 from .errors import DeadlineError, SourceError, StartError
 from .foreign import printable
-from .session import Questions, attach
+from .libvirt_access import RUNNING, Aside, connect, find, module, monitor_command
+from .session import Questions, Session, attach
 
-__all__ = ("ask_domain", "ask_monitor")
+__all__ = ("ask_domain", "ask_monitor", "monitor")
 
 _AS_IN = "name a UNIX socket's path or HOST:PORT, as in QEMU's -qmp unix:PATH,server=on,wait=off"
-_RUNNING = "it has to be a running QEMU domain"
 
 
 async def ask_monitor(address: str, timeout: float) -> Conversation:  # noqa: ASYNC109
-    """Ask the QMP monitor of a running emulator, and hang up.
+    """Ask the QMP monitor of a running emulator, and hang up.  Parameters and errors are `monitor`'s."""
+    async with monitor(address, timeout) as session:
+        await _read_only(session)
+    return Conversation(session.entries)
+
+
+@asynccontextmanager
+async def monitor(address: str, timeout: float) -> AsyncIterator[Session]:  # noqa: ASYNC109
+    """Connect to the QMP monitor of a running emulator; hang up on the way out.
 
     :param address: A UNIX socket's path, or ``host:port``.
-    :param timeout: Seconds after which the monitor is given up.
+    :param timeout: Seconds after which the monitor is given up, whatever is being asked.
     :raise SourceError: When there is no such address, or nobody to connect to.
     :raise EmulatorError: When nobody answers there, or not in time, or not in QMP.
     """
     where = _endpoint(address)
     try:
         async with attach(where, asyncio.get_running_loop().time() + timeout) as session:
-            await _read_only(session)
+            yield session
     except StartError as error:
         reason = error.__cause__.__cause__ if error.__cause__ else None
         if isinstance(reason, OSError):  # of connecting
@@ -45,7 +50,6 @@ async def ask_monitor(address: str, timeout: float) -> Conversation:  # noqa: AS
         raise
     except DeadlineError as error:
         raise DeadlineError(f"the monitor at {address} did not answer in time", error.hint) from error
-    return Conversation(session.entries)
 
 
 async def ask_domain(name: str, uri: str | None, timeout: float) -> Conversation:  # noqa: ASYNC109
@@ -96,33 +100,6 @@ def _words(error: OSError) -> str:
     )
 
 
-class _Aside:
-    """One thread for calls that may never return; it keeps no process from ending."""
-
-    def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="libvirt", daemon=True).start()
-
-    async def call(self, function: Callable[[], Any]) -> Any:
-        """Return what the function returns, after all calls before it."""
-        future: Future[Any] = Future()
-        self._calls.put((future, function))
-        return await asyncio.wrap_future(future)
-
-    def end(self, last: Callable[[], Any]) -> None:
-        """End the thread, with a last call, as soon as those before have returned."""
-        self._calls.put((Future(), last))
-        self._calls.put(None)
-
-    def _work(self) -> None:
-        for future, function in iter(self._calls.get, None):
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function())
-                except Exception as error:  # noqa: BLE001
-                    future.set_exception(error)
-
-
 class _Domain(Questions):
     """A libvirt domain's monitor as something to put questions to.
 
@@ -132,7 +109,7 @@ class _Domain(Questions):
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
-        self._aside = _Aside()
+        self._aside = Aside()
         self._one_at_a_time = asyncio.Lock()
         self._connection: Any = None
 
@@ -164,51 +141,16 @@ class _Domain(Questions):
     # In the thread
 
     def _open(self, uri: str | None) -> Any:
-        try:
-            import libvirt
-            import libvirt_qemu
-        except ImportError as error:
-            raise SourceError(
-                f"libvirt's Python module is not there: {printable(str(error))}",
-                "install python3-libvirt, or onpanic with the extra: pip install 'onpanic[libvirt]'",
-            ) from error
-        libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised as well
-        self._libvirt, self._command = libvirt, libvirt_qemu.qemuMonitorCommand
-        try:
-            self._connection = libvirt.open(uri)
-        except libvirt.libvirtError as error:
-            raise SourceError(
-                f"libvirt: {printable(str(error))}", "name another connection with --connect URI"
-            ) from error
-        try:
-            self._domain = self._find()
-        except libvirt.libvirtError as error:
-            raise SourceError(f"domain {self._name}: {printable(str(error))}", _RUNNING) from error
+        self._libvirt = module()
+        self._connection = connect(uri)
+        self._domain = find(self._connection, self._name)
         return self._exchange({"execute": "query-version"}).get("return")
-
-    def _find(self) -> Any:
-        """Look it up as ``virsh`` does; what is said of a name is what is said of all."""
-        name, connection = self._name, self._connection
-        lookups: list[tuple[Callable[[Any], Any], Any]] = [
-            (connection.lookupByName, name),
-            (connection.lookupByUUIDString, name),
-        ]
-        if name.isascii() and name.isdigit() and len(name) < 10:
-            lookups.insert(0, (connection.lookupByID, int(name)))
-        errors = []
-        for lookup, key in lookups:
-            try:
-                return lookup(key)
-            except self._libvirt.libvirtError as error:
-                errors.append(error)
-        raise errors[-2]
 
     def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = json.loads(self._command(self._domain, json.dumps(message), 0))
+            return monitor_command(self._domain, message)
         except self._libvirt.libvirtError as error:
-            raise SourceError(f"domain {self._name}: {printable(str(error))}", _RUNNING) from error
-        return answer
+            raise SourceError(f"domain {self._name}: {printable(str(error))}", RUNNING) from error
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

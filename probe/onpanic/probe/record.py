@@ -195,7 +195,7 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
                     "probe again, or use the onpanic that wrote it",
                 )
             return msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecordError(
                 f"not a capability record: {error}", "onpanic probe --format json writes one"
             ) from error

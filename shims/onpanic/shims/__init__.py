@@ -1,1 +1,59 @@
-"""Policies on today's libvirt and yesterday's QEMU.  Needs `onpanic.probe` only."""
+"""Policies on today's libvirt and yesterday's QEMU.
+
+::
+
+    from onpanic.shims import from_libvirt, to_libvirt
+
+    translation = to_libvirt(xml)            # with <on_panic coredump='yes'>restart</on_panic>
+    connection.defineXML(translation.xml)    # with <panic/> and <on_crash>coredump-restart</on_crash>
+    for note in translation.notes:
+        print(note.code, note.reason, note.remedy)
+
+Names are loaded when they are first used, so that nobody needs libvirt or lxml for what
+does not.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import DocumentError, RefusedError
+    from .libvirt_versions import Libvirt
+    from .mapping import Note
+    from .policy import policy_of
+    from .translate import Translation, from_libvirt, to_libvirt
+
+__all__ = (  # noqa: RUF022
+    # Most to least important
+    "to_libvirt",
+    "from_libvirt",
+    "extend",
+    "Translation",
+    "Note",
+    "Libvirt",
+    "policy_of",
+    # Exceptions
+    "DocumentError",
+    "RefusedError",
+)
+
+_HOMES = {
+    "errors": ("DocumentError", "RefusedError"),
+    "mapping": ("Note",),
+    "policy": ("policy_of",),
+    "plugin": ("extend",),
+    "libvirt_versions": ("Libvirt",),
+    "translate": ("Translation", "from_libvirt", "to_libvirt"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,246 @@
+"""Real guests that panic under a real libvirt: what becomes of them is what the policy promised.
+
+The guest is a boot sector.  It remembers in a byte of its clock, which outlives a reset,
+that it has panicked; then it panics, and where it is let go on after that it turns itself
+off.  So each of a policy's outcomes ends in events of its own.
+"""
+
+import queue
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onpanic.probe import probe
+from onpanic.shims import Libvirt, Translation, to_libvirt
+
+pytestmark = [pytest.mark.libvirt, pytest.mark.emulators]
+
+EMULATOR = "qemu-system-x86_64"
+
+# if clock[0x50] == 0x5a: goto halt; clock[0x50] = 0x5a
+ONCE = "fa b050 e670 e471 3c5a 74{halt:02x} b050 e670 b05a e671"
+# write 1 to port 0x505
+ISA = "ba0505 b001 ee"
+# find 1b36:0011 on bus 0; its BAR 0 = 0xa0000, where no VGA is; enable it; a000:0000 = 1
+PCI = (
+    "66bb00000080 baf80c 6689d8 66ef bafc0c 66ed 663d361b1100 7409 6681c300080000 ebe2"
+    " baf80c 67668d4310 66ef bafc0c 66b800000a00 66ef baf80c 67668d4304 66ef bafc0c b80200 ef"
+    " b800a0 8ed8 c606000001"
+)
+# let QEMU stop us; write 0x2000 to port 0x604, which is off in ACPI; halt: hlt; goto halt
+OFF = "eb00 ba0406 b80020 ef f4 ebfd"
+
+XML = """\
+<domain type="qemu">
+  <name>{name}</name>
+  <memory unit="MiB">16</memory>
+  <os><type arch="x86_64" machine="pc">hvm</type></os>
+  <features><acpi/></features>
+  {policy}
+  <devices>
+    <disk type="file">
+      <driver name="qemu" type="raw"/>
+      <source file="{disk}"/>
+      <target dev="hda" bus="ide"/>
+    </disk>
+    {devices}
+  </devices>
+</domain>
+"""
+
+CRASHED = ("crashed", 0)  # panicked
+RESUMED = ("resumed", 0)
+STOPPED = ("stopped", 2)  # crashed
+SUSPENDED = ("suspended", 0)
+WENT_ON = ("shutdown", 1)  # by the guest itself
+PANICKED = [6, 1]  # VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED
+RUNNING_CRASHED = [1, 9]
+SHUTOFF_CRASHED = [5, 3]
+
+Event = tuple[str, int]
+
+
+class Guest:
+    """A guest that panics: a persistent domain, with all that libvirt tells of it."""
+
+    def __init__(self, domain: Any, translation: Translation[str], events: "queue.Queue[Event]") -> None:
+        self.domain = domain
+        self.notes = [note.code for note in translation.notes]
+        self._events = events
+
+    def heard(self, last: Event) -> list[Event]:
+        """Wait for an event, and return all of them up to it.
+
+        libvirt may or may not tell that QEMU stopped, before it tells why.
+        """
+        events = list(iter(lambda: self._events.get(timeout=60), last))
+        return [*(event for event in events if event != SUSPENDED), last]
+
+
+Panic = Callable[..., Guest]
+
+
+@pytest.fixture(scope="module")
+def panic(libvirt: Any, uri: str) -> Iterator[Panic]:
+    """Give a function that starts a guest with a policy, which panics.
+
+    They are ended all together, as libvirt takes its time for each.
+    """
+    kinds = {
+        getattr(libvirt, f"VIR_DOMAIN_EVENT_{name.upper()}"): name
+        for name in ("started", "suspended", "resumed", "stopped", "shutdown", "crashed")
+    }
+    heard: defaultdict[str, queue.Queue[Event]] = defaultdict(queue.Queue)
+    connection = libvirt.open(uri)
+    target = Libvirt.of_connection(connection)
+    records = {
+        "isa": probe(EMULATOR, machines=["pc"], notifier="isa"),
+        "pvpanic": probe(EMULATOR, machines=["pc"], notifier="pvpanic"),
+    }
+
+    def hear(_connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+        if event in kinds:
+            heard[domain.name()].put((kinds[event], detail))
+
+    number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hear, None)
+    domains: list[Any] = []
+
+    def start(policy: str, devices: str = "", notifier: str = "isa") -> Guest:
+        name = f"panics{len(domains)}"
+        disk = folder(uri).parent / f"{name}.img"
+        disk.write_bytes(boot_sector(PCI if notifier == "pvpanic" else ISA))
+        disk.chmod(0o666)
+        xml = XML.format(name=name, policy=policy, disk=disk, devices=devices)
+        translation = to_libvirt(xml, records[notifier], libvirt=target)
+        domain = connection.defineXML(translation.xml)
+        domains.append(domain)
+        domain.create()
+        guest = Guest(domain, translation, heard[name])
+        guest.heard(("started", 0))
+        return guest
+
+    def end(domain: Any) -> None:
+        with suppress(libvirt.libvirtError):
+            domain.destroy()
+        domain.undefine()
+
+    yield start
+    connection.domainEventDeregisterAny(number)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(end, domains))
+    connection.close()
+
+
+def boot_sector(panic: str) -> bytes:
+    once, then = (bytes.fromhex(part) for part in (ONCE.format(halt=0), panic + OFF))
+    halt = len(once) - 11 + len(then) - 3  # from behind the jump to where it goes
+    code = bytes.fromhex(ONCE.format(halt=halt)) + then
+    return code.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def folder(uri: str) -> Path:
+    """Return where the tests' libvirt has its own things."""
+    return Path(uri.partition("socket=")[2]).parent
+
+
+def cores(guest: Guest, uri: str) -> list[Path]:
+    return list((folder(uri) / "qemu/dump").glob(f"*-{guest.domain.name()}-*"))
+
+
+@pytest.mark.parametrize("on_crash", ["", "<on_crash>destroy</on_crash>"])
+def test_restart(on_crash: str, panic: Panic) -> None:
+    """The same QEMU goes on, whatever is to happen on a crash."""
+    guest = panic(f"<on_panic>restart</on_panic>{on_crash}")
+    number = guest.domain.ID()
+    assert guest.heard(RESUMED) == [CRASHED, RESUMED]
+    assert guest.domain.state() == RUNNING_CRASHED
+    assert guest.domain.ID() == number
+    guest.domain.suspend()
+    assert guest.heard(SUSPENDED) == [SUSPENDED]  # nothing came between
+    assert guest.notes == (["watch-on-crash"] if on_crash else [])
+
+
+@pytest.mark.parametrize("on_crash", ["", "<on_crash>restart</on_crash>"])
+def test_destroy(on_crash: str, panic: Panic) -> None:
+    guest = panic(f"<on_panic>destroy</on_panic>{on_crash}")
+    assert guest.heard(STOPPED) == [CRASHED, STOPPED]
+    assert guest.domain.state() == SHUTOFF_CRASHED
+    assert guest.notes == (["watch-on-crash"] if on_crash else [])
+
+
+@pytest.mark.parametrize(
+    ("policy", "devices", "notes"),
+    [
+        ("<on_panic>preserve</on_panic>", "", []),
+        ("<on_panic>pause</on_panic>", "", ["pause-shows-crashed"]),
+        ("<on_panic coredump='yes'>preserve</on_panic>", "", ["watch-dumps"]),
+        ("<on_panic>rename-restart</on_panic>", "", ["watch-renames"]),
+        ("<on_panic>ignore</on_panic>", "<panic model='isa'/>", ["watch-continues"]),
+    ],
+)
+def test_a_guest_that_is_kept_goes_on_when_it_is_told_to(
+    policy: str, devices: str, notes: list[str], panic: Panic, uri: str
+) -> None:
+    """What libvirt does not do is left to do, and the guest is still there for it."""
+    guest = panic(policy, devices)
+    assert guest.notes == notes
+    assert guest.heard(CRASHED) == [CRASHED]
+    assert guest.domain.state() == PANICKED
+    guest.domain.resume()
+    assert guest.heard(WENT_ON) == [RESUMED, WENT_ON]
+    assert cores(guest, uri) == []
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "<on_panic>ignore</on_panic>",
+        "<on_panic>default</on_panic>",
+        "<on_panic>ignore</on_panic><on_crash>restart</on_crash>",
+    ],
+)
+def test_a_panic_that_is_ignored_is_not_noticed(policy: str, panic: Panic) -> None:
+    assert panic(policy).heard(WENT_ON) == [WENT_ON]
+
+
+@pytest.mark.parametrize(
+    ("value", "then", "state"),
+    [("restart", RESUMED, RUNNING_CRASHED), ("destroy", STOPPED, SHUTOFF_CRASHED)],
+)
+def test_a_coredump_first(value: str, then: Event, state: list[int], panic: Panic, uri: str) -> None:
+    """It is an ELF file, with the guest's memory in it, where libvirt's auto_dump_path says."""
+    guest = panic(f"<on_panic coredump='yes'>{value}</on_panic>")
+    assert guest.heard(then) == [CRASHED, then]
+    assert guest.domain.state() == state
+    (core,) = cores(guest, uri)
+    content = core.read_bytes()
+    assert content.startswith(b"\x7fELF")
+    assert bytes.fromhex(ISA + OFF) in content
+
+
+@pytest.mark.parametrize("value", ["restart", "destroy"])
+def test_a_coredump_that_fails_leaves_the_guest_panicked(value: str, panic: Panic, uri: str) -> None:
+    place = folder(uri) / "qemu/dump"
+    mode = place.stat().st_mode
+    place.chmod(0)
+    try:
+        guest = panic(f"<on_panic coredump='yes'>{value}</on_panic>")
+        assert guest.notes == ["failed-dump-preserves"]
+        assert guest.heard(CRASHED) == [CRASHED]
+        assert guest.domain.state() == PANICKED
+        guest.domain.resume()
+        assert guest.heard(WENT_ON) == [RESUMED, WENT_ON]
+    finally:
+        place.chmod(mode)
+
+
+def test_the_pci_notifier(panic: Panic) -> None:
+    """By <qemu:commandline> where this libvirt has no model for it."""
+    guest = panic("<on_panic>restart</on_panic>", notifier="pvpanic")
+    assert guest.heard(RESUMED) == [CRASHED, RESUMED]
+    assert guest.domain.state() == RUNNING_CRASHED

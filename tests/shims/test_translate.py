@@ -1,0 +1,492 @@
+"""To libvirt and back: nothing of the policy is lost, and nothing else in the document is touched."""
+
+import contextlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from onpanic.probe import CapabilityRecord, RecordError
+from onpanic.probe.decision import ON_CRASH, Policy
+from onpanic.probe.record import NotifierModel
+from onpanic.shims import DocumentError, RefusedError, from_libvirt, policy_of, to_libvirt
+from onpanic.shims.policy import NAMESPACE, policy_elements
+
+Domain = Callable[..., str]
+Recorded = Callable[..., CapabilityRecord]
+
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+ISA = "<panic model='isa'/>"
+Stated = tuple[str, str, Policy, NotifierModel]
+VERSIONS = ("1.2.1", "9.0.0", "9.1.0", "12.6.0")
+
+STATED = """\
+<domain type='kvm'>
+  <name>guest</name>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <features><acpi/></features>
+  <on_panic coredump='yes'>restart</on_panic>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <emulator>/nowhere/qemu</emulator>
+  </devices>
+</domain>
+"""
+TRANSLATED = f"""\
+<domain type='kvm'>
+  <name>guest</name>
+  <metadata>
+    <onpanic:policy xmlns:onpanic='{NAMESPACE}'>
+      <onpanic:on_panic coredump='yes'>restart</onpanic:on_panic>
+      <onpanic:on_crash>destroy</onpanic:on_crash>
+      <onpanic:wrote on_crash='coredump-restart' panic='isa'/>
+    </onpanic:policy>
+  </metadata>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <features><acpi/></features>
+  <on_crash>coredump-restart</on_crash>
+  <devices>
+    <emulator>/nowhere/qemu</emulator>
+    <panic model='isa'/>
+  </devices>
+</domain>
+"""
+
+
+def codes(translation: Any) -> str:
+    return " ".join(note.code for note in translation.notes)
+
+
+def test_there_and_back(record: CapabilityRecord) -> None:
+    there = to_libvirt(STATED, record, libvirt="9.0.0")
+    assert there.xml == str(there) == TRANSLATED
+    assert there.policy == Policy("restart", coredump=True, on_crash="destroy")
+    assert codes(there) == "failed-dump-preserves watch-on-crash"
+    back = from_libvirt(there)
+    assert (back.xml, back.policy, back.notes) == (STATED, there.policy, ())
+
+
+def test_bytes_are_bytes(record: CapabilityRecord) -> None:
+    there = to_libvirt(STATED.encode(), record, libvirt="9.0.0")
+    assert (there.xml, str(there)) == (TRANSLATED.encode(), TRANSLATED)
+    assert from_libvirt(there).xml == STATED.encode()
+
+
+def test_a_domain_that_states_nothing_comes_back_as_it_is(domain: Domain) -> None:
+    """No emulator is started for it, either."""
+    xml = domain("<on_crash>restart</on_crash>", devices=ISA)
+    found = to_libvirt(xml, libvirt="9.0.0")
+    assert found.xml is xml
+    assert (found.policy, found.notes) == (None, ())
+
+
+# Any domain
+
+POLICIES = st.builds(
+    lambda on_panic, coredump, on_crash, on_crash_coredump: Policy(
+        on_panic,
+        coredump and on_panic not in ("default", "ignore"),
+        on_crash,
+        bool(on_crash) and on_crash_coredump,
+    ),
+    st.sampled_from(["default", "ignore", "restart", "destroy", "preserve", "rename-restart", "pause"]),
+    st.booleans(),
+    st.sampled_from([None, *ON_CRASH]),
+    st.booleans(),
+)
+PARTS = {
+    "name": ["<name>guest</name>", "<name>guest</name><uuid/><title>a &lt; b</title>"],
+    "metadata": [
+        "",
+        "<metadata/>",
+        "<metadata><a:a xmlns:a='urn:a'><on_crash/></a:a></metadata>",
+    ],
+    "os": ["<os><type arch='x86_64' machine='pc'>hvm</type></os>"],
+    "features": ["", "<features><acpi/></features>", "<!-- <on_panic>x</on_panic> -->"],
+    "clock": ["", "<clock offset='utc'/>", "<on_poweroff>destroy</on_poweroff>"],
+    "devices": [
+        "",
+        "<devices/>",
+        f"<devices>{ISA}</devices>",
+        "<devices><disk>\n</disk></devices>",
+    ],
+    "end": [
+        "",
+        f"<q:commandline xmlns:q='{QEMU}'><q:env name='a'/></q:commandline>",
+        f"<commandline xmlns='{QEMU}'><arg value='-x'/></commandline>",
+    ],
+}
+BEHIND = ["", "", " ", "\t<!-- why -->", "<!--\n<on_crash> -->"]
+BREAKS = ["", "\n", "\n  ", "\n\t", "\r\n    ", "\r "]
+
+
+@st.composite
+def domains(draw: st.DrawFn) -> tuple[str, str, Policy, NotifierModel]:
+    """Return a domain, what of it is its <on_panic>, its policy, and the notifier that it can have."""
+    parts = [draw(st.sampled_from(choices)) for choices in PARTS.values()]
+    parts = [part + draw(st.sampled_from(BEHIND)) for part in parts if part]
+    policy = draw(POLICIES)
+    for element in policy_elements(policy).values():
+        parts.insert(draw(st.integers(0, len(parts))), element)
+    line = draw(st.sampled_from(BREAKS))
+    xml = "".join(["<domain type='kvm'>", *(line + part for part in parts), line[:1], "</domain>\n"])
+    model: NotifierModel = "isa" if ISA in xml else draw(st.sampled_from(["isa", "pvpanic"]))
+    return xml, line + policy_elements(policy)["on_panic"], policy, model
+
+
+@given(domains(), st.sampled_from(VERSIONS))
+def test_the_way_back_is_exact(recorded: Recorded, stated: Stated, version: str) -> None:
+    """The policy is the same, and the document is but for the place of <on_panic>, text or bytes."""
+    xml, on_panic, policy, model = stated
+    record = recorded(model=model)
+    there = to_libvirt(xml, record, libvirt=version)
+    back = from_libvirt(there)
+    assert there.policy == back.policy == policy_of(there.xml) == policy_of(back.xml) == policy
+    assert back.notes == ()
+    assert back.xml.count(on_panic) == xml.count(on_panic) == 1
+    assert back.xml.replace(on_panic, "") == xml.replace(on_panic, "")
+    assert from_libvirt(to_libvirt(xml.encode(), record, libvirt=version)).xml == back.xml.encode()
+
+
+@given(domains(), st.sampled_from(VERSIONS), st.sampled_from(VERSIONS))
+def test_translating_again_is_translating_once(
+    recorded: Recorded, stated: Stated, first: str, second: str
+) -> None:
+    """For the same libvirt or for another one."""
+    record = recorded(model=stated[3])
+    once = to_libvirt(stated[0], record, libvirt=second)
+    assert to_libvirt(to_libvirt(stated[0], record, libvirt=first), record, libvirt=second) == once
+
+
+def printed(xml: str) -> str:
+    """Return a domain about as libvirt prints it: its quotes, its defaults, its additions to devices."""
+    root = etree.fromstring(xml)
+    for panic in root.iterfind("devices/panic"):
+        panic[:] = [
+            etree.Element("address", type="isa", iobase="0x505"),
+            etree.Element("alias", name="panic0"),
+        ]
+    for name in ("on_panic", "on_crash"):
+        for element in root.findall(name):
+            if name == "on_panic" or not element.text:
+                root.remove(element)
+    if root.find("on_crash") is None:
+        etree.SubElement(root, "on_crash").text = "destroy"
+    namespaces = {"qemu": QEMU} if root.find(f"{{{QEMU}}}commandline") is not None else {}
+    whole = etree.Element(
+        "domain", nsmap=namespaces, attrib={str(name): str(value) for name, value in root.items()}
+    )
+    whole.extend(root)
+    etree.cleanup_namespaces(whole, keep_ns_prefixes=["qemu"])
+    return etree.tostring(whole, encoding="unicode")
+
+
+@given(domains(), st.sampled_from(VERSIONS), st.sampled_from(["onpanic", "p"]))
+def test_libvirt_may_write_it_in_its_own_way(
+    recorded: Recorded, stated: Stated, version: str, prefix: str
+) -> None:
+    xml, _, policy, model = stated
+    record = recorded(model=model)
+    there = to_libvirt(xml, record, libvirt=version).xml
+    back = from_libvirt(printed(there).replace("onpanic:", f"{prefix}:").replace(":onpanic=", f":{prefix}="))
+    assert (back.policy, back.notes, policy_of(back.xml)) == (policy, (), policy)
+    assert NAMESPACE not in back.xml
+    assert back.xml.count("<panic") == xml.count("<panic")
+    assert back.xml.count("arg ") == xml.count("arg ")
+
+
+# Panic notifiers: those that are there, and those that are added
+
+S390 = {"arch": "s390x", "machine": "s390-ccw-virtio"}
+PSERIES = {"arch": "ppc64le", "machine": "pseries-7.2"}
+VIRT = {"arch": "aarch64", "machine": "virt", "acpi": False}
+OTHERS: dict[str, tuple[str, str, str | None]] = {
+    "x86_64": ("pc", "x86_64", "isa"),
+    "i686": ("pc", "i386", "isa"),
+    "s390x": ("s390-ccw-virtio", "s390x", "s390"),
+    "ppc64le": ("pseries-7.2", "ppc64", "pseries"),
+    "aarch64": ("virt", "aarch64", "pvpanic"),
+}
+ADDRESSED = "<panic><address type='isa' iobase='0x505'/></panic>"
+BY_COMMAND = "<x/></devices>\n  <q:commandline xmlns:q='{}'>{}</q:commandline><devices>".format(
+    QEMU, "<q:arg value='-device'/><q:arg value='{}'/>"
+)
+
+
+@pytest.mark.parametrize(
+    ("machine", "devices", "version", "result"),
+    [
+        ({}, "<x/>", "9.0.0", [ISA]),
+        ({}, "<x/>", "1.2.1", [ADDRESSED]),
+        ({}, "<x/>", "1.2.0", "libvirt-too-old"),
+        ({"arch": "i686"}, "<x/>", "9.0.0", [ISA]),
+        ({}, ISA, "9.0.0", [ISA]),
+        ({}, "<panic/>", "9.0.0", ["<panic/>"]),
+        ({}, ADDRESSED, "9.0.0", [ADDRESSED]),
+        ({}, f"{ISA}<panic model='hyperv'/>", "9.0.0", [ISA, "<panic model='hyperv'/>"]),
+        ({}, "<panic model='hyperv'/>", "9.0.0", ["<panic model='hyperv'/>"]),
+        # Hyper-V's is KVM's
+        ({"kind": "qemu"}, "<panic model='hyperv'/>", "9.0.0", ["<panic model='hyperv'/>", ISA]),
+        # What is known of one notifier is not known of the other
+        ({}, "<panic model='pvpanic'/>", "9.1.0", "probe-inconclusive"),
+        (VIRT, ISA, "9.1.0", "probe-inconclusive"),
+        # By the command line
+        ({}, BY_COMMAND.format("pvpanic"), "9.0.0", []),
+        ({}, BY_COMMAND.format("pvpanic,ioport=1285"), "9.0.0", []),
+        ({}, BY_COMMAND.format("driver=isa-pvpanic"), "9.0.0", []),
+        ({}, BY_COMMAND.format('{"driver": "pvpanic"}'), "9.0.0", []),
+        ({}, BY_COMMAND.format('{"driver": "pv'), "9.0.0", [ISA]),
+        ({}, BY_COMMAND.format("pvpanic-mmio"), "9.0.0", [ISA]),
+        ({}, BY_COMMAND.format("pvpanic").replace("-device", "-pvpanic"), "9.0.0", [ISA]),
+        # The PCI device, which libvirt knows since 9.1
+        (VIRT, "<x/>", "9.1.0", ["<panic model='pvpanic'/>"]),
+        (VIRT, "<x/>", "9.0.0", []),
+        (VIRT, BY_COMMAND.format("pvpanic-pci"), "9.1.0", []),
+        (VIRT, "<panic/>", "9.1.0", ["<panic/>"]),
+        # Notifiers that the architecture brings
+        (S390, "<x/>", "9.0.0", []),
+        (S390, "<panic model='s390'/>", "9.0.0", ["<panic model='s390'/>"]),
+        (PSERIES, "<x/>", "9.0.0", []),
+        (PSERIES, "<panic model='pseries'/>", "9.0.0", ["<panic model='pseries'/>"]),
+    ],
+)
+def test_there_is_one_notifier(
+    machine: dict[str, Any],
+    devices: str,
+    version: str,
+    result: list[str] | str,
+    domain: Domain,
+    recorded: Recorded,
+) -> None:
+    xml = domain("<on_panic>restart</on_panic>", devices=devices.replace('"', "&quot;"), **machine)
+    record = recorded(*OTHERS[machine.get("arch", "x86_64")])
+    if isinstance(result, str):
+        with pytest.raises(RefusedError) as caught:
+            to_libvirt(xml, record, libvirt=version)
+        assert caught.value.decision.code == result
+        return
+    there = to_libvirt(xml, record, libvirt=version)
+    panics = [
+        re.sub(r">\s+<", "><", panic)
+        for panic in re.findall(r"<panic\b(?:.*?/>)(?:\s*</panic>)?", there.xml, re.DOTALL)
+    ]
+    assert panics == result
+    assert re.sub(r"\s", "", from_libvirt(there).xml) == re.sub(r"\s", "", xml)
+
+
+@pytest.mark.parametrize("machine", [S390, PSERIES, {"arch": "ppc64le", "machine": ""}])
+def test_an_architectures_notifier_is_not_ignored_by_leaving_it_out(
+    machine: dict[str, Any], domain: Domain, recorded: Recorded
+) -> None:
+    """Be the machine type named, or left to libvirt."""
+    xml = domain("<on_panic>ignore</on_panic>", **machine).replace(" machine=''", "")
+    found = to_libvirt(xml, recorded(*OTHERS[machine["arch"]]), libvirt="9.0.0")
+    assert "<on_crash>preserve</on_crash>" in found.xml
+    assert codes(found) == "watch-continues"
+
+
+@pytest.mark.parametrize("name", ["qemu-1.5.3", "qemu-1.6.0"])
+def test_a_notifier_that_stops_for_good_is_not_ignored(name: str, domain: Domain, recorded: Recorded) -> None:
+    """Nobody can continue the guest there, so it may not be promised."""
+    with pytest.raises(RefusedError):
+        to_libvirt(domain("<on_panic>ignore</on_panic>", devices=ISA), recorded(name=name), libvirt="9.0.0")
+
+
+MOVED = "<{0}arg value='-global'/><{0}arg value='pvpanic.ioport=0'/>"
+
+
+@pytest.mark.parametrize(
+    ("end", "translated"),
+    [
+        ("", f"<qemu:commandline xmlns:qemu='{QEMU}'>{MOVED.format('qemu:')}</qemu:commandline>"),
+        *(
+            (
+                f"<{p}commandline {ns}='{QEMU}'><{p}arg value='-s'/>{{}}</{p}commandline>",
+                f"<{p}commandline {ns}='{QEMU}'><{p}arg value='-s'/>{{}}{MOVED.format(p)}</{p}commandline>",
+            )
+            for p, ns in (("qemu:", "xmlns:qemu"), ("q:", "xmlns:q"), ("", "xmlns"))
+        ),
+        *[(f"<qemu:commandline xmlns:qemu='{QEMU}'>{MOVED.format('qemu:')}</qemu:commandline>",) * 2],
+    ],
+)
+def test_a_builtin_notifier_is_moved_away(end: str, translated: str, recorded: Recorded) -> None:
+    """QEMU 1.5: the builtin cannot be left out, and what a user has on the command line stays."""
+    start = "<domain type='kvm'><name>guest</name>"
+    stated = f"{start}<on_panic>ignore</on_panic><on_crash>destroy</on_crash>"
+    there = to_libvirt(
+        f"{stated}{end.format('<!-- x -->')}</domain>", recorded(name="qemu-1.5.3"), libvirt="9.0.0"
+    )
+    assert there.xml.endswith(f"<on_crash>destroy</on_crash>{translated.format('<!-- x -->')}</domain>")
+    assert codes(there) == "builtin-moved-away watch-on-crash"
+    assert from_libvirt(there).xml == f"{stated}{end.format('<!-- x -->')}</domain>"
+    with pytest.raises(RefusedError) as caught:
+        to_libvirt(
+            there.xml.replace(start, f"{start}<on_panic>pause</on_panic>"), recorded(name="qemu-1.5.3")
+        )
+    assert caught.value.decision.code == "builtin-panic-device"
+
+
+def test_hardware_that_the_guest_has_by_now_stays(domain: Domain, recorded: Recorded) -> None:
+    """libvirt gave it a place on the PCI bus: it is there for good."""
+    record = recorded(*OTHERS["aarch64"])
+    there = to_libvirt(domain("<on_panic>restart</on_panic>", **VIRT), record, libvirt="9.1.0").xml
+    placed = "<panic model='pvpanic'><address type='pci' bus='0x01'/></panic>"
+    defined = there.replace("<panic model='pvpanic'/>", placed)
+    assert placed in from_libvirt(defined).xml
+    assert to_libvirt(defined, record, libvirt="9.1.0").xml.count("<panic ") == 1
+
+
+# Whose record it is
+
+
+@pytest.mark.parametrize(
+    ("machine", "record", "error"),
+    [
+        ({}, ("virt", "aarch64", "pvpanic"), "another architecture"),
+        (VIRT, ("pc", "x86_64", "isa"), "another architecture"),
+        ({"machine": "q35"}, ("pc", "x86_64", "isa"), "no machine type 'q35'"),
+        ({}, ("q35", "x86_64", "isa"), "no machine type 'pc'"),
+    ],
+)
+def test_a_record_of_something_else(
+    machine: dict[str, Any], record: tuple[str, ...], error: str, domain: Domain, recorded: Recorded
+) -> None:
+    for value in ("ignore", "pause"):
+        with pytest.raises((RefusedError, RecordError), match=error):
+            to_libvirt(domain(f"<on_panic>{value}</on_panic>", **machine), recorded(*record), libvirt="9.0.0")
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "asked"),
+    [
+        ("kvm", "<on_panic>ignore</on_panic>", 1),
+        ("kvm", "<on_panic>pause</on_panic>", 1),
+        ("kvm", "<on_panic>crash</on_panic>", 0),
+        ("kvm", "<on_panic>halt</on_panic>", 0),
+        ("kvm", "<on_panic coredump='yes'>ignore</on_panic>", 0),
+        ("kvm", "<on_crash>restart</on_crash>", 0),
+        ("xen", "<on_panic>crash</on_panic>", 0),
+        ("xen", "<on_panic>pause</on_panic>", 0),
+        ("lxc", "<on_panic>ignore</on_panic>", 0),
+    ],
+)
+def test_an_emulator_is_asked_only_if_it_matters(
+    kind: str, line: str, asked: int, domain: Domain, record: CapabilityRecord
+) -> None:
+    machines = []
+
+    def ask(machine: Any) -> CapabilityRecord:
+        machines.append(machine)
+        return record
+
+    with contextlib.suppress(RefusedError):
+        to_libvirt(domain(line, kind=kind), ask, libvirt="9.0.0")
+    assert [(m.arch, m.machine, m.emulator) for m in machines] == [("x86_64", "pc", "/nowhere/qemu")] * asked
+
+
+# What others have done to a translated domain
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "policy", "notes"),
+    [
+        # <on_crash> was changed: by virsh edit, or by virDomainSetLifecycleAction
+        ("<on_crash>coredump-restart<", "<on_crash>destroy<", "restart destroy", "on-crash-drifted"),
+        ("<on_crash>coredump-restart<", "<on_crash>preserve-running<", "restart destroy", "on-crash-drifted"),
+        ("<on_crash>coredump-restart</on_crash>", "<on_crash/>", "restart destroy", "on-crash-drifted"),
+        ("<on_crash>coredump-restart<", "<on_crash> coredump-<!-- x -->restart <", "restart destroy", ""),
+        # A policy was stated once more: that is the one, with the <on_crash> of before unless that was, too
+        ("<on_crash>coredump-", "<on_panic>pause</on_panic><on_crash>coredump-", "pause destroy", ""),
+        (
+            "<on_crash>coredump-restart",
+            "<on_panic>pause</on_panic><on_crash>preserve",
+            "pause preserve",
+            "",
+        ),
+        # The notifier was taken out, or the note of what was written was
+        (f"    {ISA}\n", "", "restart destroy", ""),
+        ("<onpanic:wrote", "<onpanic:other", "restart destroy", "on-crash-drifted"),
+    ],
+)
+def test_a_translated_domain_was_edited(
+    old: str, new: str, policy: str, notes: str, record: CapabilityRecord
+) -> None:
+    assert old in TRANSLATED
+    back = from_libvirt(TRANSLATED.replace(old, new))
+    assert back.policy is not None
+    assert f"{back.policy.on_panic} {back.policy.on_crash}" == policy
+    assert policy_of(back.xml) == back.policy
+    assert codes(back) == notes
+    again = to_libvirt(TRANSLATED.replace(old, new), record, libvirt="9.0.0")
+    assert again.policy == back.policy
+    assert from_libvirt(again).policy == back.policy
+
+
+@pytest.mark.parametrize("lines", [["<on_crash/>"], ["<on_crash></on_crash>"], []])
+def test_an_empty_on_crash_is_none(lines: list[str], domain: Domain, record: CapabilityRecord) -> None:
+    """To libvirt it is as if it was not there, so nothing has drifted."""
+    there = to_libvirt(domain("<on_panic>ignore</on_panic>", *lines), record, libvirt="9.0.0")
+    assert from_libvirt(there).notes == ()
+
+
+@pytest.mark.parametrize("word", ["a&lt;b", "&lt;/on_panic>", "&amp;amp;", "<![CDATA[<x/>]]>", "halt"])
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "<metadata><p:policy xmlns:p='{}'><p:on_panic>{{}}</p:on_panic></p:policy></metadata>",
+        "<metadata><p:policy xmlns:p='{}'><p:on_panic/><p:on_crash>{{}}</p:on_crash></p:policy></metadata>",
+        f"<devices>{ISA}</devices><on_crash>{{{{}}}}</on_crash>",
+    ],
+)
+def test_a_word_that_is_no_value_does_no_harm(xml: str, word: str) -> None:
+    """It comes out as the text that it is, or is an error."""
+    try:
+        back = from_libvirt(f"<domain type='kvm'>{xml.format(NAMESPACE).format(word)}</domain>")
+    except (DocumentError, RefusedError) as error:
+        assert "attribute" not in str(error)  # noqa: PT017
+        assert "well-formed" not in str(error)  # noqa: PT017
+    else:
+        assert policy_of(back.xml) == back.policy
+
+
+# What a domain that was never ours amounts to
+
+
+@pytest.mark.parametrize(
+    ("kind", "devices", "on_crash", "policy"),
+    [
+        ("kvm", "<x/>", "", Policy("ignore")),
+        ("kvm", "<x/>", "restart", Policy("ignore", on_crash="restart")),
+        ("kvm", "<x/>", "coredump-restart", Policy("ignore", False, "restart", on_crash_coredump=True)),
+        ("kvm", ISA, "", Policy("destroy")),
+        ("kvm", ISA, "destroy", Policy("destroy", on_crash="destroy")),
+        ("kvm", ISA, "restart", Policy("restart", on_crash="restart")),
+        ("kvm", ISA, "preserve", Policy("preserve", on_crash="preserve")),
+        ("kvm", ISA, "<!-- x -->restart", Policy("restart", on_crash="restart")),
+        ("kvm", ISA, "coredump-destroy", Policy("destroy", True, "destroy", on_crash_coredump=True)),
+        ("kvm", ISA, "preserve-running", Policy("ignore")),
+        ("kvm", "<panic model='hyperv'/>", "restart", Policy("restart", on_crash="restart")),
+        ("qemu", "<panic model='hyperv'/>", "restart", Policy("ignore", on_crash="restart")),
+        ("kvm", BY_COMMAND.format("pvpanic"), "restart", Policy("restart", on_crash="restart")),
+        ("xen", "<x/>", "", Policy("crash")),
+        ("xen", ISA, "rename-restart", Policy("crash", on_crash="rename-restart")),
+        ("xen", "<x/>", "coredump-destroy", Policy("crash", False, "destroy", on_crash_coredump=True)),
+        ("lxc", "<x/>", "restart", Policy("ignore", on_crash="restart")),
+        ("vmware", ISA, "destroy", Policy("ignore", on_crash="destroy")),
+    ],
+)
+def test_what_a_domain_amounts_to(
+    kind: str, devices: str, on_crash: str, policy: Policy, domain: Domain, record: CapabilityRecord
+) -> None:
+    xml = domain(*([f"<on_crash>{on_crash}</on_crash>"] if on_crash else []), kind=kind, devices=devices)
+    found = from_libvirt(xml)
+    assert found.policy == policy_of(found.xml) == policy
+    assert codes(found) == ("hyperv-needs-kvm" if kind == "qemu" else "")
+    if policy.on_crash:  # it only gains a line
+        assert found.xml.replace(f"  {policy_elements(policy)['on_panic']}\n", "") == xml
+    assert from_libvirt(found).xml == found.xml
+    assert from_libvirt(to_libvirt(found, record, libvirt="9.0.0")).policy == policy

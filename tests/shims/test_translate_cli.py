@@ -1,0 +1,311 @@
+"""The commands to-libvirt and from-libvirt, as a user runs them, and what others may hand to them."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from onpanic.cli import main
+from onpanic.probe import CapabilityRecord
+from onpanic.probe.testing import QEMU_7_2, Fault
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Domain = Callable[..., str]
+
+STATED = "<on_panic coredump='yes'>restart</on_panic>"
+
+
+@pytest.fixture
+def given(tmp_path: Path, record: CapabilityRecord, domain: Domain, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a domain and a record, in which the commands run."""
+    (tmp_path / "domain.xml").write_text(domain(STATED))
+    (tmp_path / "record.json").write_bytes(record.to_json())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def to_libvirt(given: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Give a function that runs ``onpanic to-libvirt`` with the record, for libvirt 9.0.
+
+    It runs in this process, as starting one takes longer than all the rest.
+    """
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        status = main(["to-libvirt", "--record", "record.json", "--libvirt-version", "9.0.0", *words])
+        return subprocess.CompletedProcess(words, status, *capsys.readouterr())
+
+    return run
+
+
+def complaint(done: subprocess.CompletedProcess[str], status: int = 2) -> str:
+    """Return what a command said that failed: a line, and maybe a hint."""
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    first, *hints = done.stderr.splitlines()
+    assert first.startswith("onpanic: ")
+    assert len(first) < 500
+    assert [hint[:15] for hint in hints] in ([], ["onpanic: hint: "])
+    return first.removeprefix("onpanic: ")
+
+
+def test_there_and_back(onpanic: Run, given: Path) -> None:
+    """Notes on stderr, the document on stdout, the source as it was."""
+    before = (given / "domain.xml").read_bytes()
+    done = onpanic("to-libvirt", "domain.xml", "--record", "record.json", "--libvirt-version", "9.0.0")
+    assert done.returncode == 0
+    assert "<on_crash>coredump-restart</on_crash>" in done.stdout
+    assert done.stderr.startswith("onpanic: note: failed-dump-preserves: ")
+    assert all(line.startswith("onpanic: note: ") for line in done.stderr.splitlines())
+    (given / "translated.xml").write_text(done.stdout)
+    back = onpanic("from-libvirt", "translated.xml")
+    assert (back.returncode, back.stdout, back.stderr) == (0, before.decode(), "")
+    assert (given / "domain.xml").read_bytes() == before
+
+
+def test_quiet_says_nothing_on_success_only(to_libvirt: Run, given: Path, domain: Domain) -> None:
+    done = to_libvirt("-q", "domain.xml")
+    assert (done.returncode, done.stderr) == (0, "")
+    (given / "domain.xml").write_text(domain("<on_panic>crash</on_panic>"))
+    assert "crash-needs-xen" in complaint(to_libvirt("-q", "domain.xml"), 1)
+
+
+def test_a_domain_without_a_policy_is_printed_as_it_is(to_libvirt: Run, given: Path, domain: Domain) -> None:
+    (given / "domain.xml").write_text(domain())
+    done = to_libvirt("domain.xml")
+    assert (done.returncode, done.stdout) == (0, domain())
+    assert "states no policy" in done.stderr
+
+
+def test_stdin_and_bytes_that_are_not_utf8(given: Path, domain: Domain) -> None:
+    source = f"<?xml version='1.0' encoding='ISO-8859-1'?>\r\n{domain('<title>é</title>', STATED)}".encode(
+        "latin-1"
+    )
+    words = ["--record", "record.json", "--libvirt-version", "9.0.0", "-q"]
+    for command, options in (("to-libvirt", words), ("from-libvirt", [])):
+        done = subprocess.run(
+            [sys.executable, "-m", "onpanic", command, *options, "-"],
+            input=source,
+            capture_output=True,
+            check=True,
+        )
+        assert b"<title>\xe9</title>" in done.stdout
+        source = done.stdout
+
+
+def test_the_output_is_written_whole_or_not_at_all(
+    to_libvirt: Run, onpanic: Run, given: Path, domain: Domain
+) -> None:
+    """Be it the input itself; and a refusal leaves a file alone."""
+    before = (given / "domain.xml").read_text()
+    assert to_libvirt("domain.xml", "-o", "domain.xml").stdout == ""
+    assert "<on_panic" not in (given / "domain.xml").read_text()
+    (given / "link.xml").symlink_to("domain.xml")
+    assert onpanic("from-libvirt", "domain.xml", "-o", "link.xml").returncode == 0
+    assert (given / "link.xml").is_symlink()
+    assert (given / "domain.xml").read_text() == before
+    (given / "domain.xml").write_text(domain("<on_panic>crash</on_panic>"))
+    (given / "old.xml").write_text("old")
+    complaint(to_libvirt("domain.xml", "-o", "old.xml"), 1)
+    assert (given / "old.xml").read_text() == "old"
+    assert sorted(path.name for path in given.iterdir()) == [
+        "domain.xml",
+        "link.xml",
+        "old.xml",
+        "record.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    "output", ["missing/out.xml", ".", "", "/dev/full", f"{'x' * 300}.xml", "domain.xml/x"]
+)
+def test_an_output_that_cannot_be_written(output: str, to_libvirt: Run, given: Path) -> None:
+    assert "cannot be written" in complaint(to_libvirt("-q", "domain.xml", "-o", output))
+    assert sorted(path.name for path in given.iterdir()) == ["domain.xml", "record.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["missing.xml"], 2, "missing.xml: No such file"),
+        (["."], 2, "Is a directory"),
+        (["/proc/self/mem"], 2, "/proc/self/mem: "),
+        (["domain.xml", "--record", "missing.json"], 2, "missing.json: No such file"),
+        (["domain.xml", "--emulator", "qemu"], 2, "more than one source"),
+        (["domain.xml", "--libvirt-version", "nine"], 2, "'nine' is no version of libvirt"),
+        (["domain.xml", "--libvirt-version", ""], 2, "is no version of libvirt"),
+        (["domain.xml", "--libvirt-version", "1.2.0"], 1, "refused: libvirt-too-old: "),
+        (["domain.xml", "--connect", "test:///default"], 2, "leave one out"),
+    ],
+)
+def test_options_that_do_not_fit(words: list[str], status: int, said: str, to_libvirt: Run) -> None:
+    done = to_libvirt(*words)
+    assert said in complaint(done, status) + done.stderr
+
+
+BOMB = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10}'>" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("xml", "status", "said"),
+    [
+        (b"", 2, "not well-formed"),
+        (b"no XML", 2, "not well-formed"),
+        (b"<network/>", 2, "<network>, not <domain>"),
+        (b"<domain>\0</domain>", 2, "NUL"),
+        ("<domain/>".encode("utf-16"), 2, "UTF-16"),
+        (b"<domain>\xff\xfe</domain>", 2, "not well-formed"),
+        (b"<?xml version='1.0' encoding='klingon'?><domain/>", 2, "ncoding"),
+        (b"<domain>" + b"<a>" * 100_000, 2, "depth"),
+        (f"<!DOCTYPE d [<!ENTITY e0 'ha'>{BOMB}]><domain>&e11;</domain>".encode(), 2, ""),
+        (f"<!DOCTYPE d [<!ENTITY e0 'ha'>{BOMB}]><domain a='&e11;'/>".encode(), 2, ""),
+        (b"<!DOCTYPE d [<!ENTITY e SYSTEM '/etc/passwd'>]><domain>&e;</domain>", 2, "DOCTYPE"),
+        (b"<!DOCTYPE d SYSTEM '/dev/zero'><domain/>", 2, "DOCTYPE"),
+        (b"<domain><on_panic/><on_panic/></domain>", 2, "more than one <on_panic>"),
+        (b"<domain><on_panic coredump='x'/></domain>", 2, "coredump"),
+        (b"<domain><on_panic>a\x1b<b/></on_panic></domain>", 2, "not well-formed"),
+        (b"<domain type='kvm'><on_panic>halt</on_panic></domain>", 1, "refused: unknown-value: "),
+        (
+            b"<domain type='kvm'><on_panic>" + b"x" * 10**6 + b"</on_panic></domain>",
+            1,
+            "refused: unknown-value: ",
+        ),
+        (b"<domain type='kvm'><on_panic a" + b"x" * 10_000 + b"='1'/></domain>", 2, "no attribute"),
+        (
+            b"<domain type='kvm'><on_panic>pause&#xa;&#x9b;31m</on_panic></domain>",
+            1,
+            "refused: unknown-value: ",
+        ),
+        (
+            b"<domain type='kvm'><os><type arch='arm'/></os><on_panic/></domain>",
+            1,
+            "refused: record-of-another-target: ",
+        ),
+        (
+            b"<domain type='kvm'><os><type machine='q35'/></os><on_panic/></domain>",
+            2,
+            "no machine type 'q35'",
+        ),
+        (
+            b"<domain type='" + b"x" * 10**6 + b"'><on_panic>pause</on_panic></domain>",
+            1,
+            "hypervisor-reports-no-panic",
+        ),
+    ],
+    ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "",
+)
+def test_a_domain_that_is_none(xml: bytes, status: int, said: str, to_libvirt: Run, given: Path) -> None:
+    """One clear error, and the output is not there."""
+    (given / "bad.xml").write_bytes(xml)
+    words = complaint(to_libvirt("bad.xml", "-o", "out.xml"), status)
+    assert said in words
+    assert status == 1 or words.startswith(("bad.xml: ", "the record"))
+    assert sorted(path.name for path in given.iterdir()) == ["bad.xml", "domain.xml", "record.json"]
+
+
+def test_a_gigabyte_is_not_read(onpanic: Run, given: Path) -> None:
+    with (given / "huge.xml").open("wb") as file:
+        file.truncate(2**30)
+    for word in ("huge.xml", "/dev/zero"):
+        assert "longer than 4 MiB" in complaint(onpanic("from-libvirt", word))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda _: "", "not a capability record"),
+        (lambda text: text[: len(text) // 2], "not a capability record"),
+        (lambda text: text + "\n" + text, "more than one record"),
+        (lambda text: json.dumps(json.loads(text) | {"schema_version": 2}), "schema version 2"),
+        (lambda _: '{"schema_version":1,"x":' + "[" * 100_000, "not a capability record"),
+        (lambda text: text.replace('"name":"pc"', '"name":"q35"'), "no machine type 'pc'; it has q35"),
+    ],
+)
+def test_a_record_that_is_none(change: Callable[[str], str], said: str, to_libvirt: Run, given: Path) -> None:
+    file = given / "record.json"
+    file.write_text(change(file.read_text()))
+    assert said in complaint(to_libvirt("domain.xml"))
+
+
+# Without a record the domain's own emulator is asked
+
+
+@pytest.fixture
+def played(given: Path, domain: Domain) -> Callable[[Fault | None], Path]:
+    """Give a function that makes the domain's emulator one that is played."""
+
+    def play(fault: Fault | None) -> Path:
+        script = given / "qemu"
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(QEMU_7_2.but(fault=fault).command())} "$@"\n')
+        script.chmod(0o755)
+        (given / "domain.xml").write_text(domain(STATED, devices=f"<emulator>{script}</emulator>"))
+        return script
+
+    return play
+
+
+@pytest.mark.parametrize("source", [["--emulator"], ["--"], []])
+def test_the_emulator_is_asked(
+    source: list[str], played: Callable[..., Path], onpanic: Run, given: Path
+) -> None:
+    emulator = played(None)
+    if source:
+        path = given / "domain.xml"
+        path.write_text(path.read_text().replace(str(emulator), "/nowhere/qemu"))
+        source = [*source, str(emulator)]
+    done = onpanic("to-libvirt", "domain.xml", "-q", "--libvirt-version", "9.0.0", *source)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "<panic model='isa'/>" in done.stdout
+
+
+def test_an_emulator_that_is_gone(onpanic: Run, given: Path) -> None:
+    assert "/nowhere/qemu: no such file" in complaint(onpanic("to-libvirt", "domain.xml"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [(Fault("hang"), "did not answer in time"), (Fault("exit", words="no luck"), "no luck")],
+    ids=["hang", "exit"],
+)
+def test_an_emulator_that_fails(
+    fault: Fault, said: str, played: Callable[..., Path], onpanic: Run, given: Path
+) -> None:
+    """Nothing of it is left, neither a file nor a process."""
+    played(fault)
+    before = sorted(given.iterdir())
+    mark = f"mark-{uuid.uuid4().hex}"
+    temporary = given.parent / mark
+    temporary.mkdir()
+    done = onpanic("to-libvirt", "domain.xml", "--timeout", "0.5", "-o", "out.xml", TMPDIR=str(temporary))
+    assert said in complaint(done)
+    assert sorted(given.iterdir()) == before
+    assert list(temporary.iterdir()) == []
+    assert survivors(mark) == []
+
+
+def survivors(mark: str) -> list[str]:
+    """Return the processes with a word in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    return found
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-"])
+def test_a_stream_that_is_closed_is_an_error(stream: str, given: Path, domain: Domain) -> None:
+    (given / "domain.xml").write_text(domain())
+    word = "-" if stream == "<&-" else "domain.xml"
+    script = f"{shlex.join([sys.executable, '-m', 'onpanic', 'from-libvirt', word])} {stream}"
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert complaint(done)
