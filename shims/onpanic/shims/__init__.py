@@ -16,6 +16,7 @@ does not.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .command_line import translated_command_line, translated_device
     from .errors import DocumentError, RefusedError
     from .libvirt_versions import Libvirt
     from .mapping import Note
@@ -31,12 +32,15 @@ __all__ = (  # noqa: RUF022
     "Note",
     "Libvirt",
     "policy_of",
+    "translated_command_line",
+    "translated_device",
     # Exceptions
     "DocumentError",
     "RefusedError",
 )
 
 _HOMES = {
+    "command_line": ("translated_command_line", "translated_device"),
     "errors": ("DocumentError", "RefusedError"),
     "mapping": ("Note",),
     "policy": ("policy_of",),

@@ -54,6 +54,7 @@ class PlayedEmulator:
     :param mask: What the port reads as; None if nothing is there although the device is listed.
     :param acts: What a panic does: ``pause``, ``run``, or ``silent`` for nothing at all.
     :param resumable: ``cont`` continues a panicked guest.
+    :param run_state: The run state that it is in at first.
     :param error_class: The QMP error's class if it does not.
     :param stubborn: Ignores SIGTERM, SIGINT and SIGHUP.
     :param fault: What goes wrong, None for nothing.
@@ -72,6 +73,7 @@ class PlayedEmulator:
     mask: int | None = 0x03
     acts: str = "pause"
     resumable: bool = True
+    run_state: str = "prelaunch"
     error_class: str = "GenericError"
     stubborn: bool = False
     fault: Fault | None = None

@@ -17,8 +17,8 @@ class Machine:
 
     like: dict[str, Any]
     name: str
+    status: str
     paths: dict[str, str] = field(default_factory=dict)  # QOM path of each pvpanic, with its type
-    status: str = "prelaunch"
     quit: bool = False
 
 
@@ -36,7 +36,7 @@ def start(like: dict[str, Any], options: list[str]) -> Machine:
         if not found:
             die(f"-machine {word}: unsupported machine type\nUse -machine help to list supported machines")
         name = found[0]
-    machine = Machine(like, name)
+    machine = Machine(like, name, like["run_state"])
     if name in like["builtin"]:
         machine.paths["/machine/unattached/device[27]"] = "pvpanic"
     for flag, value in zip(options, options[1:], strict=False):
@@ -71,7 +71,8 @@ def _status(machine: Machine, arguments: dict[str, Any]) -> Any:
 
 
 def _cont(machine: Machine, arguments: dict[str, Any]) -> Any:
-    if machine.status == "guest-panicked" and not machine.like["resumable"]:
+    panicked_for_good = machine.status == "guest-panicked" and not machine.like["resumable"]
+    if panicked_for_good or machine.status in ("internal-error", "shutdown"):
         raise Refused(machine.like["error_class"], _RESET_REQUIRED)
     if machine.status != "running":
         machine.status = "running"

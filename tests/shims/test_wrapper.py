@@ -1,0 +1,324 @@
+"""onpanic-qemu becomes the emulator, on a command line that it understands."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, Fault, PlayedEmulator
+
+WRAPPER = str(Path(sys.executable).with_name("onpanic-qemu"))
+QEMU = "/usr/bin/qemu-system-x86_64"
+MACHINE = ["-S", "-display", "none", "-nodefaults", "-m", "16", "-qmp", "stdio"]
+AWAY = "-global pvpanic.ioport=0"
+
+Play = Callable[[PlayedEmulator], tuple[str, Callable[[], list[str]]]]
+
+
+def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        list(words),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Play:
+    """Give a function that makes an emulator that is played, and one that tells with what it was started."""
+
+    def make(emulator: PlayedEmulator) -> tuple[str, Callable[[], list[str]]]:
+        path, log = tmp_path / "qemu", tmp_path / "log"
+        play = shlex.join(emulator.command())
+        path.write_text(f'#!/bin/sh\necho "$*" >> {shlex.quote(str(log))}\nexec {play} "$@"\n')
+        path.chmod(0o755)
+        return str(path), lambda: log.read_text().splitlines() if log.exists() else []
+
+    return make
+
+
+# What becomes of a command line
+
+
+@pytest.mark.parametrize(
+    ("like", "options", "translated"),
+    [
+        (QEMU_1_7, "-device isa-pvpanic,id=a -m 16", "-device pvpanic,id=a -m 16"),
+        (QEMU_1_7, "-m 16", "-m 16"),
+        (QEMU_1_5, "-m 16", f"-m 16 {AWAY}"),
+        (QEMU_1_5, "-M q35", f"-M q35 {AWAY}"),
+        (QEMU_1_5, "-M pc-i440fx-1.4", "-M pc-i440fx-1.4"),
+        (QEMU_1_6, "-m 16", "-m 16"),
+        (QEMU_1_6, "-machine type=pc-i440fx-1.5", f"-machine type=pc-i440fx-1.5 {AWAY}"),
+        # An emulator that does not get as far as to tell
+        (QEMU_1_7.failing(Fault("exit", at="qom-list")), "-m 16", f"-m 16 {AWAY}"),
+    ],
+    ids=lambda value: ".".join(map(str, value.version)) if isinstance(value, PlayedEmulator) else None,
+)
+def test_a_machine_is_started(like: PlayedEmulator, options: str, translated: str, emulator: Play) -> None:
+    path, starts = emulator(like)
+    done = run(WRAPPER, "--emulator", path, *options.split())
+    assert starts()[-1] == translated
+    assert len(starts()) > 1
+    assert '"QMP"' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("like", "options", "code"),
+    [
+        (QEMU_1_5, "-device isa-pvpanic", "builtin-panic-device"),
+        (QEMU_1_5, "-device isa-pvpanic -M isapc", "cont-refused-after-panic"),
+        (QEMU_1_6, "-device isa-pvpanic", "cont-refused-after-panic"),
+    ],
+    ids=lambda value: ".".join(map(str, value.version)) if isinstance(value, PlayedEmulator) else None,
+)
+def test_what_cannot_be_had_is_refused(like: PlayedEmulator, options: str, code: str, emulator: Play) -> None:
+    """With one line that says why; the machine is not started."""
+    path, starts = emulator(like)
+    done = run(WRAPPER, "--emulator", path, *options.split())
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"onpanic-qemu: refused: {code}: ")
+    assert options not in starts()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-version",
+        "--help",
+        "-machine help",
+        "-M ?",
+        "-cpu help",
+        "-device pvpanic,help",
+        "-machine none,accel=kvm:tcg -device isa-pvpanic",
+        "-M pc -machine none -S -no-user-config -nodefaults -nographic",
+    ],
+)
+def test_what_runs_no_machine_goes_through_at_once(options: str, emulator: Play) -> None:
+    path, starts = emulator(QEMU_1_5)
+    run(WRAPPER, "--emulator", path, *options.split())
+    assert starts() == [options]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--emulator", "/nowhere/qemu"], 2, "/nowhere/qemu: no such emulator"),
+        (["--emulator", "no-such-qemu"], 2, "no-such-qemu: no such emulator"),
+        (["--emulator"], 2, "the emulator: no such emulator"),
+        (["--emulator", "/"], 2, "/: no such emulator"),
+        (["--emulator", WRAPPER], 2, f"{WRAPPER}: no such emulator"),
+        (["--emulator", "{text}"], 2, "Exec format error"),
+    ],
+)
+def test_an_emulator_that_is_none(words: list[str], status: int, said: str, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("not a program")
+    text.chmod(0o755)
+    done = run(WRAPPER, *(word.format(text=text) for word in words))
+    assert (done.returncode, done.stdout) == (status, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("onpanic-qemu: ")
+    assert said in line
+
+
+@pytest.mark.parametrize("name", ["qemu-system-x86_64", "onpanic-qemu-system-x86_64"])
+def test_it_goes_by_its_name(name: str, tmp_path: Path) -> None:
+    """As a link, it is the emulator that is behind it in the PATH, and never itself."""
+    real, links = tmp_path / "real", tmp_path / "links"
+    for folder in (real, links):
+        folder.mkdir()
+    (real / "qemu-system-x86_64").write_text("#!/bin/sh\necho real $*\n")
+    (real / "qemu-system-x86_64").chmod(0o755)
+    (links / name).symlink_to(WRAPPER)
+    done = run(str(links / name), "-version", env={**os.environ, "PATH": f"{links}:{real}:/usr/bin:/bin"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "real -version\n", "")
+
+
+# Nothing stays in between
+
+
+@contextmanager
+def started(*words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a QEMU whose monitor is on its stdin and stdout, and end it."""
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options) as process:
+        try:
+            assert process.stdout
+            assert "QMP" in json.loads(process.stdout.readline())
+            ask(process, "qmp_capabilities")
+            yield process
+        finally:
+            process.kill()
+
+
+def ask(process: subprocess.Popen[bytes], command: str, **arguments: Any) -> Any:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(json.dumps({"execute": command, "arguments": arguments}).encode())
+    process.stdin.flush()
+    while True:
+        message = json.loads(process.stdout.readline())
+        if "return" in message:
+            return message["return"]
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("device", ["isa-pvpanic", '{"driver": "isa-pvpanic", "id": "notifier"}'])
+def test_the_process_is_the_emulator(device: str) -> None:
+    """With its device, with its environment, and with its signals."""
+    environment = {"HOME": "/", "ONE": "two=three", "PATH": os.environ["PATH"]}  # not even a locale
+    with started(WRAPPER, "--emulator", QEMU, *MACHINE, "-device", device, env=environment) as process:
+        proc = Path(f"/proc/{process.pid}")
+        assert (proc / "exe").samefile(QEMU)
+        assert sorted((proc / "environ").read_bytes().split(b"\0")) == sorted(
+            [b"", *(f"{name}={value}".encode() for name, value in environment.items())]
+        )
+        (ignored,) = [
+            line for line in (proc / "status").read_text().splitlines() if line.startswith("SigIgn")
+        ]
+        with started(QEMU, *MACHINE) as plain:
+            assert ignored in Path(f"/proc/{plain.pid}/status").read_text()
+        assert [p for p in Path("/proc").glob("[0-9]*") if parent(p) == process.pid] == []
+        tree = ask(process, "human-monitor-command", **{"command-line": "info qtree"})
+        assert tree.count("dev: pvpanic, ") == 1
+        ask(process, "cont")
+        ask(process, "human-monitor-command", **{"command-line": "o /b 0x505 1"})
+
+
+def parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize(
+    "options", [["-version"], ["-machine", "nonsense"], ["-device", "nonsense"], ["-nonsense"]]
+)
+def test_what_the_emulator_says_is_its_own(options: list[str]) -> None:
+    """And its exit status is, too."""
+    ours, theirs = run(WRAPPER, "--emulator", QEMU, *options), run(QEMU, *options)
+    assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_it_is_ended_while_it_asks(number: signal.Signals, emulator: Play, tmp_path: Path) -> None:
+    """No emulator is left behind."""
+    path, starts = emulator(QEMU_1_7.but(fault=Fault("hang"), stubborn=True))
+    with subprocess.Popen([WRAPPER, "--emulator", path, "-m", "16"], stderr=subprocess.DEVNULL) as process:
+        while not starts():
+            time.sleep(0.01)
+        process.send_signal(number)
+    assert process.returncode != 0
+    while survivors(str(tmp_path)):  # the lifeline takes a moment
+        time.sleep(0.01)
+
+
+def survivors(word: str) -> list[bytes]:
+    """Return the command lines with a word in them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = process.read_bytes()
+        except OSError:
+            continue  # it has ended
+        if word.encode() in line:
+            found.append(line)
+    return found
+
+
+# As libvirt's <emulator>
+
+XML = """\
+<domain type="qemu" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
+  <name>guest</name>
+  <memory unit="MiB">16</memory>
+  <os><type arch="x86_64" machine="pc">hvm</type></os>
+  <features><acpi/></features>
+  <on_crash>preserve</on_crash>
+  <devices><emulator>{emulator}</emulator></devices>
+  <qemu:commandline><qemu:arg value="-device"/><qemu:arg value="{device}"/></qemu:commandline>
+</domain>
+"""
+
+
+@pytest.fixture(scope="module")
+def wrapper(uri: str, unavailable: Callable[[str], NoReturn]) -> Callable[[str], str]:
+    """Give a function that makes the wrapper of an emulator, as one would install it for libvirt.
+
+    Root's tests have a libvirtd that is not root, which may not reach root's Python.
+    """
+    folder = Path(uri.partition("socket=")[2]).parent.parent
+    python = os.path.realpath(sys.executable)
+    if os.geteuid() == 0 and not all(place.stat().st_mode & 1 for place in Path(python).parents):
+        python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    if not shutil.which(python):
+        unavailable(f"no {python} here, and {sys.executable} is root's alone")
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    start = f"import site; [site.addsitedir(path) for path in {packages}]"
+    code = f"{start}; from onpanic.shims.wrapper import main; main()"
+
+    def make(emulator: str) -> str:
+        path = folder / f"onpanic-{Path(emulator).name}"
+        path.write_text(f'#!/bin/sh\nexec {shlex.join([python, "-c", code, "--emulator", emulator])} "$@"\n')
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+@pytest.mark.libvirt
+@pytest.mark.emulators
+def test_libvirt_probes_the_wrapper_as_it_probes_the_emulator(
+    wrapper: Callable[[str], str], connection: Any
+) -> None:
+    path = wrapper(QEMU)
+    for machine in ("pc", "q35"):
+        ours, theirs = (
+            connection.getDomainCapabilities(emulator, "x86_64", machine, "qemu") for emulator in (path, QEMU)
+        )
+        assert ours.replace(path, QEMU) == theirs
+
+
+@pytest.mark.libvirt
+@pytest.mark.emulators
+def test_libvirt_starts_a_guest_through_the_wrapper(
+    wrapper: Callable[[str], str], connection: Any, libvirt: Any
+) -> None:
+    """The guest has the device, and its panic is libvirt's."""
+    qemu = sys.modules["libvirt_qemu"]
+    domain = connection.createXML(XML.format(emulator=wrapper(QEMU), device="isa-pvpanic,id=notifier"))
+    tree = qemu.qemuMonitorCommand(domain, "info qtree", qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+    assert 'dev: pvpanic, id "notifier"' in tree
+    qemu.qemuMonitorCommand(domain, "o /b 0x505 1", qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+    while domain.state() != [libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED]:
+        time.sleep(0.01)
+
+
+@pytest.mark.libvirt
+@pytest.mark.emulators
+def test_libvirt_says_why_a_guest_does_not_start(
+    wrapper: Callable[[str], str], uri: str, connection: Any, libvirt: Any
+) -> None:
+    silent = Path(uri.partition("socket=")[2]).parent.parent / "silent"
+    silent.write_text(f'#!/bin/sh\nexec {QEMU} -global pvpanic.events=2 "$@"\n')
+    silent.chmod(0o755)
+    with pytest.raises(libvirt.libvirtError, match="refused: panic-not-reported: "):
+        connection.createXML(XML.format(emulator=wrapper(str(silent)), device="isa-pvpanic"))
