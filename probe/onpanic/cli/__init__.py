@@ -30,6 +30,8 @@ COMMANDS = {
     "to-libvirt": "onpanic.cli.to_libvirt",
     "from-libvirt": "onpanic.cli.from_libvirt",
     "domcaps": "onpanic.cli.domcaps",
+    "status": "onpanic.cli.status",
+    "resume": "onpanic.cli.resume",
     "explain": "onpanic.cli.explain",
 }
 
