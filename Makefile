@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where other Debian suites' QEMUs are unpacked; nothing is installed
 EMULATORS ?= .emulators
 
-.PHONY: probe test bench lint format schema clean
+.PHONY: probe test bench lint format schema docs clean
 
 probe: $(VENV)/probe.done
 	@tools/packages qemu-system-x86
@@ -29,9 +29,12 @@ format: $(VENV)/dev.done
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Golden files: the record's JSON Schema
+# Golden files: the record's JSON Schema, and the table of policies
 schema: $(VENV)/probe.done
 	$(BIN)/python -m onpanic.probe.record
+
+docs: $(VENV)/probe.done
+	$(BIN)/python tools/policies.py
 
 clean:
 	rm -rf $(VENV) $(EMULATORS)

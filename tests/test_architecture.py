@@ -1,6 +1,7 @@
 """What holds the parts together: one namespace, dependencies one way, generated files current."""
 
 import ast
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,12 @@ def test_the_schema_that_ships_is_that_of_the_record() -> None:
     """`make schema` writes it."""
     current = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(CapabilityRecord)))
     assert CapabilityRecord.json_schema() == current
+
+
+def test_the_table_of_policies_is_that_of_the_code() -> None:
+    """`make docs` writes it."""
+    page = runpy.run_path(str(ROOT / "tools" / "policies.py"))["page"]
+    assert (ROOT / "docs" / "policies.md").read_text() == page()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -26,6 +26,53 @@ from onpanic.probe.host import host_emulator
 
 ROUNDS = 15
 NOBODY = 65534
+# As libvirt 9 prints a domain of today
+DOMAIN = """\
+<domain type='kvm'>
+  <name>guest</name>
+  <uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>
+  <memory unit='KiB'>4194304</memory>
+  <currentMemory unit='KiB'>4194304</currentMemory>
+  <vcpu placement='static'>4</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc'>hvm</type>
+    <boot dev='hd'/>
+  </os>
+  <features>
+    <acpi/>
+    <apic/>
+  </features>
+  <cpu mode='host-model' check='partial'/>
+  <clock offset='utc'>
+    <timer name='rtc' tickpolicy='catchup'/>
+    <timer name='pit' tickpolicy='delay'/>
+    <timer name='hpet' present='no'/>
+  </clock>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_panic coredump='yes'>restart</on_panic>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+{devices}    <memballoon model='virtio'>
+      <stats period='5'/>
+    </memballoon>
+  </devices>
+</domain>
+"""
+DISK = """\
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='none'/>
+      <source file='/var/lib/libvirt/images/guest-{number}.qcow2' index='{number}'/>
+      <backingStore/>
+      <target dev='sd{number}' bus='scsi'/>
+      <iotune>
+        <total_iops_sec>1000</total_iops_sec>
+      </iotune>
+      <alias name='scsi0-0-0-{number}'/>
+      <address type='drive' controller='0' bus='0' target='0' unit='{number}'/>
+    </disk>
+"""
 BARE = ("-S", "-nodefaults", "-display", "none", "-qmp", "stdio")
 
 
@@ -116,6 +163,37 @@ def acpi(emulator: str) -> None:
     )
 
 
+def translations(emulator: str) -> None:
+    """A domain of 10 KB, as virsh dumpxml prints it, and a thousand of them."""
+    from lxml import etree
+
+    from onpanic.shims import to_libvirt
+
+    record = probe(emulator)
+    document = DOMAIN.format(devices="".join(DISK.format(number=n) for n in range(19))).encode()
+    took = medians(
+        ROUNDS,
+        plain=lambda: [etree.tostring(etree.fromstring(document)) for _ in range(100)],
+        ours=lambda: [to_libvirt(document, record, libvirt="9.0.0") for _ in range(100)],
+    )
+    detail = (
+        f"{took['ours'] * 10000:.0f} us / {took['plain'] * 10000:.0f} us for {len(document) / 1000:.1f} KB"
+    )
+    show("to_libvirt / plain", took["ours"] / took["plain"], "<= 1.5", detail)
+    many = [document.replace(b"guest", f"guest{n}".encode()) for n in range(1000)]
+    took = medians(
+        5,
+        plain=lambda: [etree.tostring(etree.fromstring(one)) for one in many],
+        ours=lambda: [to_libvirt(one, record, libvirt="9.0.0") for one in many],
+    )
+    show(
+        "1,000 domains / plain",
+        took["ours"] / took["plain"],
+        "<= 1.5",
+        f"{ms(took['ours'])} / {ms(took['plain'])}",
+    )
+
+
 def libvirt(emulator: str) -> None:
     if not shutil.which("virsh"):
         print("libvirt: not compared, there is no virsh")
@@ -148,7 +226,7 @@ def main() -> None:
     emulator = host_emulator()
     version = subprocess.check_output([emulator, "--version"], text=True).splitlines()[0]
     print(f"{emulator}: {version}; {os.cpu_count()} CPUs; medians of interleaved runs")
-    for benchmark in (verdicts, all_machines, acpi, libvirt):
+    for benchmark in (verdicts, all_machines, acpi, translations, libvirt):
         benchmark(emulator)
 
 
