@@ -24,6 +24,7 @@ AWAY = ["-global", "pvpanic.ioport=0"]
         ("isa-pvpanic,id=notifier", "pvpanic,id=notifier"),
         ("isa-pvpanic,id=isa-pvpanic,ioport=0x506", "pvpanic,id=isa-pvpanic,ioport=0x506"),
         ("driver=isa-pvpanic,events=1", "driver=pvpanic,events=1"),
+        ("id=p,driver=isa-pvpanic", "id=p,driver=pvpanic"),
         ('{"driver": "isa-pvpanic", "ioport": 1285}', '{"driver": "pvpanic", "ioport": 1285}'),
         ("pvpanic", "pvpanic"),
         ("pvpanic-pci", "pvpanic-pci"),

@@ -303,3 +303,10 @@ def test_entities_never_grow(place: str) -> None:
 def test_nonsense_is_an_error_and_nothing_else(source: str | bytes) -> None:
     with pytest.raises(DocumentError):
         Document(source)
+
+
+def test_time_grows_with_the_length_only() -> None:
+    """A hundred thousand elements of its own name within one are no more work than as many others."""
+    inside = "<metadata/>" * 100_000
+    document = Document(f"<domain><metadata>{inside}</metadata></domain>")
+    assert document.span(document.root[0]).end == len(document.text) - len("</domain>")

@@ -214,11 +214,15 @@ class TestLibvirt:
         assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
 
     def test_a_guest_that_goes_on_without_libvirts_knowledge(
-        self, start: Start, panic: Callable[[Any], None], uri: str, onpanic: Run, libvirt: Any
+        self, connection: Any, panic: Callable[[Any], None], uri: str, onpanic: Run, libvirt: Any
     ) -> None:
         """QEMU was told to ignore panics; libvirt shows the guest as crashed for good."""
         arguments = "<qemu:arg value='-action'/><qemu:arg value='panic=none'/>"
-        domain = start(f"<qemu:commandline>{arguments}</qemu:commandline>")
+        xml = XML.format(more=f"<qemu:commandline>{arguments}</qemu:commandline>")
+        own = "<on_crash>preserve</on_crash><devices><panic/></devices>"
+        domain = connection.createXML(
+            xml.replace("<on_panic>pause</on_panic>", "").replace("<devices/>", own)
+        )
         panic(domain)
         assert "running" in hmp(domain, "info status")
         done = onpanic("resume", "--domain", "guest", "--connect", uri)

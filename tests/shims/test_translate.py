@@ -233,11 +233,20 @@ BY_COMMAND = "<x/></devices>\n  <q:commandline xmlns:q='{}'>{}</q:commandline><d
         ({"kind": "qemu"}, "<panic model='hyperv'/>", "9.0.0", ["<panic model='hyperv'/>", ISA]),
         # What is known of one notifier is not known of the other
         ({}, "<panic model='pvpanic'/>", "9.1.0", "probe-inconclusive"),
-        (VIRT, ISA, "9.1.0", "probe-inconclusive"),
+        # What libvirt would refuse, or drop without a word
+        (VIRT, ISA, "9.1.0", "no-such-panic-model"),
+        ({}, "<panic model='s390'/>", "9.0.0", "no-such-panic-model"),
+        ({}, "<panic model='bogus'/>", "9.0.0", "no-such-panic-model"),
+        ({}, "<panic model='pvpanic'/>", "9.0.0", "libvirt-too-old"),
+        ({}, "<panic model='hyperv'/>", "1.2.1", "libvirt-too-old"),
+        ({}, "<panic/>", "1.2.0", "libvirt-too-old"),
+        ({}, "<panic/>", "1.2.1", ["<panic/>"]),
+        ({}, "<panic model='default'/>", "9.0.0", ["<panic model='default'/>"]),
         # By the command line
         ({}, BY_COMMAND.format("pvpanic"), "9.0.0", []),
         ({}, BY_COMMAND.format("pvpanic,ioport=1285"), "9.0.0", []),
         ({}, BY_COMMAND.format("driver=isa-pvpanic"), "9.0.0", []),
+        ({}, BY_COMMAND.format("id=a,driver=pvpanic"), "9.0.0", []),
         ({}, BY_COMMAND.format('{"driver": "pvpanic"}'), "9.0.0", []),
         ({}, BY_COMMAND.format('{"driver": "pv'), "9.0.0", [ISA]),
         ({}, BY_COMMAND.format("pvpanic-mmio"), "9.0.0", [ISA]),
@@ -408,7 +417,15 @@ def test_an_emulator_is_asked_only_if_it_matters(
             "",
         ),
         # The notifier was taken out, or the note of what was written was
-        (f"    {ISA}\n", "", "restart destroy", ""),
+        (f"    {ISA}\n", "", "restart destroy", "notifier-drifted"),
+        # The attribute that libvirt lacks is somebody's own
+        (
+            "<on_crash>coredump-",
+            "<on_panic>pause</on_panic><on_crash coredump='yes'>coredump-",
+            "pause restart",
+            "",
+        ),
+        ("<on_crash>core", "<on_crash coredump='yes'>core", "restart destroy", "on-crash-drifted"),
         ("<onpanic:wrote", "<onpanic:other", "restart destroy", "on-crash-drifted"),
     ],
 )
@@ -423,7 +440,52 @@ def test_a_translated_domain_was_edited(
     assert codes(back) == notes
     again = to_libvirt(TRANSLATED.replace(old, new), record, libvirt="9.0.0")
     assert again.policy == back.policy
+    assert codes(again).startswith(notes)
     assert from_libvirt(again).policy == back.policy
+
+
+@pytest.mark.parametrize(
+    ("action", "version", "refused"),
+    [
+        ("panic=none", "9.0.0", True),
+        ("panic=none", "12.6.0", False),  # later ones set the action themselves
+        ("panic=exit-failure", "9.0.0", True),
+        ("panic=pause", "9.0.0", False),
+        ("panic=shutdown", "9.0.0", False),  # libvirt's -no-shutdown makes a pause of it
+        ("panic=shutdown,shutdown=poweroff", "9.0.0", True),
+        ("reboot=shutdown", "9.0.0", False),
+    ],
+)
+def test_arguments_that_defeat_the_policy(
+    action: str, version: str, refused: bool, domain: Domain, record: CapabilityRecord
+) -> None:
+    arguments = f"<q:arg value='-action'/><q:arg value='{action}'/>"
+    own = f"<q:commandline xmlns:q='{QEMU}'>{arguments}</q:commandline>"
+    assert to_libvirt(domain("<on_panic>ignore</on_panic>", own), record, libvirt=version).policy
+    xml = domain("<on_panic>preserve</on_panic>", own)
+    if refused:
+        with pytest.raises(RefusedError, match="panic-does-not-stop-guest"):
+            to_libvirt(xml, record, libvirt=version)
+    else:
+        assert from_libvirt(to_libvirt(xml, record, libvirt=version)).policy == Policy("preserve")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "<metadata a='1'/>",
+        "<on_crash/>",
+        "<devices>\n </devices>",
+        "<devices>\r\n</devices>",
+        "<devices b=''/>",
+    ],
+)
+def test_what_was_empty_is_empty_again(end: str, record: CapabilityRecord) -> None:
+    """Its attributes and its line breaks stay."""
+    value = "ignore" if "on_crash" in end else "restart"
+    xml = f"<domain type='kvm'>\n<name>a</name>\n<on_panic>{value}</on_panic>\n{end}\n</domain>"
+    back = from_libvirt(to_libvirt(xml, record, libvirt="9.0.0")).xml
+    assert sorted(back.splitlines()) == sorted(xml.splitlines())
 
 
 @pytest.mark.parametrize("lines", [["<on_crash/>"], ["<on_crash></on_crash>"], []])

@@ -44,7 +44,7 @@ def with_guest(
 
         def ask() -> Result:
             connection = connect(arguments.connect)  # kept until all is said
-            return by_domain(find(connection, arguments.domain))
+            return by_domain(find(connection, arguments.domain, "virsh list --all lists them"))
 
         return within(arguments.timeout, ask)
 

@@ -48,6 +48,7 @@ def _screen(status: "Status") -> str:
 
         elements = " ".join(policy_elements(status.policy).values())
         lines.append(f"  {'policy':10} {elements} ({_FROM[status.policy_from]})")
+    lines += [f"  {'but':10} {note}" for note in status.policy_notes]
     if status.policy_problem:
         lines.append(f"  {'policy':10} cannot be read: {status.policy_problem}")
     width = max((len(what) for what, _ in status.remedies), default=0)

@@ -35,7 +35,10 @@ def device_type(value: str) -> str:
     """Return the type in the value of ``-device``, in either of its forms; empty if it has none."""
     if value.startswith("{"):
         return _member(value, "driver")
-    return value.split(",")[0].removeprefix("driver=")
+    first, *rest = value.split(",")
+    if "=" not in first:
+        return first
+    return next((part[7:] for part in (first, *rest) if part.startswith("driver=")), "")
 
 
 def _member(value: str, name: str) -> str:

@@ -125,8 +125,14 @@ _ENTRIES = (
     Entry(
         "libvirt-too-old",
         "refusal",
-        "this libvirt has no panic devices",
-        "use libvirt 1.2.1 or later",
+        "this libvirt has no such panic device",
+        "use libvirt 1.2.1 or later, 1.3.5 for other models than isa, 9.1.0 for the PCI one",
+    ),
+    Entry(
+        "no-such-panic-model",
+        "refusal",
+        "libvirt has no such model of <panic> for the domain's architecture",
+        "leave the <panic> out: onpanic to-libvirt adds the right one",
     ),
     Entry(
         "guest-did-not-panic",
@@ -230,7 +236,13 @@ _ENTRIES = (
         "on-crash-drifted",
         "note",
         "<on_crash> was changed after the policy was translated",
-        "the policy stands; onpanic to-libvirt translates it again",
+        "the policy stands, and onpanic to-libvirt writes it again; state <on_panic> anew to change it",
+    ),
+    Entry(
+        "notifier-drifted",
+        "note",
+        "the notifier that was added for the policy has been taken out, so nothing reports a panic",
+        "the policy stands; onpanic to-libvirt adds the notifier again",
     ),
     Entry(
         "hyperv-needs-kvm",

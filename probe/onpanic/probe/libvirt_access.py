@@ -72,10 +72,11 @@ def _serve_events() -> None:
     threading.Thread(target=serve, name="libvirt events", daemon=True).start()
 
 
-def find(connection: Any, name: str) -> Any:
+def find(connection: Any, name: str, hint: str = RUNNING) -> Any:
     """Return a domain, a `libvirt.virDomain`, looked up as ``virsh`` does.
 
     :param name: The domain's name, UUID or id.
+    :param hint: What to do where there is none.
     :raise SourceError: When there is none; what is said of a name is what is said of all.
     """
     libvirt = module()
@@ -91,7 +92,7 @@ def find(connection: Any, name: str) -> Any:
             return lookup(key)
         except libvirt.libvirtError as error:
             errors.append(error)
-    raise SourceError(f"domain {printable(name, 100)}: {printable(str(errors[-2]))}", RUNNING) from errors[-2]
+    raise SourceError(f"domain {printable(name, 100)}: {printable(str(errors[-2]))}", hint) from errors[-2]
 
 
 def monitor_command(domain: Any, message: dict[str, Any]) -> dict[str, Any]:

@@ -90,10 +90,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
     :raise OSError: When that cannot be done; the file is as it was.
     """
-    path = path.resolve()
-    if path.exists() and not path.is_file():
+    if path.exists() and not path.is_file():  # before a link is followed: a pipe has no path
         path.write_bytes(data)
         return
+    path = path.resolve()
     # A signal may end the process where it stands; it has to wait until the file is whole
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:

@@ -85,8 +85,8 @@ def translated_device(device: str, record: CapabilityRecord, machine: str | None
         return device
     if device.startswith("{"):
         return json.dumps(json.loads(device) | {"driver": "pvpanic"})
-    driver, *properties = device.split(",")
-    return ",".join([driver.replace(PROPOSED, "pvpanic"), *properties])
+    own = (PROPOSED, f"driver={PROPOSED}")
+    return ",".join(part.replace(PROPOSED, "pvpanic") if part in own else part for part in device.split(","))
 
 
 def _at_its_port(device: str) -> str:

@@ -67,6 +67,13 @@ class Document:
         whole = margin and (last or self.text.startswith("</", span.end))
         self._edits.append((span.start - len(margin) if whole else span.start, span.end, ""))
 
+    def empty(self, element: etree._Element) -> None:
+        """Take out all that an element holds; its attributes stay."""
+        span = self.span(element)
+        if not span.single:
+            tag = self.text[span.start : span.inner - 1].rstrip(_SPACE)
+            self._edits.append((span.start, span.end, f"{tag}/>"))
+
     def replace(self, element: etree._Element, xml: str) -> None:
         """Put something else in an element's place; nothing happens if it stands there already."""
         span = self.span(element)

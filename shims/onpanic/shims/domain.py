@@ -8,6 +8,7 @@ from lxml import etree
 
 from onpanic.probe.arguments import device_type, option_values
 from onpanic.probe.decision import Hypervisor, refusal
+from onpanic.probe.foreign import printable
 from onpanic.probe.launch import target_hint
 from onpanic.probe.machines import architectural_notifier
 from onpanic.probe.record import CapabilityRecord
@@ -20,6 +21,7 @@ __all__ = (
     "QEMU_NAMESPACE",
     "Machine",
     "arguments",
+    "check_panics",
     "check_target",
     "free_slot",
     "hypervisor_of",
@@ -34,6 +36,17 @@ DEVICES = {"pvpanic": "isa", "isa-pvpanic": "isa", "pvpanic-pci": "pvpanic"}
 
 # libvirt's domain types that are run by QEMU; its test driver takes all that QEMU's takes
 _QEMU = ("qemu", "kvm", "hvf", "kqemu", "test")
+
+# libvirt's models with the architectures that have them, all of them where nothing is said
+_MODELS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "default": (),
+    "isa": ("x86_64", "i686"),
+    "hyperv": ("x86_64", "i686"),
+    "pseries": ("ppc64",),
+    "s390": ("s390",),
+    "pvpanic": (),
+}
 
 # The slot in -device …,addr=SLOT.FUNCTION, always hexadecimal, in either of its forms
 _ADDRESS = re.compile(r"""\baddr['"]?\s*[=:]\s*['"]?(?:0x)?([0-9a-fA-F]{1,2})""")
@@ -62,6 +75,8 @@ class Machine(msgspec.Struct, frozen=True):
     :param emulator: The path of the emulator; None if the document leaves it to libvirt.
     :param notifiers: libvirt's models of the panic notifiers that are there.
     :param acpi: True if the guest has ACPI, through which it finds an ISA device.
+    :param panics: The models of its ``<panic>`` elements, as they are written; empty for one without.
+    :param panic_action: What ``-action panic=`` among its own arguments says; empty if nothing.
     """
 
     hypervisor: Hypervisor | None
@@ -71,6 +86,8 @@ class Machine(msgspec.Struct, frozen=True):
     emulator: str | None
     notifiers: tuple[str, ...]
     acpi: bool
+    panics: tuple[str, ...] = ()
+    panic_action: str = ""
 
 
 def hypervisor_of(kind: str) -> Hypervisor | None:
@@ -97,7 +114,35 @@ def machine_of(root: etree._Element) -> Machine:
         emulator=emulator,
         notifiers=_notifiers(root, kind, target, machine or ""),
         acpi=child(root, "features", "acpi") is not None,
+        panics=tuple(str(panic.get("model", "")) for panic in children(root, "devices", "panic")),
+        panic_action=_panic_action(arguments(root)),
     )
+
+
+def _panic_action(words: list[str]) -> str:
+    """Return what QEMU is told to do on a panic; nothing where that is to stop the guest.
+
+    ``shutdown`` stops it, too, with the ``-no-shutdown`` that libvirt gives, unless that is
+    taken back (QEMU's ``-action``).
+    """
+    found: dict[str, str] = {}
+    for value in option_values(words, "action"):
+        found |= dict(part.partition("=")[::2] for part in value.split(","))
+    action = found.get("panic", "pause")
+    stops = action == "pause" or (action == "shutdown" and found.get("shutdown", "pause") == "pause")
+    return "" if stops else action
+
+
+def check_panics(machine: Machine) -> None:
+    """Make sure that libvirt has the models of a domain's ``<panic>`` elements for its architecture.
+
+    :raise RefusedError: When it has not, and so would refuse the domain.
+    """
+    target = machine.arch or (target_hint([machine.emulator]) if machine.emulator else os.uname().machine)
+    for model in machine.panics:
+        families = _MODELS.get(model)
+        if families is None or (machine.kind != "test" and families and not target.startswith(families)):
+            raise RefusedError(refusal("no-such-panic-model", f"{printable(model, 60)} on {target}"))
 
 
 def _notifiers(root: etree._Element, kind: str, target: str, machine: str) -> tuple[str, ...]:
@@ -109,7 +154,8 @@ def _notifiers(root: etree._Element, kind: str, target: str, machine: str) -> tu
     own = str(brought.model) if brought else ""
     default = own or ("pvpanic" if target in ("aarch64", "armv7l") else "isa")
     models = [own] if own else []
-    models += [str(element.get("model") or default) for element in children(root, "devices", "panic")]
+    stated = [str(element.get("model", "")) for element in children(root, "devices", "panic")]
+    models += [default if model in ("", "default") else model for model in stated]
     added = [device_type(device) for device in option_values(arguments(root), "device")]
     models += [DEVICES[driver] for driver in added if driver in DEVICES]
     return tuple(dict.fromkeys(model for model in models if model != "hyperv" or kind == "kvm"))

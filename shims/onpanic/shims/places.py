@@ -63,18 +63,18 @@ class Places:
         inner = self._rest(start)
         if self._text[inner - 2] == "/":
             return Span(start, inner, inner, inner)
-        depth, at = 1, inner
-        while True:
-            close = self._tag(f"</{name}", at)
-            opening = self._tag(f"<{name}", at)
-            if not 0 <= opening < close:
-                depth -= 1
-                at = self._rest(close)
-                if depth == 0:
-                    return Span(start, inner, close, at)
+        depth, opening, close = 1, self._tag(f"<{name}", inner), self._tag(f"</{name}", inner)
+        while True:  # each search goes on from where it was, so that nesting costs no more than length
+            if 0 <= opening < close:
+                end = self._rest(opening)
+                depth += self._text[end - 2] != "/"
+                opening = self._tag(f"<{name}", end)
             else:
-                at = self._rest(opening)
-                depth += self._text[at - 2] != "/"
+                end = self._rest(close)
+                depth -= 1
+                if depth == 0:
+                    return Span(start, inner, close, end)
+                close = self._tag(f"</{name}", end)
 
     def line_start(self, position: int) -> int:
         """Return where the line of a position begins; one that breaks within a comment is one line."""

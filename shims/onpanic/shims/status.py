@@ -19,6 +19,7 @@ from .policy import kept_policy
 from .states import of_libvirt, of_run_state, run_state_of, state_name
 from .traces import since
 from .translate import amounts_to
+from .writing import untranslated
 
 __all__ = ("Status", "status_of_domain", "status_of_monitor")
 
@@ -35,6 +36,7 @@ class Status(msgspec.Struct, frozen=True):
     :param policy: Its policy; None for a QEMU without libvirt, which has none.
     :param policy_from: ``kept`` in the metadata, or what ``<panic>`` and ``<on_crash>`` ``amount-to``.
     :param policy_problem: Why the policy in the metadata cannot be read; empty if it can.
+    :param policy_notes: What has changed since the policy was translated, so that it is not honoured.
     :param remedies: What can be done, each with the command for it.
     """
 
@@ -47,6 +49,7 @@ class Status(msgspec.Struct, frozen=True):
     policy: Policy | None = None
     policy_from: str = ""
     policy_problem: str = ""
+    policy_notes: tuple[str, ...] = ()
     remedies: tuple[tuple[str, str], ...] = ()
 
 
@@ -85,15 +88,18 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     libvirt = module()
     name = domain.name()
     state, reason = domain.state()
-    root = Document(domain.XMLDesc()).root
+    xml = domain.XMLDesc()
+    root = Document(xml).root
     said = {"libvirt": state_name(state, reason)}
     condition = of_libvirt(state, reason, panic_ends_it=_panic_ends(root))
     if condition is None:
         said["QEMU"] = run_state_of(domain)
         condition = of_run_state(said["QEMU"])
     policy, policy_from, problem = None, "", ""
+    notes: tuple[str, ...] = ()
     try:
         policy, policy_from = _policy(root)
+        notes = tuple(note.reason for note in untranslated(xml)[1])
     except DocumentError as error:  # somebody has edited it
         problem = error.message
     option = f" --connect {quote(connect)}" if connect else ""
@@ -110,6 +116,7 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
         policy=policy,
         policy_from=policy_from,
         policy_problem=problem,
+        policy_notes=notes,
         remedies=tuple(
             (r.what, r.domain.format(domain=quote(name), connect=option)) for r in condition.remedies
         ),

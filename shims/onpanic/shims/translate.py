@@ -19,7 +19,7 @@ from onpanic.probe.foreign import printable
 from onpanic.probe.record import CapabilityRecord
 
 from .document import Document
-from .domain import Machine, check_target, free_slot, machine_of
+from .domain import Machine, check_panics, check_target, free_slot, machine_of
 from .elements import child, children, text_of
 from .emulators import Recorder, record_for
 from .errors import DocumentError, RefusedError
@@ -73,7 +73,7 @@ def to_libvirt(
     :raise EmulatorError: When there is no record, and the emulator cannot be asked.
     """
     source = xml.xml if isinstance(xml, Translation) else xml
-    document, _ = untranslated(source)
+    document, drift = untranslated(source)
     policy = stated_policy(document.root)
     if policy is None:
         return Translation(source, None)
@@ -85,7 +85,7 @@ def to_libvirt(
         situation = replace(situation, slot=free_slot(document.root))
     planned = plan(policy, situation)
     write(document, policy, planned, libvirt)
-    return Translation(cast("Text", document.edited()), policy, planned.notes)
+    return Translation(cast("Text", document.edited()), policy, drift + planned.notes)
 
 
 def from_libvirt(xml: Text | Translation[Text]) -> Translation[Text]:
@@ -149,6 +149,8 @@ def _situation(
         found = record.machine(machine.machine)
         capabilities = record.capabilities(found.name)
         _accept(_judged(policy, machine, capabilities))
+        check_panics(machine)
+        _check_models(machine, libvirt=target)
         model = found.notifier.model if found.notifier else None
         offered = model if model == "isa" or model == "pvpanic" else None  # noqa: PLR1714
         builtin = capabilities.fact("builtin-pvpanic").answer == "yes"
@@ -156,6 +158,9 @@ def _situation(
             notifiers = (capabilities.architectural,)
         if policy.on_panic not in ("default", "ignore"):
             _check_notifier(notifiers, offered, target)
+            if machine.panic_action and not target.preserve_running:  # later ones set the action themselves
+                said = f"<qemu:commandline> has -action panic={printable(machine.panic_action, 60)}"
+                raise RefusedError(refusal("panic-does-not-stop-guest", said))
         elif notifiers and not target.preserve_running:
             _check_continuing(capabilities)
     return Situation(machine.hypervisor, notifiers, offered, builtin, machine.acpi, target)
@@ -170,6 +175,16 @@ def _check_notifier(notifiers: Sequence[str], offered: str | None, target: Libvi
         raise RefusedError(refusal("panic-device-missing", "the record names none"))
     if not notifiers and not target.device:
         raise RefusedError(refusal("libvirt-too-old", target.name))
+
+
+def _check_models(machine: Machine, *, libvirt: Libvirt) -> None:
+    """Make sure that this libvirt knows the ``<panic>`` elements that are there; an older one drops them."""
+    for model in machine.panics:
+        known = libvirt.pci if model == "pvpanic" else libvirt.models or model in ("", "default", "isa")
+        if not (libvirt.device and known):
+            raise RefusedError(
+                refusal("libvirt-too-old", f"{libvirt.name}, <panic model='{model or 'isa'}'>")
+            )
 
 
 def _check_continuing(capabilities: Capabilities) -> None:

@@ -121,7 +121,7 @@ def state(document: Document, policy: Policy, *, on_crash_too: bool = False) -> 
     on_crash = child(document.root, "on_crash")
     if on_crash is None:
         _insert(document, _BEFORE_ON_CRASH, "\n".join(elements.values()))
-    elif on_crash_too or policy.on_crash is None:
+    elif on_crash_too or (policy.on_crash is None and text_of(on_crash)):
         document.replace(on_crash, "\n".join(elements.values()))
     else:
         document.insert_before(on_crash, elements["on_panic"])
@@ -142,17 +142,30 @@ def untranslated(source: str | bytes) -> tuple[Document, tuple[Note, ...]]:
     root, written = document.root, kept.written
     on_crash = child(root, "on_crash")
     word = text_of(on_crash)
-    drifted = on_crash is not None and (word or "destroy") != (written.on_crash or "destroy")
-    notes: tuple[Note, ...] = ()
+    # The attribute is none of libvirt's, so whoever wrote it means it
+    drifted = on_crash is not None and (
+        (word or "destroy") != (written.on_crash or "destroy") or "coredump" in on_crash.attrib
+    )
+    notes = _notifier_drift(root, written)
     if child(root, "on_panic") is None:
-        state(document, kept.policy, on_crash_too=True)
+        ours = bool(word or written.on_crash or kept.policy.on_crash)
+        state(document, kept.policy, on_crash_too=ours)
         if drifted:
-            notes = (Note.of("on-crash-drifted", f"{word}, not {written.on_crash or 'destroy'}"),)
+            notes = (*notes, Note.of("on-crash-drifted", f"{word}, not {written.on_crash or 'destroy'}"))
     elif not drifted and on_crash is not None:
         crash = policy_elements(kept.policy).get("on_crash")
         document.replace(on_crash, crash) if crash else document.remove(on_crash)
     _remove_written(document, kept)
     return Document(document.edited()), notes
+
+
+def _notifier_drift(root: etree._Element, written: Written) -> tuple[Note, ...]:
+    """Note that a notifier that was added is not there any more."""
+    panic = written.panic is None or any(
+        panic.get("model", "isa") == written.panic for panic in children(root, "devices", "panic")
+    )
+    words = (written.arguments or "").split()
+    return () if panic and (not words or _has(root, words)) else (Note.of("notifier-drifted"),)
 
 
 def _remove_written(document: Document, kept: Kept) -> None:
@@ -179,7 +192,7 @@ def _remove(document: Document, elements: Sequence[etree._Element], written: Wri
     assert parent is not None
     left_empty = len(parent) == len(elements) and not text_of(parent)
     if left_empty and parent.tag in (written.empty or "").split():
-        document.replace(parent, f"<{parent.tag!s}/>")
+        document.empty(parent)
     elif left_empty and parent.tag not in (written.blank or "").split():
         document.remove(parent)
     else:
