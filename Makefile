@@ -13,7 +13,7 @@ probe: $(VENV)/probe.done
 	@$(BIN)/onpanic probe
 
 test: $(VENV)/dev.done
-	@tools/packages qemu-system-x86 bubblewrap dash
+	@tools/packages qemu-system-x86 bubblewrap dash autopkgtest rsync perl
 	@ONPANIC_EMULATORS=$(abspath $(EMULATORS)) $(BIN)/python -m pytest $(PYTEST)
 
 bench: $(VENV)/dev.done

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import onpanic.check
 import onpanic.probe
 import onpanic.shims
 from onpanic.probe import CapabilityRecord
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 ROOTS = ("probe", "shims", "compat-matrix")
 MODULES = [path for root in ROOTS for path in (ROOT / root / "onpanic").rglob("*.py")]
 # Each part may import itself and what stands before it; the command line may import all
-ORDER = ("probe", "shims", "matrix", "cli")
+ORDER = ("probe", "check", "shims", "matrix", "cli")
 
 
 def imports(path: Path) -> set[str]:
@@ -70,7 +71,10 @@ def test_probing_loads_no_library_that_it_does_not_need() -> None:
     script = "import sys, onpanic.probe.api, onpanic.cli.probe; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", script], text=True).split())
     assert loaded.isdisjoint(
-        {"rich", "libvirt", "lxml", "jinja2", "onpanic.probe.live", "onpanic.probe.testing", "onpanic.shims"}
+        {
+            *("rich", "libvirt", "lxml", "jinja2"),
+            *("onpanic.check", "onpanic.probe.live", "onpanic.probe.testing", "onpanic.shims"),
+        }
     )
 
 
@@ -85,7 +89,7 @@ def test_every_file_is_explained() -> None:
     text = (ROOT / "FILES.md").read_text()
     files = [*MODULES, *(ROOT / "tests").glob("**/test_*.py")]
     unnamed = {"__init__.py", "__main__.py"}
-    folders = ("facts", "testing", "matrix")
+    folders = ("facts", "testing", "matrix", "formats")
     assert [
         path.name
         for path in files
@@ -95,7 +99,7 @@ def test_every_file_is_explained() -> None:
 
 def test_it_imports_from_elsewhere(tmp_path: Path) -> None:
     """An editable install needs all three roots."""
-    script = "import onpanic.probe, onpanic.shims, onpanic.matrix"
+    script = "import onpanic.probe, onpanic.check, onpanic.shims, onpanic.matrix"
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
 
 

@@ -153,6 +153,18 @@ def all_machines(emulator: str) -> None:
     show("all cores / one core", took["all"] / took["one"], "< 1", detail)
 
 
+def checks(emulator: str) -> None:
+    """The commands, as a build's CI runs them."""
+
+    def run(name: str) -> None:
+        words = [sys.executable, "-m", "onpanic", name, "--all-machines", "-q", emulator]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+    took = medians(3, probe=lambda: run("probe"), check=lambda: run("check"))
+    detail = f"{took['check']:.2f} s / {took['probe']:.2f} s, verified on every machine type"
+    show("check / probe", took["check"] / took["probe"], "<= 1.3", detail)
+
+
 def acpi(emulator: str) -> None:
     took = medians(5, plain=lambda: probe(emulator), acpi=lambda: probe(emulator, acpi=True))
     show(
@@ -226,7 +238,7 @@ def main() -> None:
     emulator = host_emulator()
     version = subprocess.check_output([emulator, "--version"], text=True).splitlines()[0]
     print(f"{emulator}: {version}; {os.cpu_count()} CPUs; medians of interleaved runs")
-    for benchmark in (verdicts, all_machines, acpi, translations, libvirt):
+    for benchmark in (verdicts, all_machines, checks, acpi, translations, libvirt):
         benchmark(emulator)
 
 

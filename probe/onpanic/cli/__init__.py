@@ -27,6 +27,7 @@ __all__ = ("COMMANDS", "complain", "console", "main", "print_json", "print_note"
 COMMANDS = {
     "probe": "onpanic.cli.probe",
     "accept": "onpanic.cli.accept",
+    "check": "onpanic.cli.check",
     "to-libvirt": "onpanic.cli.to_libvirt",
     "from-libvirt": "onpanic.cli.from_libvirt",
     "domcaps": "onpanic.cli.domcaps",

@@ -4,7 +4,7 @@ import argparse
 
 from onpanic.cli import print_json
 from onpanic.probe import OnpanicError
-from onpanic.probe.catalogue import CATALOGUE
+from onpanic.probe.catalogue import CATALOGUE, Entry
 
 HELP = "what a code means, and what to do about it"
 
@@ -12,6 +12,7 @@ _TITLES = {
     "refusal": "Refusals",
     "help": "Help that an accepted policy needs",
     "note": "Notes on a translated domain",
+    "finding": "Findings of a check",
     "fact": "Facts",
 }
 
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.code:
         entry = entries[0]
-        print(f"{entry.code} ({entry.kind})\n  {entry.reason}\n  {_lead(entry.kind)} {entry.remedy}")
+        print(f"{entry.code} ({_kind(entry)})\n  {entry.reason}\n  {_lead(entry.kind)} {entry.remedy}")
         return 0
     width = max(len(entry.code) for entry in entries)
     for kind, title in _TITLES.items():
@@ -44,6 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
             if entry.kind == kind:
                 print(f"  {entry.code:{width}} {entry.reason}")
     return 0
+
+
+def _kind(entry: Entry) -> str:
+    """Say what kind of code it is; for a finding of a check, how bad, too."""
+    from onpanic.check.tags import TAGS
+
+    tag = TAGS.get(entry.code)
+    finding = f"finding, {tag.severity}" if tag else ""
+    return finding if entry.kind == "finding" else "; ".join(filter(None, (entry.kind, finding)))
 
 
 def _lead(kind: str) -> str:

@@ -5,23 +5,20 @@ well: onpanic probe -- ssh host qemu-system-x86_64
 """
 
 import argparse
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from onpanic.cli import complain, print_json, seconds
-from onpanic.probe.errors import EmulatorError, OnpanicError, RecordError, StartError
-from onpanic.probe.host import host_emulator, resolved
-from onpanic.probe.launch import Launched, first_command_line
-from onpanic.probe.lifeline import Lifeline
+from onpanic.cli import complain, print_json
+from onpanic.cli.emulators import add_plan, host, probed
+from onpanic.probe.errors import OnpanicError, RecordError, StartError
+from onpanic.probe.host import resolved
 
 if TYPE_CHECKING:  # the functions load these once the first emulator is on its way
     from onpanic.probe.conversation import Conversation
     from onpanic.probe.record import CapabilityRecord
-    from onpanic.probe.survey import Progress
 
     Result = CapabilityRecord | OnpanicError
 
@@ -33,45 +30,7 @@ _OK, _ERROR, _SKIPPED = 0, 2, 77
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument(
-        "emulators", nargs="*", metavar="EMULATOR", help="path or name of a QEMU system emulator"
-    )
-    which = parser.add_argument_group("what to ask")
-    which.add_argument(
-        "--machine",
-        action="append",
-        default=[],
-        metavar="M",
-        help="machine type or alias; repeatable (default: the default one)",
-    )
-    which.add_argument("--all-machines", action="store_true", help="every machine type that the emulator has")
-    which.add_argument(
-        "--introspect-only", action="store_true", help="start no guest CPU: nothing is observed"
-    )
-    which.add_argument(
-        "--acpi",
-        action="store_true",
-        help="boot the firmware and read the guest's ACPI tables (about half a second)",
-    )
-    which.add_argument(
-        "--notifier",
-        choices=("isa", "pvpanic"),
-        help="judge by this one (default: isa, or pvpanic, the PCI one, where isa does not fit)",
-    )
-    which.add_argument(
-        "--timeout",
-        type=seconds,
-        default=10.0,
-        metavar="SECONDS",
-        help="for one machine type of one emulator (default: 10)",
-    )
-    which.add_argument(
-        "--jobs",
-        type=int,
-        default=0,
-        metavar="N",
-        help="emulators running at a time (default: one for each CPU)",
-    )
+    add_plan(parser)
     other = parser.add_argument_group("other sources")
     other.add_argument("--recording", metavar="FILE", help="answer from a recording")
     other.add_argument(
@@ -103,10 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     if any(sources):
         _check_other_source(arguments)
         return _report([_other_source(arguments)], arguments)
-    commands = commands or _host(skip_missing=arguments.skip_missing)
+    commands = commands or host(skip_missing=arguments.skip_missing)
     if arguments.save_recording and len(commands) > 1:
         raise OnpanicError("--save-recording keeps one emulator's conversation", "name one emulator")
-    return _report(_probe([resolved(c) for c in commands], arguments), arguments)
+    keep = partial(_save, arguments.save_recording) if arguments.save_recording else None
+    return _report(probed([resolved(c) for c in commands], arguments, keep), arguments)
 
 
 def _check_other_source(arguments: argparse.Namespace) -> None:
@@ -122,58 +82,6 @@ def _check_other_source(arguments: argparse.Namespace) -> None:
     option = next((name for name, value in given.items() if value), None)
     if option:
         raise OnpanicError(f"{option} has no meaning here", "leave it out, or name an emulator")
-
-
-def _probe(commands: Sequence[Sequence[str]], arguments: argparse.Namespace) -> "list[Result]":
-    """Probe emulators, the first of which starts before this process has loaded all that it needs."""
-    with Lifeline() as lifeline, contextlib.ExitStack() as stack:
-        head_start = None
-        if commands:
-            machine = arguments.machine[0] if arguments.machine else None
-            with contextlib.suppress(StartError):  # it will fail again, in its turn
-                argv = first_command_line(commands[0], machine, arguments.notifier)
-                head_start = stack.enter_context(Launched(argv, lifeline))
-        import asyncio
-
-        return asyncio.run(_probe_all(commands, arguments, lifeline, head_start))
-
-
-async def _probe_all(
-    commands: Sequence[Sequence[str]],
-    arguments: argparse.Namespace,
-    lifeline: Lifeline,
-    head_start: Launched | None,
-) -> "list[Result]":
-    import asyncio
-
-    from onpanic.probe import api
-    from onpanic.probe.survey import Plan, survey
-
-    plan = Plan(
-        machines=tuple(arguments.machine),
-        all_machines=arguments.all_machines,
-        introspect_only=arguments.introspect_only,
-        acpi=arguments.acpi,
-        notifier=arguments.notifier,
-        timeout=arguments.timeout,
-        jobs=arguments.jobs,
-    )
-    slots = asyncio.Semaphore(plan.slots)
-    several = len(commands) > 1 or plan.all_machines
-    with _progress(commands, wanted=several and not arguments.quiet) as progress:
-
-        async def one(command: Sequence[str], head_start: Launched | None) -> "Result":
-            start = head_start.at if head_start else time.monotonic()
-            held = await survey(command, plan, lifeline, slots, progress(command), head_start)
-            if arguments.save_recording:
-                _save(arguments.save_recording, command, held)
-            try:
-                return api.read(held, command, time.monotonic() - start)
-            except EmulatorError as error:
-                return error
-
-        first = [head_start] + [None] * len(commands)
-        return list(await asyncio.gather(*map(one, commands, first)))
 
 
 def _other_source(arguments: argparse.Namespace) -> "Result":
@@ -248,28 +156,3 @@ def _save(path: str, command: Sequence[str], conversations: "Sequence[Conversati
     from onpanic.probe import api, recording
 
     recording.save(Path(path), command, conversations, api.PROGRAM)
-
-
-@contextmanager
-def _progress(
-    commands: Sequence[Sequence[str]], *, wanted: bool
-) -> "Iterator[Callable[[Sequence[str]], Progress]]":
-    """Show progress on a terminal; yields what makes a command's `Progress`."""
-    if wanted and sys.stderr.isatty():
-        from onpanic.cli.terminal import progress_bars
-
-        with progress_bars(commands) as bars:
-            yield bars
-    else:
-        yield lambda _command: lambda _done, _total: None
-
-
-def _host(*, skip_missing: bool) -> list[list[str]]:
-    """Return the host's own emulator, as a list of commands."""
-    try:
-        return [[host_emulator()]]
-    except StartError as error:
-        if not skip_missing:
-            raise
-        print(f"onpanic: skipped: {error.message}", file=sys.stderr)
-        return []

@@ -10,7 +10,7 @@ import msgspec
 
 __all__ = ("CATALOGUE", "Entry", "Kind")
 
-Kind = Literal["refusal", "help", "note", "fact"]
+Kind = Literal["refusal", "help", "note", "finding", "fact"]
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -18,7 +18,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     :param code: In lower case, with dashes.
     :param kind: ``refusal`` (of a policy), ``help`` (that an accepted policy needs), ``note`` (on what
-        libvirt does of an accepted policy) or ``fact``.
+        libvirt does of an accepted policy), ``finding`` (of a check) or ``fact``.
     :param reason: One sentence: why, or for a fact the question that it answers.
     :param remedy: What to do about it, or for a fact how it is found out.
     """
@@ -249,6 +249,67 @@ _ENTRIES = (
         "note",
         "the hyperv notifier works with KVM only, so nothing reports a panic of this domain",
         "use <panic model='isa'/>, or a domain of type kvm",
+    ),
+    # Findings of a check; those that are why a policy is refused are among the refusals
+    Entry(
+        "panic-device-hidden-from-acpi",
+        "finding",
+        "the guest's ACPI tables do not say that there is an ISA pvpanic, so its driver does not find it",
+        "look at the device's AML in QEMU, or at the firmware that is shipped with it",
+    ),
+    Entry(
+        "event-mask-differs-for-machine-type",
+        "finding",
+        "the device offers other events than in the release that the machine type is named after",
+        "a guest that migrates sees another device; set -global pvpanic.events= to that release's bits",
+    ),
+    Entry(
+        "panic-action-not-settable",
+        "finding",
+        "it cannot be set at run time what a panic does, so libvirt cannot let a panicked guest run",
+        "use QEMU 6.0 or later where preserve-running is wanted",
+    ),
+    Entry(
+        "machine-type-does-not-start",
+        "finding",
+        "the machine type does not start here, so nothing is known of it",
+        "check it where it starts (Xen's do under Xen), or expect it",
+    ),
+    Entry(
+        "stale-expectation",
+        "finding",
+        "the expectation file has an entry that nothing answers to any more",
+        "take the entry out",
+    ),
+    Entry(
+        "guest-visible-change",
+        "finding",
+        "the guest has another device than with the older build",
+        "migrate no guest between the two builds, or give the machine type back what it had",
+    ),
+    Entry(
+        "behaviour-lost",
+        "finding",
+        "the older build did what this one does not",
+        "find out which patch or build option went missing between the two",
+    ),
+    Entry(
+        "machine-type-gone",
+        "finding",
+        "the older build has a machine type that this one lacks: guests that use it do not start",
+        "tell users to move their guests to another machine type before they upgrade",
+    ),
+    Entry(
+        "evidence-lost",
+        "finding",
+        "something is unknown that was known of the older build",
+        "find out why the probe cannot tell any more; the evidence names the fact",
+    ),
+    Entry(
+        "behaviour-gained",
+        "finding",
+        "this build does what the older one did not",
+        "nothing; make its record the new baseline",
     ),
     # Facts of the emulator
     Entry(

@@ -1,0 +1,52 @@
+"""JUnit XML, as Jenkins and GitLab read it: a suite for each emulator, a case for each tag."""
+
+import re
+from collections.abc import Iterator, Sequence
+from xml.sax.saxutils import escape, quoteattr
+
+from onpanic.check.report import Report
+from onpanic.check.tags import Severity
+from onpanic.probe.foreign import wellformed
+
+from .cases import Case, cases, names
+
+__all__ = ("printed",)
+
+# What XML 1.0 cannot hold, not even escaped
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def printed(reports: Sequence[Report], fail_on: Severity) -> str:
+    """Return the reports as one document."""
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
+    for name, report in zip(names(reports), reports, strict=True):
+        lines += _suite(name, cases(report, fail_on))
+    return "\n".join([*lines, "</testsuites>", ""])
+
+
+def _suite(emulator: str, found: Sequence[Case]) -> Iterator[str]:
+    count = {word: sum(case.outcome == word for case in found) for word in ("fail", "error", "skip")}
+    counts = f'failures="{count["fail"]}" errors="{count["error"]}" skipped="{count["skip"]}"'
+    yield f'  <testsuite name={_quoted(emulator)} tests="{len(found)}" {counts}>'
+    for case in found:
+        head = f'    <testcase classname={_quoted(emulator)} name="{case.name}"'
+        yield f"{head}>{_inside(case)}</testcase>" if case.notes else f"{head}/>"
+    yield "  </testsuite>"
+
+
+def _inside(case: Case) -> str:
+    first, *rest = case.notes
+    if case.outcome == "skip":
+        return f"<skipped message={_quoted(first)}/>"
+    if case.outcome == "info":
+        return f"<system-out>{_text(case.notes)}</system-out>"
+    element = "failure" if case.outcome == "fail" else "error"
+    return f'<{element} type="{case.name}" message={_quoted(first)}>{_text(rest)}</{element}>'
+
+
+def _text(lines: Sequence[str]) -> str:
+    return escape(_FORBIDDEN.sub("?", wellformed("\n".join(lines))))
+
+
+def _quoted(text: str) -> str:
+    return quoteattr(_FORBIDDEN.sub("?", wellformed(text)))

@@ -1,0 +1,234 @@
+"""The command onpanic check, as a maintainer's CI runs it."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from onpanic.probe import probe
+from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, QEMU_7_2, Fault, PlayedEmulator
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> Callable[[str, PlayedEmulator], str]:
+    """Give a function that makes an emulator with a name of its own."""
+
+    def make(name: str, emulator: PlayedEmulator) -> str:
+        script = tmp_path / name
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(emulator.command())} "$@"\n')
+        script.chmod(0o755)
+        return str(script)
+
+    return make
+
+
+Played = Callable[[str, PlayedEmulator], str]
+
+
+def tags(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    """Return the tags that were found, a list for each emulator."""
+    return [[f["tag"] for f in json.loads(line)["findings"]] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.emulators
+def test_the_hosts_own(onpanic: Run) -> None:
+    """It is fit: a machine type on which nothing can be triggered is worth a warning."""
+    done = onpanic("check", "--all-machines")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 warning on " in done.stdout.splitlines()[0]
+    assert onpanic("check", "-q").stdout == ""
+    done = onpanic("check", "--all-machines", "--fail-on", "warning", "-q")
+    assert done.returncode == 1
+    assert "warning  probe-inconclusive: x-remote" in done.stdout
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize(("suite", "machines"), [("trixie", 19), ("sid", 22)])
+def test_a_difference_that_breaks_migration(
+    suite: str, machines: int, debian_emulator: Callable[..., list[str]], onpanic: Run, tmp_path: Path
+) -> None:
+    """Since 9.1 old machine types offer an event that they did not offer before."""
+    (tmp_path / "old").write_bytes(probe("qemu-system-x86_64", all_machines=True).to_json())
+    words = ("--baseline", str(tmp_path / "old"), "--format", "json", "--", *debian_emulator(suite))
+    done = onpanic("check", *words)
+    assert done.returncode == 1
+    found = {f["tag"]: f for f in json.loads(done.stdout)["findings"]}
+    changed = found["guest-visible-change"]
+    assert changed["evidence"] == "the device offered the bits 0x03, and now 0x07"
+    assert "pc-i440fx-7.2" in changed["machines"]
+    assert "pc-i440fx-5.1" not in changed["machines"]
+    assert "pc-i440fx-1.5" in found["machine-type-gone"]["machines"]
+    assert len(found["event-mask-differs-for-machine-type"]["machines"]) >= machines
+
+
+@pytest.mark.parametrize(
+    ("emulator", "found", "status"),
+    [
+        (QEMU_1_5, ["builtin-panic-device", "cont-refused-after-panic", "panic-action-not-settable"], 1),
+        (QEMU_1_6, ["cont-refused-after-panic", "panic-action-not-settable"], 1),
+        (QEMU_1_7, ["panic-action-not-settable"], 0),
+        (QEMU_7_2, [], 0),
+    ],
+    ids=["1.5", "1.6", "1.7", "7.2"],
+)
+def test_old_emulators(
+    emulator: PlayedEmulator, found: list[str], status: int, played: Played, onpanic: Run
+) -> None:
+    done = onpanic("check", "--format", "json", played("qemu", emulator))
+    assert (done.returncode, done.stderr) == (status, "")
+    assert tags(done) == [found]
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "junit", "tap", "tmt"])
+def test_one_of_several_hangs(format_: str, played: Played, onpanic: Run) -> None:
+    """The others are reported, what is printed is whole, and the exit status tells."""
+    emulators = [
+        played("good", QEMU_7_2),
+        played("hangs", QEMU_7_2.failing(Fault("hang"))),
+        played("bad", QEMU_1_6),
+        "/nowhere/qemu",
+    ]
+    done = onpanic("check", "--timeout", "1", "--format", format_, *emulators)
+    assert done.returncode == 2
+    assert "did not" in done.stderr
+    assert "/nowhere/qemu: no such file" in done.stderr
+    if format_ == "json":
+        assert [json.loads(line)["ok"] for line in done.stdout.splitlines()] == [True, False, False, False]
+    elif format_ == "junit":
+        suites = etree.fromstring(done.stdout.encode())
+        assert [suite.get("errors") for suite in suites] == ["0", "1", "0", "1"]
+        assert [suite.get("failures") for suite in suites] == ["0", "0", "1", "0"]
+    elif format_ == "tmt":
+        results = {r["name"]: r["result"] for r in json.loads(done.stdout)}
+        assert results["/hangs/probe"] == "error"
+        assert results["/bad/cont-refused-after-panic"] == "fail"
+        assert results["/good/cont-refused-after-panic"] == "pass"
+    else:
+        assert "cont-refused-after-panic" in done.stdout
+
+
+def test_expectations(played: Played, onpanic: Run, tmp_path: Path) -> None:
+    known = tmp_path / "known.toml"
+    known.write_text(
+        "[[expect]]\ntag = 'cont-refused-after-panic'\nreason = 'not before the next release'\n"
+        "[[expect]]\ntag = 'panic-not-reported'\nreason = 'of old'\n"
+    )
+    emulator = played("qemu", QEMU_1_6)
+    done = onpanic("check", "--expect", str(known), emulator)
+    assert done.returncode == 0
+    assert "expected cont-refused-after-panic: pc-i440fx-1.6 (not before the next release)" in done.stdout
+    assert "warning  stale-expectation\n" in done.stdout
+    assert onpanic("check", "--expect", str(known), "--fail-on", "warning", emulator).returncode == 1
+
+
+def test_a_baseline(played: Played, onpanic: Run, tmp_path: Path) -> None:
+    """All machine types are compared unless some are named."""
+    base = tmp_path / "base.json"
+    base.write_bytes(probe(QEMU_7_2.command(), all_machines=True).to_json())
+    done = onpanic("check", "--baseline", str(base), played("same", QEMU_7_2))
+    assert (done.returncode, done.stderr) == (0, "")
+    worse = played("worse", QEMU_7_2.but(resumable=False, machines=("pc-i440fx-7.2=pc", "none")))
+    done = onpanic("check", "--format", "json", "--baseline", str(base), worse)
+    assert done.returncode == 1
+    assert tags(done) == [["behaviour-lost", "cont-refused-after-panic", "machine-type-gone"]]
+    done = onpanic("check", "--format", "json", "--baseline", str(base), "--machine", "pc", worse)
+    assert tags(done) == [["behaviour-lost", "cont-refused-after-panic"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--expect", "/nowhere"], "/nowhere: No such file"),
+        (["--expect", "{bad}"], "no such tag: panic-devise-missing"),
+        (["--expect", "{binary}"], "not UTF-8"),
+        (["--baseline", "/nowhere"], "/nowhere: No such file"),
+        (["--baseline", "{truncated}"], "not a capability record"),
+        (["--baseline", "{future}"], "schema version 2"),
+        (["--baseline", "{foreign}"], "the baseline is of s390x, the emulator of x86_64"),
+        (["--machine", "nonsense"], "unsupported machine type"),
+        (["--fail-on", "nonsense"], "invalid choice"),
+        (["--format", "nonsense"], "invalid choice"),
+    ],
+)
+def test_bad_input(words: list[str], said: str, played: Played, onpanic: Run, tmp_path: Path) -> None:
+    good = probe(QEMU_7_2.command()).to_json().decode()
+    files: dict[str, str | bytes] = {
+        "bad": "[[expect]]\ntag = 'panic-devise-missing'\nreason = 'x'\n",
+        "binary": b"\xff\xfe",
+        "truncated": good[: len(good) // 2],
+        "future": good.replace('"schema_version":1', '"schema_version":2'),
+        "foreign": good.replace('"target":"x86_64"', '"target":"s390x"'),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    paths = {name: str(tmp_path / name) for name in files}
+    done = onpanic("check", *(word.format(**paths) for word in words), played("qemu", QEMU_7_2))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_to_check(onpanic: Run, played: Played) -> None:
+    """It is skipped only where that is asked for, and only if there is nothing else."""
+    assert onpanic("check", "/nowhere/qemu").returncode == 2
+    done = onpanic("check", "--skip-missing", "/nowhere/qemu")
+    assert done.returncode == 77
+    assert "skipped" in done.stdout
+    assert onpanic("check", "--skip-missing", "/nowhere/qemu", played("qemu", QEMU_7_2)).returncode == 0
+
+
+def test_every_tag_can_be_explained(onpanic: Run) -> None:
+    done = onpanic("explain", "event-mask-differs-for-machine-type")
+    assert done.stdout.startswith("event-mask-differs-for-machine-type (finding, warning)\n")
+    assert "(refusal; finding, error)" in onpanic("explain", "cont-refused-after-panic").stdout
+
+
+# Where packages are built
+
+CORE = """
+import sys
+for name in ("lxml", "rich", "libvirt", "jinja2", "packaging", "pytest"):
+    sys.modules[name] = None
+from onpanic.cli import console
+sys.argv = ["onpanic", "check", "--all-machines", *sys.argv[1:]]
+console()
+"""
+
+
+@pytest.mark.emulators
+def test_where_packages_are_built(tmp_path: Path, unavailable: Callable[[str], Any]) -> None:
+    """No network, no KVM, no home, a read-only file system with a /tmp, and the core's two libraries."""
+    del tmp_path
+    packages = os.pathsep.join(path for path in sys.path if path)
+    sandbox = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    sandbox += ["--unshare-all", "--die-with-parent", "--uid", "65534", "--gid", "65534", "--clearenv"]
+    sandbox += ["--setenv", "PATH", "/usr/bin:/bin", "--setenv", "PYTHONPATH", packages, "--chdir", "/"]
+    done = subprocess.run(
+        [*sandbox, sys.executable, "-c", CORE, "qemu-system-x86_64"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 1 and done.stderr.startswith("bwrap: "):
+        unavailable(done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 warning on " in done.stdout
+
+
+@pytest.mark.emulators
+def test_a_cross_built_emulator_runs_through_its_wrapper(onpanic: Run, tmp_path: Path) -> None:
+    runner = tmp_path / "runner"
+    runner.write_text('#!/bin/sh\nshift\nexec "$@"\n')
+    runner.chmod(0o755)
+    done = onpanic("check", "--", str(runner), "--for=another", "qemu-system-x86_64")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing found on 1 machine type" in done.stdout

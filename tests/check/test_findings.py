@@ -1,0 +1,194 @@
+"""What is found in a record, a row for each tag; and what changed against an older build."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from onpanic.check import TAGS, changes, findings_of
+from onpanic.check.findings import Finding, offered_by_name
+from onpanic.probe import CapabilityRecord, RecordError
+from onpanic.probe.catalogue import CATALOGUE
+from onpanic.probe.record import MachineRecord
+from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, QEMU_7_2, RHEL_6, PlayedEmulator
+
+Make = Callable[..., MachineRecord]
+Record = Callable[..., CapabilityRecord]
+
+
+def said(findings: list[Finding]) -> list[str]:
+    return [f"{one.severity} {one.tag} {' '.join(one.machines)}".strip() for one in findings]
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({}, []),
+        ({"builtin_pvpanic": "yes"}, ["error builtin-panic-device pc"]),
+        ({"cont_after_panic": "no"}, ["error cont-refused-after-panic pc"]),
+        (
+            {"builtin_pvpanic": "yes", "cont_after_panic": "no"},
+            ["error builtin-panic-device pc", "error cont-refused-after-panic pc"],
+        ),
+        ({"panic_reported": "no"}, ["error panic-not-reported pc"]),
+        ({"panic_stops_guest": "no"}, ["error panic-does-not-stop-guest pc"]),
+        ({"pvpanic_attachable": "no"}, ["warning panic-device-missing pc"]),
+        # What follows from something else is not found once more
+        (
+            {"pvpanic_attachable": "no", "panic_reported": "no", "panic_stops_guest": "no"},
+            ["warning panic-device-missing pc"],
+        ),
+        ({"panic_reported": "no", "panic_stops_guest": "no"}, ["error panic-not-reported pc"]),
+        ({"pvpanic_attachable": "no", "panic_reported": "unknown"}, ["warning panic-device-missing pc"]),
+        # ACPI, where it was looked at and the device needs it
+        ({"acpi_exposes_pvpanic": "no"}, ["warning panic-device-hidden-from-acpi pc"]),
+        ({"acpi_exposes_pvpanic": "no", "model": "pvpanic"}, []),
+        ({"acpi_exposes_pvpanic": "yes"}, []),
+        # Not known
+        ({"panic_reported": "unknown"}, ["error probe-inconclusive pc"]),
+        ({"builtin_pvpanic": "unknown"}, ["error probe-inconclusive pc"]),
+        ({"started": False, "problem": "no Xen"}, ["info machine-type-does-not-start pc"]),
+        # The events that a machine type offers
+        ({"name": "pc-i440fx-8.2", "mask": 7}, ["warning event-mask-differs-for-machine-type pc-i440fx-8.2"]),
+        ({"name": "pc-q35-5.1", "mask": 3}, ["warning event-mask-differs-for-machine-type pc-q35-5.1"]),
+        ({"name": "pc-q35-9.1", "mask": 7}, []),
+        ({"name": "pc-q35-9.1", "mask": None}, []),
+        ({"name": "pc-q35-rhel9.4.0", "mask": 7}, []),
+        ({"name": "none", "pvpanic_attachable": "no"}, []),
+    ],
+)
+def test_what_is_found(facts: dict[str, Any], found: list[str], machine: Make, record: Record) -> None:
+    findings = findings_of(record(machine(**facts)))
+    assert said(findings) == found
+    assert all(one.evidence and one.reason and one.remedy for one in findings)
+
+
+def test_what_is_found_of_the_emulator(record: Record) -> None:
+    assert said(findings_of(record(set_action_command="no"))) == ["info panic-action-not-settable"]
+
+
+def test_every_tag_is_explained() -> None:
+    assert set(TAGS) <= set(CATALOGUE)
+    assert {code for code, entry in CATALOGUE.items() if entry.kind == "finding"} <= set(TAGS)
+
+
+def test_machine_types_that_are_alike_share_a_finding(machine: Make, record: Record) -> None:
+    """The worst comes first."""
+    found = findings_of(
+        record(
+            machine("a", pvpanic_attachable="no"),
+            machine("b", cont_after_panic="no"),
+            machine("c", pvpanic_attachable="no"),
+        )
+    )
+    assert said(found) == ["error cont-refused-after-panic b", "warning panic-device-missing a c"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "severity"),
+    [
+        ({}, "warning"),
+        ({"problem": "it hangs"}, "error"),
+        ({"default": True}, "error"),
+    ],
+)
+def test_one_inconclusive_machine_type_among_others(
+    odd: dict[str, Any], severity: str, machine: Make, record: Record
+) -> None:
+    """Where the device can be added and not be triggered, that is no fault of the emulator's."""
+    found = findings_of(record(machine(), machine("x-remote", panic_reported="unknown", **odd)))
+    assert said(found) == [f"{severity} probe-inconclusive x-remote"]
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "model", "mask"),
+    [
+        ("pc-i440fx-1.5", "isa", 1),
+        ("pc-i440fx-5.1", "isa", 1),
+        ("pc-i440fx-5.2", "isa", 3),
+        ("pc-q35-4.0.1", "isa", 1),
+        ("pc-q35-9.0", "isa", 3),
+        ("pc-q35-10.0", "isa", 7),
+        ("virt-5.2", "pvpanic", None),
+        ("virt-6.0", "pvpanic", 3),
+        ("virt-9.1", "pvpanic", 7),
+        ("isapc", "isa", None),
+        ("pc", "isa", None),
+        ("s390-ccw-virtio-9.1", "isa", None),
+    ],
+)
+def test_the_events_of_a_release(machine_type: str, model: str, mask: int | None) -> None:
+    assert offered_by_name(machine_type, model) == mask
+
+
+@pytest.mark.parametrize(
+    ("emulator", "found"),
+    [
+        (QEMU_1_5, {"builtin-panic-device", "cont-refused-after-panic"}),
+        (QEMU_1_6, {"builtin-panic-device", "cont-refused-after-panic"}),
+        (RHEL_6, {"cont-refused-after-panic"}),
+        (QEMU_1_7, set()),
+        (QEMU_7_2, set()),
+        (QEMU_7_2.but(acts="silent"), {"panic-not-reported"}),
+        (QEMU_7_2.but(acts="run"), {"panic-does-not-stop-guest"}),
+        (QEMU_7_2.but(types=()), {"panic-device-missing"}),
+        (QEMU_7_2.but(mask=7), {"event-mask-differs-for-machine-type"}),
+    ],
+    ids=lambda value: "" if isinstance(value, set) else f"{value.version} {value.acts} {value.mask}",
+)
+def test_emulators_that_cannot_be_had_any_more(emulator: PlayedEmulator, found: set[str]) -> None:
+    from onpanic.probe import probe
+
+    tags = {one.tag for one in findings_of(probe(emulator.command(), all_machines=True))}
+    assert tags - {"panic-action-not-settable"} == found
+
+
+# Against an older build
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ({}, {}, []),
+        # QEMU 9.1 really did that to machine types of 8.2 and older
+        ({"mask": 3}, {"mask": 7}, ["error guest-visible-change pc"]),
+        ({"mask": 3}, {"mask": None}, []),
+        ({"mask": 1}, {"mask": 3, "model": "pvpanic"}, []),
+        ({"builtin_pvpanic": "yes"}, {}, ["error guest-visible-change pc"]),
+        ({}, {"builtin_pvpanic": "yes"}, ["error guest-visible-change pc"]),
+        ({}, {"pvpanic_attachable": "no"}, ["error guest-visible-change pc"]),
+        (
+            {"acpi_exposes_pvpanic": "yes"},
+            {"acpi_exposes_pvpanic": "no"},
+            ["error guest-visible-change pc"],
+        ),
+        ({"acpi_exposes_pvpanic": "yes"}, {}, []),
+        ({}, {"cont_after_panic": "no"}, ["error behaviour-lost pc"]),
+        ({"cont_after_panic": "no"}, {}, ["info behaviour-gained pc"]),
+        ({}, {"panic_stops_guest": "unknown"}, ["warning evidence-lost pc"]),
+        ({"panic_stops_guest": "unknown"}, {}, []),
+        ({"started": False}, {"cont_after_panic": "no"}, []),
+    ],
+)
+def test_what_changed(
+    before: dict[str, Any], after: dict[str, Any], found: list[str], machine: Make, record: Record
+) -> None:
+    old, new = record(machine(**before)), record(machine(**after))
+    assert said(changes(old, new, complete=True)) == found
+
+
+def test_a_machine_type_that_is_gone(machine: Make, record: Record) -> None:
+    """It is missed only where all were asked for; new ones are nobody's business."""
+    old, new = record(machine("pc-1"), machine("pc-2")), record(machine("pc-2"), machine("pc-3"))
+    assert said(changes(old, new, complete=True)) == ["warning machine-type-gone pc-1"]
+    assert changes(old, new, complete=False) == []
+
+
+def test_what_changed_of_the_emulator(record: Record) -> None:
+    found = changes(record(set_action_command="yes"), record(set_action_command="no"), complete=True)
+    assert said(found) == ["error behaviour-lost"]
+
+
+def test_a_baseline_of_another_architecture(record: Record) -> None:
+    with pytest.raises(RecordError, match="the baseline is of s390x, the emulator of x86_64"):
+        changes(record(target="s390x"), record(), complete=True)
