@@ -4,9 +4,10 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -139,3 +140,12 @@ def _monitor(emulator: PlayedEmulator, folder: Path) -> Iterator[str]:
             process.kill()
             for thread in threads:
                 thread.join()
+
+
+@pytest.fixture
+def test_driver(libvirt: Any) -> Iterator[Any]:
+    """Return a connection to libvirt's test driver; a domain called guest is gone afterwards."""
+    with closing(libvirt.open("test:///default")) as found:
+        yield found
+        with suppress(libvirt.libvirtError):
+            found.lookupByName("guest").undefine()

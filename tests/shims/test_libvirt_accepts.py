@@ -4,8 +4,8 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
@@ -152,14 +152,6 @@ def foreign(
         return str(script)
 
     return path
-
-
-@pytest.fixture
-def test_driver(libvirt: Any) -> Iterator[Any]:
-    with closing(libvirt.open("test:///default")) as found:
-        yield found
-        with suppress(libvirt.libvirtError):
-            found.lookupByName("guest").undefine()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,6 @@ def enums(xml: str) -> dict[str, list[str]] | None:
 @pytest.fixture
 def extended(connection: Any) -> Any:
     return extend(connection)
-
-
-@pytest.fixture
-def test_driver(libvirt: Any) -> Iterator[Any]:
-    with closing(libvirt.open("test:///default")) as found:
-        yield found
-        with suppress(libvirt.libvirtError):
-            found.lookupByName("guest").undefine()
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,10 @@ class Document:
         content = blank.rstrip(_SPACE)
         if content:
             end = span.inner + len(content)
-            line = self._places.line_start(end)
+            last = parent[-1] if len(parent) else None
+            # An element may end on a line that begins with something of its own
+            begins = self.span(last).start if last is not None and isinstance(last.tag, str) else end
+            line = self._places.line_start(begins)
             margin = self._margin(line + len(_leading(self.text[line:end]))) if line >= span.inner else ""
             self._insert(end, margin + _laid_out(xml, margin))
             return

@@ -31,6 +31,9 @@ __all__ = (
 #: The namespace of ``<qemu:commandline>``.
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 
+_COMMANDLINE = f"{{{QEMU_NAMESPACE}}}commandline"
+_ARG = f"{{{QEMU_NAMESPACE}}}arg"
+
 #: QEMU's types of panic device with libvirt's models of them.
 DEVICES = {"pvpanic": "isa", "isa-pvpanic": "isa", "pvpanic-pci": "pvpanic"}
 
@@ -41,8 +44,8 @@ _QEMU = ("qemu", "kvm", "hvf", "kqemu", "test")
 _MODELS: dict[str, tuple[str, ...]] = {
     "": (),
     "default": (),
-    "isa": ("x86_64", "i686"),
-    "hyperv": ("x86_64", "i686"),
+    "isa": ("x86_64", "i686", "i386"),
+    "hyperv": ("x86_64", "i686", "i386"),
     "pseries": ("ppc64",),
     "s390": ("s390",),
     "pvpanic": (),
@@ -104,19 +107,24 @@ def machine_of(root: etree._Element) -> Machine:
     system = child(root, "os", "type")
     arch, machine = (None, None) if system is None else (system.get("arch"), system.get("machine"))
     emulator = text_of(child(root, "devices", "emulator")) or None
-    # As stated, else as the emulator's name says, else the host's
-    target = arch or (target_hint([emulator]) if emulator else os.uname().machine)
+    panics = tuple(str(panic.get("model", "")) for panic in children(root, "devices", "panic"))
+    words = arguments(root)
     return Machine(
         hypervisor=hypervisor_of(kind),
         kind=kind,
         arch=arch,
         machine=machine,
         emulator=emulator,
-        notifiers=_notifiers(root, kind, target, machine or ""),
+        notifiers=_notifiers(kind, _target(arch, emulator), machine or "", panics, words),
         acpi=child(root, "features", "acpi") is not None,
-        panics=tuple(str(panic.get("model", "")) for panic in children(root, "devices", "panic")),
-        panic_action=_panic_action(arguments(root)),
+        panics=panics,
+        panic_action=_panic_action(words) if words else "",
     )
+
+
+def _target(arch: str | None, emulator: str | None) -> str:
+    """Return the architecture: as stated, else as the emulator's name says, else the host's."""
+    return arch or (target_hint([emulator]) if emulator else os.uname().machine)
 
 
 def _panic_action(words: list[str]) -> str:
@@ -138,14 +146,16 @@ def check_panics(machine: Machine) -> None:
 
     :raise RefusedError: When it has not, and so would refuse the domain.
     """
-    target = machine.arch or (target_hint([machine.emulator]) if machine.emulator else os.uname().machine)
+    target = _target(machine.arch, machine.emulator)
     for model in machine.panics:
         families = _MODELS.get(model)
         if families is None or (machine.kind != "test" and families and not target.startswith(families)):
             raise RefusedError(refusal("no-such-panic-model", f"{printable(model, 60)} on {target}"))
 
 
-def _notifiers(root: etree._Element, kind: str, target: str, machine: str) -> tuple[str, ...]:
+def _notifiers(
+    kind: str, target: str, machine: str, panics: tuple[str, ...], words: list[str]
+) -> tuple[str, ...]:
     """Return libvirt's models of the panic notifiers that a domain has, whoever put them there.
 
     The architecture's own counts; Hyper-V's does only with KVM, whose it is.
@@ -154,17 +164,15 @@ def _notifiers(root: etree._Element, kind: str, target: str, machine: str) -> tu
     own = str(brought.model) if brought else ""
     default = own or ("pvpanic" if target in ("aarch64", "armv7l") else "isa")
     models = [own] if own else []
-    stated = [str(element.get("model", "")) for element in children(root, "devices", "panic")]
-    models += [default if model in ("", "default") else model for model in stated]
-    added = [device_type(device) for device in option_values(arguments(root), "device")]
+    models += [default if model in ("", "default") else model for model in panics]
+    added = [device_type(device) for device in option_values(words, "device")] if words else []
     models += [DEVICES[driver] for driver in added if driver in DEVICES]
     return tuple(dict.fromkeys(model for model in models if model != "hyperv" or kind == "kvm"))
 
 
 def arguments(root: etree._Element) -> list[str]:
     """Return the arguments that a domain adds to QEMU's command line."""
-    path = (f"{{{QEMU_NAMESPACE}}}{name}" for name in ("commandline", "arg"))
-    return [str(element.get("value", "")) for element in children(root, *path)]
+    return [str(element.get("value", "")) for element in children(root, _COMMANDLINE, _ARG)]
 
 
 def free_slot(root: etree._Element) -> int | None:

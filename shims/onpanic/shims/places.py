@@ -101,7 +101,10 @@ class Places:
 
 
 def _blanked(text: str) -> str:
-    """Return the text with comments, CDATA and processing instructions blanked out, length for length."""
+    """Return the text with comments, CDATA and processing instructions made inert, length for length.
+
+    CDATA stays text; the others become white space.
+    """
     if "!" not in text and "?" not in text:
         return text
-    return _INERT.sub(lambda found: " " * len(found.group()), text)
+    return _INERT.sub(lambda found: ("_" if found[0].startswith("<![") else " ") * len(found[0]), text)
