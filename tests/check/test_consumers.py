@@ -69,12 +69,12 @@ def reports(
         set_action_command="no",
     )
     return {
-        "fit": [report_of(record(), "/usr/bin/qemu-system-x86_64")],
+        "fit": [report_of(record(), "/usr/bin/qemu-system-x86_64", "qemu-system-x86_64")],
         "unfit": [
             report_of(broken, f"qemu {nasty}"),
             Report("/nowhere/qemu", problem=nasty, hint="name another"),
             Report("/elsewhere/qemu", skipped=nasty),
-            report_of(record(), "/usr/bin/qemu-system-x86_64"),
+            report_of(record(), "/usr/bin/qemu-system-x86_64", "qemu-system-x86_64"),
         ],
     }
 
@@ -119,7 +119,7 @@ def test_the_script_of_autopkgtest(
         "/bin/sh", "debian/tests/guest-panic", folder=folder, AUTOPKGTEST_ARTIFACTS=str(folder), PATH=path
     )
     assert done.returncode == status, done.stderr
-    assert (done.stderr == "") == (status != 77)
+    assert done.stderr == ""
     assert (folder / "guest-panic.tap").read_text() == done.stdout
 
 

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from onpanic.check import Report, with_stale_entries
 from onpanic.check.expectations import ExpectationError, parsed, sorted_out
 from onpanic.check.findings import Finding
 
 HEAD = '[[expect]]\ntag = "panic-device-missing"\nreason = "no bus"\n'
+EMULATOR = "/usr/bin/qemu-system-x86_64"
+MACHINES = ("pc", "q35", "isapc", "x-a", "x-b")
 FOUND = [
     Finding("cont-refused-after-panic", "error", ("pc",), "refused"),
     Finding("panic-device-missing", "warning", ("isapc", "x-a", "x-b"), "no bus"),
@@ -53,12 +56,37 @@ def test_what_is_expected(
     stale: list[str],
 ) -> None:
     """A stale entry is itself a finding; of a finding each machine type is expected or not by itself."""
-    rest, known = sorted_out(FOUND, parsed(entry, "file"), "/usr/bin/qemu-system-x86_64")
-    assert [one.machines for one in rest if one.tag != "stale-expectation"] == left
+    entries = [one for one in parsed(entry, "file") if one.is_of(EMULATOR, "qemu-system-x86_64")]
+    rest, known = sorted_out(FOUND, entries)
+    assert [one.machines for one in rest] == left
     assert [one.finding.machines for one in known] == expected
-    evidence = [one.evidence for one in rest if one.tag == "stale-expectation"]
+    report = Report(
+        EMULATOR, "qemu-system-x86_64", machines=MACHINES, findings=tuple(rest), expected=tuple(known)
+    )
+    (after,) = with_stale_entries([report], entries, complete=True)
+    evidence = [one.evidence for one in after.findings if one.tag == "stale-expectation"]
     assert len(evidence) == len(stale)
     assert all(words in one for words, one in zip(stale, evidence, strict=True))
+
+
+def test_what_was_not_looked_at_is_not_stale() -> None:
+    """Neither a machine type, nor an emulator, nor one that cannot be checked; one answer is enough."""
+    entries = parsed(HEAD + 'machines = ["x-*"]', "file")
+    fit = Report("a", "a", machines=("pc",))
+    unfit = Report("b", "b", machines=("pc", "x-b"), findings=(FOUND[1],))
+    broken = Report("c", "c", problem="it hangs")
+    for reports, complete, count in (
+        ([fit], True, 1),
+        ([fit], False, 0),
+        ([fit, unfit], True, 0),
+        ([fit, broken], True, 0),
+        ([Report("d", "d", machines=("x-c",))], False, 1),
+    ):
+        after = with_stale_entries(reports, entries, complete=complete)
+        tags = [finding.tag for report in after for finding in report.findings]
+        assert tags.count("stale-expectation") == count
+    other = parsed(HEAD + 'emulator = "qemu-system-arm"', "file")
+    assert with_stale_entries([fit], other, complete=True) == [fit]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +104,9 @@ def test_what_is_expected(
         (HEAD + "machine = 'pc'", "unknown field `machine`"),
         ("[[expected]]", "unknown field `expected`"),
         ("\x00", "not an expectation file"),
+        ("x=" + "[" * 3000, "not an expectation file"),
+        ("x=" + "1" * 5000, "not an expectation file"),
+        (HEAD + "machines = []", "no machine types for panic-device-missing"),
     ],
 )
 def test_a_file_that_is_none(text: str, message: str) -> None:

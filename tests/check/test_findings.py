@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from onpanic.check import TAGS, changes, findings_of
+from onpanic.check import TAGS, Asked, changes, findings_of
 from onpanic.check.findings import Finding, offered_by_name
 from onpanic.probe import CapabilityRecord, RecordError
 from onpanic.probe.catalogue import CATALOGUE
@@ -14,6 +14,7 @@ from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, QEMU_7_2, RHEL_6
 
 Make = Callable[..., MachineRecord]
 Record = Callable[..., CapabilityRecord]
+ALL = Asked(all_machines=True, acpi=True)
 
 
 def said(findings: list[Finding]) -> list[str]:
@@ -32,14 +33,14 @@ def said(findings: list[Finding]) -> list[str]:
         ),
         ({"panic_reported": "no"}, ["error panic-not-reported pc"]),
         ({"panic_stops_guest": "no"}, ["error panic-does-not-stop-guest pc"]),
-        ({"pvpanic_attachable": "no"}, ["warning panic-device-missing pc"]),
+        ({"pvpanic_attachable": "no"}, ["error panic-device-missing pc"]),
         # What follows from something else is not found once more
         (
             {"pvpanic_attachable": "no", "panic_reported": "no", "panic_stops_guest": "no"},
-            ["warning panic-device-missing pc"],
+            ["error panic-device-missing pc"],
         ),
         ({"panic_reported": "no", "panic_stops_guest": "no"}, ["error panic-not-reported pc"]),
-        ({"pvpanic_attachable": "no", "panic_reported": "unknown"}, ["warning panic-device-missing pc"]),
+        ({"pvpanic_attachable": "no", "panic_reported": "unknown"}, ["error panic-device-missing pc"]),
         # ACPI, where it was looked at and the device needs it
         ({"acpi_exposes_pvpanic": "no"}, ["warning panic-device-hidden-from-acpi pc"]),
         ({"acpi_exposes_pvpanic": "no", "model": "pvpanic"}, []),
@@ -47,7 +48,7 @@ def said(findings: list[Finding]) -> list[str]:
         # Not known
         ({"panic_reported": "unknown"}, ["error probe-inconclusive pc"]),
         ({"builtin_pvpanic": "unknown"}, ["error probe-inconclusive pc"]),
-        ({"started": False, "problem": "no Xen"}, ["info machine-type-does-not-start pc"]),
+        ({"started": False, "problem": "no Xen"}, ["error machine-type-does-not-start pc"]),
         # The events that a machine type offers
         ({"name": "pc-i440fx-8.2", "mask": 7}, ["warning event-mask-differs-for-machine-type pc-i440fx-8.2"]),
         ({"name": "pc-q35-5.1", "mask": 3}, ["warning event-mask-differs-for-machine-type pc-q35-5.1"]),
@@ -79,9 +80,14 @@ def test_machine_types_that_are_alike_share_a_finding(machine: Make, record: Rec
             machine("a", pvpanic_attachable="no"),
             machine("b", cont_after_panic="no"),
             machine("c", pvpanic_attachable="no"),
+            machine("d", pvpanic_attachable="no", default=True),
         )
     )
-    assert said(found) == ["error cont-refused-after-panic b", "warning panic-device-missing a c"]
+    assert said(found) == [
+        "error cont-refused-after-panic b",
+        "error panic-device-missing d",
+        "warning panic-device-missing a c",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,14 +96,43 @@ def test_machine_types_that_are_alike_share_a_finding(machine: Make, record: Rec
         ({}, "warning"),
         ({"problem": "it hangs"}, "error"),
         ({"default": True}, "error"),
+        ({"name": "named"}, "error"),
     ],
 )
 def test_one_inconclusive_machine_type_among_others(
     odd: dict[str, Any], severity: str, machine: Make, record: Record
 ) -> None:
     """Where the device can be added and not be triggered, that is no fault of the emulator's."""
-    found = findings_of(record(machine(), machine("x-remote", panic_reported="unknown", **odd)))
-    assert said(found) == [f"{severity} probe-inconclusive x-remote"]
+    odd = {"name": "x-remote", **odd}
+    found = findings_of(record(machine(), machine(panic_reported="unknown", **odd)), Asked(("named",)))
+    assert said(found) == [f"{severity} probe-inconclusive {odd['name']}"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "severity"),
+    [
+        ({"problem": "no Xen"}, "info"),
+        ({"problem": "ended (SIGSEGV)"}, "error"),
+        ({"default": True}, "error"),
+        ({"name": "named"}, "error"),
+    ],
+)
+def test_one_machine_type_among_others_that_does_not_start(
+    odd: dict[str, Any], severity: str, machine: Make, record: Record
+) -> None:
+    """It may be Xen's; but not if it was named, is the default, or crashes."""
+    odd = {"name": "xenfv", **odd}
+    found = findings_of(record(machine(), machine(started=False, **odd)), Asked(("named",)))
+    assert said(found) == [f"{severity} machine-type-does-not-start {odd['name']}"]
+
+
+def test_what_was_asked_for_and_is_not_known(machine: Make, record: Record) -> None:
+    """The ACPI tables, of a device that is found by them; and all machine types, where none are listed."""
+    acpi = Asked(acpi=True)
+    assert said(findings_of(record(), acpi)) == ["error probe-inconclusive pc"]
+    assert findings_of(record(machine(acpi_exposes_pvpanic="yes")), acpi) == []
+    assert findings_of(record(machine(model="pvpanic")), acpi) == []
+    assert said(findings_of(record(), Asked(all_machines=True))) == ["error probe-inconclusive"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +161,7 @@ def test_the_events_of_a_release(machine_type: str, model: str, mask: int | None
     [
         (QEMU_1_5, {"builtin-panic-device", "cont-refused-after-panic"}),
         (QEMU_1_6, {"builtin-panic-device", "cont-refused-after-panic"}),
-        (RHEL_6, {"cont-refused-after-panic"}),
+        (RHEL_6, {"cont-refused-after-panic", "probe-inconclusive"}),  # it lists no machine types
         (QEMU_1_7, set()),
         (QEMU_7_2, set()),
         (QEMU_7_2.but(acts="silent"), {"panic-not-reported"}),
@@ -139,7 +174,8 @@ def test_the_events_of_a_release(machine_type: str, model: str, mask: int | None
 def test_emulators_that_cannot_be_had_any_more(emulator: PlayedEmulator, found: set[str]) -> None:
     from onpanic.probe import probe
 
-    tags = {one.tag for one in findings_of(probe(emulator.command(), all_machines=True))}
+    record = probe(emulator.command(), all_machines=True)
+    tags = {one.tag for one in findings_of(record, Asked(all_machines=True))}
     assert tags - {"panic-action-not-settable"} == found
 
 
@@ -152,8 +188,9 @@ def test_emulators_that_cannot_be_had_any_more(emulator: PlayedEmulator, found: 
         ({}, {}, []),
         # QEMU 9.1 really did that to machine types of 8.2 and older
         ({"mask": 3}, {"mask": 7}, ["error guest-visible-change pc"]),
-        ({"mask": 3}, {"mask": None}, []),
-        ({"mask": 1}, {"mask": 3, "model": "pvpanic"}, []),
+        ({"mask": 3}, {"mask": None}, ["warning evidence-lost pc"]),
+        ({"mask": None}, {"mask": 3}, []),
+        ({"mask": 1}, {"mask": 3, "model": "pvpanic"}, ["error guest-visible-change pc"]),
         ({"builtin_pvpanic": "yes"}, {}, ["error guest-visible-change pc"]),
         ({}, {"builtin_pvpanic": "yes"}, ["error guest-visible-change pc"]),
         ({}, {"pvpanic_attachable": "no"}, ["error guest-visible-change pc"]),
@@ -162,33 +199,43 @@ def test_emulators_that_cannot_be_had_any_more(emulator: PlayedEmulator, found: 
             {"acpi_exposes_pvpanic": "no"},
             ["error guest-visible-change pc"],
         ),
-        ({"acpi_exposes_pvpanic": "yes"}, {}, []),
+        ({"acpi_exposes_pvpanic": "yes"}, {}, ["warning evidence-lost pc"]),
         ({}, {"cont_after_panic": "no"}, ["error behaviour-lost pc"]),
         ({"cont_after_panic": "no"}, {}, ["info behaviour-gained pc"]),
         ({}, {"panic_stops_guest": "unknown"}, ["warning evidence-lost pc"]),
         ({"panic_stops_guest": "unknown"}, {}, []),
         ({"started": False}, {"cont_after_panic": "no"}, []),
+        ({}, {"started": False, "problem": "no firmware"}, ["error behaviour-lost pc"]),
     ],
 )
 def test_what_changed(
     before: dict[str, Any], after: dict[str, Any], found: list[str], machine: Make, record: Record
 ) -> None:
     old, new = record(machine(**before)), record(machine(**after))
-    assert said(changes(old, new, complete=True)) == found
+    assert said(changes(old, new, ALL)) == found
 
 
 def test_a_machine_type_that_is_gone(machine: Make, record: Record) -> None:
     """It is missed only where all were asked for; new ones are nobody's business."""
     old, new = record(machine("pc-1"), machine("pc-2")), record(machine("pc-2"), machine("pc-3"))
-    assert said(changes(old, new, complete=True)) == ["warning machine-type-gone pc-1"]
-    assert changes(old, new, complete=False) == []
+    assert said(changes(old, new, ALL)) == ["warning machine-type-gone pc-1"]
+    assert changes(old, new, Asked()) == []
 
 
 def test_what_changed_of_the_emulator(record: Record) -> None:
-    found = changes(record(set_action_command="yes"), record(set_action_command="no"), complete=True)
+    found = changes(record(set_action_command="yes"), record(set_action_command="no"), ALL)
     assert said(found) == ["error behaviour-lost"]
+
+
+def test_the_acpi_tables_count_only_where_they_were_asked_for(machine: Make, record: Record) -> None:
+    assert changes(record(machine(acpi_exposes_pvpanic="yes")), record(), Asked()) == []
+
+
+def test_a_baseline_with_nothing_to_compare(machine: Make, record: Record) -> None:
+    with pytest.raises(RecordError, match="the baseline has no machine type of these: pc"):
+        changes(record(machine("q35")), record(), ALL)
 
 
 def test_a_baseline_of_another_architecture(record: Record) -> None:
     with pytest.raises(RecordError, match="the baseline is of s390x, the emulator of x86_64"):
-        changes(record(target="s390x"), record(), complete=True)
+        changes(record(target="s390x"), record(), ALL)

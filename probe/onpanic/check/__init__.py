@@ -14,17 +14,19 @@ and from there through one of the `formats` to whoever reads it.
 
 from .baseline import changes
 from .expectations import Expectation, ExpectationError, Expected, parsed
-from .findings import Finding, findings_of
-from .report import Report, exit_status, report_of
+from .findings import Asked, Finding, findings_of
+from .report import Report, exit_status, report_of, with_stale_entries
 from .tags import SEVERITIES, TAGS, Severity, Tag
 
 __all__ = (  # noqa: RUF022
     # Most to least important
     "findings_of",
     "report_of",
+    "with_stale_entries",
     "changes",
     "exit_status",
     "parsed",
+    "Asked",
     "Finding",
     "Report",
     "Expectation",

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from onpanic.probe.errors import RecordError
 from onpanic.probe.facts import Fact
-from onpanic.probe.record import CapabilityRecord, MachineRecord
+from onpanic.probe.record import CapabilityRecord, MachineRecord, Notifier
 
-from .findings import Finding, gathered
+from .findings import Asked, Finding, gathered
 from .tags import TAGS
 
 __all__ = ("changes",)
@@ -21,7 +21,7 @@ _VISIBLE = ("builtin-pvpanic", "pvpanic-attachable", "acpi-exposes-pvpanic")
 _BEHAVIOUR = ("panic-reported", "panic-stops-guest", "cont-after-panic")
 
 
-def changes(old: CapabilityRecord, new: CapabilityRecord, *, complete: bool) -> list[Finding]:
+def changes(old: CapabilityRecord, new: CapabilityRecord, asked: Asked) -> list[Finding]:
     """Return what changed between two builds of an emulator, the worst first.
 
     Machine types are compared by name.  What is unknown in either record is not compared,
@@ -29,8 +29,8 @@ def changes(old: CapabilityRecord, new: CapabilityRecord, *, complete: bool) -> 
 
     :param old: The older build's record.
     :param new: The record of the build in question.
-    :param complete: The new record has all machine types, so one that it lacks is gone.
-    :raise RecordError: When they are of different architectures.
+    :param asked: What the new record is of; if of all machine types, one that it lacks is gone.
+    :raise RecordError: When they are of different architectures, or have no machine type in common.
     """
     if old.emulator.target and new.emulator.target and old.emulator.target != new.emulator.target:
         raise RecordError(
@@ -38,12 +38,18 @@ def changes(old: CapabilityRecord, new: CapabilityRecord, *, complete: bool) -> 
             "name a record of the same emulator",
         )
     machines = {machine.name: machine for machine in new.machines}
+    if not {machine.name for machine in old.machines} & set(machines):
+        raise RecordError(
+            f"the baseline has no machine type of these: {', '.join(machines)}",
+            "make it with onpanic probe --all-machines --format json",
+        )
+    listed = asked.all_machines and len(machines) > 1
     found: list[Finding] = []
     for before in old.machines:
         after = machines.get(before.name)
         if after is not None and before.started:
-            found += _of_machine(before, after)
-        elif after is None and complete:
+            found += _of_machine(before, after, asked)
+        elif after is None and listed:
             found.append(_finding("machine-type-gone", before.name, f"{_version(old)} had it"))
     found += [
         Finding(one.tag, one.severity, (), one.evidence)
@@ -53,16 +59,29 @@ def changes(old: CapabilityRecord, new: CapabilityRecord, *, complete: bool) -> 
     return gathered(found)
 
 
-def _of_machine(before: MachineRecord, after: MachineRecord) -> Iterator[Finding]:
-    masks = [machine.notifier and machine.notifier.event_mask for machine in (before, after)]
-    models = [machine.notifier and machine.notifier.model for machine in (before, after)]
-    if None not in masks and masks[0] != masks[1] and models[0] == models[1]:
-        said = f"the device offered the bits {masks[0]:#04x}, and now {masks[1]:#04x}"
-        yield _finding("guest-visible-change", before.name, said)
+def _of_machine(before: MachineRecord, after: MachineRecord, asked: Asked) -> Iterator[Finding]:
+    if not after.started:
+        yield _finding("behaviour-lost", before.name, f"it started, and does not now ({after.problem})")
+        return
+    if before.notifier and after.notifier:
+        yield from _of_device(before.name, before.notifier, after.notifier)
     for name in (*_VISIBLE, *_BEHAVIOUR):
+        if name == "acpi-exposes-pvpanic" and not asked.acpi:
+            continue
         if name in before.facts and name in after.facts:
             visible = name in _VISIBLE
             yield from _of_fact(before.name, name, before.facts[name], after.facts[name], visible=visible)
+
+
+def _of_device(machine: str, before: Notifier, after: Notifier) -> Iterator[Finding]:
+    if before.model != after.model:
+        said = f"the notifier was {before.model}, and now is {after.model}"
+        yield _finding("guest-visible-change", machine, said)
+    elif before.event_mask is not None and after.event_mask is None:
+        yield _finding("evidence-lost", machine, f"the device offered the bits {before.event_mask:#04x}")
+    elif before.event_mask is not None and before.event_mask != after.event_mask:
+        said = f"the device offered the bits {before.event_mask:#04x}, and now {after.event_mask:#04x}"
+        yield _finding("guest-visible-change", machine, said)
 
 
 def _of_fact(machine: str, name: str, before: Fact, after: Fact, *, visible: bool) -> Iterator[Finding]:
@@ -70,8 +89,7 @@ def _of_fact(machine: str, name: str, before: Fact, after: Fact, *, visible: boo
         return
     said = f"{name} was {before.answer}, and now is {after.answer} ({after.detail})"
     if after.answer == "unknown":
-        if name != "acpi-exposes-pvpanic":  # not looked at unless asked for
-            yield _finding("evidence-lost", machine, said)
+        yield _finding("evidence-lost", machine, said)
     elif visible:
         yield _finding("guest-visible-change", machine, said)
     else:

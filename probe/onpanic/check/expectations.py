@@ -12,6 +12,7 @@ more is itself a finding, so that the file stays as short as it can be.
 """
 
 import tomllib
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -21,7 +22,7 @@ from onpanic.probe.errors import OnpanicError
 from .findings import Finding
 from .tags import TAGS
 
-__all__ = ("Expectation", "ExpectationError", "Expected", "parsed", "sorted_out")
+__all__ = ("Expectation", "ExpectationError", "Expected", "parsed", "sorted_out", "stale")
 
 
 class ExpectationError(OnpanicError, ValueError):
@@ -40,13 +41,22 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param reason: Why it may be; for the next reviewer.
     :param machines: Names of machine types, as a shell matches them; without any, whatever
         the finding holds for.
-    :param emulator: The emulator's command or the last part of its path, as a shell matches it.
+    :param emulator: The emulator's command or its name, as a shell matches it.
     """
 
     tag: str
     reason: str
-    machines: tuple[str, ...] = ()
+    machines: tuple[str, ...] | None = None
     emulator: str = "*"
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The names of machine types, as a shell matches them."""
+        return ("*",) if self.machines is None else self.machines
+
+    def is_of(self, emulator: str, name: str) -> bool:
+        """Say if it is about an emulator: by its command, or by its name."""
+        return fnmatchcase(emulator, self.emulator) or fnmatchcase(name, self.emulator)
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -69,57 +79,64 @@ def parsed(text: str, name: str) -> tuple[Expectation, ...]:
     """
     try:
         entries = msgspec.convert(tomllib.loads(text), _File).expect
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # of tomllib, of msgspec, and of numbers too long
         raise ExpectationError(
             f"{name}: not an expectation file: {error}", "it has [[expect]] entries with tag and reason"
         ) from error
     for entry in entries:
         if entry.tag not in TAGS:
             raise ExpectationError(f"{name}: no such tag: {entry.tag}", "onpanic explain lists them all")
+        if entry.machines == ():
+            raise ExpectationError(f"{name}: no machine types for {entry.tag}", "take the entry out")
         if not entry.reason.strip():
             raise ExpectationError(f"{name}: no reason for {entry.tag}", "say why it may be")
     return tuple(entries)
 
 
 def sorted_out(
-    findings: list[Finding], expectations: tuple[Expectation, ...], emulator: str
+    findings: Sequence[Finding], expectations: Sequence[Expectation]
 ) -> tuple[list[Finding], list[Expected]]:
     """Part findings into those that nobody expected and those that somebody did.
 
     Of a finding that holds for several machine types, each is expected or not by itself.
 
-    :param emulator: The emulator's command.
-    :return: What is left to look at, stale entries among it, and what was expected.
+    :param expectations: Those that are about the emulator.
     """
-    left, expected, used = [], [], set()
-    mine = [entry for entry in expectations if _is_of(entry, emulator)]
+    left: list[Finding] = []
+    expected: list[Expected] = []
     for finding in findings:
         machines: dict[str, Expectation] = {}
-        for entry in mine:
-            if entry.tag != finding.tag:
-                continue
+        for entry in expectations:
             for machine in finding.machines or ("",):
-                patterns = [p for p in entry.machines or ("*",) if fnmatchcase(machine, p)]
-                if patterns:
+                if entry.tag == finding.tag and any(fnmatchcase(machine, p) for p in entry.patterns):
                     machines.setdefault(machine, entry)
-                    used |= {(id(entry), pattern) for pattern in patterns}
         for entry in dict.fromkeys(machines.values()):
             names = tuple(machine for machine, by in machines.items() if by is entry and machine)
             expected.append(Expected(msgspec.structs.replace(finding, machines=names), entry.reason))
         rest = tuple(machine for machine in finding.machines if machine not in machines)
         if rest or not machines:
             left.append(msgspec.structs.replace(finding, machines=rest))
-    stale = [
-        Finding("stale-expectation", TAGS["stale-expectation"].severity, (), _described(entry, pattern))
-        for entry in mine
-        for pattern in entry.machines or ("*",)
-        if (id(entry), pattern) not in used
+    return left, expected
+
+
+def stale(
+    entry: Expectation, findings: Sequence[Finding], machines: Collection[str], *, complete: bool
+) -> list[Finding]:
+    """Return a finding for each part of an entry that nothing answers to any more.
+
+    :param findings: What was found on the emulators that the entry is about.
+    :param machines: The machine types that were looked at.
+    :param complete: Those are all; else a machine type that was not looked at is no reason to complain.
+    """
+    found = [finding for finding in findings if finding.tag == entry.tag]
+    on = {machine for finding in found for machine in finding.machines or ("",)}
+    tag = TAGS["stale-expectation"]
+    return [
+        Finding(tag.code, tag.severity, (), _described(entry, pattern))
+        for pattern in entry.patterns
+        if not any(fnmatchcase(machine, pattern) for machine in on)
+        and (complete or any(fnmatchcase(machine, pattern) for machine in machines))
     ]
-    return sorted(left + stale, key=lambda one: one.rank), expected
-
-
-def _is_of(entry: Expectation, emulator: str) -> bool:
-    return fnmatchcase(emulator, entry.emulator) or fnmatchcase(emulator.rpartition("/")[2], entry.emulator)
 
 
 def _described(entry: Expectation, pattern: str) -> str:

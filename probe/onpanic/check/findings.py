@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from onpanic.probe.facts import Fact
 from onpanic.probe.record import CapabilityRecord, MachineRecord
 
 from .tags import EVENT_MASKS, SEVERITIES, TAGS, Severity, Tag
 
-__all__ = ("Finding", "findings_of", "gathered", "offered_by_name")
+__all__ = ("Asked", "Finding", "findings_of", "gathered", "offered_by_name")
 
 # The facts of a design that works, in the order in which they are asked; where one is "no", those
 # after it cannot be known and need not be
@@ -20,11 +19,24 @@ _CORE = ("builtin-pvpanic", "pvpanic-attachable", "panic-reported", "panic-stops
 _VERSIONED = re.compile(r"(?:pc-i440fx|pc-q35|virt)-(\d+)\.(\d+)(?:\.\d+)?", re.ASCII)
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What was asked of the emulator; what was asked for and is not known is a finding.
+
+    :param machines: Machine types that were named, or aliases.
+    :param all_machines: All that the emulator has.
+    :param acpi: The guest's ACPI tables, too.
+    """
+
+    machines: tuple[str, ...] = ()
+    all_machines: bool = False
+    acpi: bool = False
+
+
 class Finding(msgspec.Struct, frozen=True):
     """Something that a distribution's maintainer wants to know of a build.
 
     :param tag: A code of `tags.TAGS`.
-    :param severity: The tag's; less where an inconclusive machine type is one among others.
+    :param severity: The tag's, or another where the machine type matters less, or more.
     :param machines: The machine types that it holds for; empty if it is about the emulator.
     :param evidence: What was seen, in the words of the record.
     """
@@ -50,17 +62,23 @@ class Finding(msgspec.Struct, frozen=True):
         return SEVERITIES.index(self.severity), self.tag
 
 
-def findings_of(record: CapabilityRecord) -> list[Finding]:
+def findings_of(record: CapabilityRecord, asked: Asked = Asked()) -> list[Finding]:  # noqa: B008
     """Return what is found in a record, the worst first.
 
-    A machine type called ``none`` is left out: no guest can run on it.  The ACPI tables count
-    only where they were looked at.
+    A machine type called ``none`` is left out: no guest can run on it.
 
     :param record: The record, best of all machine types.
+    :param asked: What the record was to be of.
     """
     machines = [machine for machine in record.machines if machine.name != "none"]
-    conclusive = any(machine.started and not _unknown(machine.facts) for machine in machines)
-    found = [one for machine in machines for one in _of_machine(machine, one_of_many=conclusive)]
+    found = [one for machine in machines for one in _of_machine(machine, asked)]
+    if any(_conclusive(machine, asked) for machine in machines):
+        found = [_lessened(one, record, asked) for one in found]
+    if not any(_answer(machine, "pvpanic-attachable") == "yes" for machine in machines):
+        found = [_made(one, "error") if one.tag == "panic-device-missing" else one for one in found]
+    if asked.all_machines and len(record.machines) == 1:
+        said = "its machine types could not be listed, so one was checked only"
+        found.append(_finding("probe-inconclusive", (), said))
     settable = record.facts.get("set-action-command")
     if settable and settable.answer == "no":
         found.append(_finding("panic-action-not-settable", (), settable.detail))
@@ -92,24 +110,50 @@ def offered_by_name(machine: str, model: str = "isa") -> int | None:
     return next(mask for since, mask in EVENT_MASKS if release >= since)
 
 
-def _of_machine(machine: MachineRecord, *, one_of_many: bool) -> Iterator[Finding]:
+def _of_machine(machine: MachineRecord, asked: Asked) -> Iterator[Finding]:
     name = (machine.name,)
     if not machine.started:
-        yield _finding("machine-type-does-not-start", name, machine.problem)
+        yield _made(_finding("machine-type-does-not-start", name, machine.problem), "error")
         return
     yield from _of_facts(machine)
-    unknown = _unknown(machine.facts)
+    unknown = _unknown(machine, asked)
     if unknown:
-        found = _finding("probe-inconclusive", name, f"{unknown}: {machine.facts[unknown].detail}")
-        # The device can be added there and not be triggered: no fault of the emulator's
-        minor = one_of_many and not machine.problem and not machine.default
-        yield msgspec.structs.replace(found, severity="warning") if minor else found
+        yield _finding("probe-inconclusive", name, f"{unknown}: {machine.facts[unknown].detail}")
     if machine.notifier is None:
         return
     offered, named = machine.notifier.event_mask, offered_by_name(machine.name, machine.notifier.model)
     if offered is not None and named is not None and offered != named:
         said = f"it offers the bits {offered:#04x}, the release that it is named after {named:#04x}"
         yield _finding("event-mask-differs-for-machine-type", name, said)
+
+
+def _lessened(finding: Finding, record: CapabilityRecord, asked: Asked) -> Finding:
+    """Make less of what is not known of a machine type that nobody named, if more is known of others.
+
+    It may be Xen's, or one on which the device can be added and not be triggered.  One that
+    the emulator chooses by itself, or crashes on, is not among these.
+    """
+    machine = record.machine(finding.machines[0])
+    if machine.default or {machine.name, *machine.aliases} & set(asked.machines) or "SIG" in machine.problem:
+        return finding
+    if finding.tag == "machine-type-does-not-start":
+        return _made(finding, "info")
+    if finding.tag == "probe-inconclusive" and not machine.problem:
+        return _made(finding, "warning")
+    return finding
+
+
+def _made(finding: Finding, severity: Severity) -> Finding:
+    return msgspec.structs.replace(finding, severity=severity)
+
+
+def _answer(machine: MachineRecord, name: str) -> str:
+    fact = machine.facts.get(name)
+    return fact.answer if fact else "unknown"
+
+
+def _conclusive(machine: MachineRecord, asked: Asked) -> bool:
+    return machine.started and not _unknown(machine, asked)
 
 
 def _of_facts(machine: MachineRecord) -> Iterator[Finding]:
@@ -120,7 +164,9 @@ def _of_facts(machine: MachineRecord) -> Iterator[Finding]:
         if fact is None or fact.answer != tag.answer or not _counts(tag, machine):
             continue
         if not (explained and tag.fact in _CORE):
-            yield _finding(tag.code, (machine.name,), f"{tag.fact}: {fact.detail}")
+            found = _finding(tag.code, (machine.name,), f"{tag.fact}: {fact.detail}")
+            worse = machine.default and tag.fact == "pvpanic-attachable"
+            yield _made(found, "error") if worse else found
         explained |= tag.fact in _CORE[1:]
 
 
@@ -130,10 +176,11 @@ def _counts(tag: Tag, machine: MachineRecord) -> bool:
     return by_acpi or tag.fact != "acpi-exposes-pvpanic"
 
 
-def _unknown(facts: dict[str, Fact]) -> str | None:
-    """Return the first fact of a design that works that is not known, unless one before it is against it."""
-    for name in _CORE:
-        fact = facts.get(name)
+def _unknown(machine: MachineRecord, asked: Asked) -> str | None:
+    """Return the first fact that was asked for and is not known, unless one before it explains that."""
+    by_acpi = asked.acpi and machine.notifier is not None and machine.notifier.model == "isa"
+    for name in (*_CORE, *(["acpi-exposes-pvpanic"] if by_acpi else [])):
+        fact = machine.facts.get(name)
         if fact is None or (name != "builtin-pvpanic" and fact.answer == "no"):
             return None
         if fact.answer == "unknown":

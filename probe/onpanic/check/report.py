@@ -7,11 +7,20 @@ import msgspec
 from onpanic.probe.record import CapabilityRecord
 
 from .baseline import changes
-from .expectations import Expectation, Expected, sorted_out
-from .findings import Finding, findings_of, gathered
+from .expectations import Expectation, Expected, sorted_out, stale
+from .findings import Asked, Finding, findings_of, gathered
 from .tags import SEVERITIES, Severity
 
-__all__ = ("CANNOT_RUN", "FOUND", "NOTHING_FOUND", "SKIPPED", "Report", "exit_status", "report_of")
+__all__ = (
+    "CANNOT_RUN",
+    "FOUND",
+    "NOTHING_FOUND",
+    "SKIPPED",
+    "Report",
+    "exit_status",
+    "report_of",
+    "with_stale_entries",
+)
 
 NOTHING_FOUND, FOUND, CANNOT_RUN, SKIPPED = 0, 1, 2, 77
 
@@ -20,8 +29,9 @@ class Report(msgspec.Struct, frozen=True):
     """What a check of one emulator came to.
 
     :param emulator: Its command, in one string.
+    :param name: In a word, for where a command is too long; no two of one run have the same.
     :param version: For example ``QEMU 7.2.22 (Debian …), x86_64``; empty if it did not say.
-    :param machines: How many machine types were looked at.
+    :param machines: The machine types that were looked at.
     :param findings: What was found and not expected, the worst first.
     :param expected: What was found and expected.
     :param problem: Why it could not be checked, empty if it could.
@@ -30,8 +40,9 @@ class Report(msgspec.Struct, frozen=True):
     """
 
     emulator: str
+    name: str = ""
     version: str = ""
-    machines: int = 0
+    machines: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     expected: tuple[Expected, ...] = ()
     problem: str = ""
@@ -47,32 +58,61 @@ class Report(msgspec.Struct, frozen=True):
 def report_of(
     record: CapabilityRecord,
     emulator: str,
+    name: str = "",
     *,
-    expectations: tuple[Expectation, ...] = (),
+    asked: Asked = Asked(),  # noqa: B008
+    expectations: Sequence[Expectation] = (),
     baseline: CapabilityRecord | None = None,
-    complete: bool = False,
 ) -> Report:
     """Check a record.
 
     :param record: What the emulator does.
     :param emulator: Its command, in one string.
+    :param name: See `Report`.
+    :param asked: What the record was to be of.
     :param expectations: Findings that are known.
     :param baseline: An older build's record, to compare with.
-    :param complete: The record has all machine types.
-    :raise RecordError: When the baseline is of another architecture.
+    :raise RecordError: When the baseline cannot be compared with.
     """
-    found = findings_of(record)
-    if baseline is not None:
-        found = gathered([*found, *changes(baseline, record, complete=complete)])
-    left, expected = sorted_out(found, expectations, emulator)
     package = f" ({record.emulator.package})" if record.emulator.package else ""
-    return Report(
-        emulator=emulator,
-        version=f"QEMU {record.emulator.version}{package}, {record.emulator.target or 'target not told'}",
-        machines=len(record.machines),
-        findings=tuple(left),
-        expected=tuple(expected),
-    )
+    version = f"QEMU {record.emulator.version}{package}, {record.emulator.target or 'target not told'}"
+    machines = [machine for machine in record.machines if machine.started and machine.name != "none"]
+    if not machines:
+        problem = next((m.problem for m in record.machines if m.problem), "there is none but none")
+        hint = "name another with --machine, or see what the emulator itself says"
+        return Report(emulator, name, version, problem=f"no machine type starts: {problem}", hint=hint)
+    found = findings_of(record, asked)
+    if baseline is not None:
+        found = gathered([*found, *changes(baseline, record, asked)])
+    left, expected = sorted_out(found, [entry for entry in expectations if entry.is_of(emulator, name)])
+    names = tuple(machine.name for machine in machines)
+    return Report(emulator, name, version, names, tuple(left), tuple(expected))
+
+
+def with_stale_entries(
+    reports: Sequence[Report], expectations: Sequence[Expectation], *, complete: bool
+) -> list[Report]:
+    """Return reports with a finding for each part of an expectation that nothing answers to.
+
+    It stands in the first report that the expectation is about.  Where one of those could not
+    be checked, nobody knows if it would have answered.
+
+    :param complete: All machine types were looked at.
+    """
+    extra: dict[int, list[Finding]] = {}
+    for entry in expectations:
+        about = [report for report in reports if entry.is_of(report.emulator, report.name)]
+        if about and not any(report.problem or report.skipped for report in about):
+            found = [f for report in about for f in (*report.findings, *(e.finding for e in report.expected))]
+            machines = {machine for report in about for machine in report.machines}
+            extra.setdefault(id(about[0]), []).extend(stale(entry, found, machines, complete=complete))
+    return [
+        msgspec.structs.replace(
+            report,
+            findings=tuple(sorted([*report.findings, *extra.get(id(report), [])], key=lambda one: one.rank)),
+        )
+        for report in reports
+    ]
 
 
 def exit_status(reports: Sequence[Report], fail_on: Severity) -> int:

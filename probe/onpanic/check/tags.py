@@ -59,7 +59,7 @@ _TAGS = (
     Tag("probe-inconclusive", "error"),
     Tag("event-mask-differs-for-machine-type", "warning"),
     Tag("panic-action-not-settable", "info"),
-    Tag("machine-type-does-not-start", "info"),
+    Tag("machine-type-does-not-start", "info"),  # an error where it was named, or is the default
     # Of an expectation file
     Tag("stale-expectation", "warning"),
     # Against an older build

@@ -6,7 +6,8 @@ be checked (the others are, all the same).
 """
 
 import argparse
-import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,16 @@ from onpanic.cli.emulators import add_plan, host, probed
 from onpanic.probe.errors import OnpanicError, StartError
 from onpanic.probe.foreign import printable
 from onpanic.probe.host import resolved
+from onpanic.probe.launch import name_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the functions load these once the emulators have been asked
     from onpanic.check import Expectation, Report
     from onpanic.probe.record import CapabilityRecord
 
 TAKES_COMMAND = True
 HELP = "is this QEMU fit to be shipped?"
 
+_LONGEST = 2**20  # bytes of an expectation file
 _FORMATS = ("text", "json", "junit", "tap", "tmt")
 _SEVERITIES = ("error", "warning", "info")
 
@@ -58,47 +61,55 @@ def run(arguments: argparse.Namespace) -> int:
     commands = [resolved(c) for c in commands or host(skip_missing=arguments.skip_missing)]
     results = probed(commands, arguments)
 
-    from onpanic.check import exit_status
+    from onpanic.check import Asked, Report, exit_status, report_of, with_stale_entries
     from onpanic.check.formats import FORMATS
+    from onpanic.cli.files import write_result
 
-    reports = [
-        _report(printable(" ".join(command)), result, expectations, baseline, arguments)
-        for command, result in zip(commands, results, strict=True)
-    ]
+    asked = Asked(tuple(arguments.machine), arguments.all_machines, arguments.acpi)
+    check = partial(report_of, asked=asked, expectations=expectations, baseline=baseline)
+    reports: list[Report] = []
+    for command, name, result in zip(commands, _names(commands), results, strict=True):
+        report = _report(printable(" ".join(command)), name, result, check)
+        if report.problem and arguments.skip_missing and isinstance(result, StartError) and result.missing:
+            report = Report(report.emulator, name, skipped=report.problem)
+        reports.append(report)
+    reports = with_stale_entries(reports, expectations, complete=arguments.all_machines)
     for report in reports:
         if report.problem:
             complain(report.problem, report.hint)
-        elif report.skipped:
-            print(f"onpanic: skipped: {report.skipped}", file=sys.stderr)
     status = exit_status(reports, arguments.fail_on)
     if status or not arguments.quiet:
-        print(FORMATS[arguments.format](reports, arguments.fail_on), end="")
+        printed = FORMATS[arguments.format](reports, arguments.fail_on)
+        if arguments.format == "text":
+            print(printed, end="")
+        else:  # whatever encoding stdout has
+            write_result(None, printed.encode())
     return status
+
+
+def _names(commands: Sequence[Sequence[str]]) -> list[str]:
+    """Return a name for each emulator; those that would be the same are numbered."""
+    names = [printable(name_of(command)) for command in commands]
+    return [
+        name if names.count(name) == 1 else f"{name}-{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]
 
 
 def _report(
     emulator: str,
+    name: str,
     result: "CapabilityRecord | OnpanicError",
-    expectations: "tuple[Expectation, ...]",
-    baseline: "CapabilityRecord | None",
-    arguments: argparse.Namespace,
+    check: "Callable[[CapabilityRecord, str, str], Report]",
 ) -> "Report":
-    from onpanic.check import Report, report_of
+    from onpanic.check import Report
 
     try:
         if isinstance(result, OnpanicError):
             raise result
-        return report_of(
-            result,
-            emulator,
-            expectations=expectations,
-            baseline=baseline,
-            complete=arguments.all_machines and not arguments.machine,
-        )
+        return check(result, emulator, name)
     except OnpanicError as error:
-        if arguments.skip_missing and isinstance(error, StartError) and error.missing:
-            return Report(emulator, skipped=error.message)
-        return Report(emulator, problem=error.message, hint=error.hint)
+        return Report(emulator, name, problem=error.message, hint=error.hint)
 
 
 def _expectations(path: Path | None) -> "tuple[Expectation, ...]":
@@ -108,7 +119,10 @@ def _expectations(path: Path | None) -> "tuple[Expectation, ...]":
     from onpanic.cli.files import read_bounded
 
     try:
-        return parsed(read_bounded(path, 2**20).decode(), str(path))
+        data = read_bounded(path, _LONGEST)
+        if len(data) > _LONGEST:
+            raise ExpectationError(f"{path}: longer than {_LONGEST >> 10} KiB", "is it the right file?")
+        return parsed(data.decode(), str(path))
     except UnicodeDecodeError as error:
         raise ExpectationError(f"{path}: not UTF-8", "it is a TOML file") from error
 

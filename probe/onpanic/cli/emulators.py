@@ -134,13 +134,14 @@ def _progress(
     commands: Sequence[Sequence[str]], *, wanted: bool
 ) -> "Iterator[Callable[[Sequence[str]], Progress]]":
     """Show progress on a terminal; yields what makes a command's `Progress`."""
-    if wanted and sys.stderr.isatty():
-        from onpanic.cli.terminal import progress_bars
+    bars: Callable[[Sequence[str]], Progress] = lambda _command: lambda _done, _total: None  # noqa: E731
+    with contextlib.ExitStack() as stack:
+        if wanted and sys.stderr.isatty():
+            from onpanic.cli.terminal import progress_bars
 
-        with progress_bars(commands) as bars:
-            yield bars
-    else:
-        yield lambda _command: lambda _done, _total: None
+            with contextlib.suppress(ImportError):  # rich is not there, where packages are built
+                bars = stack.enter_context(progress_bars(commands))
+        yield bars
 
 
 def host(*, skip_missing: bool) -> list[list[str]]:

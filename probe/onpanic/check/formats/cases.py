@@ -1,6 +1,5 @@
 """A report as test cases, for the formats that test runners read."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -12,7 +11,7 @@ from onpanic.probe.foreign import printable
 
 from .text import machines
 
-__all__ = ("Case", "Outcome", "cases", "names")
+__all__ = ("Case", "Outcome", "cases")
 
 Outcome = Literal["pass", "info", "fail", "error", "skip"]
 
@@ -42,13 +41,6 @@ def cases(report: Report, fail_on: Severity) -> list[Case]:
         return [Case("probe", "skip", (printable(report.skipped),))]
     failing = {finding.tag for finding in report.failing(fail_on)}
     return [_case(report, tag, fails=tag in failing) for tag in TAGS]
-
-
-def names(reports: Sequence[Report]) -> list[str]:
-    """Return a name for each emulator: the last part of its path, or its command if that is not enough."""
-    short = [printable(report.emulator).rpartition("/")[2] for report in reports]
-    whole = [printable(report.emulator) for report in reports]
-    return [name if short.count(name) == 1 else command for name, command in zip(short, whole, strict=True)]
 
 
 def _case(report: Report, tag: str, *, fails: bool) -> Case:

@@ -22,12 +22,14 @@ def _object(report: Report, fail_on: Severity) -> dict[str, Any]:
     failing = report.failing(fail_on)
     return {
         "emulator": report.emulator,
+        "name": report.name,
         "version": report.version,
-        "machines": report.machines,
+        "machines": list(report.machines),
         "ok": not report.problem and not failing,
         "findings": [_finding(finding) | {"fails": finding in failing} for finding in report.findings],
         "expected": [_finding(one.finding) | {"expected": one.reason} for one in report.expected],
         "problem": report.problem,
+        "hint": report.hint,
         "skipped": report.skipped,
     }
 

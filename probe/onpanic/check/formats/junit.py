@@ -8,7 +8,7 @@ from onpanic.check.report import Report
 from onpanic.check.tags import Severity
 from onpanic.probe.foreign import wellformed
 
-from .cases import Case, cases, names
+from .cases import Case, cases
 
 __all__ = ("printed",)
 
@@ -19,8 +19,8 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def printed(reports: Sequence[Report], fail_on: Severity) -> str:
     """Return the reports as one document."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
-    for name, report in zip(names(reports), reports, strict=True):
-        lines += _suite(name, cases(report, fail_on))
+    for report in reports:
+        lines += _suite(report.name or report.emulator, cases(report, fail_on))
     return "\n".join([*lines, "</testsuites>", ""])
 
 

@@ -6,18 +6,14 @@ from onpanic.check.report import Report
 from onpanic.check.tags import Severity
 from onpanic.probe.foreign import printable
 
-from .cases import Case, cases, names
+from .cases import Case, cases
 
 __all__ = ("printed",)
 
 
 def printed(reports: Sequence[Report], fail_on: Severity) -> str:
     """Return the reports as one stream."""
-    points = [
-        (name, case)
-        for name, report in zip(names(reports), reports, strict=True)
-        for case in cases(report, fail_on)
-    ]
+    points = [(report.name or report.emulator, case) for report in reports for case in cases(report, fail_on)]
     lines = ["TAP version 13", f"1..{len(points)}"]
     for number, (emulator, case) in enumerate(points, 1):
         lines.append(_point(number, f"{_plain(emulator)}: {case.name}", case))

@@ -26,7 +26,7 @@ def verdict(report: Report) -> str:
     counts = {severity: sum(f.severity == severity for f in report.findings) for severity in SEVERITIES}
     said = [f"{n} {word}{'s' * (n > 1 and word != 'info')}" for word, n in counts.items() if n]
     known = [f"{len(report.expected)} expected"] if report.expected else []
-    number = f"{report.machines} machine type{'s' * (report.machines != 1)}"
+    number = f"{len(report.machines)} machine type{'s' * (len(report.machines) != 1)}"
     return f"{', '.join(said + known) or 'nothing found'} on {number}"
 
 

@@ -9,8 +9,9 @@ import msgspec
 
 from onpanic.check.report import Report
 from onpanic.check.tags import Severity
+from onpanic.probe.foreign import printable
 
-from .cases import cases, names
+from .cases import cases
 
 __all__ = ("printed",)
 
@@ -18,12 +19,16 @@ __all__ = ("printed",)
 def printed(reports: Sequence[Report], fail_on: Severity) -> str:
     """Return the reports as a list of results, one for each emulator and tag."""
     results = [
-        {"name": f"{_path(name)}/{case.name}", "result": case.outcome, "note": list(case.notes)}
-        for name, report in zip(names(reports), reports, strict=True)
+        {
+            "name": f"{_path(report.name or report.emulator)}/{case.name}",
+            "result": case.outcome,
+            "note": list(case.notes),
+        }
+        for report in reports
         for case in cases(report, fail_on)
     ]
     return msgspec.json.format(msgspec.json.encode(results), indent=2).decode() + "\n"
 
 
 def _path(name: str) -> str:
-    return "/" + name.strip("/").replace(" ", "_")
+    return "/" + printable(name).strip("/").replace(" ", "_")
