@@ -25,6 +25,13 @@ FOUND = [
         (HEAD + 'machines = ["x-*"]', [("pc",), ("isapc",), ()], [("x-a", "x-b")], []),
         (HEAD + 'machines = ["x-a", "q35"]', [("pc",), ("isapc", "x-b"), ()], [("x-a",)], ["on q35 "]),
         (HEAD + 'machines = ["q35"]', [("pc",), ("isapc", "x-a", "x-b"), ()], [], ["on q35 "]),
+        (HEAD + 'evidence = "no *"', [("pc",), ()], [("isapc", "x-a", "x-b")], []),
+        (
+            HEAD + 'evidence = "another"',
+            [("pc",), ("isapc", "x-a", "x-b"), ()],
+            [],
+            ["panic-device-missing is expected"],
+        ),
         (HEAD + 'emulator = "qemu-system-arm"', [("pc",), ("isapc", "x-a", "x-b"), ()], [], []),
         (HEAD + 'emulator = "qemu-system-x*"', [("pc",), ()], [("isapc", "x-a", "x-b")], []),
         (HEAD + 'emulator = "/usr/bin/*"', [("pc",), ()], [("isapc", "x-a", "x-b")], []),
