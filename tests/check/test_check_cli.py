@@ -53,6 +53,25 @@ def test_the_hosts_own(onpanic: Run) -> None:
 
 
 @pytest.mark.emulators
+@pytest.mark.parametrize(
+    ("target", "status", "said"),
+    [
+        ("s390x", 0, "nothing found on 1 machine type"),
+        ("ppc64", 0, "nothing found on 1 machine type"),
+        ("aarch64", 0, "nothing found on 1 machine type"),
+        ("loongarch64", 0, "nothing found on 1 machine type"),
+        ("riscv64", 1, "error    panic-device-missing: spike"),
+    ],
+)
+def test_the_default_machine_types_of_other_architectures(
+    target: str, status: int, said: str, debian_emulator: Callable[..., list[str]], onpanic: Run
+) -> None:
+    done = onpanic("check", "--", *debian_emulator("trixie", f"qemu-system-{target}"))
+    assert (done.returncode, done.stderr) == (status, "")
+    assert said in done.stdout
+
+
+@pytest.mark.emulators
 @pytest.mark.parametrize(("suite", "machines"), [("trixie", 19), ("sid", 22)])
 def test_a_difference_that_breaks_migration(
     suite: str, machines: int, debian_emulator: Callable[..., list[str]], onpanic: Run, tmp_path: Path

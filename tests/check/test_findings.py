@@ -64,6 +64,24 @@ def test_what_is_found(facts: dict[str, Any], found: list[str], machine: Make, r
     assert all(one.evidence and one.reason and one.remedy for one in findings)
 
 
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        ("yes", []),
+        ("no", ["error panic-not-reported pseries"]),
+        ("unknown", ["error probe-inconclusive pseries"]),
+    ],
+)
+@pytest.mark.parametrize("model", ["s390", "pseries"])
+def test_a_notifier_of_the_architecture(
+    model: str, event: str, found: list[str], machine: Make, record: Record
+) -> None:
+    """It needs no device, so none is missed; what it needs is the event."""
+    facts = {"pvpanic_attachable": "no", "panic_reported": "unknown", "builtin_pvpanic": "unknown"}
+    there = machine("pseries", mask=None, model=model, **facts)
+    assert said(findings_of(record(there, guest_panicked_event=event))) == found
+
+
 def test_what_is_found_of_the_emulator(record: Record) -> None:
     assert said(findings_of(record(set_action_command="no"))) == ["info panic-action-not-settable"]
 
@@ -83,11 +101,7 @@ def test_machine_types_that_are_alike_share_a_finding(machine: Make, record: Rec
             machine("d", pvpanic_attachable="no", default=True),
         )
     )
-    assert said(found) == [
-        "error cont-refused-after-panic b",
-        "error panic-device-missing d",
-        "warning panic-device-missing a c",
-    ]
+    assert said(found) == ["error cont-refused-after-panic b", "warning panic-device-missing a c d"]
 
 
 @pytest.mark.parametrize(

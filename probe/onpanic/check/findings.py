@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from onpanic.probe.facts import Fact
 from onpanic.probe.record import CapabilityRecord, MachineRecord
 
 from .tags import EVENT_MASKS, SEVERITIES, TAGS, Severity, Tag
@@ -17,6 +18,9 @@ _CORE = ("builtin-pvpanic", "pvpanic-attachable", "panic-reported", "panic-stops
 
 # pc-i440fx-8.2, pc-q35-4.0.1, virt-9.1: upstream's names, not a distribution's (pc-q35-rhel9.4.0)
 _VERSIONED = re.compile(r"(?:pc-i440fx|pc-q35|virt)-(\d+)\.(\d+)(?:\.\d+)?", re.ASCII)
+
+
+_NOT_ASKED = Fact("unknown", None, "not asked")
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -71,10 +75,11 @@ def findings_of(record: CapabilityRecord, asked: Asked = Asked()) -> list[Findin
     :param asked: What the record was to be of.
     """
     machines = [machine for machine in record.machines if machine.name != "none"]
-    found = [one for machine in machines for one in _of_machine(machine, asked)]
-    if any(_conclusive(machine, asked) for machine in machines):
+    event = record.facts.get("guest-panicked-event", _NOT_ASKED)
+    found = [one for machine in machines for one in _of_machine(machine, event, asked)]
+    if any(_conclusive(machine, event, asked) for machine in machines):
         found = [_lessened(one, record, asked) for one in found]
-    if not any(_answer(machine, "pvpanic-attachable") == "yes" for machine in machines):
+    if not any(_has_notifier(machine) for machine in machines):
         found = [_made(one, "error") if one.tag == "panic-device-missing" else one for one in found]
     if asked.all_machines and len(record.machines) == 1:
         said = "its machine types could not be listed, so one was checked only"
@@ -110,10 +115,15 @@ def offered_by_name(machine: str, model: str = "isa") -> int | None:
     return next(mask for since, mask in EVENT_MASKS if release >= since)
 
 
-def _of_machine(machine: MachineRecord, asked: Asked) -> Iterator[Finding]:
+def _of_machine(machine: MachineRecord, event: Fact, asked: Asked) -> Iterator[Finding]:
     name = (machine.name,)
     if not machine.started:
         yield _made(_finding("machine-type-does-not-start", name, machine.problem), "error")
+        return
+    if _by_architecture(machine):
+        if event.answer != "yes":
+            tag = "panic-not-reported" if event.answer == "no" else "probe-inconclusive"
+            yield _finding(tag, name, f"guest-panicked-event: {event.detail}")
         return
     yield from _of_facts(machine)
     unknown = _unknown(machine, asked)
@@ -147,12 +157,18 @@ def _made(finding: Finding, severity: Severity) -> Finding:
     return msgspec.structs.replace(finding, severity=severity)
 
 
-def _answer(machine: MachineRecord, name: str) -> str:
-    fact = machine.facts.get(name)
-    return fact.answer if fact else "unknown"
+def _by_architecture(machine: MachineRecord) -> bool:
+    """Say if the architecture brings the notifier, so that no device is missed (s390x, pseries)."""
+    return machine.notifier is not None and machine.notifier.model in ("s390", "pseries")
 
 
-def _conclusive(machine: MachineRecord, asked: Asked) -> bool:
+def _has_notifier(machine: MachineRecord) -> bool:
+    return _by_architecture(machine) or machine.facts.get("pvpanic-attachable", _NOT_ASKED).answer == "yes"
+
+
+def _conclusive(machine: MachineRecord, event: Fact, asked: Asked) -> bool:
+    if _by_architecture(machine):
+        return machine.started and event.answer != "unknown"
     return machine.started and not _unknown(machine, asked)
 
 
@@ -164,9 +180,7 @@ def _of_facts(machine: MachineRecord) -> Iterator[Finding]:
         if fact is None or fact.answer != tag.answer or not _counts(tag, machine):
             continue
         if not (explained and tag.fact in _CORE):
-            found = _finding(tag.code, (machine.name,), f"{tag.fact}: {fact.detail}")
-            worse = machine.default and tag.fact == "pvpanic-attachable"
-            yield _made(found, "error") if worse else found
+            yield _finding(tag.code, (machine.name,), f"{tag.fact}: {fact.detail}")
         explained |= tag.fact in _CORE[1:]
 
 
