@@ -13,6 +13,8 @@ import pytest
 from onpanic.matrix import debian
 from onpanic.matrix.apt_sources import FetchError
 
+pytestmark = pytest.mark.processes
+
 
 def test_run_connects_commands(tmp_path: Path) -> None:
     target = tmp_path / "x"

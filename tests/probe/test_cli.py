@@ -14,6 +14,8 @@ from onpanic.probe import CapabilityRecord
 from onpanic.probe.catalogue import CATALOGUE
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_7_2, Fault, PlayedEmulator
 
+pytestmark = pytest.mark.processes
+
 
 def onpanic(*words: str, **options: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NO_COLOR": "", **options}

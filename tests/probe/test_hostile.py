@@ -16,6 +16,8 @@ import pytest
 from onpanic.probe import CapabilityRecord, EmulatorError, aprobe
 from onpanic.probe.testing import QEMU_7_2, Fault
 
+pytestmark = pytest.mark.processes
+
 Found = dict[int, str]
 WORDS = "these are my last words"
 KINDS = (

@@ -19,6 +19,8 @@ import pytest
 from onpanic.probe import CapabilityRecord, DeadlineError
 from onpanic.probe.live import ask_monitor
 
+pytestmark = pytest.mark.processes
+
 GREETING = b'{"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}, "capabilities": []}}\n'
 # Nothing but looks; queries are let through by their first word
 LOOKS = {"qmp_capabilities", "qom-list", "qom-get", "device-list-properties"}

@@ -14,6 +14,8 @@ import pytest
 
 from onpanic.probe.testing import QEMU_7_2, Fault
 
+pytestmark = pytest.mark.processes
+
 BOUND = 200 * 1024  # KiB
 MEASURED = """
 import sys

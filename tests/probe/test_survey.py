@@ -3,8 +3,12 @@
 import shlex
 from pathlib import Path
 
+import pytest
+
 from onpanic.probe import probe
 from onpanic.probe.testing import QEMU_1_7, QEMU_7_2, Fault, PlayedEmulator
+
+pytestmark = pytest.mark.processes
 
 
 def played_by_machine(folder: Path, **played: PlayedEmulator) -> str:

@@ -18,6 +18,8 @@ import pytest
 from onpanic.probe import CapabilityRecord, EmulatorError, aprobe, probe
 from onpanic.probe.testing import QEMU_7_2, Fault
 
+pytestmark = pytest.mark.processes
+
 Found = dict[int, str]
 Find = Callable[[str], Found]
 TRICKS = ("none", "script", "env -i", "setsid -w", "setsid", "env -i setsid")

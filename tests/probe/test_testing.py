@@ -14,6 +14,8 @@ from onpanic.probe.recording import Recording, load
 from onpanic.probe.survey import Plan, survey
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, RHEL_6, PlayedEmulator
 
+pytestmark = pytest.mark.processes
+
 FOLDER = Path(__file__).parent.parent / "recordings"
 PLAYED = {
     "qemu-1.5.3": QEMU_1_5,

@@ -12,6 +12,8 @@ import pytest
 
 from onpanic.probe import CapabilityRecord, EmulatorError, probe
 
+pytestmark = pytest.mark.processes
+
 Twisted = Callable[[dict[str, Any]], list[str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Wrong = Callable[[CapabilityRecord], list[str]]

@@ -10,6 +10,8 @@ import pytest
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, QEMU_7_2, RHEL_6, Fault, PlayedEmulator
 from onpanic.shims import extend
 
+pytestmark = pytest.mark.processes
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Any]  # a `Guest` of tests/conftest.py
 Play = Callable[[PlayedEmulator], str]

@@ -17,6 +17,8 @@ import pytest
 from onpanic.probe.testing import QEMU_7_2, Fault, PlayedEmulator
 from onpanic.shims import extend
 
+pytestmark = pytest.mark.processes
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Any]  # a `Guest` of tests/conftest.py
 Play = Callable[[PlayedEmulator], str]

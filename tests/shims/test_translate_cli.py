@@ -15,6 +15,8 @@ from onpanic.cli import main
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.testing import QEMU_7_2, Fault
 
+pytestmark = pytest.mark.processes
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Domain = Callable[..., str]
 

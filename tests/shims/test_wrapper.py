@@ -17,6 +17,8 @@ import pytest
 
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, Fault, PlayedEmulator
 
+pytestmark = pytest.mark.processes
+
 WRAPPER = str(Path(sys.executable).with_name("onpanic-qemu"))
 QEMU = "/usr/bin/qemu-system-x86_64"
 MACHINE = ["-S", "-display", "none", "-nodefaults", "-m", "16", "-qmp", "stdio"]
