@@ -74,8 +74,7 @@ def report_of(
     :param baseline: An older build's record, to compare with.
     :raise RecordError: When the baseline cannot be compared with.
     """
-    package = f" ({record.emulator.package})" if record.emulator.package else ""
-    version = f"QEMU {record.emulator.version}{package}, {record.emulator.target or 'target not told'}"
+    version = record.emulator.build
     machines = [machine for machine in record.machines if machine.started and machine.name != "none"]
     if not machines:
         problem = next((m.problem for m in record.machines if m.problem), "there is none but none")

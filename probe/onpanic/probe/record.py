@@ -47,6 +47,12 @@ class Emulator(msgspec.Struct, frozen=True):
     version: str
     package: str
 
+    @property
+    def build(self) -> str:
+        """Which build it is, for people: ``QEMU 7.2.22 (Debian …), x86_64``."""
+        package = f" ({self.package})" if self.package else ""
+        return f"QEMU {self.version}{package}, {self.target or 'target not told'}"
+
 
 class Help(msgspec.Struct, frozen=True):
     """What an accepted policy needs besides: a code of the catalogue with its reason and remedy."""

@@ -47,8 +47,7 @@ def _printable(value: Any) -> Any:
 def _title(record: CapabilityRecord) -> str:
     emulator = record.emulator
     command = " ".join(emulator.command) or "a running guest"
-    package = f" ({emulator.package})" if emulator.package else ""
-    return f"{command}: QEMU {emulator.version}{package}, {emulator.target or 'target not told'}"
+    return f"{command}: {emulator.build}"
 
 
 def _machines(group: Sequence[MachineRecord], style: Style) -> Iterable[str]:

@@ -17,6 +17,8 @@ from .elements import child, children, text_of
 from .errors import RefusedError
 
 __all__ = (
+    "ARG",
+    "COMMANDLINE",
     "DEVICES",
     "QEMU_NAMESPACE",
     "Machine",
@@ -31,8 +33,9 @@ __all__ = (
 #: The namespace of ``<qemu:commandline>``.
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 
-_COMMANDLINE = f"{{{QEMU_NAMESPACE}}}commandline"
-_ARG = f"{{{QEMU_NAMESPACE}}}arg"
+#: Its elements, as lxml names them.
+COMMANDLINE = f"{{{QEMU_NAMESPACE}}}commandline"
+ARG = f"{{{QEMU_NAMESPACE}}}arg"
 
 #: QEMU's types of panic device with libvirt's models of them.
 DEVICES = {"pvpanic": "isa", "isa-pvpanic": "isa", "pvpanic-pci": "pvpanic"}
@@ -118,7 +121,7 @@ def machine_of(root: etree._Element) -> Machine:
         notifiers=_notifiers(kind, _target(arch, emulator), machine or "", panics, words),
         acpi=child(root, "features", "acpi") is not None,
         panics=panics,
-        panic_action=_panic_action(words) if words else "",
+        panic_action=_panic_action(words),
     )
 
 
@@ -165,14 +168,14 @@ def _notifiers(
     default = own or ("pvpanic" if target in ("aarch64", "armv7l") else "isa")
     models = [own] if own else []
     models += [default if model in ("", "default") else model for model in panics]
-    added = [device_type(device) for device in option_values(words, "device")] if words else []
+    added = [device_type(device) for device in option_values(words, "device")]
     models += [DEVICES[driver] for driver in added if driver in DEVICES]
     return tuple(dict.fromkeys(model for model in models if model != "hyperv" or kind == "kvm"))
 
 
 def arguments(root: etree._Element) -> list[str]:
     """Return the arguments that a domain adds to QEMU's command line."""
-    return [str(element.get("value", "")) for element in children(root, _COMMANDLINE, _ARG)]
+    return [str(element.get("value", "")) for element in children(root, COMMANDLINE, ARG)]
 
 
 def free_slot(root: etree._Element) -> int | None:

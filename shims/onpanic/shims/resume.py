@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from onpanic.probe.conversation import Reply
 from onpanic.probe.decision import refusal
-from onpanic.probe.errors import EmulatorError
 from onpanic.probe.libvirt_access import module
 from onpanic.probe.session import Questions
 
 from .errors import RefusedError
-from .states import NEED_RESET, run_state_of, state_name
+from .states import NEED_RESET, run_state_by_monitor, run_state_of, state_name
 
 __all__ = ("Resumed", "resume_domain", "resume_monitor")
 
@@ -41,16 +41,15 @@ async def resume_monitor(questions: Questions, *, allow_reset: bool = False) -> 
     :raise RefusedError: When it did not panic, or needs a reset that is not allowed.
     :raise EmulatorError: When the monitor does not say what it is asked.
     """
-    before = await _status(questions)
+    before = await run_state_by_monitor(questions)
     if before == "running":
         return Resumed("nothing", before, before)
     if before == "guest-panicked":
         answer = await questions.ask("cont")
         if answer.ok:
-            return Resumed("cont", before, await _status(questions))
+            return Resumed("cont", before, await run_state_by_monitor(questions))
         if not allow_reset:
-            words = answer.refusal.desc if answer.refusal else "no answer"
-            raise RefusedError(refusal("cont-refused-after-panic", words))
+            raise RefusedError(refusal("cont-refused-after-panic", _words(answer)))
     elif before not in NEED_RESET:
         raise RefusedError(refusal("guest-did-not-panic", before))
     elif not allow_reset:
@@ -58,9 +57,8 @@ async def resume_monitor(questions: Questions, *, allow_reset: bool = False) -> 
     await questions.ask("system_reset")
     answer = await questions.ask("cont")
     if not answer.ok:
-        words = answer.refusal.desc if answer.refusal else "no answer"
-        raise RefusedError(refusal("no-way-back", words))
-    return Resumed("reset", before, await _status(questions))
+        raise RefusedError(refusal("no-way-back", _words(answer)))
+    return Resumed("reset", before, await run_state_by_monitor(questions))
 
 
 def resume_domain(domain: Any, *, allow_reset: bool = False) -> Resumed:
@@ -119,8 +117,5 @@ def _resume_unknown(domain: Any, allow_reset: bool) -> Literal["reset"]:
     return "reset"
 
 
-async def _status(questions: Questions) -> str:
-    answer = await questions.ask("query-status")
-    if not answer.ok:
-        raise EmulatorError("the monitor does not tell the guest's state", "is it a QMP monitor of QEMU's?")
-    return answer.member("status")
+def _words(answer: Reply) -> str:
+    return answer.refusal.desc if answer.refusal else "no answer"

@@ -4,9 +4,20 @@ from typing import Any
 
 import msgspec
 
+from onpanic.probe.errors import EmulatorError
 from onpanic.probe.libvirt_access import module, monitor_command
+from onpanic.probe.session import Questions
 
-__all__ = ("NEED_RESET", "Condition", "Remedy", "of_libvirt", "of_run_state", "run_state_of", "state_name")
+__all__ = (
+    "NEED_RESET",
+    "Condition",
+    "Remedy",
+    "of_libvirt",
+    "of_run_state",
+    "run_state_by_monitor",
+    "run_state_of",
+    "state_name",
+)
 
 #: QEMU's run states that a reset leaves, and ``cont`` does not (its ``runstate_needs_reset``,
 #: without ``guest-panicked``, which left it with the fix of 2013).
@@ -149,6 +160,18 @@ def state_name(state: int, reason: int) -> str:
         getattr(libvirt, word): word.removeprefix(prefix) for word in dir(libvirt) if word.startswith(prefix)
     }
     return f"{name} ({names.get(reason, f'reason {reason}').lower().replace('_', ' ')})"
+
+
+async def run_state_by_monitor(questions: Questions) -> str:
+    """Return QEMU's run state as its monitor tells it.
+
+    :param questions: The monitor.
+    :raise EmulatorError: When it does not.
+    """
+    answer = await questions.ask("query-status")
+    if not answer.ok:
+        raise EmulatorError("the monitor does not tell the guest's state", "is it a QMP monitor of QEMU's?")
+    return answer.member("status")
 
 
 def run_state_of(domain: Any) -> str:

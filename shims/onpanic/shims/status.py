@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from onpanic.probe.decision import Policy
-from onpanic.probe.errors import EmulatorError
 from onpanic.probe.foreign import printable
 from onpanic.probe.libvirt_access import module
 from onpanic.probe.session import Questions
@@ -16,10 +15,10 @@ from .domain import machine_of
 from .elements import child, text_of
 from .errors import DocumentError
 from .policy import kept_policy
-from .states import of_libvirt, of_run_state, run_state_of, state_name
+from .states import of_libvirt, of_run_state, run_state_by_monitor, run_state_of, state_name
 from .traces import since
 from .translate import amounts_to
-from .writing import untranslated
+from .writing import drift
 
 __all__ = ("Status", "status_of_domain", "status_of_monitor")
 
@@ -60,11 +59,8 @@ async def status_of_monitor(questions: Questions, address: str) -> Status:
     :param address: How the monitor is named to onpanic.
     :raise EmulatorError: When the monitor does not say what it is asked.
     """
-    answer = await questions.ask("query-status")
-    if not answer.ok:
-        raise EmulatorError("the monitor does not tell the guest's state", "is it a QMP monitor of QEMU's?")
+    run_state = await run_state_by_monitor(questions)
     name = await questions.ask("query-name")
-    run_state = answer.member("status")
     condition = of_run_state(run_state)
     return Status(
         guest=printable(name.member("name")),
@@ -88,8 +84,7 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     libvirt = module()
     name = domain.name()
     state, reason = domain.state()
-    xml = domain.XMLDesc()
-    root = Document(xml).root
+    root = Document(domain.XMLDesc()).root
     said = {"libvirt": state_name(state, reason)}
     condition = of_libvirt(state, reason, panic_ends_it=_panic_ends(root))
     if condition is None:
@@ -98,8 +93,9 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     policy, policy_from, problem = None, "", ""
     notes: tuple[str, ...] = ()
     try:
-        policy, policy_from = _policy(root)
-        notes = tuple(note.reason for note in untranslated(xml)[1])
+        kept = kept_policy(root)
+        policy, policy_from = (kept.policy, "kept") if kept else (amounts_to(root)[0], "amount-to")
+        notes = tuple(note.reason for note in drift(root, kept)) if kept else ()
     except DocumentError as error:  # somebody has edited it
         problem = error.message
     option = f" --connect {quote(connect)}" if connect else ""
@@ -121,11 +117,6 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
             (r.what, r.domain.format(domain=quote(name), connect=option)) for r in condition.remedies
         ),
     )
-
-
-def _policy(root: Any) -> tuple[Policy, str]:
-    kept = kept_policy(root)
-    return (kept.policy, "kept") if kept else (amounts_to(root)[0], "amount-to")
 
 
 def _panic_ends(root: Any) -> bool:

@@ -20,7 +20,7 @@ from onpanic.probe.record import CapabilityRecord
 
 from .document import Document
 from .domain import Machine, check_panics, check_target, free_slot, machine_of
-from .elements import child, children, text_of
+from .elements import child, text_of
 from .emulators import Recorder, record_for
 from .errors import DocumentError, RefusedError
 from .libvirt_versions import Libvirt
@@ -73,7 +73,7 @@ def to_libvirt(
     :raise EmulatorError: When there is no record, and the emulator cannot be asked.
     """
     source = xml.xml if isinstance(xml, Translation) else xml
-    document, drift = untranslated(source)
+    document, notes = untranslated(source)
     policy = stated_policy(document.root)
     if policy is None:
         return Translation(source, None)
@@ -85,7 +85,7 @@ def to_libvirt(
         situation = replace(situation, slot=free_slot(document.root))
     planned = plan(policy, situation)
     write(document, policy, planned, libvirt)
-    return Translation(cast("Text", document.edited()), policy, drift + planned.notes)
+    return Translation(cast("Text", document.edited()), policy, notes + planned.notes)
 
 
 def from_libvirt(xml: Text | Translation[Text]) -> Translation[Text]:
@@ -125,8 +125,7 @@ def amounts_to(root: etree._Element) -> tuple[Policy, tuple[Note, ...]]:
     if machine.hypervisor == "xen":
         return Policy("crash", on_crash=on_crash, on_crash_coredump=dumps), ()
     if machine.hypervisor is None or not machine.notifiers:
-        unused = any(panic.get("model") == "hyperv" for panic in children(root, "devices", "panic"))
-        notes = (Note.of("hyperv-needs-kvm"),) if unused else ()
+        notes = (Note.of("hyperv-needs-kvm"),) if "hyperv" in machine.panics else ()
         return Policy("ignore", on_crash=on_crash, on_crash_coredump=dumps), notes
     if word == "preserve-running":
         return Policy("ignore"), ()

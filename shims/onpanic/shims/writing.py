@@ -7,16 +7,13 @@ from lxml import etree
 from onpanic.probe.decision import Policy
 
 from .document import Document
-from .domain import QEMU_NAMESPACE, arguments
+from .domain import ARG, COMMANDLINE, QEMU_NAMESPACE
 from .elements import child, children, text_of
 from .libvirt_versions import Libvirt
 from .mapping import Note, Plan
 from .policy import Kept, Written, kept_element, kept_policy, policy_elements
 
-__all__ = ("state", "untranslated", "write")
-
-_COMMANDLINE = f"{{{QEMU_NAMESPACE}}}commandline"
-_ARG = f"{{{QEMU_NAMESPACE}}}arg"
+__all__ = ("drift", "state", "untranslated", "write")
 
 # What may be there before, with nothing in it
 _PARENTS = ("metadata", "devices")
@@ -46,9 +43,7 @@ def write(document: Document, policy: Policy, planned: Plan, target: Libvirt) ->
             document.remove(on_crash)
     if planned.panic:
         _add_panic(document, planned.panic, target)
-    new = planned.arguments
-    if new and _has(root, new):
-        new = ()
+    new = () if _arguments(root, planned.arguments) else planned.arguments
     if new:
         _add_arguments(document, new)
     empty, blank = _empty_parents(root)
@@ -78,13 +73,17 @@ def _add_panic(document: Document, model: str, target: Libvirt) -> None:
         document.append(devices, panic)
 
 
-def _has(root: etree._Element, words: Sequence[str]) -> bool:
-    there = arguments(root)
-    return any(there[i : i + len(words)] == list(words) for i in range(len(there)))
+def _arguments(root: etree._Element, words: Sequence[str]) -> list[etree._Element]:
+    """Return the arguments that say these words one after the other, nothing if none do."""
+    there = list(children(root, COMMANDLINE, ARG))
+    values = [element.get("value", "") for element in there]
+    runs = (i for i in range(len(values)) if words and values[i : i + len(words)] == list(words))
+    at = next(runs, None)
+    return [] if at is None else there[at : at + len(words)]
 
 
 def _add_arguments(document: Document, words: Sequence[str]) -> None:
-    place = child(document.root, _COMMANDLINE)
+    place = child(document.root, COMMANDLINE)
     prefix = "qemu:" if place is None else f"{place.prefix}:" if place.prefix else ""
     lines = [f"<{prefix}arg value='{word}'/>" for word in words]
     if place is not None:
@@ -141,49 +140,66 @@ def untranslated(source: str | bytes) -> tuple[Document, tuple[Note, ...]]:
         return document, ()
     root, written = document.root, kept.written
     on_crash = child(root, "on_crash")
-    word = text_of(on_crash)
-    # The attribute is none of libvirt's, so whoever wrote it means it
-    drifted = on_crash is not None and (
-        (word or "destroy") != (written.on_crash or "destroy") or "coredump" in on_crash.attrib
-    )
-    notes = _notifier_drift(root, written)
+    notes = drift(root, kept)
     if child(root, "on_panic") is None:
-        ours = bool(word or written.on_crash or kept.policy.on_crash)
+        ours = bool(text_of(on_crash) or written.on_crash or kept.policy.on_crash)
         state(document, kept.policy, on_crash_too=ours)
-        if drifted:
-            notes = (*notes, Note.of("on-crash-drifted", f"{word}, not {written.on_crash or 'destroy'}"))
-    elif not drifted and on_crash is not None:
+    elif on_crash is not None and not _changed(on_crash, written):
         crash = policy_elements(kept.policy).get("on_crash")
         document.replace(on_crash, crash) if crash else document.remove(on_crash)
     _remove_written(document, kept)
     return Document(document.edited()), notes
 
 
-def _notifier_drift(root: etree._Element, written: Written) -> tuple[Note, ...]:
-    """Note that a notifier that was added is not there any more."""
-    panic = written.panic is None or any(
-        panic.get("model", "isa") == written.panic for panic in children(root, "devices", "panic")
-    )
-    words = (written.arguments or "").split()
-    return () if panic and (not words or _has(root, words)) else (Note.of("notifier-drifted"),)
+def drift(root: etree._Element, kept: Kept) -> tuple[Note, ...]:
+    """Note what somebody has changed of what was written for a policy, so that it is not honoured.
+
+    An ``<on_crash>`` beside a policy that was stated anew belongs to that one, and is none of these.
+
+    :param root: The element ``<domain>``.
+    """
+    written, on_crash = kept.written, child(root, "on_crash")
+    notes: tuple[Note, ...] = ()
+    panic_gone = written.panic is not None and not _panics(root, written)
+    words = _words(written)
+    if panic_gone or (words and not _arguments(root, words)):
+        notes = (Note.of("notifier-drifted"),)
+    if child(root, "on_panic") is None and on_crash is not None and _changed(on_crash, written):
+        said = f"{text_of(on_crash)}, not {written.on_crash or 'destroy'}"
+        notes = (*notes, Note.of("on-crash-drifted", said))
+    return notes
+
+
+def _changed(on_crash: etree._Element, written: Written) -> bool:
+    """Say if an ``<on_crash>`` is not the one that was written.
+
+    The attribute is none of libvirt's, so whoever wrote it means it.
+    """
+    word = text_of(on_crash) or "destroy"
+    return word != (written.on_crash or "destroy") or "coredump" in on_crash.attrib
+
+
+def _panics(root: etree._Element, written: Written) -> list[etree._Element]:
+    """Return the ``<panic>`` elements that can be the one that was added."""
+    return [p for p in children(root, "devices", "panic") if p.get("model", "isa") == written.panic]
+
+
+def _words(written: Written) -> list[str]:
+    return (written.arguments or "").split()
 
 
 def _remove_written(document: Document, kept: Kept) -> None:
     """Take out what was written for a policy, and what is left empty by it unless it was empty before."""
     root, written = document.root, kept.written
     _remove(document, [kept.element], written)
-    for panic in children(root, "devices", "panic"):
+    for panic in _panics(root, written):
         # One with an address of libvirt's is the guest's hardware by now, and stays
-        own = all(inner.tag == "alias" or inner.get("iobase") == "0x505" for inner in panic)
-        if panic.get("model", "isa") == written.panic and own:
+        if all(inner.tag == "alias" or inner.get("iobase") == "0x505" for inner in panic):
             _remove(document, [panic], written)
             break
-    words = (written.arguments or "").split()
-    there = list(children(root, _COMMANDLINE, _ARG))
-    values = [element.get("value") for element in there]
-    at = next((i for i in range(len(values)) if words and values[i : i + len(words)] == words), None)
-    if at is not None:
-        _remove(document, there[at : at + len(words)], written)
+    arguments = _arguments(root, _words(written))
+    if arguments:
+        _remove(document, arguments, written)
 
 
 def _remove(document: Document, elements: Sequence[etree._Element], written: Written) -> None:
