@@ -55,15 +55,14 @@ def start(*words: str) -> subprocess.Popen[bytes]:
 
 
 def end(onpanic: subprocess.Popen[bytes], number: int) -> str:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(onpanic.pid, number)
-    try:
-        _, said = onpanic.communicate(timeout=20)
-    except subprocess.TimeoutExpired:
-        onpanic.kill()
-        onpanic.communicate()
-        raise
-    return said.decode()
+    """End the command with a signal; Ctrl-C twice, as Python can lose one before the command's first line."""
+    for seconds in (3, 20) if number == signal.SIGINT else (20,):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(onpanic.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return onpanic.communicate(timeout=seconds)[1].decode()
+    onpanic.kill()
+    raise AssertionError(onpanic.communicate()[1].decode())
 
 
 def is_deaf(pid: int) -> bool:
