@@ -1,4 +1,4 @@
-"""What tests of several modules share: the command, a libvirt, and QEMUs of other Debian suites."""
+"""What tests of several modules share: the command, who survives, a libvirt, other Debians' QEMUs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
@@ -82,6 +83,49 @@ def complaint(onpanic: Callable[..., subprocess.CompletedProcess[str]]) -> Calla
         return lines[0].removeprefix("onpanic: ")
 
     return run
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a word that every process carries that the test starts, in its environment."""
+    word = f"mark-{uuid.uuid4().hex}"
+    monkeypatch.setenv("ONPANIC_TEST_MARK", word)
+    return word
+
+
+@pytest.fixture(scope="session")
+def processes() -> Callable[[str], dict[int, str]]:
+    """Give a function that finds processes by a word in their command line or environment."""
+
+    def find(word: str) -> dict[int, str]:
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            if int(process.name) == os.getpid():
+                continue
+            try:
+                line = (process / "cmdline").read_bytes()
+                if word.encode() in line + (process / "environ").read_bytes():
+                    found[int(process.name)] = line.replace(b"\0", b" ").decode(errors="replace")[:80]
+            except OSError:
+                continue  # it has ended, or is somebody else's
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def survivors(processes: Callable[[str], dict[int, str]]) -> Callable[[str], dict[int, str]]:
+    """Give a function that returns who carries a word still, after five seconds, and kills them."""
+
+    def find(word: str) -> dict[int, str]:
+        deadline = time.monotonic() + 5
+        while (found := processes(word)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for pid in found:
+            os.kill(pid, 9)
+        return found
+
+    return find
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
-"""What tests of bad emulators share: played ones with answers of their own, and who survives."""
+"""What tests of bad emulators share: played ones with answers of their own."""
 
 import json
-import os
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -30,14 +28,6 @@ TRUTH = {
 
 
 @pytest.fixture
-def mark(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return a word that every process carries that the test starts, in its environment."""
-    word = f"mark-{uuid.uuid4().hex}"
-    monkeypatch.setenv("ONPANIC_TEST_MARK", word)
-    return word
-
-
-@pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder that is what processes take for temporary files."""
     folder = tmp_path / "temporary"
@@ -45,41 +35,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr("tempfile.tempdir", None)
     return folder
-
-
-@pytest.fixture(scope="session")
-def processes() -> Callable[[str], dict[int, str]]:
-    """Give a function that finds processes by a word in their command line or environment."""
-
-    def find(word: str) -> dict[int, str]:
-        found = {}
-        for process in Path("/proc").glob("[0-9]*"):
-            if int(process.name) == os.getpid():
-                continue
-            try:
-                line = (process / "cmdline").read_bytes()
-                if word.encode() in line + (process / "environ").read_bytes():
-                    found[int(process.name)] = line.replace(b"\0", b" ").decode(errors="replace")[:80]
-            except OSError:
-                continue  # it has ended, or is somebody else's
-        return found
-
-    return find
-
-
-@pytest.fixture(scope="session")
-def survivors(processes: Callable[[str], dict[int, str]]) -> Callable[[str], dict[int, str]]:
-    """Give a function that returns who carries a word still, after five seconds, and kills them."""
-
-    def find(word: str) -> dict[int, str]:
-        deadline = time.monotonic() + 5
-        while (found := processes(word)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for pid in found:
-            os.kill(pid, 9)
-        return found
-
-    return find
 
 
 @pytest.fixture

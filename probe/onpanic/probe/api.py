@@ -78,13 +78,19 @@ async def _probe(emulator: str | Sequence[str], plan: Plan) -> CapabilityRecord:
 
 
 def read(
-    conversations: Sequence[Conversation], command: Sequence[str], seconds: float, *, recorded: bool = False
+    conversations: Sequence[Conversation],
+    command: Sequence[str],
+    seconds: float,
+    *,
+    recorded: bool = False,
+    listed: bool = False,
 ) -> CapabilityRecord:
     """Read the record from conversations with one emulator.
 
     :param command: How the emulator is started.
     :param seconds: How long the conversations took.
     :param recorded: They come from a recording.
+    :param listed: See `reading.record_of`.
     :raise EmulatorError: When none of them got as far as a greeting.
     """
     if not any(c.greeting and not c.refused_to_start for c in conversations):
@@ -92,7 +98,7 @@ def read(
         raise _failure([*broken, conversations[-1]][0])
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     probed = Probed(at, PROGRAM, round(seconds, 3))
-    return record_of(conversations, command, probed, recorded=recorded)
+    return record_of(conversations, command, probed, recorded=recorded, listed=listed)
 
 
 def _failure(conversation: Conversation) -> EmulatorError:

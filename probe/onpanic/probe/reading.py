@@ -21,24 +21,31 @@ from .record import (
     on_panic_of,
 )
 
-__all__ = ("record_of",)
+__all__ = ("by_machine", "record_of")
 
 
 def record_of(
-    conversations: Sequence[Conversation], command: Sequence[str], probed: Probed, *, recorded: bool = False
+    conversations: Sequence[Conversation],
+    command: Sequence[str],
+    probed: Probed,
+    *,
+    recorded: bool = False,
+    listed: bool = False,
 ) -> CapabilityRecord:
     """Read all facts from conversations with one emulator, and decide.
 
     :param conversations: At least one of them with a greeting.
     :param command: How the emulator is started.
     :param recorded: The conversations come from a recording, and so do the facts.
+    :param listed: Machine types that the emulator lists but was not started with are in the record,
+        too, with what is so of all of them: all conversations must be with the machine type ``none``.
     """
     known = Machines(conversations)
     target = next(filter(None, map(target_of, conversations)), "")
     facts = {name: _sourced(question(conversations), recorded) for name, question in EMULATOR.items()}
-    groups: dict[str, list[Conversation]] = {}
-    for conversation in conversations:
-        groups.setdefault(_asked_for(conversation, known, conversations), []).append(conversation)
+    groups = by_machine(conversations)
+    if listed:
+        groups = {name: list(conversations) for name in known.names} | groups
     machines = [_machine(name, group, known, target, facts, recorded) for name, group in groups.items()]
     version, package = _version(conversations)
     return CapabilityRecord(
@@ -48,6 +55,15 @@ def record_of(
         probed=probed,
         problems=list(dict.fromkeys(m.problem for m in machines if m.problem)),
     )
+
+
+def by_machine(conversations: Sequence[Conversation]) -> dict[str, list[Conversation]]:
+    """Sort conversations with one emulator by the name of the machine type that they are about."""
+    known = Machines(conversations)
+    groups: dict[str, list[Conversation]] = {}
+    for conversation in conversations:
+        groups.setdefault(_asked_for(conversation, known, conversations), []).append(conversation)
+    return groups
 
 
 def _machine(

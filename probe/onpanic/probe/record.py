@@ -123,18 +123,25 @@ class MachineRecord(msgspec.Struct, frozen=True):
         return bool(self.problem and unknown - {"acpi-exposes-pvpanic"})
 
 
-class Probed(msgspec.Struct, frozen=True):
-    """When and by what a record was made; the time is UTC, RFC 3339."""
+class Probed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When and by what a record was made; the time is UTC, RFC 3339.
+
+    :param source: Where the emulator or its words come from, e.g. ``Debian trixie``; empty for an
+        emulator that was on the host.
+    """
 
     at: str
     by: str
     seconds: float
+    source: str = ""
 
 
 class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All facts about one emulator, and the decision.
 
     :param problems: What went wrong on the way, each with the emulator's own words.
+    :param evidence: Excerpts of the conversations, for facts to point at, see `excerpts`; unset
+        where they were not kept.
     """
 
     schema_version: Literal[1] = 1
@@ -143,6 +150,7 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
     machines: list[MachineRecord]
     probed: Probed
     problems: list[str] = []
+    evidence: list[list[str]] | msgspec.UnsetType = msgspec.UNSET
 
     def machine(self, name: str | None = None) -> MachineRecord:
         """Return a machine type by its name or alias; without one the default, or the first.

@@ -138,7 +138,7 @@ class _Surveyor:
                 if thorough:
                     self._types = {name: EMULATOR[f"{name}-type"](held).answer for name in _DEVICES}
                 held += await self._other_devices(machine, held)
-                if self._plan.acpi and self._target in X86:
+                if self._plan.acpi and self._target in X86 and _has_notifier(held):
                     held += await self._acpi(machine, held)
             return held
 
@@ -250,6 +250,12 @@ class _Surveyor:
     async def _isa(self, session: Session, *, thorough: bool) -> None:
         if self._target in X86:
             await interview.isa(session, thorough=thorough)
+
+
+def _has_notifier(held: Sequence[Conversation]) -> bool:
+    """Say if there is anything that the guest could be told of."""
+    added = any(c.own_device for c in held if not c.refused_to_start)
+    return added or MACHINE["builtin-pvpanic"](held).answer == "yes"
 
 
 def _died_of_its_modules(held: Conversation) -> bool:

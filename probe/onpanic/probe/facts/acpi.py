@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from ..conversation import Conversation
-from .device import Device, devices
+from .device import Device, devices, pvpanic_attachable
 from .fact import Fact, no, unknown, yes
 
-__all__ = ("FIRMWARE_AREA", "Memory", "acpi_exposes_pvpanic", "firmware_finished", "wanted")
+__all__ = ("FIRMWARE_AREA", "Memory", "acpi_exposes_pvpanic", "firmware_finished", "tables_told", "wanted")
 
 #: Where firmware leaves the pointer to the tables: start and length.
 FIRMWARE_AREA = (0xF0000, 0x10000)
@@ -79,12 +79,28 @@ def acpi_exposes_pvpanic(conversations: Sequence[Conversation]) -> Fact:
         return no("observed", "the firmware has finished and left no ACPI tables")
     looked = any("xp /" in str(r.arguments) for c in conversations for r in c.replies)
     how = "no tables where firmware such as SeaBIOS leaves them" if looked else _NOT_LOOKED_AT
+    if not looked and pvpanic_attachable(conversations).answer == "no":
+        how = "no notifier can be added, so there is none to expose"
     return _without_isa(conversations) or unknown(how)
 
 
 def wanted(memory: Memory) -> list[tuple[int, int]]:
     """Return what has to be read next to see all tables: addresses and lengths; empty when all is there."""
     return list(_missing(memory, _root(memory)))
+
+
+def tables_told(conversation: Conversation) -> list[str]:
+    """Return what each table that was read says of the device, for people."""
+    memory = Memory(conversation)
+    root = _root(memory)
+    told = []
+    for table in _tables(memory, root) if root else ():
+        signature = table[:4].decode("ascii", "replace")
+        if signature in ("DSDT", "SSDT"):
+            off = any(mark in table for mark in _SWITCHED_OFF)
+            says = "switched off" if off else "present"
+            told.append(f"{signature}: " + (f"QEMU0001, {says}" if _NAME in table else "no QEMU0001"))
+    return told
 
 
 def firmware_finished(conversation: Conversation) -> bool:

@@ -20,11 +20,14 @@ class Fact(msgspec.Struct, frozen=True):
         over QMP), ``recorded`` (a recording said so), ``documented`` (true of the architecture by
         its specification); None for ``unknown``.
     :param detail: What was seen, or what would settle it, in one line.
+    :param evidence: Place in the record's ``evidence`` of the lines it was read from; unset where
+        they were not kept.
     """
 
     answer: Answer
     how: How | None = None
     detail: str = ""
+    evidence: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def yes(how: How, detail: str) -> Fact:

@@ -47,11 +47,15 @@ def guest_crashloaded_event(conversations: Sequence[Conversation]) -> Fact:
 def set_action_command(conversations: Sequence[Conversation]) -> Fact:
     """Say if it has ``set-action``, which sets at run time what a panic does."""
     listed = _listed(_replies(conversations, "query-commands"))
+    source = "query-commands"
     if listed is None:
-        return unknown("query-commands was not answered")
+        listed = _listed(_replies(conversations, "query-qmp-schema"), kind="command")
+        source = "query-qmp-schema"
+    if listed is None:
+        return unknown("neither query-commands nor query-qmp-schema was answered")
     if "set-action" in listed:
-        return yes("introspected", "listed by query-commands")
-    return no("introspected", "not among the commands of query-commands")
+        return yes("introspected", f"listed by {source}")
+    return no("introspected", f"not among the commands of {source}")
 
 
 def _type(conversations: Sequence[Conversation], name: str) -> Fact:
