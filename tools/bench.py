@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import bench_matrix
 from qemu.qmp import QMPClient
 
 from onpanic.probe import probe
@@ -240,6 +241,8 @@ def main() -> None:
     print(f"{emulator}: {version}; {os.cpu_count()} CPUs; medians of interleaved runs")
     for benchmark in (verdicts, all_machines, checks, acpi, translations, libvirt):
         benchmark(emulator)
+    bench_matrix.collecting(show)
+    bench_matrix.building()
 
 
 if __name__ == "__main__":

@@ -38,8 +38,16 @@ def test_emulators_leave_out_links_to_files_missing_in_the_root(root: Root) -> N
     assert root.emulators() == ["qemu-system-arm", "qemu-system-armel", "qemu-system-armhf"]
 
 
+def test_a_program_counts_once(root: Root) -> None:
+    """Links are other names of one."""
+    assert root.programs() == ["qemu-system-arm"]
+
+
 def test_command(root: Root) -> None:
-    words = "--dev /dev --proc /proc --tmpfs /tmp --unshare-net --die-with-parent /usr/bin/qemu-system-arm"
+    words = (
+        "--dev /dev --proc /proc --tmpfs /tmp --dev-bind-try /dev/kvm /dev/kvm"
+        " --unshare-net --die-with-parent /usr/bin/qemu-system-arm"
+    )
     expected = ["bwrap", "--ro-bind", str(root.path), "/", *words.split()]
     assert root.command("qemu-system-arm") == expected
 
@@ -178,6 +186,24 @@ def test_main_prints_command_lines(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
     assert lines[0].startswith("bwrap --ro-bind ")
+
+
+def test_main_prints_one_command(
+    root: Root, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What the matrix names as the command that asks an emulator again."""
+    asked: list[tuple[object, Path]] = []
+
+    def fetch(suite: str, packages: object, *, into: Path) -> Root:
+        asked.append((packages, into))
+        return root
+
+    monkeypatch.setattr(debian, "fetch", fetch)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert debian.main(["trixie", "--emulator", "qemu-system-arm"]) == 0
+    assert asked == [(debian.ALL_PACKAGES, tmp_path / "onpanic/suites")]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(" /usr/bin/qemu-system-arm")
 
 
 def test_main_reports_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ for other suites; what vendors add for themselves is passed by.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,8 @@ def sources_text(chosen: Mapping[str, Source]) -> str:
     """Return a ``*.sources`` file for apt that has the suites given, and only those."""
     stanzas = []
     for suite, source in chosen.items():
-        lines = ["Types: deb", f"URIs: {source.uri}", f"Suites: {suite}", "Components: main"]
+        uri = re.sub(r"^file:", "copy:", source.uri)  # apt would leave its packages where they are
+        lines = ["Types: deb", f"URIs: {uri}", f"Suites: {suite}", "Components: main"]
         lines += ["Targets: Packages"]  # not the icons and such that the host may want
         if source.signed_by:
             lines.append(f"Signed-By: {source.signed_by}")

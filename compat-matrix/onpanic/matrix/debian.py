@@ -30,10 +30,13 @@ from pathlib import Path
 from . import apt_sources
 from .apt_sources import SUITES, FetchError, Mirror, Source, read_mirror
 
-__all__ = ["PACKAGES", "SUITES", "FetchError", "Root", "fetch", "main"]
+__all__ = ["ALL_PACKAGES", "PACKAGES", "SUITES", "FetchError", "Root", "default_folder", "fetch", "main"]
 
 PACKAGES: tuple[str, ...] = ("qemu-system-x86",)
 """What `fetch` gets by default. Others: qemu-system-arm, -misc, -ppc, -riscv, -s390x."""
+
+ALL_PACKAGES: tuple[str, ...] = ("qemu-system",)
+"""The package that needs the packages of all architectures."""
 
 _STAMP = ".onpanic-root.json"
 
@@ -66,6 +69,10 @@ class Root:
         found = self.path.glob("usr/bin/qemu-system-*")
         return sorted(path.name for path in found if self._exists(path))
 
+    def programs(self) -> list[str]:
+        """Return the names of the emulators that are not another one by another name, sorted."""
+        return [name for name in self.emulators() if not (self.path / "usr/bin" / name).is_symlink()]
+
     def command(self, emulator: str) -> list[str]:
         """Return the command that runs an emulator; append QEMU's own arguments.
 
@@ -84,7 +91,8 @@ class Root:
             )
         binds = ["--ro-bind", str(self.path), "/"]
         fresh = ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]  # noqa: S108
-        limits = ["--unshare-net", "--die-with-parent"]
+        # Some builds have no other accelerator
+        limits = ["--dev-bind-try", "/dev/kvm", "/dev/kvm", "--unshare-net", "--die-with-parent"]
         return ["bwrap", *binds, *fresh, *limits, f"/usr/bin/{emulator}"]
 
     def _exists(self, path: Path) -> bool:
@@ -96,6 +104,13 @@ class Root:
             base = self.path if target.is_absolute() else path.parent
             path = base / str(target).lstrip("/")
         return False
+
+
+def default_folder() -> Path:
+    """Return where suites are unpacked if nothing else is said: in the user's cache."""
+    from platformdirs import user_cache_path  # dear to load, and rarely needed
+
+    return user_cache_path("onpanic") / "suites"
 
 
 def fetch(suite: str, packages: Sequence[str] = PACKAGES, *, into: Path) -> Root:
@@ -275,13 +290,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = ", ".join(SUITES)
     parser = argparse.ArgumentParser("python -m onpanic.matrix.debian", description=main.__doc__)
     parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help=names)
-    parser.add_argument("--into", type=Path, required=True, metavar="DIR", help="the suites' folder")
+    parser.add_argument(
+        "--into", type=Path, metavar="DIR", help="the suites' folder (default: in your cache)"
+    )
     parser.add_argument("--package", action="append", metavar="P", help="may be repeated")
+    parser.add_argument("--emulator", metavar="E", help="print this one's command line only")
     options = parser.parse_args(argv)
+    packages = options.package or (ALL_PACKAGES if options.emulator else PACKAGES)
     try:
         for suite in options.suites:
-            root = fetch(suite, options.package or PACKAGES, into=options.into)
-            for emulator in root.emulators():
+            root = fetch(suite, packages, into=options.into or default_folder())
+            for emulator in [options.emulator] if options.emulator else root.emulators():
                 sys.stdout.write(shlex.join(root.command(emulator)) + "\n")
     except FetchError as error:
         sys.stderr.write(f"{error}\n")

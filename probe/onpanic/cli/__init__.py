@@ -13,7 +13,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import NoReturn
 
@@ -21,7 +22,16 @@ from onpanic.probe.errors import OnpanicError
 from onpanic.probe.foreign import printable
 from onpanic.probe.version import __version__
 
-__all__ = ("COMMANDS", "complain", "console", "main", "print_json", "print_note", "seconds")
+__all__ = (
+    "COMMANDS",
+    "complain",
+    "console",
+    "interruptible",
+    "main",
+    "print_json",
+    "print_note",
+    "seconds",
+)
 
 #: Subcommands, in the order of the help, with the module that each is.
 COMMANDS = {
@@ -33,8 +43,15 @@ COMMANDS = {
     "domcaps": "onpanic.cli.domcaps",
     "status": "onpanic.cli.status",
     "resume": "onpanic.cli.resume",
+    "matrix collect": "onpanic.cli.matrix.collect",
+    "matrix build": "onpanic.cli.matrix.build",
+    "matrix show": "onpanic.cli.matrix.show",
+    "matrix diff": "onpanic.cli.matrix.diff",
     "explain": "onpanic.cli.explain",
 }
+
+#: What is said last when a signal ends the command.
+last_words = ""
 
 _ERROR = 2
 
@@ -50,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OnpanicError as error:
         complain(error.message, error.hint)
         return error.exit_status
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as end:
+        return 128 + (end.args[0] if end.args else signal.SIGINT)
     except SystemExit as end:  # argparse's
         return end.code if isinstance(end.code, int) else _ERROR
     except BrokenPipeError:
@@ -79,9 +96,9 @@ def console() -> NoReturn:
 
 
 def _run(words: list[str]) -> int:
-    name = words[0] if words else ""
-    if name not in COMMANDS:
-        _overview().parse_args(words or ["--help"])
+    name = next((known for known in COMMANDS if words[: len(known.split())] == known.split()), "")
+    if not name:
+        _overview().parse_args(words[:1] if words not in (["matrix"], []) else ["--help"])
     module = import_module(COMMANDS[name])
     parser = argparse.ArgumentParser(
         prog=f"onpanic {name}",
@@ -90,7 +107,7 @@ def _run(words: list[str]) -> int:
     )
     module.configure(parser)
     # argparse has no notion of "all the rest is a command"
-    rest = words[1:]
+    rest = words[len(name.split()) :]
     command = rest[rest.index("--") + 1 :] if "--" in rest else []
     arguments = parser.parse_intermixed_args(rest[: rest.index("--")] if "--" in rest else rest)
     arguments.command = command
@@ -157,4 +174,25 @@ def _leave(number: int, _frame: object) -> None:
     """End at once: an exception from here can be lost, and the lifeline ends the emulators."""
     if sys.stderr and sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\033[?25h")  # the cursor that a progress bar hides
+    if sys.stderr and last_words:
+        os.write(sys.stderr.fileno(), f"\nonpanic: {last_words}\n".encode())
     os._exit(128 + number)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let signals raise KeyboardInterrupt for a while: there are processes to end that no lifeline ends."""
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            if before[number] != signal.SIG_IGN:
+                signal.signal(number, interrupt)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

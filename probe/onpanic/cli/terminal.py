@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
@@ -10,7 +11,7 @@ from onpanic.probe.launch import name_of
 from onpanic.probe.survey import Progress
 from onpanic.probe.text import Style
 
-__all__ = ("ColourStyle", "progress_bars", "style_for")
+__all__ = ("ColourStyle", "collection_progress", "progress_bars", "style_for")
 
 
 class ColourStyle(Style):
@@ -43,3 +44,28 @@ def progress_bars(commands: Sequence[Sequence[str]]) -> Iterator[Callable[[Seque
             return lambda done, total: bars.update(tasks[tuple(command)], completed=done, total=total)
 
         yield of
+
+
+@contextmanager
+def collection_progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many emulators of a collection are done, the rate, and the time that is left, on stderr.
+
+    Yields a function that is told how many machine types each emulator had, as it is done.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("emulators"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    start, machines = time.monotonic(), 0
+    with Bars(*columns, console=Console(file=sys.stderr), transient=True) as bars:
+        task = bars.add_task("", total=total, rate="")
+
+        def advance(more: int) -> None:
+            nonlocal machines
+            machines += more
+            each = machines / max(time.monotonic() - start, 0.1)
+            bars.update(task, advance=1, rate=f"{each:.1f} machine types/s")
+
+        yield advance

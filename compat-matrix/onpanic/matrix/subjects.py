@@ -1,0 +1,99 @@
+"""What records can be made of: emulators here, in other Debians, and what others have written down.
+
+A subject knows by which files it would be seen to have changed, so that nothing is asked
+twice; a command that runs elsewhere has none, and is asked each time.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from onpanic.probe.launch import name_of
+
+from .debian import Root
+
+__all__ = ("Subject", "emulator", "in_suite", "recording", "replies", "stamp")
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """Something that a record can be made of.
+
+    :param name: What messages call it.
+    :param kind: How a record is made of it: by asking an emulator, or by reading a file.
+    :param command: How the emulator is started; the file, if it is one.
+    :param known_as: How the record names the command: no path of the host's, where it does not matter.
+    :param source: What the record says of where it comes from, see `Probed.source`.
+    :param files: What would change with it.
+    :param variant: What to add to the record's name, where builds say the same of themselves.
+    """
+
+    name: str
+    kind: Literal["emulator", "recording", "replies"]
+    command: list[str]
+    known_as: list[str]
+    source: str
+    files: list[str]
+    variant: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        moves = self.kind == "emulator" and self.source  # where a suite is unpacked does not matter
+        return "\0".join([self.kind, self.source, *self.known_as, *(() if moves else self.command)])
+
+
+def emulator(command: Sequence[str]) -> Subject:
+    """Return an emulator of the host's, or a whole command."""
+    path = shutil.which(command[0]) if len(command) == 1 else None
+    files = [str(path), *_modules(Path(path).resolve())] if path else []
+    return Subject(name_of(command), "emulator", list(command), list(command), "", files)
+
+
+def in_suite(root: Root) -> Iterator[Subject]:
+    """Yield the emulators of an unpacked Debian suite, each one once."""
+    for name in root.programs():
+        path = root.path / "usr/bin" / name
+        yield Subject(
+            f"{name} of {root.suite}",
+            "emulator",
+            root.command(name),
+            [name],
+            f"Debian {root.suite}",
+            [str(path), *_modules(path)],
+        )
+
+
+def recording(path: Path) -> Subject:
+    """Return a recording, see `onpanic.probe.recording`."""
+    return Subject(str(path), "recording", [str(path)], [], f"recording {path.name}", [str(path)])
+
+
+def replies(path: Path) -> Subject:
+    """Return a file of recorded QMP replies, as libvirt's tests have them."""
+    _, plus, variant = path.name.removesuffix(".replies").partition("+")
+    return Subject(
+        str(path), "replies", [str(path)], [], f"libvirt {path.name}", [str(path)], f"{plus}{variant}"
+    )
+
+
+def stamp(subject: Subject) -> list[int]:
+    """Return numbers that change when the subject does; none if nothing would tell.
+
+    Sizes, and times in nanoseconds: of the emulator as links lead to it, and of the folder
+    of its modules, which are half of what it can do.
+    """
+    try:
+        found = [Path(name).stat() for name in subject.files]
+    except OSError:
+        return []
+    return [number for one in found for number in (one.st_size, one.st_mtime_ns, one.st_ctime_ns)]
+
+
+def _modules(program: Path) -> list[str]:
+    """Return the folders beside a program in which QEMUs keep their modules."""
+    prefix = program.parent.parent
+    found = [*prefix.glob("lib/qemu"), *prefix.glob("lib/*/qemu"), *prefix.glob("lib64/qemu*")]
+    return sorted(str(folder) for folder in found if folder.is_dir())

@@ -1,0 +1,1 @@
+"""``onpanic matrix``: its subcommands, one module each, and what they share."""

@@ -1,0 +1,92 @@
+"""Show what changed from one build to another, what a guest can see first.
+
+A and B are records: files, or names of records in the folder that --records names.
+The exit status is 0 if nothing changed, 1 if something did.
+"""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from onpanic.check.baseline import changes
+from onpanic.check.findings import Asked, Finding
+from onpanic.check.formats.text import machines
+from onpanic.cli import print_json, print_note
+from onpanic.matrix.records import read_record, record_files
+from onpanic.probe.errors import RecordError
+from onpanic.probe.foreign import printable
+from onpanic.probe.record import CapabilityRecord, MachineRecord
+
+HELP = "show what changed from one build to another"
+
+_OK, _FOUND = 0, 1
+_EVERYTHING = Asked(all_machines=True, acpi=True)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("before", metavar="A", help="the older build's record")
+    parser.add_argument("after", metavar="B", help="the newer build's record")
+    parser.add_argument("--records", type=Path, metavar="DIR", help="the folder in which A and B are names")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="json: a change a line")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing: the exit status tells")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare, print, and return the exit status."""
+    before, after = (_record(name, arguments.records) for name in (arguments.before, arguments.after))
+    renamed = _by_alias(before, after)
+    if renamed and not arguments.quiet:
+        print_note(f"no machine type is in both; compared by alias: {', '.join(renamed)}")
+        before = msgspec.structs.replace(before, machines=list(renamed.values()))
+    found = changes(before, after, _EVERYTHING)
+    if not arguments.quiet:
+        if arguments.format == "json":
+            for finding in found:
+                print_json(msgspec.json.encode(finding))
+        else:
+            _print(before, after, found)
+    return _FOUND if found else _OK
+
+
+def _record(name: str, folder: Path | None) -> CapabilityRecord:
+    """Read a record by its file's path, or its name in a folder, or a part that only it has."""
+    if folder is None or Path(name).exists():
+        return read_record(Path(name))
+    files = record_files(folder)
+    found = [path for path in files if path.stem == name] or [path for path in files if name in path.stem]
+    if len(found) != 1:
+        said = ", ".join(path.stem for path in found[:4]) or "none"
+        raise RecordError(
+            f"{name}: {len(found)} records of {folder} have that in their names: {said}", "name one"
+        )
+    return read_record(found[0])
+
+
+def _by_alias(before: CapabilityRecord, after: CapabilityRecord) -> dict[str, MachineRecord]:
+    """Return older machine types under the newer ones' names, where only their aliases are the same."""
+    if {machine.name for machine in before.machines} & {machine.name for machine in after.machines} - {
+        "none"
+    }:
+        return {}
+    newer = {alias: machine.name for machine in after.machines for alias in machine.aliases}
+    default = next((machine.name for machine in after.machines if machine.default), None)
+    found: dict[str, MachineRecord] = {}
+    for machine in before.machines:
+        alias = next((alias for alias in machine.aliases if alias in newer), None)
+        name = newer[alias] if alias else default if machine.default else None
+        if name:
+            found[alias or "default"] = msgspec.structs.replace(machine, name=name)
+    return found
+
+
+def _print(before: CapabilityRecord, after: CapabilityRecord, found: list[Finding]) -> None:
+    print(f"from {before.emulator.build}")
+    print(f"to   {after.emulator.build}")
+    for finding in found:
+        where = machines(finding)
+        print(f"  {finding.severity:8} {finding.tag}{': ' * bool(where)}{where}")
+        print(f"           {printable(finding.evidence, 300)}")
+    if not found:
+        print("  nothing that was measured in both changed")

@@ -1,0 +1,100 @@
+"""Records and matrices that tests of the matrix share."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from onpanic.probe.api import read
+from onpanic.probe.excerpts import with_evidence
+from onpanic.probe.facts import EMULATOR, MACHINE, Fact
+from onpanic.probe.record import (
+    CapabilityRecord,
+    Emulator,
+    MachineRecord,
+    Notifier,
+    Probed,
+    capabilities_of,
+    on_panic_of,
+)
+from onpanic.probe.recording import load
+
+RECORDINGS = Path(__file__).parent.parent / "recordings"
+RELEASES = ("qemu-1.5.3", "qemu-1.6.0", "qemu-1.7.0", "rhel-6.8-0.12.1.2")
+
+WORKS: Mapping[str, str] = {
+    "builtin-pvpanic": "no",
+    "pvpanic-attachable": "yes",
+    "panic-reported": "yes",
+    "panic-stops-guest": "yes",
+    "cont-after-panic": "yes",
+    "acpi-exposes-pvpanic": "unknown",
+}
+
+
+@cache
+def recorded(name: str) -> CapabilityRecord:
+    """Return what a recording says, with its lines."""
+    found = load(RECORDINGS / f"{name}.jsonl")
+    record = read(found.conversations, found.command, 0.0, recorded=True)
+    return with_evidence(record, found.conversations)
+
+
+def fact(answer: str, detail: str = "", *, how: str = "observed", evidence: int | None = None) -> Fact:
+    """Return a fact; how it is known is left out where it is not."""
+    return Fact(
+        answer=answer,  # type: ignore[arg-type]
+        how=None if answer == "unknown" else how,  # type: ignore[arg-type]
+        detail=detail,
+        evidence=msgspec.UNSET if evidence is None else evidence,
+    )
+
+
+def machine(
+    name: str,
+    aliases: Sequence[str] = (),
+    *,
+    default: bool = False,
+    started: bool = True,
+    mask: int | None = 3,
+    how: str = "observed",
+    target: str = "x86_64",
+    **answers: str,
+) -> MachineRecord:
+    """Return a machine type whose panic device works, but for the answers given."""
+    said = {**WORKS, **{name.replace("_", "-"): answer for name, answer in answers.items()}}
+    facts = {question: fact(said[question], f"{question} on it", how=how) for question in MACHINE}
+    return MachineRecord(
+        name=name,
+        aliases=list(aliases),
+        default=default,
+        facts=facts,
+        on_panic=on_panic_of(capabilities_of(known(), facts, target, name)),
+        notifier=Notifier("isa", mask),
+        started=started,
+        problem="" if started else "unsupported machine type",
+    )
+
+
+def known() -> dict[str, Fact]:
+    """Return facts of an emulator."""
+    return {name: fact("yes", how="introspected") for name in EMULATOR}
+
+
+def record(
+    version: str = "7.2.22",
+    *machines: MachineRecord,
+    package: str = "",
+    emulator: str = "qemu-system-x86_64",
+    target: str = "x86_64",
+    at: str = "2026-11-24T00:00:00Z",
+    source: str = "",
+) -> CapabilityRecord:
+    """Return a record of a build; with one machine type, ``pc``, if none is given."""
+    return CapabilityRecord(
+        emulator=Emulator([emulator], target, version, package),
+        facts=known(),
+        machines=list(machines) or [machine(f"pc-i440fx-{version}", ["pc"], default=True)],
+        probed=Probed(at, "onpanic 0", 0.1, source),
+    )

@@ -1,0 +1,190 @@
+"""From records to the matrix, and to ranges."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onpanic.matrix import Matrix, Range, build
+from onpanic.matrix.identity import build_name
+from onpanic.matrix.ranges import DEFAULT
+from onpanic.matrix.records import layout, read_records, write_record
+from onpanic.probe import CapabilityRecord, RecordError
+from onpanic.probe.facts import EMULATOR, MACHINE
+
+from .samples import RELEASES, fact, machine, record, recorded
+
+
+def named(*records: CapabilityRecord) -> list[tuple[str, CapabilityRecord]]:
+    return [(build_name(one.emulator), one) for one in records]
+
+
+def ranges(matrix: Matrix, question: str, line: str = "upstream", alias: str = "pc") -> list[Range]:
+    return [r for r in matrix.ranges if (r.fact, r.line, r.machine) == (question, line, alias)]
+
+
+def said(matrix: Matrix, question: str, line: str = "upstream", alias: str = "pc") -> list[tuple[str, str]]:
+    return [(found.answer, found.text) for found in ranges(matrix, question, line, alias)]
+
+
+@pytest.fixture(scope="module")
+def history() -> Matrix:
+    """Give the matrix of the recordings of 2013."""
+    return build(named(*map(recorded, RELEASES)))
+
+
+def test_what_happened_in_2013(history: Matrix) -> None:
+    """The story of the pvpanic mess, derived from what four emulators said."""
+    assert said(history, "builtin-pvpanic") == [("yes", "1.5, maybe before"), ("no", "since 1.6")]
+    assert said(history, "cont-after-panic") == [("no", "at or before 1.5, until 1.6"), ("yes", "since 1.7")]
+    assert said(history, "cont-after-panic", "RHEL", DEFAULT) == [("no", "never, up to 0.12")]
+    assert said(history, "pvpanic-type", alias="") == [("yes", "at or before 1.5")]
+    assert [found.exact for found in ranges(history, "cont-after-panic")] == [False, True]
+
+
+def cont(version: str, answer: str) -> CapabilityRecord:
+    return record(version, machine(f"pc-{version}", ["pc"], cont_after_panic=answer))
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"1.6.0": "no", "1.7.0": "yes"}, [("no", "1.6, maybe before"), ("yes", "since 1.7")]),
+        (
+            {"1.5.3": "no", "2.5.0": "yes", "5.2.0": "yes"},
+            [("no", "1.5, maybe before and after"), ("yes", "after 1.5, at or before 2.5")],
+        ),
+        ({"5.2.0": "yes", "7.2.22": "yes"}, [("yes", "at or before 5.2")]),
+        ({"5.2.0": "no", "7.2.22": "no"}, [("no", "never, up to 7.2")]),
+        ({"1.5.3": "no", "1.6.0": "unknown", "1.7.0": "no"}, [("no", "never, up to 1.7")]),
+        (
+            {"1.6.0": "no", "1.7.0": "yes", "2.0.0": "no"},
+            [("no", "1.6, maybe before"), ("yes", "1.7 only"), ("no", "since 2.0")],
+        ),
+        ({"1.5.3": "unknown"}, []),
+        ({"9.2.0": "no", "10.0.1": "yes"}, [("no", "9.2, maybe before"), ("yes", "since 10.0")]),
+    ],
+    ids=str,
+)
+def test_a_range_says_no_more_than_was_measured(
+    answers: dict[str, str], expected: list[tuple[str, str]]
+) -> None:
+    matrix = build(named(*(cont(version, answer) for version, answer in answers.items())))
+    assert said(matrix, "cont-after-panic") == expected
+
+
+@given(st.lists(st.sampled_from(["yes", "no", "unknown"]), max_size=12), st.randoms(use_true_random=False))
+def test_ranges_cover_what_is_known_and_nothing_else(answers: list[str], shuffle: random.Random) -> None:
+    """Each version that was measured is in the one range that has its answer."""
+    versions = [f"{number}.0.0" for number in range(4, 4 + len(answers))]
+    records = [cont(version, answer) for version, answer in zip(versions, answers, strict=True)]
+    shuffle.shuffle(records)
+    matrix = build(named(*records))
+    found = ranges(matrix, "cont-after-panic")
+    for version, answer in zip(versions, answers, strict=True):
+        number = int(version.partition(".")[0])
+        covering = [
+            r.answer for r in found if int(r.first.split(".")[0]) <= number <= int(r.last.split(".")[0])
+        ]
+        assert covering == [answer] or answer == "unknown"
+    assert all(before.answer != after.answer for before, after in zip(found, found[1:], strict=False))
+
+
+def test_lines_do_not_speak_for_each_other() -> None:
+    """A distributor's 1.5.3 may have what upstream's lacks: Bugzilla 990601."""
+    backport = msgspec.structs.replace(
+        cont("1.5.3", "yes"), emulator=record("1.5.3", package="qemu-kvm-1.5.3-175.el7").emulator
+    )
+    matrix = build(named(cont("1.5.3", "no"), backport))
+    assert said(matrix, "cont-after-panic", "RHEL") == [("yes", "at or before 1.5")]
+    assert said(matrix, "cont-after-panic") == [("no", "never, up to 1.5")]
+
+
+ANSWERS = st.sampled_from(["yes", "no", "unknown"])
+MACHINES = st.lists(
+    st.fixed_dictionaries({question.replace("-", "_"): ANSWERS for question in MACHINE}),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(st.lists(MACHINES, min_size=1, max_size=4))
+def test_the_matrix_says_what_the_records_say(builds: list[list[dict[str, Any]]]) -> None:
+    """What is kept once only is found again at every place that it was said."""
+    records = {
+        f"record-{number}": record(
+            f"{number + 4}.0.0", *(machine(f"m{place}", **answers) for place, answers in enumerate(said_of))
+        )
+        for number, said_of in enumerate(builds)
+    }
+    matrix = build(records.items())
+    assert {one.id for one in matrix.builds} == set(records)
+    for one in matrix.builds:
+        original = records[one.id]
+        for name, place in one.facts.items():
+            assert _same(matrix, place, original, original.facts[name])
+        for column in one.machines:
+            row = original.machine(column.name)
+            profile = matrix.profiles[column.profile]
+            assert profile.accepted == {v: how.coredump for v, how in row.on_panic.accepted.items()}
+            assert profile.refused == {v: why.code for v, why in row.on_panic.refused.items()}
+            for name, place in profile.facts.items():
+                assert _same(matrix, place, original, row.facts[name])
+
+
+def _same(matrix: Matrix, place: int, original: CapabilityRecord, known: object) -> bool:
+    statement = matrix.statements[place]
+    lines = None if statement.evidence is None else matrix.evidence[statement.evidence]
+    where = getattr(known, "evidence", None)
+    kept = (
+        original.evidence[where] if isinstance(original.evidence, list) and isinstance(where, int) else None
+    )
+    answer, how, detail = (getattr(known, name) for name in ("answer", "how", "detail"))
+    return (statement.answer, statement.how, statement.detail, lines) == (answer, how, detail, kept)
+
+
+def test_every_line_of_evidence_is_found_again(history: Matrix) -> None:
+    for one, release in zip(history.builds, ("rhel-6.8-0.12.1.2", *RELEASES[:3]), strict=True):
+        original = recorded(release)
+        assert all(_same(history, place, original, original.facts[n]) for n, place in one.facts.items())
+
+
+def test_the_matrix_fits_its_schema(history: Matrix) -> None:
+    jsonschema.Draft202012Validator(Matrix.json_schema()).validate(msgspec.json.decode(history.to_json()))
+    assert msgspec.json.decode(history.to_json(), type=Matrix) == history
+    assert [question.name for question in history.facts] == [*EMULATOR, *MACHINE]
+
+
+def test_a_folder_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """A record a file, a machine type a line: what a reviewer reads."""
+    for name, one in named(*map(recorded, RELEASES)):
+        path = write_record(tmp_path, name, one)
+        assert CapabilityRecord.from_json(path.read_bytes()) == one
+        for column in one.machines:
+            assert sum(f'{{"name":"{column.name}"' in line for line in path.read_text().splitlines()) == 1
+    assert build(tmp_path) == build(sorted(named(*map(recorded, RELEASES))))
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"] * len(RELEASES)
+
+
+def test_a_lone_surrogate_does_not_stop_it() -> None:
+    """Emulators may print anything."""
+    broken = msgspec.structs.replace(record(), facts={"pvpanic-type": fact("yes", "\ud800")})
+    assert b"\\ud800" not in layout(broken)
+    CapabilityRecord.from_json(layout(broken))
+
+
+def test_a_folder_with_a_bad_record_is_refused(tmp_path: Path) -> None:
+    """The command goes on without it; who calls the function hears of it."""
+    write_record(tmp_path, "good", record())
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(RecordError, match=r"bad\.json: not a capability record"):
+        build(tmp_path)
+    assert [type(found).__name__ for _, found in read_records(tmp_path)] == [
+        "RecordError",
+        "CapabilityRecord",
+    ]

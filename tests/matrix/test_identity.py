@@ -1,0 +1,93 @@
+"""Whose build it is, and where a version stands among others."""
+
+from itertools import pairwise
+
+import pytest
+
+from onpanic.matrix.identity import build_name, emulator_name, era_of, follows, line_of, order_of, series_of
+from onpanic.probe.record import Emulator
+
+DEBIAN = "Debian 1:7.2+dfsg-7+deb12u18+b3"
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("", "upstream"),
+        ("v9.0.0-rc1-12-gabc", "upstream"),
+        (DEBIAN, "Debian"),
+        ("Debian 1:4.2-3ubuntu6.30", "Ubuntu"),
+        ("qemu-kvm-0.12.1.2", "RHEL"),
+        ("qemu-kvm-6.2.0-11.el9", "RHEL"),
+        ("qemu-5.2.0-3.fc34", "Fedora"),
+    ],
+)
+def test_the_package_says_whose_build_it_is(package: str, line: str) -> None:
+    assert line_of(package) == line
+
+
+@pytest.mark.parametrize(
+    ("emulator", "name"),
+    [
+        (Emulator(["/usr/bin/qemu-system-x86_64"], "x86_64", "1.5.3", ""), "qemu-system-x86_64-1.5.3"),
+        (
+            Emulator(["bwrap", "/usr/bin/qemu-system-arm"], "arm", "7.2.22", DEBIAN),
+            "qemu-system-arm-7.2.22-Debian-1-7.2+dfsg-7+deb12u18+b3",
+        ),
+        (
+            Emulator(["/usr/libexec/qemu-kvm"], "x86_64", "0.12.1", "qemu-kvm-0.12.1.2"),
+            "qemu-kvm-0.12.1-qemu-kvm-0.12.1.2",
+        ),
+        (Emulator([], "s390x", "9.2.50", ""), "qemu-system-s390x-9.2.50"),
+        (Emulator([], "", "1.5.3", ""), "qemu-1.5.3"),
+        (Emulator(["q"], "x", "../../etc", "a/b c"), "q-..-..-etc-a-b-c"),
+    ],
+)
+def test_a_build_has_a_name_that_is_fit_for_a_file(emulator: Emulator, name: str) -> None:
+    assert build_name(emulator) == name
+    assert name.startswith(emulator_name(emulator))
+
+
+ORDER = ("", "0.12.1", "1.5.3", "1.6.0", "2.12.50", "5.2.0", "7.2.22", "9.1.0", "10.0.13", "11.1.3")
+
+
+@pytest.mark.parametrize(("before", "after"), list(pairwise(ORDER)))
+def test_versions_have_an_order(before: str, after: str) -> None:
+    assert order_of(before) < order_of(after)
+
+
+@pytest.mark.parametrize(
+    ("version", "series", "era"),
+    [
+        ("0.12.1", "0.12", "0.x"),
+        ("1.5.3", "1.5", "1.x"),
+        ("7.2.22", "7.2", "7.x"),
+        ("7.2.50", "8.0", "8.x"),  # on the way to it
+        ("2.12.50", "3.0", "3.x"),
+        ("4.1.90", "4.2", "4.x"),
+        ("6.2.92", "7.0", "7.x"),
+        ("10.0.13", "10.0", "10.x"),
+        ("7.2.122", "7.2", "7.x"),  # a distributor's micro number
+        ("", "0.0", "0.x"),
+    ],
+)
+def test_a_version_belongs_to_a_release(version: str, series: str, era: str) -> None:
+    assert (series_of(version), era_of(version)) == (series, era)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "adjacent"),
+    [
+        ("1.6.0", "1.7.0", True),
+        ("1.6.0", "1.6.2", True),
+        ("1.7.0", "2.0.0", True),
+        ("2.12.1", "3.0.0", True),
+        ("3.1.0", "4.0.0", True),
+        ("9.2.0", "10.0.13", True),
+        ("1.5.3", "1.7.0", False),
+        ("5.2.0", "7.2.22", False),
+        ("1.7.0", "5.2.0", False),
+    ],
+)
+def test_releases_may_lie_between_two_versions(before: str, after: str, adjacent: bool) -> None:
+    assert follows(before, after) is adjacent

@@ -1,0 +1,109 @@
+"""Each rule with what it finds, and with what it has nothing to say of."""
+
+import msgspec
+import pytest
+
+from onpanic.matrix import Matrix, build
+from onpanic.matrix.identity import build_name
+from onpanic.matrix.lint import MATRIX_RULES, RECORD_RULES, Problem, lint_matrix, lint_record
+from onpanic.probe import CapabilityRecord
+
+from .samples import RELEASES, machine, record, recorded
+
+NEWER = "2026-11-25T00:00:00Z"
+SOUND = record("7.2.22", machine("pc-7.2", ["pc"], default=True), machine("q35-7.2", ["q35"]))
+
+
+def renamed(one: CapabilityRecord, **members: object) -> CapabilityRecord:
+    return msgspec.structs.replace(one, **members)
+
+
+WRONG_RECORDS = {
+    "alias-names-another-machine": [
+        record("7.2.22", machine("pc-7.2", ["q35"]), machine("q35")),
+    ],
+    "doubled-machine": [
+        record("7.2.22", machine("pc"), machine("pc")),
+        record("7.2.22", machine("pc", default=True), machine("q35", default=True)),
+    ],
+    "decision-without-facts": [
+        renamed(
+            SOUND,
+            machines=[
+                msgspec.structs.replace(
+                    SOUND.machines[0], on_panic=machine("x", builtin_pvpanic="yes").on_panic
+                )
+            ],
+        ),
+    ],
+}
+
+
+def matrix_of(*records: CapabilityRecord) -> Matrix:
+    return build([(f"{number}", one) for number, one in enumerate(records)])
+
+
+OLDER_SAYS_NO = record("7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="no"))
+NEWER_IS_TOLD = record("7.2.22", machine("pc-7.2", ["pc"], how="recorded"), at=NEWER)
+OTHER_PACKAGE = record(
+    "7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="no"), package="v7.2.22-1-gabcdef"
+)
+WRONG_MATRICES = {
+    "contradictory-records": (
+        matrix_of(record("7.2.22", machine("pc-7.2", ["pc"])), OLDER_SAYS_NO),
+        ("0, 1", "cont-after-panic on pc-7.2 is yes and no: leave the record that is wrong out"),
+    ),
+    "overlapping-ranges": (
+        matrix_of(record("7.2.22", machine("pc-7.2", ["pc"])), OTHER_PACKAGE),
+        ("0, 1", "cont-after-panic on pc is no up to 7.2.22 and yes from 7.2.22"),
+    ),
+    "weaker-evidence": (
+        matrix_of(record("7.2.22", machine("pc-7.2", ["pc"])), NEWER_IS_TOLD),
+        ("0, 1", "cont-after-panic on pc-7.2 was observed, and is recorded in the newer record"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "records"), WRONG_RECORDS.items())
+def test_a_rule_finds_what_is_wrong_with_a_record(rule: str, records: list[CapabilityRecord]) -> None:
+    for one in records:
+        found = lint_record(build_name(one.emulator), one)
+        assert rule in {problem.rule for problem in found}
+        assert {problem.where for problem in found} == {build_name(one.emulator)}
+
+
+def test_a_record_is_named_after_its_build() -> None:
+    """More may follow: builds that say the same of themselves."""
+    assert [p.rule for p in lint_record("qemu-system-x86_64-7.1.0", SOUND)] == ["misnamed-record"]
+    assert lint_record("qemu-system-x86_64-7.2.22+hvf", SOUND) == []
+
+
+@pytest.mark.parametrize(("rule", "found"), WRONG_MATRICES.items())
+def test_a_rule_finds_what_is_wrong_with_records_beside_each_other(
+    rule: str, found: tuple[Matrix, tuple[str, str]]
+) -> None:
+    matrix, (where, what) = found
+    assert Problem(rule, where, what) in lint_matrix(matrix)
+
+
+def test_each_rule_has_something_to_find() -> None:
+    assert {*WRONG_RECORDS, "misnamed-record"} == set(RECORD_RULES)
+    assert set(WRONG_MATRICES) == set(MATRIX_RULES)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [record("7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="unknown"), source="libvirt x.replies")],
+        [record("8.0.0", machine("pc-8.0", ["pc"], cont_after_panic="no"))],
+        [record("7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="no"), package="qemu-kvm-7.2.el9")],
+        [record("7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="no"), emulator="qemu-system-i386")],
+        list(map(recorded, RELEASES)),
+    ],
+    ids=["alone", "a source that shows less", "another version", "another line", "another emulator", "2013"],
+)
+def test_sound_records_pass(others: list[CapabilityRecord]) -> None:
+    everything = [SOUND, *others]
+    assert [p for one in everything for p in lint_record(build_name(one.emulator), one)] == []
+    assert lint_matrix(matrix_of(*everything)) == []

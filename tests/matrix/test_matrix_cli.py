@@ -1,0 +1,223 @@
+"""``onpanic matrix build``, ``show`` and ``diff`` as a user runs them, bad input included."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from onpanic.matrix import Matrix, published, read_matrix
+from onpanic.matrix.identity import build_name
+from onpanic.matrix.records import write_record
+from onpanic.probe import CapabilityRecord, RecordError
+
+from .samples import RELEASES, machine, record, recorded
+
+pytestmark = pytest.mark.processes
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+OUTPUTS = {"matrix.json", "MATRIX.md", "index.html"}
+
+
+def write(folder: Path, *records: CapabilityRecord) -> Path:
+    for one in records:
+        write_record(folder, build_name(one.emulator), one)
+    return folder
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """Give the folder of what was recorded in 2013."""
+    return write(tmp_path / "records", *map(recorded, RELEASES))
+
+
+def test_the_matrix_is_built(onpanic: Run, records: Path, tmp_path: Path) -> None:
+    done = onpanic("matrix", "build", str(records), "-o", str(tmp_path / "deep/out"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "4 builds, 8 machine types: matrix.json, MATRIX.md, index.html\n"
+    assert {path.name for path in (tmp_path / "deep/out").iterdir()} == OUTPUTS
+    matrix = msgspec.json.decode((tmp_path / "deep/out/matrix.json").read_bytes(), type=Matrix)
+    assert [build.version for build in matrix.builds] == ["0.12.1", "1.5.3", "1.6.0", "1.7.0"]
+    text = (tmp_path / "deep/out/MATRIX.md").read_text()
+    assert (
+        "| cont-after-panic | no: never, up to 0.12 | no: at or before 1.5, until 1.6; yes: since 1.7 |"
+        in text
+    )
+
+
+def test_the_same_records_give_the_same_bytes(onpanic: Run, records: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        onpanic("matrix", "build", "-q", str(records), "-o", str(tmp_path / name))
+    assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "other" / n).read_bytes() for n in OUTPUTS)
+
+
+GOOD = record("7.2.22", machine("pc-7.2", ["pc"], default=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("broken.json", b"{", "broken.json: not a capability record: "),
+        ("empty.json", b"", "empty.json: not a capability record: "),
+        ("binary.json", bytes(range(256)), "binary.json: not a capability record: "),
+        ("truncated.json", GOOD.to_json()[:500], "truncated.json: not a capability record: "),
+        ("foreign.json", b'{"schema_version": 9}', "foreign.json: the record has schema version 9, not 1"),
+        ("nested.json", b"[" * 100_000, "nested.json: not a capability record: "),
+        (
+            "qemu-system-x86_64-7.2.22+again.json",
+            record("7.2.22", machine("pc-7.2", ["pc"], default=True, cont_after_panic="no")).to_json(),
+            "qemu-system-x86_64-7.2.22+again: cont-after-panic on pc-7.2 is yes and no",
+        ),
+        ("misnamed.json", GOOD.to_json(), "misnamed-record: misnamed: it is of qemu-system-x86_64-7.2.22"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.endswith(".json") else "-",
+)
+def test_a_bad_record_is_named_and_the_rest_built(
+    onpanic: Run, tmp_path: Path, name: str, content: bytes, complaint: str
+) -> None:
+    records = write(tmp_path / "records", GOOD)
+    (records / name).write_bytes(content)
+    done = onpanic("matrix", "build", str(records), "-o", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == OUTPUTS
+    assert any(build.version == "7.2.22" for build in read_matrix(tmp_path / "out/matrix.json").builds)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["build", "/no/such", "-o", "{tmp}/out"], "/no/such: No such file or directory"),
+        (["build", "{tmp}", "-o", "{tmp}/out"], "{tmp}: holds no record"),
+        (["build", "{bad}", "-o", "{tmp}/out"], "{bad}: none of its records can be read"),
+        (["show", "/no/such"], "/no/such: No such file or directory"),
+        (["show", "{bad}/broken.json"], "{bad}/broken.json: not a matrix: "),
+        (["show", "--arch", "pdp11"], "no build of the matrix is like that"),
+        (["diff", "/no/a", "/no/b"], "/no/a: No such file or directory"),
+        (["diff", "x", "y", "--records", "{tmp}"], "{tmp}: holds no record"),
+        (["bogus"], "invalid choice: 'matrix'"),
+    ],
+    ids=lambda value: "-" if isinstance(value, str) else " ".join(value),
+)
+def test_what_cannot_be_done_is_said(onpanic: Run, tmp_path: Path, words: list[str], complaint: str) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/broken.json").write_text('{"schema_version":1}')
+    here = {"tmp": str(tmp_path), "bad": str(tmp_path / "bad")}
+    done = onpanic("matrix", *(word.format(**here) for word in words))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint.format(**here) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_said(onpanic: Run, records: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = onpanic("matrix", "build", str(records), "-o", str(tmp_path / "file"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"onpanic: {tmp_path}/file: cannot be written: ")
+
+
+def test_the_matrix_is_shown(onpanic: Run, records: Path) -> None:
+    """Builds down, facts across; a note says where other machine types answer otherwise."""
+    done = onpanic("matrix", "show", str(records))
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {
+        line.split()[1]: line.split()[-12:] for line in done.stdout.splitlines() if line.startswith("qemu-")
+    }
+    assert "".join(rows["1.5.3"]).startswith("nynynny")
+    assert list(rows) == ["0.12.1", "1.5.3", "1.6.0", "1.7.0"]
+
+
+def test_rows_that_do_not_differ_are_counted(onpanic: Run, tmp_path: Path) -> None:
+    same = [record(f"{major}.0.0", machine(f"pc-{major}.0", ["pc"], default=True)) for major in (5, 6, 7, 8)]
+    changed = record("9.0.0", machine("pc-9.0", ["pc"], default=True, cont_after_panic="no"))
+    folder = write(tmp_path / "records", *same, changed)
+    shown = onpanic("matrix", "show", str(folder)).stdout
+    rows = [line for line in shown.splitlines() if line.startswith("qemu-")]
+    assert [row.split()[1] for row in rows] == ["5.0.0", "9.0.0"]
+    assert "and 3 more that answer alike" in shown
+    everything = onpanic("matrix", "show", "--all", str(folder)).stdout
+    assert len([line for line in everything.splitlines() if line.startswith("qemu-")]) == 5
+
+
+def test_a_machine_type_is_chosen(onpanic: Run, tmp_path: Path) -> None:
+    both = record(
+        "7.2.22", machine("pc-7.2", ["pc"], default=True), machine("q35-7.2", ["q35"], cont_after_panic="no")
+    )
+    folder = write(tmp_path / "records", both)
+    shown = {
+        name: onpanic("matrix", "show", "--machine", name, str(folder)).stdout
+        for name in ("pc", "q35", "isapc")
+    }
+    assert "no on q35-7.2" in shown["pc"]
+    assert "yes on pc-7.2" in shown["q35"]
+    assert (
+        next(line for line in shown["isapc"].splitlines() if line.startswith("qemu-")).split()[-6:]
+        == ["-"] * 6
+    )
+
+
+def test_the_published_matrix_is_the_default(onpanic: Run) -> None:
+    done = onpanic("matrix", "show", "--format", "json")
+    assert msgspec.json.decode(done.stdout, type=Matrix) == published()
+
+
+def test_a_matrix_that_points_nowhere_is_refused(tmp_path: Path, records: Path, onpanic: Run) -> None:
+    onpanic("matrix", "build", "-q", str(records), "-o", str(tmp_path))
+    matrix = json.loads((tmp_path / "matrix.json").read_text())
+    matrix["builds"][0]["machines"][0]["profile"] = 1000
+    (tmp_path / "matrix.json").write_text(json.dumps(matrix))
+    with pytest.raises(RecordError, match="points to what it does not have"):
+        read_matrix(tmp_path / "matrix.json")
+
+
+def test_what_a_guest_can_see_comes_first(onpanic: Run, tmp_path: Path) -> None:
+    """QEMU 9.1 offered a new bit on old machine types: that breaks migration."""
+    before = record("9.0.0", machine("pc-8.2", mask=3, cont_after_panic="no"), machine("gone"))
+    after = record("9.1.0", machine("pc-8.2", mask=7), machine("pc-9.1"))
+    folder = write(tmp_path / "records", before, after)
+    done = onpanic("matrix", "diff", "9.0.0", "9.1.0", "--records", str(folder))
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("from QEMU 9.0.0")
+    assert lines[1].startswith("to   QEMU 9.1.0")
+    tags = [line.split()[1].rstrip(":") for line in lines[2:] if not line.startswith("      ")]
+    assert tags[0] == "guest-visible-change"
+    assert set(tags) == {"guest-visible-change", "machine-type-gone", "behaviour-gained"}
+    found = [
+        json.loads(line)
+        for line in onpanic(
+            "matrix",
+            "diff",
+            "--format",
+            "json",
+            str(folder / "qemu-system-x86_64-9.0.0.json"),
+            str(folder / "qemu-system-x86_64-9.1.0.json"),
+        ).stdout.splitlines()
+    ]
+    assert [one["tag"] for one in found] == tags
+
+
+def test_builds_without_a_common_machine_type_are_compared_by_alias(onpanic: Run, records: Path) -> None:
+    """The fix of 1.7, as the recordings have it."""
+    done = onpanic("matrix", "diff", "x86_64-1.6.0", "x86_64-1.7.0", "--records", str(records))
+    assert done.returncode == 1
+    assert "compared by alias: pc" in done.stderr
+    assert "cont-after-panic was no, and now is yes" in done.stdout
+
+
+def test_nothing_changed_is_said(onpanic: Run, records: Path) -> None:
+    done = onpanic("matrix", "diff", "x86_64-1.7.0", "x86_64-1.7.0", "--records", str(records))
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "  nothing that was measured in both changed"
+    quiet = onpanic("matrix", "diff", "-q", "x86_64-1.7.0", "x86_64-1.6.0", "--records", str(records))
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (1, "", "")
+
+
+def test_a_name_that_several_records_have_is_refused(onpanic: Run, records: Path) -> None:
+    done = onpanic("matrix", "diff", "qemu", "x86_64-1.6.0", "--records", str(records))
+    assert done.returncode == 2
+    assert "qemu: 4 records of" in done.stderr

@@ -1,0 +1,102 @@
+"""What is published: the records, and what is built from them and nothing else."""
+
+import re
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from onpanic.matrix import Matrix, build, published
+from onpanic.matrix.lint import lint_matrix, lint_record
+from onpanic.matrix.outputs import OUTPUTS, outputs
+from onpanic.matrix.ranges import DEFAULT
+from onpanic.matrix.records import layout, read_record, record_files
+from onpanic.probe import CapabilityRecord
+
+FOLDER = Path(__file__).parents[2] / "compat-matrix"
+RECORDS = record_files(FOLDER / "records")
+SUITES = ("bullseye", "bookworm", "trixie", "sid")
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Matrix:
+    return build(FOLDER / "records")
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_the_outputs_are_those_of_the_records(matrix: Matrix, name: str) -> None:
+    """``make matrix`` writes them."""
+    assert (FOLDER / name).read_bytes() == outputs(matrix)[name]
+
+
+def test_the_schemas_are_current() -> None:
+    """``make schema`` writes them."""
+    assert msgspec.json.schema(Matrix) == Matrix.json_schema()
+
+
+def test_the_records_and_the_matrix_fit_their_schemas() -> None:
+    validator = jsonschema.Draft202012Validator(CapabilityRecord.json_schema())
+    for path in RECORDS:
+        validator.validate(msgspec.json.decode(path.read_bytes()))
+    jsonschema.Draft202012Validator(Matrix.json_schema()).validate(
+        msgspec.json.decode((FOLDER / "matrix.json").read_bytes())
+    )
+
+
+def test_the_rules_find_nothing(matrix: Matrix) -> None:
+    assert lint_matrix(matrix) == []
+    assert [problem for path in RECORDS for problem in lint_record(path.stem, read_record(path))] == []
+
+
+def test_records_are_as_they_were_collected() -> None:
+    """One that was edited by hand would not be evidence."""
+    assert [path.name for path in RECORDS if layout(read_record(path)) != path.read_bytes()] == []
+
+
+def test_records_name_no_place_of_the_host_that_made_them() -> None:
+    paths = re.compile(rb"/(?:home|root|tmp|work|srv|opt|var)/|bwrap")
+    assert [path.name for path in RECORDS if paths.search(path.read_bytes())] == []
+
+
+def test_each_emulator_of_four_suites_is_there(matrix: Matrix) -> None:
+    sources = [build.source for build in matrix.builds]
+    counts = {suite: sources.count(f"Debian {suite}") for suite in SUITES}
+    assert all(count >= 30 for count in counts.values()), counts
+    assert sum(source.startswith("recording ") for source in sources) == 4
+
+
+def test_what_was_observed_says_how(matrix: Matrix) -> None:
+    """A click on a cell shows lines of QMP: none that was asked for is without."""
+    for build_ in matrix.builds:
+        for machine in build_.machines:
+            for place in matrix.profiles[machine.profile].facts.values():
+                statement = matrix.statements[place]
+                assert statement.how != "observed" or statement.evidence is not None
+        assert build_.reproduce.startswith("onpanic ")
+
+
+@pytest.mark.parametrize(
+    ("fact", "emulator", "machine", "line", "expected"),
+    [
+        (
+            "cont-after-panic",
+            "qemu-system-x86_64",
+            "pc",
+            "upstream",
+            ["at or before 1.5, until 1.6", "since 1.7"],
+        ),
+        ("cont-after-panic", "qemu-system-x86_64", DEFAULT, "RHEL", ["never, up to 0.12"]),
+        ("cont-after-panic", "qemu-system-x86_64", "pc", "Debian", ["at or before 5.2"]),
+        ("builtin-pvpanic", "qemu-system-x86_64", "pc", "upstream", ["1.5, maybe before", "since 1.6"]),
+    ],
+)
+def test_the_story_is_in_it(
+    matrix: Matrix, fact: str, emulator: str, machine: str, line: str, expected: list[str]
+) -> None:
+    key = (fact, emulator, machine, line)
+    assert [r.text for r in matrix.ranges if (r.fact, r.emulator, r.machine, r.line) == key] == expected
+
+
+def test_it_comes_with_onpanic(matrix: Matrix) -> None:
+    assert published() == matrix

@@ -1,0 +1,504 @@
+"""Both forms of recorded replies, written here as libvirt's tests have them, and files that are neither."""
+
+import contextlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from onpanic.matrix.replies import conversations, record, replies_files
+from onpanic.probe import CapabilityRecord, RecordingError
+from onpanic.probe.facts import EMULATOR, MACHINE
+
+VERSION = {"qemu": {"major": 1, "minor": 5, "micro": 3}, "package": ""}
+PLAIN = ("container", "System", "irq")
+COMMANDS = ("qmp_capabilities", "query-commands", "cont")
+EVENTS = ("SHUTDOWN", "RESET", "STOP")
+SCHEMA = (("query-version", "command"), ("SHUTDOWN", "event"))
+MACHINES = [
+    {"name": "pc-i440fx-1.5", "alias": "pc", "is-default": True, "cpu-max": 255},
+    {"name": "none", "cpu-max": 1},
+]
+
+Pair = tuple[dict[str, Any], dict[str, Any]]
+
+
+def listed(*names: str) -> list[dict[str, str]]:
+    return [{"name": name} for name in names]
+
+
+def refused(word: str = "CommandNotFound") -> dict[str, Any]:
+    return {"error": {"class": word, "desc": f"a {word}"}}
+
+
+def told(
+    *,
+    target: str = "x86_64",
+    types: tuple[str, ...] = ("pvpanic",),
+    events: tuple[str, ...] | None = ("GUEST_PANICKED",),
+    commands: tuple[str, ...] | None = (),
+    schema: tuple[tuple[str, str], ...] | None = None,
+    machines: Any = MACHINES,
+) -> list[Pair]:
+    """Return what an emulator is asked by libvirt and says."""
+    return [
+        ({"execute": "qmp_capabilities"}, {"return": {}}),
+        ({"execute": "query-version"}, {"return": VERSION}),
+        ({"execute": "query-target"}, {"return": {"arch": target}}),
+        (
+            {"execute": "query-commands"},
+            refused() if commands is None else {"return": listed(*COMMANDS, *commands)},
+        ),
+        ({"execute": "block-commit", "arguments": {"device": "bogus"}}, refused("DeviceNotFound")),
+        ({"execute": "query-events"}, refused() if events is None else {"return": listed(*EVENTS, *events)}),
+        (
+            {"execute": "query-qmp-schema"},
+            refused()
+            if schema is None
+            else {"return": [{"name": n, "meta-type": m} for n, m in (*SCHEMA, *schema)]},
+        ),
+        ({"execute": "qom-list-types"}, {"return": listed(*PLAIN, *types)}),
+        (
+            {"execute": "device-list-properties", "arguments": {"typename": "virtio-blk-pci"}},
+            {"return": [{"name": "scsi", "type": "bool"}]},
+        ),
+        ({"execute": "query-machines"}, {"return": machines}),
+        ({"execute": "query-cpu-definitions"}, {"return": listed("qemu64", "pvpanic")}),
+    ]
+
+
+def with_answer(pairs: list[Pair], command: str, answer: dict[str, Any]) -> list[Pair]:
+    """Return what was said, with another answer to a command."""
+    return [(sent, answer if sent["execute"] == command else came) for sent, came in pairs]
+
+
+def newer_objects(*passes: list[Pair]) -> list[dict[str, Any]]:
+    """Return the form of today: each command before its answer, ids anew with each pass."""
+    return [
+        {**one, "id": f"libvirt-{number}"}
+        for pairs in passes
+        for number, pair in enumerate(pairs, 1)
+        for one in pair
+    ]
+
+
+def older_objects(*passes: list[Pair]) -> list[dict[str, Any]]:
+    """Return the form of 2013: a greeting, and answers only."""
+    objects: list[dict[str, Any]] = []
+    for pairs in passes:
+        objects.append({"QMP": {"version": VERSION, "capabilities": []}})
+        objects += [{**came, "id": f"libvirt-{number}"} for number, (_, came) in enumerate(pairs, 1)]
+    return objects
+
+
+def written(path: Path, objects: list[dict[str, Any]], indent: int = 2) -> Path:
+    path.write_text("\n\n".join(json.dumps(one, indent=indent) for one in objects) + "\n")
+    return path
+
+
+def newer(path: Path, *passes: list[Pair]) -> Path:
+    return written(path, newer_objects(*passes))
+
+
+def older(path: Path, *passes: list[Pair]) -> Path:
+    return written(path, older_objects(*passes), 4)
+
+
+def read(objects: list[dict[str, Any]]) -> CapabilityRecord:
+    """Return what is read from these objects: properties are tested without a folder of each test's own."""
+    with tempfile.TemporaryDirectory() as name:
+        return record(written(Path(name) / "x.replies", objects))
+
+
+def answers(found: CapabilityRecord) -> dict[str, str]:
+    return {name: fact.answer for name, fact in found.facts.items()}
+
+
+def turned(found: dict[str, str]) -> dict[str, str]:
+    """Return the answers that are wrong."""
+    return {name: answer for name, answer in found.items() if answer not in (EXPECTED[name], "unknown")}
+
+
+def complaint(path: Path) -> str:
+    """Return why a file cannot be read; empty if it can."""
+    try:
+        record(path).to_json()
+    except RecordingError as error:
+        return error.message
+    return ""
+
+
+EXPECTED = {
+    "isa-pvpanic-type": "no",
+    "pvpanic-type": "yes",
+    "pvpanic-pci-type": "no",
+    "guest-panicked-event": "yes",
+    "guest-crashloaded-event": "no",
+    "set-action-command": "no",
+}
+
+
+@pytest.mark.parametrize("write", [newer, older])
+def test_what_an_emulator_says_of_itself_is_read(write: Any, tmp_path: Path) -> None:
+    found = record(write(tmp_path / "caps_9.9.9.s390x.replies", told()))
+    assert answers(found) == EXPECTED
+    assert {fact.how for fact in found.facts.values()} == {"recorded"}
+    emulator = found.emulator
+    assert (emulator.version, emulator.target, emulator.command) == (
+        "1.5.3",
+        "x86_64",
+        ["qemu-system-x86_64"],
+    )
+
+
+@pytest.mark.parametrize("write", [newer, older])
+def test_a_file_of_another_system_is_read(write: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.replies", told())
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert answers(record(path)) == EXPECTED
+
+
+@pytest.mark.parametrize("write", [newer, older])
+def test_nothing_is_made_of_what_was_not_asked(write: Any, tmp_path: Path) -> None:
+    """Each machine type that is listed is there, with nothing known of what it does."""
+    found = record(write(tmp_path / "x.replies", told()))
+    assert [(m.name, m.aliases, m.default) for m in found.machines] == [
+        ("none", [], False),
+        ("pc-i440fx-1.5", ["pc"], True),
+    ]
+    for machine in found.machines:
+        assert machine.started
+        assert {fact.answer for fact in machine.facts.values()} == {"unknown"}
+        assert "restart" in machine.on_panic.refused
+
+
+def test_where_there_is_no_type_there_is_nothing_to_attach(tmp_path: Path) -> None:
+    found = record(newer(tmp_path / "x.replies", told(types=())))
+    assert {machine.facts["pvpanic-attachable"].answer for machine in found.machines} == {"no"}
+
+
+def test_what_the_architecture_brings_is_documented(tmp_path: Path) -> None:
+    machines = [
+        {"name": "s390-ccw-virtio-9.2", "alias": "s390-ccw-virtio", "is-default": True, "cpu-max": 248},
+        {"name": "none", "cpu-max": 1},
+    ]
+    found = record(newer(tmp_path / "x.replies", told(target="s390x", types=(), machines=machines)))
+    fact = found.machine("s390-ccw-virtio").facts["cont-after-panic"]
+    assert (fact.answer, fact.how) == ("yes", "documented")
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ((("GUEST_CRASHLOADED", "event"), ("set-action", "command")), ("yes", "yes")),
+        ((("GUEST_CRASHLOADED", "object"), ("set-action", "enum")), ("no", "no")),
+        (None, ("unknown", "unknown")),
+    ],
+    ids=["in it", "not in it", "no schema"],
+)
+def test_newer_emulators_have_a_schema_instead(
+    schema: tuple[tuple[str, str], ...] | None, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    pairs = told(events=None, commands=None, schema=schema)
+    found = answers(record(newer(tmp_path / "x.replies", pairs)))
+    assert (found["guest-crashloaded-event"], found["set-action-command"]) == expected
+
+
+@pytest.mark.parametrize(("write", "starts"), [(newer, 2), (older, 1)])
+def test_the_second_pass_is_of_the_same_emulator(write: Any, starts: int, tmp_path: Path) -> None:
+    """Ids start anew with it, and machine types may be others than those of the first."""
+    more = [*MACHINES, {"name": "isapc", "cpu-max": 1}]
+    second = [told()[0], ({"execute": "query-machines"}, {"return": more})]
+    path = write(tmp_path / "x.replies", told(), second)
+    assert len(conversations(path)) == starts
+    assert answers(record(path)) == EXPECTED
+    assert len(record(path).machines) == 3
+
+
+@pytest.mark.parametrize("write", [newer, older])
+def test_old_machine_types_are_known_by_the_default_one(write: Any, tmp_path: Path) -> None:
+    """QEMU 1.2 says no more of all others than their names."""
+    machines = [{"name": "isapc"}, {"name": "pc-1.2", "is-default": True, "alias": "pc"}, {"name": "none"}]
+    found = record(write(tmp_path / "x.replies", told(machines=machines)))
+    assert [(m.name, m.aliases, m.default) for m in found.machines] == [
+        ("isapc", [], False),
+        ("none", [], False),
+        ("pc-1.2", ["pc"], True),
+    ]
+
+
+LOOKALIKES = {
+    "properties of a device": [{"name": "pvpanic", "type": "bool"}, {"name": "container", "type": "str"}],
+    "CPU models": listed("pvpanic", "qemu64"),
+    "events by another name": listed("GUEST_PANICKED", "set-action"),
+}
+
+
+@pytest.mark.parametrize("value", LOOKALIKES.values(), ids=LOOKALIKES)
+def test_an_answer_whose_question_is_not_certain_says_nothing(value: Any, tmp_path: Path) -> None:
+    """In the older form a list of names could be of anything."""
+    pairs: list[Pair] = [({}, {"return": {}}), ({}, {"return": value}), ({}, {"return": {"arch": "x86_64"}})]
+    assert set(answers(record(older(tmp_path / "x.replies", pairs))).values()) == {"unknown"}
+
+
+TYPES = {"isa-pvpanic-type", "pvpanic-type", "pvpanic-pci-type"}
+NOT_A_LIST_OF_TYPES = {
+    "empty": [],
+    "CPU models": listed("pvpanic", "qemu64"),
+    "events": listed(*EVENTS, "pvpanic"),
+    "properties": [{"name": name, "type": "bool"} for name in (*PLAIN, "pvpanic")],
+    "a part": listed("pvpanic"),
+    "no list": {"pvpanic": True},
+    "no names": [*listed(*PLAIN), {"name": 1}],
+    "no objects": ["container", "System", "pvpanic"],
+}
+
+
+@pytest.mark.parametrize("value", NOT_A_LIST_OF_TYPES.values(), ids=NOT_A_LIST_OF_TYPES)
+@pytest.mark.parametrize("write", [newer, older])
+def test_an_answer_that_is_to_something_else_says_nothing(write: Any, value: Any, tmp_path: Path) -> None:
+    """Files are edited by hand; what does not fit is left out, and the rest is read."""
+    pairs = with_answer(told(), "qom-list-types", {"return": value})
+    found = record(write(tmp_path / "x.replies", pairs))
+    assert {name for name, answer in answers(found).items() if answer == "unknown"} >= TYPES
+    assert turned(answers(found)) == {}
+    assert found.machine().facts["pvpanic-attachable"].answer == "unknown"
+
+
+def test_an_answer_to_another_id_says_nothing() -> None:
+    """libvirt has a file with an answer ``libvirt-31a``."""
+    objects = newer_objects(told())
+    place = [one.get("execute") for one in objects].index("qom-list-types")
+    objects[place + 1]["id"] += "a"
+    assert answers(read(objects)) == EXPECTED | dict.fromkeys(TYPES, "unknown")
+
+
+def test_a_list_of_some_types_says_nothing_of_others() -> None:
+    pairs = [
+        (
+            sent | {"arguments": {"implements": "device"}} if sent["execute"] == "qom-list-types" else sent,
+            came,
+        )
+        for sent, came in told(types=())
+    ]
+    assert answers(read(newer_objects(pairs))) == EXPECTED | dict.fromkeys(TYPES, "unknown")
+
+
+def test_a_list_that_could_be_of_two_kinds_says_nothing() -> None:
+    pairs = with_answer(told(), "query-commands", {"return": listed(*COMMANDS, *PLAIN, "set-action")})
+    assert answers(read(newer_objects(pairs))) == EXPECTED | {"set-action-command": "unknown"}
+
+
+def test_a_list_of_types_that_was_not_asked_for_says_nothing() -> None:
+    pairs = [
+        ({"execute": "x"} if sent["execute"] == "qom-list-types" else sent, came) for sent, came in told()
+    ]
+    assert answers(read(newer_objects(pairs))) == EXPECTED | dict.fromkeys(TYPES, "unknown")
+
+
+@pytest.mark.parametrize("objects", [newer_objects, older_objects])
+def test_an_answer_that_is_an_error_as_well_says_nothing(objects: Any) -> None:
+    pairs = with_answer(told(), "qom-list-types", refused() | {"return": listed(*PLAIN, "pvpanic")})
+    assert answers(read(objects(pairs))) == EXPECTED | dict.fromkeys(TYPES, "unknown")
+
+
+@pytest.mark.parametrize("objects", [newer_objects, older_objects])
+def test_the_target_is_all_that_query_target_says(objects: Any) -> None:
+    pairs = with_answer(told(), "query-target", {"return": {"arch": "s390x", "enabled": True}})
+    assert read(objects(pairs)).emulator.target == ""
+
+
+@pytest.mark.parametrize("objects", [newer_objects, older_objects])
+def test_answers_that_differ_say_nothing(objects: Any) -> None:
+    pairs = [*told(), ({"execute": "qom-list-types"}, {"return": listed(*PLAIN)})]
+    assert answers(read(objects(pairs))) == EXPECTED | dict.fromkeys(TYPES, "unknown")
+    one, other = (
+        told(events=None, schema=(("GUEST_PANICKED", kind), ("GUEST_CRASHLOADED", "object")))
+        for kind in ("event", "object")
+    )
+    assert answers(read(objects(one)))["guest-panicked-event"] == "yes"
+    assert answers(read(objects(one, other)))["guest-panicked-event"] == "unknown"
+
+
+BEHAVIOUR: dict[str, list[Pair]] = {
+    "an event in an answer": [({"execute": "cont"}, {"return": {}, "event": "GUEST_PANICKED", "data": {}})],
+    "a device": [
+        (
+            {"execute": "qom-list", "arguments": {"path": "/machine/unattached"}},
+            {"return": [{"name": "device[0]", "type": "child<pvpanic>"}]},
+        )
+    ],
+    "a panic": [
+        (
+            {"execute": "human-monitor-command", "arguments": {"command-line": "o /b 0x505 1"}},
+            {"return": "", "event": "GUEST_PANICKED"},
+        ),
+        ({"execute": "query-status"}, {"return": {"status": "guest-panicked", "running": False}}),
+        ({"execute": "cont"}, {"return": {}}),
+    ],
+}
+
+
+@pytest.mark.parametrize("more", BEHAVIOUR.values(), ids=BEHAVIOUR)
+@pytest.mark.parametrize("objects", [newer_objects, older_objects])
+def test_behaviour_is_unknown_whatever_a_file_holds(objects: Any, more: list[Pair]) -> None:
+    """It would be that of no machine type that is listed: all of it was asked with ``-machine none``."""
+    found = read(objects([*told(types=("pvpanic",)), *more]))
+    assert answers(found) == EXPECTED
+    assert {fact.answer for machine in found.machines for fact in machine.facts.values()} == {"unknown"}
+
+
+@pytest.mark.parametrize("objects", [newer_objects, older_objects])
+@given(lost=st.sets(st.integers(0, 21)), relabelled=st.booleans())
+@example(lost={15, 16, 17, 18, 19, 20}, relabelled=True)  # CPU models right after `qom-list-types`
+def test_whatever_is_lost_no_answer_turns_over(objects: Any, lost: set[int], relabelled: bool) -> None:
+    """What is left of a file, its ids made to fit or not, says the same, or nothing."""
+    whole = objects(told())
+    left = [one for place, one in enumerate(whole) if place not in lost]
+    if relabelled:
+        left = [{name: value for name, value in one.items() if name != "id"} for one in left]
+    with contextlib.suppress(RecordingError):
+        assert turned(answers(read(left))) == {}
+
+
+NAMES = st.sets(
+    st.sampled_from(
+        ["pvpanic", "pvpanic-pci", "isa-pvpanic", "GUEST_PANICKED", "GUEST_CRASHLOADED", "set-action"]
+    )
+)
+
+
+@given(NAMES, NAMES, NAMES)
+def test_both_forms_say_the_same(types: set[str], events: set[str], commands: set[str]) -> None:
+    """Whatever the lists hold: each is known by what every one of its kind has."""
+    pairs = told(types=tuple(types), events=tuple(events), commands=tuple(commands))
+    one, other = read(newer_objects(pairs)), read(older_objects(pairs))
+    assert (one.emulator, answers(one)) == (other.emulator, answers(other))
+    assert answers(one) == {
+        fact: "yes" if word in names else "no"
+        for fact, word, names in (
+            ("isa-pvpanic-type", "isa-pvpanic", types),
+            ("pvpanic-type", "pvpanic", types),
+            ("pvpanic-pci-type", "pvpanic-pci", types),
+            ("guest-panicked-event", "GUEST_PANICKED", events),
+            ("guest-crashloaded-event", "GUEST_CRASHLOADED", events),
+            ("set-action-command", "set-action", commands),
+        )
+    }
+
+
+@pytest.mark.parametrize("objects", [newer_objects, older_objects])
+@pytest.mark.parametrize(
+    ("second", "named"),
+    [
+        (
+            with_answer(
+                told(),
+                "query-version",
+                {"return": {"qemu": {"major": 9, "minor": 0, "micro": 1}, "package": ""}},
+            ),
+            "1.5.3 and 9.0.1",
+        ),
+        (told(target="s390x"), "s390x and x86_64"),
+    ],
+    ids=["versions", "targets"],
+)
+def test_a_file_of_two_emulators_is_refused(objects: Any, second: list[Pair], named: str) -> None:
+    with pytest.raises(RecordingError, match=f"is of different emulators: {named}"):
+        read(objects(told(), second))
+
+
+WHOLE = b'{"execute": "qmp_capabilities", "id": "libvirt-1"}\n\n{"return": {}, "id": "libvirt-1"}\n'
+BAD = {
+    "empty": (b"", "object 1: "),
+    "truncated": (WHOLE[:-20], "object 2: "),
+    "binary": (bytes(range(256)), "object 1: "),
+    "no object": (b"[]\n", "object 1 is no JSON object"),
+    "nested": (b'{"execute":' + b"[" * 100_000, "object 1: "),
+    "a command too many": (WHOLE + b'\n{"execute": "x"}\n', "has a command without an answer at its end"),
+    "no command": (b'{"return": {}}\n\n{"return": {}}\n', "object 1 is no command with an answer"),
+    "no answer": (b'{"execute": "x"}\n\n{"execute": "y"}\n', "object 1 is no command with an answer"),
+    "a version that is none": (
+        b'{"execute": "query-version"}\n\n{"return": {"qemu": {"major": "9"}}}\n',
+        "does not say which version it is of",
+    ),
+    "too many objects": ((WHOLE + b"\n") * 5001, "more than 10000 objects"),
+    "no version": (WHOLE, "does not say which version it is of"),
+    "a greeting of something else": (b'{"QMP": 1}\n', "does not say which version it is of"),
+    "a greeting without a version": (b'{"QMP": {"version": {}}}\n', "does not say which version it is of"),
+}
+
+
+@pytest.mark.parametrize(("data", "why"), BAD.values(), ids=BAD)
+def test_a_file_that_is_none_is_named(data: bytes, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.replies"
+    path.write_bytes(data)
+    with pytest.raises(RecordingError) as caught:
+        record(path)
+    assert caught.value.message.startswith(f"{path}: {why}")
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.replies"
+    with path.open("wb") as file:
+        file.truncate(10**10)
+    with pytest.raises(RecordingError, match="more than 8 MiB"):
+        record(path)
+
+
+@pytest.mark.parametrize("depth", [100, 500, 900, 950, 970, 980, 985, 990, 995, 2000])
+def test_nesting_ends_in_an_answer_or_an_error(depth: int, tmp_path: Path) -> None:
+    """Some of it can be read, and then not be written any more."""
+    path = older(tmp_path / "x.replies", told())
+    deep = f'"parent": {"[" * depth}{"]" * depth}, "name": "pvpanic"'
+    path.write_text(path.read_text().replace('"name": "pvpanic"', deep, 1))
+    said = complaint(path)
+    assert said.startswith(f"{path}: ") if said else answers(record(path)) == EXPECTED
+
+
+@given(st.data())
+def test_damage_ends_in_an_answer_or_an_error(data: st.DataObject) -> None:
+    write = data.draw(st.sampled_from([newer_objects, older_objects]))
+    with tempfile.TemporaryDirectory() as name:
+        path = written(Path(name) / "x.replies", write(told()))
+        whole = path.read_bytes()
+        start, length = data.draw(st.integers(0, len(whole))), data.draw(st.integers(0, 40))
+        path.write_bytes(whole[:start] + data.draw(st.binary(max_size=8)) + whole[start + length :])
+        said = complaint(path)
+    assert not said or said.startswith(f"{path}: ")
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path, why in ((tmp_path, "Is a directory"), (tmp_path / "no such", "No such file or directory")):
+        with pytest.raises(RecordingError) as caught:
+            record(path)
+        assert caught.value.message == f"{path}: {why}"
+
+
+@pytest.mark.parametrize("place", [".", "qemucapabilitiesdata", "tests/qemucapabilitiesdata"])
+def test_a_checkout_is_searched(place: str, tmp_path: Path) -> None:
+    folder = tmp_path / place
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["caps_1.7.0.x86_64.replies", "caps_2.9.0.x86_64.replies", "caps_2.10.0.x86_64.replies"]
+    for name in (*reversed(names), "README"):
+        (folder / name).touch()
+    (folder / "folder.replies").mkdir()
+    assert [path.name for path in replies_files(tmp_path)] == names
+
+
+def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "README").touch()
+    for folder in (tmp_path, tmp_path / "no such", tmp_path / "README"):
+        with pytest.raises(RecordingError, match=r"holds no \*\.replies"):
+            replies_files(folder)
+
+
+def test_the_questions_are_those_of_a_record(tmp_path: Path) -> None:
+    found = record(newer(tmp_path / "x.replies", told()))
+    assert (set(found.facts), set(found.machines[0].facts)) == (set(EMULATOR), set(MACHINE))

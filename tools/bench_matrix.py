@@ -1,0 +1,140 @@
+"""What the matrix costs: collecting four builds, and building thousands.  Part of `make bench`."""
+
+import asyncio
+import contextlib
+import os
+import random
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from qemu.qmp import QMPClient
+
+from onpanic.matrix.collect import collect
+from onpanic.matrix.debian import SUITES, FetchError, Root, default_folder, fetch
+from onpanic.matrix.records import read_record, write_record
+from onpanic.matrix.subjects import in_suite
+from onpanic.probe.record import CapabilityRecord
+from onpanic.probe.survey import Plan
+
+__all__ = ("building", "collecting")
+
+NAME = "qemu-system-x86_64"
+BARE = ("-S", "-nodefaults", "-display", "none", "-qmp", "stdio")
+SIZES = (500, 1000, 2000)
+MACHINES = 100
+
+
+def collecting(show: Callable[[str, float, str, str], None]) -> None:
+    """Compare the verified x86 matrix of four builds with as many bare starts, both on all cores."""
+    folder = os.environ.get("ONPANIC_EMULATORS")
+    try:
+        roots = [fetch(suite, into=Path(folder) if folder else default_folder()) for suite in SUITES]
+    except FetchError as error:
+        print(f"matrix: not measured: {' / '.join(str(error).splitlines())}")
+        return
+    subjects = [s for root in roots for s in in_suite(root) if s.known_as == [NAME]]
+    with tempfile.TemporaryDirectory() as name:
+        records = Path(name)
+
+        def matrix() -> float:
+            begin = time.perf_counter()
+            collect(subjects, Plan(all_machines=True), records, again=True)
+            return time.perf_counter() - begin
+
+        matrix()
+        named = {}
+        for root, path in zip(roots, sorted(records.glob("*.json"), key=_version), strict=True):
+            named[root.suite] = [m.name for m in read_record(path).machines if m.started]
+        starts = [(root, machine) for root in roots for machine in named[root.suite]]
+        ratios = []
+        for _ in range(3):  # interleaved
+            bare = asyncio.run(_starts(starts))
+            ratios.append((matrix(), bare))
+    ours, bare = sorted(ratios, key=lambda pair: pair[0] / pair[1])[1]
+    detail = f"{ours:.1f} s / {bare:.1f} s, {len(starts)} machine types of {len(roots)} builds, all cores"
+    show("matrix / bare starts", ours / bare, "<= 1.3", detail)
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in read_record(path).emulator.version.split("."))
+
+
+async def _starts(starts: Sequence[tuple[Root, str]]) -> float:
+    slots = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def start(root: Root, machine: str) -> None:
+        async with slots:
+            ours, theirs = socket.socketpair()
+            process = await asyncio.create_subprocess_exec(
+                *root.command(NAME),
+                *BARE,
+                "-machine",
+                f"{machine},accel=tcg",
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+            )
+            theirs.close()
+            client = QMPClient()
+            await client.connect(ours)
+            await client.execute("quit")
+            with contextlib.suppress(EOFError):
+                await client.disconnect()
+            await process.wait()
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(start(*one) for one in starts))
+    return time.perf_counter() - begin
+
+
+def building() -> None:
+    """Say what it takes to build matrices of more and more records, each of a hundred machine types."""
+    pattern = read_record(next(Path("compat-matrix/records").glob(f"{NAME}-1[0-9]*.json")))
+    chance = random.Random(1)  # noqa: S311
+    with tempfile.TemporaryDirectory() as name:
+        records, out = Path(name) / "records", Path(name) / "out"
+        made = 0
+        for size in SIZES:
+            for number in range(made, size):
+                write_record(records, f"{NAME}-{number}", _varied(pattern, number, chance))
+            made = size
+            begin = time.perf_counter()
+            words = [sys.executable, "-m", "onpanic", "matrix", "build", "-q", str(records), "-o", str(out)]
+            process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+            _, _, used = os.wait4(process.pid, 0)
+            took = time.perf_counter() - begin
+            page = (out / "index.html").stat().st_size
+            print(
+                f"{f'matrix of {size} x {MACHINES}':24} {took:5.1f} s, {took / size * 1000:.1f} ms a record, "
+                f"{_mib(used):.0f} MiB at most, index.html {page / 2**20:.1f} MiB",
+                flush=True,
+            )
+
+
+def _mib(used: resource.struct_rusage) -> float:
+    return used.ru_maxrss / 1024
+
+
+def _varied(pattern: CapabilityRecord, number: int, chance: random.Random) -> CapabilityRecord:
+    """Return a record of another build, in which one machine type of fifty answers otherwise."""
+    machines = []
+    for place in range(MACHINES):
+        machine = pattern.machines[place % len(pattern.machines)]
+        facts = dict(machine.facts)
+        if not chance.randrange(50):
+            name = chance.choice(list(facts))
+            facts[name] = msgspec.structs.replace(facts[name], detail=f"seen {chance.randrange(1000)}")
+        machines.append(
+            msgspec.structs.replace(machine, name=f"pc-{place}", aliases=[], default=place == 0, facts=facts)
+        )
+    emulator = msgspec.structs.replace(
+        pattern.emulator, version=f"{4 + number // 9}.{number % 9 // 3}.{number % 3}", package=f"v{number}"
+    )
+    return msgspec.structs.replace(pattern, emulator=emulator, machines=machines)
