@@ -230,10 +230,12 @@ def test_what_changed(
 
 
 def test_a_machine_type_that_is_gone(machine: Make, record: Record) -> None:
-    """It is missed only where all were asked for; new ones are nobody's business."""
+    """It is missed only where all were asked for; new ones break nothing."""
     old, new = record(machine("pc-1"), machine("pc-2")), record(machine("pc-2"), machine("pc-3"))
     assert said(changes(old, new, ALL)) == ["warning machine-type-gone pc-1"]
     assert changes(old, new, Asked()) == []
+    told = changes(old, new, ALL, new_ones=True)
+    assert said(told) == ["warning machine-type-gone pc-1", "info machine-type-new pc-3"]
 
 
 def test_what_changed_of_the_emulator(record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -188,22 +189,26 @@ def test_main_prints_command_lines(
     assert lines[0].startswith("bwrap --ro-bind ")
 
 
-def test_main_prints_one_command(
+def test_main_is_an_emulator(
     root: Root, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """What the matrix names as the command that asks an emulator again."""
-    asked: list[tuple[object, Path]] = []
+    """What the matrix names as the command that asks an emulator again: all the rest is for it."""
+    ran: list[list[str]] = []
 
-    def fetch(suite: str, packages: object, *, into: Path) -> Root:
-        asked.append((packages, into))
-        return root
+    def execute(program: str, words: list[str]) -> None:
+        ran.append(words)
+        raise KeyboardInterrupt(program)
 
-    monkeypatch.setattr(debian, "fetch", fetch)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert debian.main(["trixie", "--emulator", "qemu-system-arm"]) == 0
-    assert asked == [(debian.ALL_PACKAGES, tmp_path / "onpanic/suites")]
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.endswith(" /usr/bin/qemu-system-arm")
+    monkeypatch.setattr(os, "execvp", execute)
+    words = ["trixie", "--into", str(tmp_path), "--run", "qemu-system-arm", "-S", "--run", "x", "--into", "y"]
+    assert debian.main(words) == 130
+    assert ran == [[*root.command("qemu-system-arm"), "-S", "--run", "x", "--into", "y"]]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert debian.main(["sid", "--run", "qemu-system-arm"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"sid is not in {tmp_path}/cache/onpanic/suites",
+        "next: python3 -m onpanic.matrix.debian sid --package qemu-system fetches it",
+    ]
 
 
 def test_main_reports_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,16 @@ from itertools import pairwise
 
 import pytest
 
-from onpanic.matrix.identity import build_name, emulator_name, era_of, follows, line_of, order_of, series_of
+from onpanic.matrix.identity import (
+    build_name,
+    emulator_name,
+    era_of,
+    follows,
+    line_of,
+    order_of,
+    series_of,
+    target_name,
+)
 from onpanic.probe.record import Emulator
 
 DEBIAN = "Debian 1:7.2+dfsg-7+deb12u18+b3"
@@ -20,6 +29,10 @@ DEBIAN = "Debian 1:7.2+dfsg-7+deb12u18+b3"
         ("qemu-kvm-0.12.1.2", "RHEL"),
         ("qemu-kvm-6.2.0-11.el9", "RHEL"),
         ("qemu-5.2.0-3.fc34", "Fedora"),
+        ("qemu-9.0.0-1.amzn2023", "amzn"),
+        ("openSUSE Leap 15.5", "openSUSE"),
+        ("pve-qemu-kvm_8.1.5-3", "pve-qemu-kvm"),
+        ("v4.1.0-2221-g36609b4fa3", "upstream"),
     ],
 )
 def test_the_package_says_whose_build_it_is(package: str, line: str) -> None:
@@ -40,12 +53,13 @@ def test_the_package_says_whose_build_it_is(package: str, line: str) -> None:
         ),
         (Emulator([], "s390x", "9.2.50", ""), "qemu-system-s390x-9.2.50"),
         (Emulator([], "", "1.5.3", ""), "qemu-1.5.3"),
+        (Emulator(["./.hidden"], "", "1.5.3", ""), "hidden-1.5.3"),
         (Emulator(["q"], "x", "../../etc", "a/b c"), "q-..-..-etc-a-b-c"),
     ],
 )
 def test_a_build_has_a_name_that_is_fit_for_a_file(emulator: Emulator, name: str) -> None:
     assert build_name(emulator) == name
-    assert name.startswith(emulator_name(emulator))
+    assert name.startswith(emulator_name(emulator).lstrip("."))
 
 
 ORDER = ("", "0.12.1", "1.5.3", "1.6.0", "2.12.50", "5.2.0", "7.2.22", "9.1.0", "10.0.13", "11.1.3")
@@ -79,15 +93,40 @@ def test_a_version_belongs_to_a_release(version: str, series: str, era: str) -> 
     ("before", "after", "adjacent"),
     [
         ("1.6.0", "1.7.0", True),
-        ("1.6.0", "1.6.2", True),
+        ("1.6.1", "1.6.2", True),
         ("1.7.0", "2.0.0", True),
         ("2.12.1", "3.0.0", True),
         ("3.1.0", "4.0.0", True),
-        ("9.2.0", "10.0.13", True),
+        ("9.2.0", "10.0.0", True),
         ("1.5.3", "1.7.0", False),
         ("5.2.0", "7.2.22", False),
+        ("9.2.0", "10.0.13", False),  # 10.0.0 was not asked
+        ("1.6.0", "1.6.2", False),
+        ("7.2.50", "8.0.0", False),
         ("1.7.0", "5.2.0", False),
     ],
 )
 def test_releases_may_lie_between_two_versions(before: str, after: str, adjacent: bool) -> None:
     assert follows(before, after) is adjacent
+
+
+def test_a_long_name_is_cut_and_stays_its_own() -> None:
+    """A file's name has room for 255 bytes."""
+    names = {build_name(Emulator(["q"], "", "1.5.3", "x" * 300 + end)) for end in "ab"}
+    assert len(names) == 2
+    assert all(len(name) < 200 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "target"),
+    [
+        ("qemu-system-mipsel", "mips", "mipsel"),  # what 11.1 says
+        ("qemu-system-x86_64-microvm", "x86_64", "x86_64"),
+        ("qemu-system-x86_64", "", "x86_64"),
+        ("qemu-system-ppc64le", "ppc64", "ppc64le"),
+        ("qemu-system-host", "x86_64", "x86_64"),
+        ("qemu-kvm", "x86_64", "x86_64"),
+    ],
+)
+def test_a_target_has_one_name_whatever_the_version(name: str, told: str, target: str) -> None:
+    assert target_name(Emulator([name], told, "1", "")) == target

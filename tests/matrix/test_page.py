@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from typing import NoReturn
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from selenium.webdriver import Keys
 
 from onpanic.matrix.model import Machine, Matrix, Range
 from onpanic.matrix.page import page
+from onpanic.matrix.reading import published
 
 from .browser import CHROMEDRIVER, CHROMIUM, Browser, Sample, browser, large, sample
 
@@ -377,8 +379,9 @@ def test_what_emulators_say_is_text_everywhere(reader: Browser) -> None:
         assert reader.texts("#panel .evidence span") == [f"<- {HOSTILE}\n"]
         assert reader.driver.execute_script("return window.hit") is None
         assert reader.all("img") == []
-        assert "--machine '</script>" in reader.text("#panel .command")
-        assert "'\\''" in reader.text("#panel .command")
+        # What is true of the emulator is asked without a machine type
+        for quoted in ("--machine '</script>", "'\\''"):
+            assert (quoted in reader.text("#panel .command")) == (link != "")
     reader.driver.refresh()
     assert reader.one("#panel").is_displayed()  # the address survives, too
 
@@ -481,3 +484,17 @@ def test_ranges_follow_the_machine_type(reader: Browser) -> None:
     assert reader.texts(".ranges tbody th") == ["set-action-command", "panic-reported"]
     reader.open("#view=build")
     assert not reader.one("#summary").is_displayed()
+
+
+@pages
+def test_the_tables_of_the_firmware_are_asked_for_by_name(reader: Browser) -> None:
+    """Without it the command would answer that they were not looked at."""
+    matrix = published()
+    build = next(b for b in matrix.builds if b.version == "7.2.22" and b.emulator == "qemu-system-x86_64")
+    reader.show(matrix, "published")
+    reader.open(f"#view=facts&arch=x86_64&cell={quote(build.id)}/pc/acpi-exposes-pvpanic")
+    assert reader.text("#panel .command") == (
+        "onpanic probe --acpi --machine pc-i440fx-7.2 -- "
+        "python3 -m onpanic.matrix.debian bookworm --run qemu-system-x86_64"
+    )
+    assert any("QEMU0001, present" in line for line in reader.texts("#panel .evidence span"))

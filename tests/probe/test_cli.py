@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -296,3 +297,8 @@ def test_a_recording_is_made_of_a_failure_too(tmp_path: Path) -> None:
     done = onpanic("probe", "--recording", str(file))
     assert done.returncode == 2
     assert "my last words" in done.stderr
+
+
+def test_an_empty_command_is_not_the_hosts_own_emulator(complaint: Callable[..., str]) -> None:
+    """A shell's $(...) that failed leaves nothing behind the dashes."""
+    assert complaint("--machine", "pc", "--") == "nothing follows --"

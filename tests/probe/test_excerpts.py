@@ -64,7 +64,7 @@ def test_the_refused_cont_is_shown_behind_the_panic() -> None:
 
 def test_of_a_list_what_is_looked_for_is_shown() -> None:
     record = evident(next(p for p in RECORDINGS if "1.7.0" in p.name))
-    assert lines(record, "pvpanic-type")[:2] == [
+    assert lines(record, "pvpanic-type")[1:3] == [
         '-> {"execute": "qom-list-types"}',
         '<- {"return": [{"name": "pvpanic"}]}  (1 of 179 shown)',
     ]

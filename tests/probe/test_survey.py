@@ -70,3 +70,39 @@ def test_an_emulator_that_dies_of_its_modules_is_asked_gently() -> None:
     assert record.facts["isa-pvpanic-type"].answer == "no"
     assert "my last words" in record.problems[0]
     assert not record.machines[0].incomplete
+
+
+NEEDS = {
+    "audio": ("*'-audio none'*", "no default audio driver available"),
+    "no firmware option": ("*-bios*", "could not load firmware 'none'"),
+}
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_a_machine_type_that_starts_with_another_option_only_is_started_with_it(
+    need: str, tmp_path: Path
+) -> None:
+    """Boards with a codec want something to play on; some of RISC-V's have firmware of their own."""
+    pattern, words = NEEDS[need]
+    name = "qemu-system-riscv64" if need == "no firmware option" else "qemu-system-arm"
+    starts = f'exec {shlex.join(QEMU_7_2.but(target=name.removeprefix("qemu-system-")).command())} "$@"'
+    fails = f"echo {shlex.quote(words)} >&2; exit 1"
+    first, rest = (starts, fails) if need == "audio" else (fails, starts)
+    (tmp_path / name).write_text(f'#!/bin/sh\ncase "$*" in {pattern}) {first} ;; *) {rest} ;; esac\n')
+    (tmp_path / name).chmod(0o755)
+    record = probe(str(tmp_path / name))
+    assert record.machines[0].started
+    assert record.machines[0].facts["builtin-pvpanic"].answer == "no"
+
+
+def test_a_bus_that_is_full_does_not_say_that_no_device_can_be_added(tmp_path: Path) -> None:
+    """Another bus may have room: sun4u has two of them."""
+    words = "PCI: no slot/function available for pvpanic-pci, all in use or reserved"
+    path = tmp_path / "qemu-system-sparc64"
+    played = shlex.join(QEMU_7_2.but(target="sparc64").command())
+    refused = f"echo {shlex.quote(words)} >&2; exit 1"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *-device*) {refused} ;; *) exec {played} "$@" ;; esac\n')
+    path.chmod(0o755)
+    fact = probe(str(path)).machines[0].facts["pvpanic-attachable"]
+    assert (fact.answer, fact.how) == ("unknown", None)
+    assert "no slot/function available" in fact.detail

@@ -15,6 +15,7 @@ from onpanic.probe.catalogue import CATALOGUE
 from onpanic.probe.errors import RecordError
 from onpanic.probe.facts import EMULATOR, MACHINE
 from onpanic.probe.facts import Fact as Known
+from onpanic.probe.foreign import wellformed
 from onpanic.probe.record import CapabilityRecord, MachineRecord
 
 from .identity import emulator_name, era_of, line_of, order_of, target_name
@@ -61,15 +62,15 @@ class _Builder:
         excerpts = record.evidence if isinstance(record.evidence, list) else []
         self._builds.append(
             Build(
-                id=name,
+                id=wellformed(name),
                 emulator=emulator_name(emulator),
                 target=target_name(emulator),
                 version=emulator.version,
                 package=emulator.package,
                 line=line_of(emulator.package),
                 era=era_of(emulator.version),
-                source=probed.source,
-                reproduce=_reproduce(record),
+                source=wellformed(probed.source),
+                reproduce=wellformed(_reproduce(record)),
                 at=probed.at,
                 by=probed.by,
                 facts=self._facts(record.facts, EMULATOR, excerpts),
@@ -105,7 +106,7 @@ class _Builder:
 
     def _statement(self, fact: Known, excerpts: Sequence[list[str]]) -> int:
         evidence = None
-        if isinstance(fact.evidence, int) and fact.evidence < len(excerpts):
+        if isinstance(fact.evidence, int) and 0 <= fact.evidence < len(excerpts):
             evidence = _place(self._evidence, tuple(excerpts[fact.evidence]))
         return _place(self._statements, Statement(fact.answer, fact.how, fact.detail, evidence))
 
@@ -141,10 +142,8 @@ def _reproduce(record: CapabilityRecord) -> str:
     kind, _, where = record.probed.source.partition(" ")
     name, command = emulator_name(record.emulator), record.emulator.command
     if kind == "Debian":
-        return (
-            "onpanic probe --machine {machine} -- "
-            f"$(python -m onpanic.matrix.debian {shlex.quote(where)} --emulator {shlex.quote(name)})"
-        )
+        run = f"python3 -m onpanic.matrix.debian {shlex.quote(where)} --run {shlex.quote(name)}"
+        return f"onpanic probe --machine {{machine}} -- {run}"
     if kind == "recording":
         return f"onpanic probe --machine {{machine}} --recording {shlex.quote(where)}"
     if kind == "libvirt":

@@ -19,9 +19,8 @@ import msgspec
 
 from onpanic.probe import api, recording
 from onpanic.probe.conversation import Conversation
-from onpanic.probe.errors import OnpanicError, RecordError
+from onpanic.probe.errors import OnpanicError
 from onpanic.probe.excerpts import with_evidence
-from onpanic.probe.facts import Fact
 from onpanic.probe.lifeline import Lifeline
 from onpanic.probe.record import CapabilityRecord
 from onpanic.probe.recording import write_whole
@@ -29,10 +28,10 @@ from onpanic.probe.survey import Plan, survey
 
 from . import replies
 from .identity import build_name
-from .model import rank
-from .records import read_record, write_record
+from .records import write_record
+from .replacing import record_there, why_not
 from .subjects import Subject, stamp
-from .workers import Job, Outcome, in_parallel
+from .workers import WRITING, Job, Outcome, in_parallel
 
 __all__ = ("Outcome", "collect", "make_record")
 
@@ -77,14 +76,20 @@ def collect(
             progress(outcomes[subject.key])
         else:
             jobs[subject.key], stamps[subject.key] = subject, stamp(subject)
-    for subject, outcome in in_parallel(list(jobs.values()), plan, folder):
-        outcomes[subject.key] = outcome
-        if outcome.state == "collected" and not outcome.why:
-            seen[subject.key] = _Seen(stamps[subject.key], _asked(subject, plan), outcome.record)
-            with contextlib.suppress(OSError):  # it would be asked again
-                write_whole(folder / _STATE, msgspec.json.encode(seen))
+    mine = {key: one.record for key, one in seen.items()}
+    for key, outcome in in_parallel(jobs, mine, plan, folder):
+        outcomes[key] = outcome
+        if outcome.state == "collected":
+            asked = "" if outcome.why else _asked(jobs[key], plan)  # what went wrong is asked again
+            _remember(folder, key, _Seen(stamps[key], asked, outcome.record))
         progress(outcome)
     return [outcomes[key] for key in dict.fromkeys(subject.key for subject in subjects)]
+
+
+def _remember(folder: Path, key: str, one: _Seen) -> None:
+    """Add to what is remembered of the folder; others may have done so in the meantime."""
+    with contextlib.suppress(OSError), _alone(folder):  # it would be asked again
+        write_whole(folder / _STATE, msgspec.json.encode({**_read_state(folder), key: one}))
 
 
 def make_record(job: Job) -> Outcome:
@@ -94,9 +99,12 @@ def make_record(job: Job) -> Outcome:
         record = _record(subject, job.plan)
         name = build_name(record.emulator) + subject.variant
         with _alone(folder):
-            refusal = _refusal(subject, name, _there(folder / f"{name}.json"), record)
-            if refusal:
-                return refusal
+            before = record_there(folder / f"{name}.json")
+            reason = (
+                why_not(name, before, record, own=name == job.mine, acpi=job.plan.acpi) if before else None
+            )
+            if reason:
+                return Outcome(subject.name, reason.state, name, reason.why, reason.hint)
             write_record(folder, name, record)
     except OnpanicError as error:
         return Outcome(subject.name, "failed", why=error.message, hint=error.hint)
@@ -109,48 +117,14 @@ def make_record(job: Job) -> Outcome:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Let no other worker write in the folder: two subjects may be of one build."""
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)
-
-
-def _refusal(
-    subject: Subject, name: str, before: CapabilityRecord | None, after: CapabilityRecord
-) -> Outcome | None:
-    """Say why a record is not to be replaced, None if it is."""
-    if before is None:
-        return None
-    pairs = list(_pairs(before, after))
-    elsewhere = before.probed.source != after.probed.source
-    other = [what for what, old, new in pairs if new and {old.answer, new.answer} == {"yes", "no"}]
-    if elsewhere and other:
-        said = f"contradicts {name}.json, of {before.probed.source or 'this host'}: {_first(other)}"
-        return Outcome(subject.name, "failed", name, said, "find out which is right, and leave the other out")
-    lost = [what for what, old, new in pairs if rank(new.how if new else None) > rank(old.how)]
-    if not lost:
-        return None
-    if elsewhere:  # another source may well show less
-        return Outcome(subject.name, "kept", name)
-    why = f"the record that is there knows more: {_first(lost)}"
-    return Outcome(subject.name, "kept", name, why, f"remove {name}.json if the new answers are right")
-
-
-def _pairs(before: CapabilityRecord, after: CapabilityRecord) -> Iterator[tuple[str, Fact, Fact | None]]:
-    """Yield what a record says, in words, with what another says of it."""
-    for name, fact in before.facts.items():
-        yield name, fact, after.facts.get(name)
-    machines = {machine.name: machine.facts for machine in after.machines}
-    for machine in before.machines:
-        for name, fact in machine.facts.items():
-            yield f"{name} on {machine.name}", fact, machines.get(machine.name, {}).get(name)
-
-
-def _first(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    """Let nobody else write in the folder: two subjects may be of one build."""
+    with WRITING:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(place)
 
 
 def _record(subject: Subject, plan: Plan) -> CapabilityRecord:
@@ -188,13 +162,6 @@ def _from(subject: Subject, record: CapabilityRecord, command: list[str]) -> Cap
     )
 
 
-def _there(path: Path) -> CapabilityRecord | None:
-    try:
-        return read_record(path)
-    except RecordError:
-        return None
-
-
 def _asked(subject: Subject, plan: Plan) -> str:
     """Return what was asked, and by whom: another onpanic may read more from the same words."""
     how = msgspec.structs.replace(plan, jobs=0, timeout=0.0) if subject.kind == "emulator" else None
@@ -202,9 +169,10 @@ def _asked(subject: Subject, plan: Plan) -> str:
 
 
 def _is_unchanged(subject: Subject, plan: Plan, folder: Path, seen: _Seen | None) -> bool:
-    if seen is None or not subject.files or not (folder / f"{seen.record}.json").exists():
+    if seen is None or not seen.asked or not subject.files or not (folder / f"{seen.record}.json").exists():
         return False
-    return (seen.stamp, seen.asked) == (stamp(subject), _asked(subject, plan))
+    more = msgspec.structs.replace(plan, acpi=True)
+    return seen.stamp == stamp(subject) and seen.asked in (_asked(subject, plan), _asked(subject, more))
 
 
 def _read_state(folder: Path) -> dict[str, _Seen]:

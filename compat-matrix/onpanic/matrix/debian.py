@@ -286,7 +286,12 @@ def _process_group() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fetch suites and print one command line per emulator; return the exit code."""
+    """Fetch suites and print one command line per emulator; return the exit code.
+
+    With ``--run``, be an emulator of a suite that was fetched: ``trixie --run qemu-system-arm -M help``.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    run = words.index("--run") if "--run" in words else len(words)
     names = ", ".join(SUITES)
     parser = argparse.ArgumentParser("python -m onpanic.matrix.debian", description=main.__doc__)
     parser.add_argument("suites", nargs="+", choices=SUITES, metavar="SUITE", help=names)
@@ -294,13 +299,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--into", type=Path, metavar="DIR", help="the suites' folder (default: in your cache)"
     )
     parser.add_argument("--package", action="append", metavar="P", help="may be repeated")
-    parser.add_argument("--emulator", metavar="E", help="print this one's command line only")
-    options = parser.parse_args(argv)
-    packages = options.package or (ALL_PACKAGES if options.emulator else PACKAGES)
+    parser.add_argument("--run", metavar="EMULATOR", help="the rest of the command line is for it")
+    options = parser.parse_args(words[: run + 2])
+    into = options.into or default_folder()
     try:
+        if options.run:
+            command = _unpacked(options.suites[0], into).command(options.run)
+            os.execvp(command[0], [*command, *words[run + 2 :]])  # noqa: S606  the emulator, and nothing between
         for suite in options.suites:
-            root = fetch(suite, packages, into=options.into or default_folder())
-            for emulator in [options.emulator] if options.emulator else root.emulators():
+            root = fetch(suite, options.package or PACKAGES, into=into)
+            for emulator in root.emulators():
                 sys.stdout.write(shlex.join(root.command(emulator)) + "\n")
     except FetchError as error:
         sys.stderr.write(f"{error}\n")
@@ -308,6 +316,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _unpacked(suite: str, into: Path) -> Root:
+    """Return a suite that was fetched before: it takes longer than anybody waits for an emulator."""
+    root = Root(into.resolve() / suite, suite)
+    if not root.path.exists():
+        raise FetchError(
+            f"{suite} is not in {into}\n"
+            f"next: python3 -m onpanic.matrix.debian {suite} --package {ALL_PACKAGES[0]} fetches it"
+        )
+    return root
 
 
 if __name__ == "__main__":

@@ -122,10 +122,10 @@ class Range(msgspec.Struct, frozen=True, omit_defaults=True):
     :param last: The last one.
     :param machine: The alias of the machine type that it is about, ``default`` for the default one; empty
         for a fact of the emulator.
-    :param exact: True if the release before `first` was measured too, and answers otherwise.
-        False if this line's earliest measured version is `first`, or releases between were
-        not measured: the answer may have changed at `first` or before.
-    :param text: The range in words: ``since 1.7``, ``at or before 5.2``, ``never up to 0.12.1``.
+    :param exact: True if the release right before `first` was measured too, and answers otherwise.
+        False if `first` is the earliest that was measured, or releases between were not: the answer
+        may have changed before `first`.
+    :param text: The range in words: ``since 1.7``, ``at or before 5.2``, ``never in 0.12``.
     """
 
     fact: str

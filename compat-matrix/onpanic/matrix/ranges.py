@@ -60,7 +60,6 @@ def _ranges(key: tuple[str, str, str, str], measured: Iterable[_Point]) -> Itera
         after = runs[place + 1][0][0] if place + 1 < len(runs) else None
         answer = run[0][1]
         first, last = run[0][0], run[-1][0]
-        exact = before is not None and follows(before, first)
         yield Range(
             fact=fact,
             emulator=emulator,
@@ -70,7 +69,7 @@ def _ranges(key: tuple[str, str, str, str], measured: Iterable[_Point]) -> Itera
             last=last,
             text=_text(answer, first, last, before, after),
             machine=machine,
-            exact=exact,
+            exact=before is not None and follows(before, first),
         )
 
 
@@ -80,20 +79,27 @@ def _text(answer: str, first: str, last: str, before: str | None, after: str | N
     :param before: The last version before it that was measured, with another answer.
     :param after: The first one behind it.
     """
-    start, end = series_of(first), series_of(last)
-    if before is None and after is None and answer == "no":
-        return f"never, up to {end}"
     ends = after is not None and follows(last, after)
-    if start == end and before is None and after is not None:
-        return f"{start}, maybe before" if ends else f"{start}, maybe before and after"
-    if start == end and before is not None and follows(before, first) and ends:
-        return f"{start} only"
+    start, end = _named(first, before), _named(last, after)
+    alone = series_of(first) == series_of(last)
+    if before is None and after is None and answer == "no":
+        return f"never in {end}" if alone else f"never from {start} to {end}"
+    if alone and before is None and after is not None:
+        return f"{end}, maybe before" if ends else f"{end}, maybe before and after"
+    if alone and before is not None and follows(before, first) and ends:
+        return f"{start} only" if start == end else f"since {start}, until {end}"
     if before is None:
         begin = f"at or before {start}"
     elif follows(before, first):
         begin = f"since {start}"
     else:
-        begin = f"after {series_of(before)}, at or before {start}"
+        begin = f"after {_named(before, first)}, at or before {start}"
     if after is None:
         return begin
     return f"{begin}, until {end}" if ends else f"{begin}, until {end} or later"
+
+
+def _named(version: str, other: str | None) -> str:
+    """Return a version's release, or the version itself where the answer changed within the release."""
+    series = series_of(version)
+    return version if other is not None and series_of(other) == series else series

@@ -27,7 +27,8 @@ def record_files(folder: Path) -> list[Path]:
     :raise RecordError: When the folder cannot be read, or has none.
     """
     try:
-        found = sorted(p for p in folder.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
+        files = (path for path in folder.iterdir() if path.suffix == ".json" and path.is_file())
+        found = sorted(path for path in files if not path.name.startswith("."))
     except OSError as error:
         raise RecordError(f"{folder}: {error.strerror}", f"name a folder of records; {_HINT}") from error
     if not found:
@@ -53,6 +54,8 @@ def read_record(path: Path) -> CapabilityRecord:
     :raise RecordError: When it is not there, or not one.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise RecordError(f"{path}: is no file", _HINT)
         with path.open("rb") as file:
             data = file.read(_LIMIT + 1)
     except OSError as error:

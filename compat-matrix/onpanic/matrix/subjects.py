@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from onpanic.probe.foreign import wellformed
 from onpanic.probe.launch import name_of
 
 from .debian import Root
@@ -42,13 +43,14 @@ class Subject(msgspec.Struct, frozen=True):
     def key(self) -> str:
         """What tells it from all others."""
         moves = self.kind == "emulator" and self.source  # where a suite is unpacked does not matter
-        return "\0".join([self.kind, self.source, *self.known_as, *(() if moves else self.command)])
+        parts = [self.kind, self.source, *self.known_as, *(() if moves else self.command)]
+        return str(wellformed("\0".join(parts)))
 
 
 def emulator(command: Sequence[str]) -> Subject:
     """Return an emulator of the host's, or a whole command."""
     path = shutil.which(command[0]) if len(command) == 1 else None
-    files = [str(path), *_modules(Path(path).resolve())] if path else []
+    files = _files(Path(path)) if path else []
     return Subject(name_of(command), "emulator", list(command), list(command), "", files)
 
 
@@ -62,13 +64,14 @@ def in_suite(root: Root) -> Iterator[Subject]:
             root.command(name),
             [name],
             f"Debian {root.suite}",
-            [str(path), *_modules(path)],
+            _files(path),
         )
 
 
 def recording(path: Path) -> Subject:
     """Return a recording, see `onpanic.probe.recording`."""
-    return Subject(str(path), "recording", [str(path)], [], f"recording {path.name}", [str(path)])
+    named = path.name if path.is_absolute() else path  # no place of the host's goes into a record
+    return Subject(str(path), "recording", [str(path)], [], f"recording {named}", [str(path)])
 
 
 def replies(path: Path) -> Subject:
@@ -92,8 +95,19 @@ def stamp(subject: Subject) -> list[int]:
     return [number for one in found for number in (one.st_size, one.st_mtime_ns, one.st_ctime_ns)]
 
 
-def _modules(program: Path) -> list[str]:
-    """Return the folders beside a program in which QEMUs keep their modules."""
-    prefix = program.parent.parent
-    found = [*prefix.glob("lib/qemu"), *prefix.glob("lib/*/qemu"), *prefix.glob("lib64/qemu*")]
-    return sorted(str(folder) for folder in found if folder.is_dir())
+def _files(program: Path) -> list[str]:
+    """Return what would change with a program: itself, its modules and its firmware.
+
+    Of a script nobody knows what it starts; there is nothing that would tell.
+    """
+    try:
+        with program.open("rb") as file:
+            if file.read(4) != b"\x7fELF":
+                return []
+    except OSError:
+        return []
+    prefix = program.resolve().parent.parent
+    modules = [*prefix.glob("lib/qemu"), *prefix.glob("lib/*/qemu"), *prefix.glob("lib64/qemu*")]
+    inside = [path for folder in modules for path in sorted(folder.glob("*.so"))]
+    firmware = [*prefix.glob("share/qemu"), *prefix.glob("share/seabios")]
+    return [str(path) for path in (program, *sorted(modules), *inside, *sorted(firmware))]

@@ -10,7 +10,7 @@ import msgspec
 
 from .model import Build, Machine, Matrix, Profile
 
-__all__ = ("FALLBACK", "LETTERS", "Cell", "cell", "cells", "machine_of")
+__all__ = ("FALLBACK", "Cell", "cells", "machine_of")
 
 #: Answers, with ``-`` where there is nothing to ask: no such machine type, or it does not start.
 LETTERS = {"yes": "y", "no": "n", "unknown": "?"}

@@ -8,12 +8,13 @@ Considered and left: `concurrent.futures`, whose processes outlive a parent that
 """
 
 import contextlib
+import json
 import os
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Literal, Self
@@ -24,18 +25,23 @@ from onpanic.probe.survey import Plan
 
 from .subjects import Subject
 
-__all__ = ("Job", "Outcome", "in_parallel", "serve")
+__all__ = ("WRITING", "Job", "Outcome", "in_parallel", "serve")
+
+#: Held while a file is written: a worker does not end before that.
+WRITING = threading.Lock()
 
 
 class Job(msgspec.Struct, frozen=True):
     """A record to be made.
 
     :param folder: Where it is to be kept.
+    :param mine: The record that was made of this subject before, by its name; empty for none.
     """
 
     subject: Subject
     plan: Plan
     folder: str
+    mine: str
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -58,28 +64,33 @@ class Outcome(msgspec.Struct, frozen=True):
     machines: int = 0
 
 
-def in_parallel(subjects: Sequence[Subject], plan: Plan, folder: Path) -> Iterator[tuple[Subject, Outcome]]:
-    """Have the record of each subject made, and yield outcomes as they come.
+def in_parallel(
+    subjects: Mapping[str, Subject], mine: Mapping[str, str], plan: Plan, folder: Path
+) -> Iterator[tuple[str, Outcome]]:
+    """Have the record of each subject made, and yield outcomes as they come, by the subject's key.
 
-    :param plan: What to ask; `Plan.slots` emulators run at a time, over all workers.
+    :param mine: Names of records that were made of subjects before, by key.
+    :param plan: What to ask; `Plan.slots` emulators run at a time, over all workers, and one more
+        for each of them if the plan leaves the number to us.
     """
     if not subjects:
         return
     count = min(plan.slots, len(subjects))
-    each = msgspec.structs.replace(plan, jobs=max(1, plan.slots // count))
+    spare = 0 if plan.jobs else 1  # it starts while the worker reads what another one has said
+    each = msgspec.structs.replace(plan, jobs=max(1, plan.slots // count) + spare)
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(count) as threads:
         for _ in range(count):
             idle.put(stack.enter_context(_Worker()))
 
-        def one(subject: Subject) -> Outcome:
+        def one(key: str) -> Outcome:
             worker = idle.get()
             try:
-                return worker.do(Job(subject, each, str(folder)))
+                return worker.do(Job(subjects[key], each, str(folder), mine.get(key, "")))
             finally:
                 idle.put(worker)
 
-        waiting = {threads.submit(one, subject): subject for subject in subjects}
+        waiting = {threads.submit(one, key): key for key in subjects}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
 
@@ -99,21 +110,25 @@ class _Worker:
     def do(self, job: Job) -> Outcome:
         """Do a job; that the process ended over it is an outcome, too."""
         if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                process_group=0,  # Ctrl-C is not for it
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", __name__],  # what lies in the current folder is no module
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=None if sys.stderr else subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C is not for it
+                )
+            except OSError as error:
+                return Outcome(job.subject.name, "failed", why=str(error), hint="try again with fewer --jobs")
         assert self._process.stdin
         assert self._process.stdout
         with contextlib.suppress(OSError):
-            self._process.stdin.write(msgspec.json.encode(job) + b"\n")
+            self._process.stdin.write(_line(job))
             self._process.stdin.flush()
         answer = self._process.stdout.readline()
         try:
-            return msgspec.json.decode(answer, type=Outcome)
-        except msgspec.DecodeError:
+            return msgspec.convert(json.loads(answer), Outcome)
+        except ValueError:
             self._end()
             why = "the process that asked it has ended"
             return Outcome(job.subject.name, "failed", why=why, hint="run it again: it goes on from there")
@@ -128,6 +143,11 @@ class _Worker:
             self._process = None
 
 
+def _line(message: msgspec.Struct) -> bytes:
+    """Return a message as a line; names of files need not be text, which json takes in its stride."""
+    return json.dumps(msgspec.to_builtins(message)).encode() + b"\n"
+
+
 def serve(make: Callable[[Job], Outcome]) -> None:
     """Be a worker: do the jobs that come on stdin until it ends, then end at once."""
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -137,12 +157,12 @@ def serve(make: Callable[[Job], Outcome]) -> None:
     def listen() -> None:
         for line in sys.stdin.buffer:
             jobs.put(line)
+        WRITING.acquire()
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
     while True:
-        outcome = make(msgspec.json.decode(jobs.get(), type=Job))
-        answers.write(msgspec.json.encode(outcome) + b"\n")
+        answers.write(_line(make(msgspec.convert(json.loads(jobs.get()), Job))))
         answers.flush()
 
 

@@ -21,7 +21,9 @@ _VISIBLE = ("builtin-pvpanic", "pvpanic-attachable", "acpi-exposes-pvpanic")
 _BEHAVIOUR = ("panic-reported", "panic-stops-guest", "cont-after-panic")
 
 
-def changes(old: CapabilityRecord, new: CapabilityRecord, asked: Asked) -> list[Finding]:
+def changes(
+    old: CapabilityRecord, new: CapabilityRecord, asked: Asked, *, new_ones: bool = False
+) -> list[Finding]:
     """Return what changed between two builds of an emulator, the worst first.
 
     Machine types are compared by name.  What is unknown in either record is not compared,
@@ -30,6 +32,7 @@ def changes(old: CapabilityRecord, new: CapabilityRecord, asked: Asked) -> list[
     :param old: The older build's record.
     :param new: The record of the build in question.
     :param asked: What the new record is of; if of all machine types, one that it lacks is gone.
+    :param new_ones: Tell of new machine types, too; they break nothing.
     :raise RecordError: When they are of different architectures, or have no machine type in common.
     """
     if old.emulator.target and new.emulator.target and old.emulator.target != new.emulator.target:
@@ -51,6 +54,10 @@ def changes(old: CapabilityRecord, new: CapabilityRecord, asked: Asked) -> list[
             found += _of_machine(before, after, asked)
         elif after is None and listed:
             found.append(_finding("machine-type-gone", before.name, f"{_version(old)} had it"))
+    if new_ones:
+        known = {machine.name for machine in old.machines}
+        more = (name for name in machines if name not in known)
+        found += [_finding("machine-type-new", name, f"{_version(old)} did not have it") for name in more]
     found += [
         Finding(one.tag, one.severity, (), one.evidence)
         for name in sorted(set(old.facts) & set(new.facts))

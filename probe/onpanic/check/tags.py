@@ -66,6 +66,7 @@ _TAGS = (
     Tag("guest-visible-change", "error"),
     Tag("behaviour-lost", "error"),
     Tag("machine-type-gone", "warning"),
+    Tag("machine-type-new", "info"),
     Tag("evidence-lost", "warning"),
     Tag("behaviour-gained", "info"),
 )

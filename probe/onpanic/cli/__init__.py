@@ -98,7 +98,10 @@ def console() -> NoReturn:
 def _run(words: list[str]) -> int:
     name = next((known for known in COMMANDS if words[: len(known.split())] == known.split()), "")
     if not name:
-        _overview().parse_args(words[:1] if words not in (["matrix"], []) else ["--help"])
+        known = [two for two in COMMANDS if two.split()[0] in words[:1]]  # of the subcommands of one
+        if known and words[1:] not in ([], ["-h"], ["--help"]):
+            raise OnpanicError(f"no command {' '.join(words[:2])}", f"there are: {', '.join(known)}")
+        _overview().parse_args(["--help"] if known or not words else words[:1])
     module = import_module(COMMANDS[name])
     parser = argparse.ArgumentParser(
         prog=f"onpanic {name}",
@@ -111,6 +114,8 @@ def _run(words: list[str]) -> int:
     command = rest[rest.index("--") + 1 :] if "--" in rest else []
     arguments = parser.parse_intermixed_args(rest[: rest.index("--")] if "--" in rest else rest)
     arguments.command = command
+    if "--" in rest and not command:
+        raise OnpanicError("nothing follows --", "name the command that starts an emulator")
     if command and not getattr(module, "TAKES_COMMAND", False):
         raise OnpanicError(f"onpanic {name} takes no command after --", f"onpanic {name} --help")
     status: int = module.run(arguments)

@@ -294,6 +294,12 @@ _ENTRIES = (
         "find out which patch or build option went missing between the two",
     ),
     Entry(
+        "machine-type-new",
+        "finding",
+        "the emulator has a machine type that the older build does not have",
+        "nothing has to be done; guests that use it cannot go back to the older build",
+    ),
+    Entry(
         "machine-type-gone",
         "finding",
         "the older build has a machine type that this one lacks: guests that use it do not start",

@@ -56,6 +56,7 @@ class _Shown(msgspec.Struct, frozen=True):
     tables: bool = False
 
 
+_TYPES = ("qom-list-types", "device-list-properties")
 _DEVICES = ("qom-list", "qom-get")
 _PORTS = ("i /b", "o /b")
 
@@ -65,9 +66,9 @@ def _panic(*commands: str, events: tuple[str, ...]) -> _Shown:
 
 
 _SHOWN: Mapping[str, _Shown] = {
-    "isa-pvpanic-type": _Shown(("qom-list-types", "device-list-properties"), ("isa-pvpanic",)),
-    "pvpanic-type": _Shown(("qom-list-types", "device-list-properties"), ("pvpanic",)),
-    "pvpanic-pci-type": _Shown(("qom-list-types", "device-list-properties"), ("pvpanic-pci",)),
+    "isa-pvpanic-type": _Shown(_TYPES, ("isa-pvpanic",), starts=True),
+    "pvpanic-type": _Shown(_TYPES, ("pvpanic",), starts=True),
+    "pvpanic-pci-type": _Shown(_TYPES, ("pvpanic-pci",), starts=True),
     "guest-panicked-event": _Shown(
         ("query-events", "query-qmp-schema"), ("GUEST_PANICKED",), _PORTS, ("GUEST_PANICKED",), registers=True
     ),
@@ -168,6 +169,8 @@ def _beginning(conversation: Conversation, length: int) -> Conversation:
 
 def _lines(conversation: Conversation, shown: _Shown) -> Iterator[str]:
     """Yield what of a conversation bears on a fact, in the order of the wire."""
+    if shown.tables and not tables_told(conversation):
+        return
     wanted: dict[int, str] = {}
     for reply in conversation.replies:
         line = str(reply.arguments.get("command-line", ""))
@@ -177,6 +180,8 @@ def _lines(conversation: Conversation, shown: _Shown) -> Iterator[str]:
         if reply.command == "qom-get" and reply.arguments.get("property") != "ioport":
             continue
         if reply.command == "device-list-properties" and reply.arguments["typename"] not in shown.names:
+            continue
+        if reply.received < 0 and not conversation.exit:  # answered later than this beginning shows
             continue
         message: dict[str, Any] = {"execute": reply.command}
         if reply.arguments:

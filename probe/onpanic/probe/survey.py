@@ -97,7 +97,8 @@ async def survey(
     return conversations
 
 
-_ATTEMPTS = 6  # each fallback is taken once at most
+_ATTEMPTS = 8  # each fallback is taken once at most
+_SILENT = ("-audio", "none")  # boards with a codec want some, since QEMU 8.2
 _PATIENCE = 3  # machine types that may let their deadline pass before the emulator is given up
 
 
@@ -120,6 +121,7 @@ class _Surveyor:
         self._target = target_hint(command)
         self._head_start = head_start
         self._types: dict[str, str] = {}
+        self._options: dict[str | None, Sequence[str]] = {}
         self._late = 0
         self._gently = False
         self._budget = Budget()
@@ -158,8 +160,13 @@ class _Surveyor:
             if not last.refused_to_start:
                 break
             words = last.failed.lower()
+            options = self._options_for(machine)
             if "accel" in words and self._accel:
                 self._accel = ""
+            elif "audio" in words and _SILENT[0] not in options:
+                self._options[machine] = (*options, *_SILENT)
+            elif "firmware" in words and options == tuple(bare(self._target)) != ():
+                self._options[machine] = ()
             elif device:
                 device = ""
             elif machine is None and "no default" in words:
@@ -216,7 +223,7 @@ class _Surveyor:
         qtest: bool = False,
         extra: Sequence[str] = (),
     ) -> Conversation:
-        options = (*bare(self._target), *extra)
+        options = (*self._options_for(machine), *extra)
         argv = command_line(self._command, machine, accel=self._accel, device=device, extra=options)
         ready, self._head_start = self._head_start, None
         return await converse(
@@ -228,6 +235,10 @@ class _Surveyor:
             budget=self._budget,
             head_start=ready,
         )
+
+    def _options_for(self, machine: str | None) -> Sequence[str]:
+        """Return options without which a machine type does not start; most need none."""
+        return self._options.get(machine, tuple(bare(self._target)))
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._plan.timeout

@@ -8,7 +8,7 @@ from ..identity import build_name
 
 
 def check(name: str, record: CapabilityRecord) -> Iterator[str]:
-    """Yield the name that a file should have; more may follow it."""
+    """Yield the name that a file should have; a variant may follow it."""
     expected = build_name(record.emulator)
-    if not name.startswith(expected):
+    if name != expected and not name.startswith(f"{expected}+"):
         yield f"it is of {expected}: name it so"

@@ -25,7 +25,7 @@ function fillPanel(state) {
     verdict(answer),
     facts(build, about, cell),
     ...evidence(answer, about, build),
-    ...reproduce(build, about),
+    ...reproduce(build, about, cell.fact),
     ...others(state, build, about, answer),
     ...(about ? policies(about, cell) : []),
     el("p", { class: "permalink" }, el("a", { href: writeAddress(state) }, "Link to this answer")),
@@ -91,13 +91,15 @@ function quoted(word) {
   return /^[\w.,+:@%/-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-function reproduce(build, machine) {
+function reproduce(build, machine, fact) {
   const title = el("h3", null, "Ask again");
   if (!build.reproduce) return [title, el("p", { class: "quiet" }, "There is no command for it.")];
-  const name = (machine ?? machineOf(build, "") ?? build.machines[0])?.name;
-  const command = name
-    ? build.reproduce.replaceAll("{machine}", quoted(name))
+  const named = machine
+    ? build.reproduce.replaceAll("{machine}", quoted(machine.name))
     : build.reproduce.replaceAll(/--machine \{machine\} ?/g, "");
+  // Recordings have it, if they do
+  const asks = fact === "acpi-exposes-pvpanic" && !named.includes("--recording");
+  const command = asks ? named.replace("onpanic probe ", "onpanic probe --acpi ") : named;
   const text = el("pre", { class: "command", tabindex: 0, "aria-label": "Command" }, command);
   const said = el("span", { role: "status" });
   const button = el("button", { type: "button", onclick: () => copy(text, said) }, "Copy");

@@ -121,7 +121,8 @@ def _attempt(name: str, make: "Callable[[], Iterable[Subject]]") -> "Iterable[Su
 def _emulator(command: Sequence[str]) -> "Iterable[Subject]":
     from onpanic.matrix.subjects import emulator
 
-    return [emulator(resolved(command))]
+    program, *rest = resolved(command)
+    return [emulator([str(Path(program).absolute()) if "/" in program else program, *rest])]
 
 
 def _recordings(path: Path) -> "Iterable[Subject]":
@@ -142,7 +143,7 @@ def _suite(suite: str, arguments: argparse.Namespace) -> "Iterable[Subject]":
     from onpanic.matrix.subjects import in_suite
 
     folder = arguments.suites or default_folder()
-    if not arguments.quiet:
+    if not arguments.quiet and sys.stderr:
         print(f"onpanic: {suite}: fetching its emulators, unless they are in {folder}", file=sys.stderr)
     try:
         with interruptible():  # apt's processes must not outlive this one
@@ -167,7 +168,7 @@ def _progress(total: int, *, wanted: bool) -> "Iterator[Callable[[Outcome], None
 
     with contextlib.ExitStack() as stack:
         show: Callable[[int], None] = lambda _machines: None  # noqa: E731
-        if wanted and sys.stderr.isatty():
+        if wanted and sys.stderr and sys.stderr.isatty():
             from onpanic.cli.terminal import collection_progress
 
             show = stack.enter_context(collection_progress(total))
@@ -179,9 +180,11 @@ def _report(outcomes: "Sequence[Outcome]", arguments: argparse.Namespace, took: 
     """Print what became of everything, and return the exit status."""
     import msgspec
 
+    from onpanic.probe.foreign import wellformed
+
     for outcome in outcomes:
         if arguments.format == "json" and not arguments.quiet:
-            print_json(msgspec.json.encode(outcome))
+            print_json(msgspec.json.encode(wellformed(msgspec.to_builtins(outcome))))
         elif outcome.why:
             complain(f"{outcome.subject}: {outcome.why.removeprefix(f'{outcome.subject}: ')}", outcome.hint)
     counts = Counter(outcome.state for outcome in outcomes)

@@ -13,6 +13,7 @@ from onpanic.check.baseline import changes
 from onpanic.check.findings import Asked, Finding
 from onpanic.check.formats.text import machines
 from onpanic.cli import print_json, print_note
+from onpanic.matrix.identity import target_name
 from onpanic.matrix.records import read_record, record_files
 from onpanic.probe.errors import RecordError
 from onpanic.probe.foreign import printable
@@ -35,12 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print, and return the exit status."""
-    before, after = (_record(name, arguments.records) for name in (arguments.before, arguments.after))
+    before, after = (_aimed(_record(name, arguments.records)) for name in (arguments.before, arguments.after))
     renamed = _by_alias(before, after)
     if renamed and not arguments.quiet:
         print_note(f"no machine type is in both; compared by alias: {', '.join(renamed)}")
         before = msgspec.structs.replace(before, machines=list(renamed.values()))
-    found = changes(before, after, _EVERYTHING)
+    found = changes(before, after, _EVERYTHING, new_ones=not renamed)
     if not arguments.quiet:
         if arguments.format == "json":
             for finding in found:
@@ -62,6 +63,12 @@ def _record(name: str, folder: Path | None) -> CapabilityRecord:
             f"{name}: {len(found)} records of {folder} have that in their names: {said}", "name one"
         )
     return read_record(found[0])
+
+
+def _aimed(record: CapabilityRecord) -> CapabilityRecord:
+    """Return a record with its target told the same way whatever the version, see `target_name`."""
+    emulator = msgspec.structs.replace(record.emulator, target=target_name(record.emulator))
+    return msgspec.structs.replace(record, emulator=emulator)
 
 
 def _by_alias(before: CapabilityRecord, after: CapabilityRecord) -> dict[str, MachineRecord]:

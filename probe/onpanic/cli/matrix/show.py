@@ -17,7 +17,7 @@ from onpanic.cli.matrix.folder import built_from
 from onpanic.cli.terminal import style_for
 from onpanic.matrix.model import Build, Matrix
 from onpanic.matrix.reading import published, read_matrix
-from onpanic.matrix.summary import Cell, cells
+from onpanic.matrix.summary import Cell, cells, machine_of
 from onpanic.probe.errors import OnpanicError
 from onpanic.probe.foreign import printable
 
@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _OK
     builds = [build for build in matrix.builds if _is_wanted(build, arguments)]
     if not builds:
-        raise OnpanicError(
-            "no build of the matrix is like that", "onpanic matrix show --all shows all there are"
-        )
+        raise OnpanicError("no build of the matrix is like that", "leave --arch or --build out")
+    if arguments.machine and not any(machine_of(build, arguments.machine) for build in builds):
+        raise OnpanicError(f"no build has a machine type {arguments.machine}", "name one, or an alias")
     style = style_for(sys.stdout)
     names = {build.id: printable(f"{build.emulator} {build.version} {build.package}", 60) for build in builds}
     width = max(map(len, names.values()))

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from ..conversation import Conversation
+from ..launch import X86, target_hint
 from .device import Device, devices, pvpanic_attachable
 from .fact import Fact, no, unknown, yes
 
@@ -81,6 +82,10 @@ def acpi_exposes_pvpanic(conversations: Sequence[Conversation]) -> Fact:
     how = "no tables where firmware such as SeaBIOS leaves them" if looked else _NOT_LOOKED_AT
     if not looked and pvpanic_attachable(conversations).answer == "no":
         how = "no notifier can be added, so there is none to expose"
+    elif not looked and all(c.refused_to_start for c in conversations) and conversations:
+        how = "it does not start here"
+    elif not looked and not any(target_hint(c.argv) in X86 for c in conversations if c.argv):
+        how = "not looked at: only the firmware of x86 machine types is read"
     return _without_isa(conversations) or unknown(how)
 
 
@@ -90,10 +95,14 @@ def wanted(memory: Memory) -> list[tuple[int, int]]:
 
 
 def tables_told(conversation: Conversation) -> list[str]:
-    """Return what each table that was read says of the device, for people."""
+    """Return what each table that was read says of the device, for people; none if none was looked for."""
     memory = Memory(conversation)
     root = _root(memory)
-    told = []
+    told = (
+        ["the firmware has halted, and there are none"]
+        if firmware_finished(conversation) and not root
+        else []
+    )
     for table in _tables(memory, root) if root else ():
         signature = table[:4].decode("ascii", "replace")
         if signature in ("DSDT", "SSDT"):

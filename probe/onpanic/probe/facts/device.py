@@ -39,6 +39,7 @@ _ISA = ("pvpanic", "isa-pvpanic")
 PCI_IDENTITY = 0x00111B36
 #: Offset of the register's address in configuration space (PCI Local Bus Specification, 6.2.5.1).
 PCI_BAR0 = 0x10
+_FULL = "no slot/function available"  # QEMU's hw/pci/pci.c
 _ABSENT = 0xFF  # what a port without a device reads as
 _CHILD = re.compile(r"child<(.+)>")
 _QTREE = re.compile(r'^[ \t]*dev: (?P<type>[\w-]+), id "(?P<id>[^"]*)"', re.MULTILINE)
@@ -138,6 +139,9 @@ def pvpanic_attachable(conversations: Sequence[Conversation]) -> Fact:
             refused.append(conversation.failed.partition(": ")[2] or conversation.failed)
     starts_without = any(c.greeting and not c.own_device and not c.refused_to_start for c in conversations)
     if starts_without and refused:
+        full = [words for words in refused if _FULL in words]
+        if full:  # another bus may have room
+            return unknown(f"its default bus has no room for the device: {full[-1]}")
         about = [words for words in refused if "device" in words or "pvpanic" in words]
         if about:
             return no("observed", f"it starts without the device, and with it says: {about[-1]}")
