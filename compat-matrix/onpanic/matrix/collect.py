@@ -8,32 +8,20 @@ list of what is to be done kept on the disk (the folder itself says what is ther
 """
 
 import contextlib
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from onpanic.probe import api, recording
-from onpanic.probe.conversation import Conversation
-from onpanic.probe.errors import OnpanicError
-from onpanic.probe.excerpts import with_evidence
-from onpanic.probe.lifeline import Lifeline
-from onpanic.probe.record import CapabilityRecord
+from onpanic.probe import api
 from onpanic.probe.recording import write_whole
-from onpanic.probe.survey import Plan, survey
+from onpanic.probe.survey import Plan
 
-from . import replies
-from .identity import build_name
-from .records import write_record
-from .replacing import record_there, why_not
+from .records import alone
 from .subjects import Subject, stamp
-from .workers import WRITING, Job, Outcome, in_parallel
+from .workers import Outcome, in_parallel
 
-__all__ = ("Outcome", "collect", "make_record")
+__all__ = ("Outcome", "collect")
 
 _STATE = ".collected"  # in the folder of the records: by what each was seen not to have changed
 
@@ -88,78 +76,8 @@ def collect(
 
 def _remember(folder: Path, key: str, one: _Seen) -> None:
     """Add to what is remembered of the folder; others may have done so in the meantime."""
-    with contextlib.suppress(OSError), _alone(folder):  # it would be asked again
+    with contextlib.suppress(OSError), alone(folder):  # it would be asked again
         write_whole(folder / _STATE, msgspec.json.encode({**_read_state(folder), key: one}))
-
-
-def make_record(job: Job) -> Outcome:
-    """Make one record, and keep it unless the one that is there knows more, or knows otherwise."""
-    subject, folder = job.subject, Path(job.folder)
-    try:
-        record = _record(subject, job.plan)
-        name = build_name(record.emulator) + subject.variant
-        with _alone(folder):
-            before = record_there(folder / f"{name}.json")
-            reason = (
-                why_not(name, before, record, own=name == job.mine, acpi=job.plan.acpi) if before else None
-            )
-            if reason:
-                return Outcome(subject.name, reason.state, name, reason.why, reason.hint)
-            write_record(folder, name, record)
-    except OnpanicError as error:
-        return Outcome(subject.name, "failed", why=error.message, hint=error.hint)
-    except OSError as error:
-        hint = "see if the disk has room, and run it again: it goes on from there"
-        return Outcome(subject.name, "failed", why=f"{folder}: {error.strerror}", hint=hint)
-    broken = next((m.problem for m in record.machines if m.incomplete and m.started), "")
-    return Outcome(subject.name, "collected", name, broken, machines=len(record.machines))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let nobody else write in the folder: two subjects may be of one build."""
-    with WRITING:
-        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(place, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(place)
-
-
-def _record(subject: Subject, plan: Plan) -> CapabilityRecord:
-    start = time.monotonic()
-    recorded = subject.kind == "recording"
-    held: Sequence[Conversation]
-    if subject.kind == "replies":
-        record = replies.record(Path(subject.command[0]))
-        return _from(subject, record, record.emulator.command)
-    if recorded:
-        found = recording.load(Path(subject.command[0]))
-        held, command = found.conversations, found.command
-        took = max((entry.t for c in held for entry in c.entries), default=0.0)
-    else:
-        held, command = _ask(subject.command, plan), subject.known_as
-        took = time.monotonic() - start
-    return _from(subject, with_evidence(api.read(held, command, took, recorded=recorded), held), command)
-
-
-def _ask(command: Sequence[str], plan: Plan) -> list[Conversation]:
-    import asyncio  # half of the time that it takes to start a worker
-
-    async def ask() -> list[Conversation]:
-        with Lifeline() as lifeline:
-            return await survey(command, plan, lifeline)
-
-    return asyncio.run(ask())
-
-
-def _from(subject: Subject, record: CapabilityRecord, command: list[str]) -> CapabilityRecord:
-    return msgspec.structs.replace(
-        record,
-        emulator=msgspec.structs.replace(record.emulator, command=command),
-        probed=msgspec.structs.replace(record.probed, source=subject.source),
-    )
 
 
 def _asked(subject: Subject, plan: Plan) -> str:

@@ -4,7 +4,11 @@ A file holds one record, a machine type and an excerpt a line, so that a change 
 reviewed by its lines.
 """
 
+import fcntl
+import os
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,10 @@ from onpanic.probe.foreign import wellformed
 from onpanic.probe.record import CapabilityRecord
 from onpanic.probe.recording import write_whole
 
-__all__ = ("layout", "read_record", "read_records", "record_files", "write_record")
+__all__ = ("WRITING", "alone", "layout", "read_record", "read_records", "record_files", "write_record")
+
+#: Held while a file of a folder is written: who ends this process at once waits for it.
+WRITING = threading.Lock()
 
 _LIMIT = 64 * 2**20  # bytes; a record of all machine types has 200 KiB
 _HINT = "onpanic matrix collect writes records"
@@ -77,6 +84,18 @@ def write_record(folder: Path, name: str, record: CapabilityRecord) -> Path:
     path = folder / f"{name}.json"
     write_whole(path, layout(record))
     return path
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let nobody else write in the folder: two subjects may be of one build."""
+    with WRITING:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(place)
 
 
 def layout(record: CapabilityRecord) -> bytes:

@@ -23,12 +23,13 @@ import msgspec
 
 from onpanic.probe.survey import Plan
 
+from .records import WRITING
 from .subjects import Subject
 
-__all__ = ("WRITING", "Job", "Outcome", "in_parallel", "serve")
+__all__ = ("Job", "Outcome", "in_parallel", "serve")
 
-#: Held while a file is written: a worker does not end before that.
-WRITING = threading.Lock()
+# It knows this module, and this one its name only
+_WORKER = "onpanic.matrix.making"
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -112,7 +113,7 @@ class _Worker:
         if self._process is None:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", __name__],  # what lies in the current folder is no module
+                    [sys.executable, "-P", "-m", _WORKER],  # what lies in the current folder is no module
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=None if sys.stderr else subprocess.DEVNULL,
@@ -164,9 +165,3 @@ def serve(make: Callable[[Job], Outcome]) -> None:
     while True:
         answers.write(_line(make(msgspec.convert(json.loads(jobs.get()), Job))))
         answers.flush()
-
-
-if __name__ == "__main__":
-    from .collect import make_record
-
-    serve(make_record)
