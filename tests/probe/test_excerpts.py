@@ -145,3 +145,16 @@ def test_a_machine_type_that_names_itself_is_shown_under_its_own_name() -> None:
     shown = [excerpt("pvpanic-attachable", MACHINE["pvpanic-attachable"], one) for one in refusals]
     assert shown[0] == shown[1]
     assert next(line for line in shown[0] if "unsupported" in line).count("{machine}") == 1
+
+
+def test_a_recording_of_nonsense_is_no_reason_to_stop() -> None:
+    """Somebody else's recording may ask without what the question needs."""
+    entries = [
+        *conversation("pc").entries,
+        Entry("qmp", "send", {"execute": "device-list-properties", "id": 1}),
+        Entry("qmp", "recv", {"return": [], "id": 1}),
+        Entry("qmp", "send", {"execute": "qom-list-types", "id": 2}),
+        Entry("qmp", "recv", {"return": [{"name": "pvpanic"}], "id": 2}),
+    ]
+    shown = excerpt("pvpanic-type", EMULATOR["pvpanic-type"], [Conversation(entries)])
+    assert shown[-1] == '<- {"return": [{"name": "pvpanic"}]}  (1 of 1 shown)'

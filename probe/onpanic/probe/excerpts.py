@@ -179,7 +179,7 @@ def _lines(conversation: Conversation, shown: _Shown) -> Iterator[str]:
             continue
         if reply.command == "qom-get" and reply.arguments.get("property") != "ioport":
             continue
-        if reply.command == "device-list-properties" and reply.arguments["typename"] not in shown.names:
+        if reply.command == "device-list-properties" and reply.arguments.get("typename") not in shown.names:
             continue
         if reply.received < 0 and not conversation.exit:  # answered later than this beginning shows
             continue
