@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import onpanic.check
+import onpanic.matrix
 import onpanic.probe
 import onpanic.shims
 from onpanic.probe import CapabilityRecord
@@ -104,7 +105,7 @@ def test_it_imports_from_elsewhere(tmp_path: Path) -> None:
 
 
 def test_every_public_name_exists() -> None:
-    for package in (onpanic.probe, onpanic.shims):
+    for package in (onpanic.probe, onpanic.shims, onpanic.matrix):
         for name in package.__all__:
             assert getattr(package, name).__doc__
         assert set(dir(package)) == set(package.__all__)

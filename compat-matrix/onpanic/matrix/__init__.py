@@ -11,7 +11,9 @@
 Names are loaded when they are first used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from onpanic.probe.lazy import loading
 
 if TYPE_CHECKING:
     from .building import build
@@ -40,16 +42,4 @@ _HOMES = {
     "outputs": ("write_outputs",),
     "reading": ("published", "read_matrix"),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = loading(__name__, _HOMES)

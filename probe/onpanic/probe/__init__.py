@@ -13,7 +13,9 @@ Names are loaded when they are first used: the command starts the emulator befor
 loads the rest.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import loading
 
 if TYPE_CHECKING:
     from .api import aprobe, probe
@@ -58,19 +60,18 @@ __all__ = (  # noqa: RUF022
 _HOMES = {
     "api": ("aprobe", "probe"),
     "decision": ("Capabilities", "Decision", "Policy", "decide"),
+    "errors": (
+        "DeadlineError",
+        "EmulatorError",
+        "EndedError",
+        "OnpanicError",
+        "ProtocolFault",
+        "RecordError",
+        "RecordingError",
+        "SourceError",
+        "StartError",
+    ),
     "facts": ("Fact",),
     "record": ("CapabilityRecord", "MachineRecord"),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'errors')}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = loading(__name__, _HOMES)

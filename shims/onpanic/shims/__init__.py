@@ -13,7 +13,9 @@ Names are loaded when they are first used, so that nobody needs libvirt or lxml 
 does not.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from onpanic.probe.lazy import loading
 
 if TYPE_CHECKING:
     from .command_line import translated_command_line, translated_device
@@ -48,16 +50,4 @@ _HOMES = {
     "libvirt_versions": ("Libvirt",),
     "translate": ("Translation", "from_libvirt", "to_libvirt"),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = loading(__name__, _HOMES)
