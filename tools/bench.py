@@ -6,10 +6,8 @@ all of them; the medians' ratio is what is printed, with the aim beside it.
 
 import asyncio
 import compileall
-import contextlib
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_matrix
-from qemu.qmp import QMPClient
+from bare import start
 
 from onpanic.probe import probe
 from onpanic.probe.host import host_emulator
@@ -74,33 +72,15 @@ DISK = """\
       <address type='drive' controller='0' bus='0' target='0' unit='{number}'/>
     </disk>
 """
-BARE = ("-S", "-nodefaults", "-display", "none", "-qmp", "stdio")
-
-
-async def start(emulator: str, machine: str, *questions: str) -> None:
-    """Do the least: spawn, greeting, questions, quit."""
-    ours, theirs = socket.socketpair()
-    argv = [emulator, *BARE, "-machine", f"{machine},accel=tcg" if machine else "accel=tcg"]
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL
-    )
-    theirs.close()
-    client = QMPClient()
-    await client.connect(ours)
-    for question in (*questions, "quit"):
-        await client.execute(question)
-    with contextlib.suppress(EOFError):
-        await client.disconnect()
-    await process.wait()
 
 
 def floor(emulator: str) -> None:
-    asyncio.run(start(emulator, "", "qom-list-types"))
+    asyncio.run(start([emulator], "", "qom-list-types"))
 
 
 def bare(emulator: str, machines: Sequence[str]) -> None:
     for machine in machines:
-        asyncio.run(start(emulator, machine))
+        asyncio.run(start([emulator], machine))
 
 
 def command(emulator: str) -> None:

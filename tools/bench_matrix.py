@@ -1,11 +1,9 @@
 """What the matrix costs: collecting four builds, and building thousands.  Part of `make bench`."""
 
 import asyncio
-import contextlib
 import os
 import random
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-from qemu.qmp import QMPClient
+from bare import start
 
 from onpanic.matrix.collect import collect
 from onpanic.matrix.debian import SUITES, FetchError, Root, default_folder, fetch
@@ -26,7 +24,6 @@ from onpanic.probe.survey import Plan
 __all__ = ("building", "collecting")
 
 NAME = "qemu-system-x86_64"
-BARE = ("-S", "-nodefaults", "-display", "none", "-qmp", "stdio")
 SIZES = (500, 1000, 2000)
 MACHINES = 100
 
@@ -69,28 +66,12 @@ def _version(path: Path) -> tuple[int, ...]:
 async def _starts(starts: Sequence[tuple[Root, str]]) -> float:
     slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def start(root: Root, machine: str) -> None:
+    async def one(root: Root, machine: str) -> None:
         async with slots:
-            ours, theirs = socket.socketpair()
-            process = await asyncio.create_subprocess_exec(
-                *root.command(NAME),
-                *BARE,
-                "-machine",
-                f"{machine},accel=tcg",
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=subprocess.DEVNULL,
-            )
-            theirs.close()
-            client = QMPClient()
-            await client.connect(ours)
-            await client.execute("quit")
-            with contextlib.suppress(EOFError):
-                await client.disconnect()
-            await process.wait()
+            await start(root.command(NAME), machine)
 
     begin = time.perf_counter()
-    await asyncio.gather(*(start(*one) for one in starts))
+    await asyncio.gather(*(one(*each) for each in starts))
     return time.perf_counter() - begin
 
 

@@ -23,6 +23,7 @@ DEBIAN = "Debian 1:7.2+dfsg-7+deb12u18+b3"
     ("package", "line"),
     [
         ("", "upstream"),
+        (" ", "upstream"),
         ("v9.0.0-rc1-12-gabc", "upstream"),
         (DEBIAN, "Debian"),
         ("Debian 1:4.2-3ubuntu6.30", "Ubuntu"),

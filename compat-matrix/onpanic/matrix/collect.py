@@ -59,11 +59,13 @@ def collect(
     for subject in subjects:
         if subject.key in outcomes or subject.key in jobs:
             continue  # named twice
-        if not again and _is_unchanged(subject, plan, folder, seen.get(subject.key)):
-            outcomes[subject.key] = Outcome(subject.name, "unchanged", seen[subject.key].record)
+        stamps[subject.key] = stamp(subject)
+        before = None if again else seen.get(subject.key)
+        if before and _is_unchanged(subject, stamps[subject.key], plan, folder, before):
+            outcomes[subject.key] = Outcome(subject.name, "unchanged", before.record)
             progress(outcomes[subject.key])
         else:
-            jobs[subject.key], stamps[subject.key] = subject, stamp(subject)
+            jobs[subject.key] = subject
     mine = {key: one.record for key, one in seen.items()}
     for key, outcome in in_parallel(jobs, mine, plan, folder):
         outcomes[key] = outcome
@@ -86,11 +88,11 @@ def _asked(subject: Subject, plan: Plan) -> str:
     return f"{api.PROGRAM} {how}"
 
 
-def _is_unchanged(subject: Subject, plan: Plan, folder: Path, seen: _Seen | None) -> bool:
-    if seen is None or not seen.asked or not subject.files or not (folder / f"{seen.record}.json").exists():
+def _is_unchanged(subject: Subject, now: list[int], plan: Plan, folder: Path, seen: _Seen) -> bool:
+    if not now or now != seen.stamp or not (folder / f"{seen.record}.json").exists():
         return False
     more = msgspec.structs.replace(plan, acpi=True)
-    return seen.stamp == stamp(subject) and seen.asked in (_asked(subject, plan), _asked(subject, more))
+    return seen.asked in (_asked(subject, plan), _asked(subject, more))
 
 
 def _read_state(folder: Path) -> dict[str, _Seen]:

@@ -25,7 +25,7 @@ __all__ = (
     "target_name",
 )
 
-UPSTREAM = "upstream"
+_UPSTREAM = "upstream"
 
 # The last minor number of each major one, where it is not 2 (QEMU's release announcements)
 _LAST_MINOR = {0: 15, 1: 7, 2: 12, 3: 1}
@@ -71,9 +71,9 @@ def line_of(package: str) -> str:
 
     :param package: What the greeting says of the package.
     """
-    said = package.lower()
+    said = package.strip().lower()
     if _OWN.fullmatch(said):
-        return UPSTREAM
+        return _UPSTREAM
     if "ubuntu" in said:  # its packages are called Debian's, too
         return "Ubuntu"
     if said.startswith("debian"):

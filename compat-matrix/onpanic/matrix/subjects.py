@@ -85,8 +85,7 @@ def replies(path: Path) -> Subject:
 def stamp(subject: Subject) -> list[int]:
     """Return numbers that change when the subject does; none if nothing would tell.
 
-    Sizes, and times in nanoseconds: of the emulator as links lead to it, and of the folder
-    of its modules, which are half of what it can do.
+    Sizes, and times in nanoseconds, of `Subject.files` as links lead to them.
     """
     try:
         found = [Path(name).stat() for name in subject.files]

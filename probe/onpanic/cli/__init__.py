@@ -98,10 +98,10 @@ def console() -> NoReturn:
 def _run(words: list[str]) -> int:
     name = next((known for known in COMMANDS if words[: len(known.split())] == known.split()), "")
     if not name:
-        known = [two for two in COMMANDS if two.split()[0] in words[:1]]  # of the subcommands of one
-        if known and words[1:] not in ([], ["-h"], ["--help"]):
-            raise OnpanicError(f"no command {' '.join(words[:2])}", f"there are: {', '.join(known)}")
-        _overview().parse_args(["--help"] if known or not words else words[:1])
+        of_it = [two for two in COMMANDS if two.split()[0] in words[:1]]
+        if of_it and words[1:] not in ([], ["-h"], ["--help"]):
+            raise OnpanicError(f"no command {' '.join(words[:2])}", f"there are: {', '.join(of_it)}")
+        _overview().parse_args(["--help"] if of_it or not words else words[:1])
     module = import_module(COMMANDS[name])
     parser = argparse.ArgumentParser(
         prog=f"onpanic {name}",

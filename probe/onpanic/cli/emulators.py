@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # the functions load these once the first emulator is on its 
     Result = CapabilityRecord | OnpanicError
     Keep = Callable[[Sequence[str], Sequence[Conversation]], None]
 
-__all__ = ("add_plan", "host", "probed")
+__all__ = ("add_limits", "add_plan", "host", "probed")
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +52,19 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         choices=("isa", "pvpanic"),
         help="judge by this one (default: isa, or pvpanic, the PCI one, where isa does not fit)",
     )
-    which.add_argument(
+    add_limits(which)
+
+
+def add_limits(group: argparse._ActionsContainer) -> None:
+    """Add the options that say how long it may take, and how many may run."""
+    group.add_argument(
         "--timeout",
         type=seconds,
         default=10.0,
         metavar="SECONDS",
         help="for one machine type of one emulator (default: 10)",
     )
-    which.add_argument(
+    group.add_argument(
         "--jobs",
         type=int,
         default=0,

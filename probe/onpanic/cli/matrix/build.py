@@ -7,8 +7,7 @@ stderr, one line each; the exit status is then 1, and the files are written all 
 import argparse
 from pathlib import Path
 
-from onpanic.cli import complain
-from onpanic.cli.matrix.folder import built_from
+from onpanic.cli.matrix.folder import built_from, complain_of
 
 HELP = "build matrix.json, MATRIX.md and index.html from records"
 
@@ -30,8 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     matrix, problems, missing = built_from(arguments.records)
     write_outputs(matrix, arguments.output)
-    for problem in problems:
-        complain(f"{problem.rule}: {problem.where}: {problem.what}")
+    complain_of(problems)
     if not arguments.quiet:
         machines = sum(len(build.machines) for build in matrix.builds)
         print(f"{len(matrix.builds)} builds, {machines} machine types: {', '.join(OUTPUTS)}")

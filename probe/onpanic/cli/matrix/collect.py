@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onpanic.cli import complain, interruptible, print_json, seconds
+from onpanic.cli import complain, interruptible, print_json
+from onpanic.cli.emulators import add_limits
 from onpanic.probe.errors import OnpanicError
 from onpanic.probe.host import resolved
 
@@ -57,12 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--acpi", action="store_true", help="boot the firmware, too, and read its tables")
     how.add_argument("--again", action="store_true", help="ask those that have not changed, too")
-    how.add_argument(
-        "--timeout", type=seconds, default=10.0, metavar="SECONDS", help="for one machine type (default: 10)"
-    )
-    how.add_argument(
-        "--jobs", type=int, default=0, metavar="N", help="emulators at a time (default: one for each CPU)"
-    )
+    add_limits(how)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: an outcome a line")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing on success")
 

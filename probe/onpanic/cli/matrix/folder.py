@@ -1,6 +1,6 @@
 """A folder of records, built into a matrix, with what is wrong in it said on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from onpanic.cli import complain
@@ -11,7 +11,7 @@ from onpanic.matrix.records import read_records
 from onpanic.probe.errors import RecordError
 from onpanic.probe.record import CapabilityRecord
 
-__all__ = ("built_from",)
+__all__ = ("built_from", "complain_of")
 
 
 def built_from(folder: Path) -> tuple[Matrix, list[Problem], int]:
@@ -39,3 +39,9 @@ def built_from(folder: Path) -> tuple[Matrix, list[Problem], int]:
             f"{folder}: none of its records can be read", "onpanic matrix collect writes records"
         )
     return matrix, sorted([*problems, *lint_matrix(matrix)]), missing
+
+
+def complain_of(problems: Sequence[Problem]) -> None:
+    """Say what the rules found, a line each."""
+    for problem in problems:
+        complain(f"{problem.rule}: {problem.where}: {problem.what}")

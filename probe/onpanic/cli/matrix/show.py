@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from onpanic.cli import complain, print_json
-from onpanic.cli.matrix.folder import built_from
+from onpanic.cli import print_json
+from onpanic.cli.matrix.folder import built_from, complain_of
 from onpanic.cli.terminal import style_for
 from onpanic.matrix.model import Build, Matrix
 from onpanic.matrix.reading import published, read_matrix
@@ -76,8 +76,7 @@ def _matrix(path: Path | None) -> Matrix:
     if not path.is_dir():
         return read_matrix(path)
     matrix, problems, _ = built_from(path)
-    for problem in problems:
-        complain(f"{problem.rule}: {problem.where}: {problem.what}")
+    complain_of(problems)
     return matrix
 
 
