@@ -49,5 +49,5 @@ $(VENV)/probe.done: pyproject.toml
 
 $(VENV)/dev.done: pyproject.toml
 	@tools/packages libvirt-dev pkg-config gcc python3-dev libvirt-daemon
-	@tools/venv $(PYTHON) $(VENV) '.[dev,libvirt]'
+	@tools/venv $(PYTHON) $(VENV) '.[dev,libvirt,prometheus]'
 	@touch $@ $(VENV)/probe.done

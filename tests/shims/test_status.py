@@ -169,7 +169,7 @@ class TestLibvirt:
         panic(domain)
         connect = f" --connect {shlex.quote(uri)}"
         assert screen() == [
-            "guest: panicked: the guest's kernel panicked, and QEMU stopped the guest",
+            "guest: paused (panicked): the guest's kernel panicked, and QEMU stopped the guest",
             "  libvirt    crashed (panicked)",
             "  since      TIME or earlier",
             KEPT,

@@ -43,6 +43,7 @@ COMMANDS = {
     "domcaps": "onpanic.cli.domcaps",
     "status": "onpanic.cli.status",
     "resume": "onpanic.cli.resume",
+    "watch": "onpanic.cli.watch",
     "matrix collect": "onpanic.cli.matrix.collect",
     "matrix build": "onpanic.cli.matrix.build",
     "matrix show": "onpanic.cli.matrix.show",

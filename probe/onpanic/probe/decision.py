@@ -24,6 +24,7 @@ __all__ = (
     "Hypervisor",
     "Policy",
     "decide",
+    "objection",
     "obstacle",
     "refusal",
 )
@@ -106,15 +107,20 @@ def decide(policy: Policy, hypervisor: Hypervisor, capabilities: Capabilities) -
     :param hypervisor: ``qemu`` or ``xen``; Xen's answer does not depend on capabilities.
     :param capabilities: What QEMU can do with the machine type.
     """
+    refusal = objection(policy, hypervisor)
+    if refusal is None and hypervisor == "qemu" and policy.on_panic not in ("default", "ignore"):
+        refusal = obstacle(capabilities)
+    return _help(policy, hypervisor, capabilities) if refusal is None else refusal
+
+
+def objection(policy: Policy, hypervisor: Hypervisor) -> Decision | None:
+    """Return what is wrong with a policy whatever the emulator can do, None if nothing is."""
     refusals = (
         _check_words(policy),
         _check_coredump(policy),
-        _check_xen(policy) if hypervisor == "xen" else _check_qemu(policy, capabilities),
+        _check_xen(policy) if hypervisor == "xen" else _check_qemu(policy),
     )
-    for refusal in refusals:
-        if refusal is not None:
-            return refusal
-    return _help(policy, hypervisor, capabilities)
+    return next((refusal for refusal in refusals if refusal is not None), None)
 
 
 def obstacle(capabilities: Capabilities) -> Decision | None:
@@ -155,12 +161,8 @@ def _check_xen(policy: Policy) -> Decision | None:
     return None
 
 
-def _check_qemu(policy: Policy, capabilities: Capabilities) -> Decision | None:
-    if policy.on_panic in ("default", "ignore"):
-        return None
-    if policy.on_panic == "crash":
-        return refusal("crash-needs-xen")
-    return obstacle(capabilities)
+def _check_qemu(policy: Policy) -> Decision | None:
+    return refusal("crash-needs-xen") if policy.on_panic == "crash" else None
 
 
 def _help(policy: Policy, hypervisor: Hypervisor, capabilities: Capabilities) -> Decision:

@@ -17,7 +17,17 @@ from urllib.parse import urlsplit
 from .errors import SourceError
 from .foreign import printable
 
-__all__ = ("RUNNING", "Aside", "connect", "find", "module", "monitor_command", "within")
+__all__ = (
+    "RUNNING",
+    "Aside",
+    "connect",
+    "find",
+    "hear_monitor",
+    "module",
+    "monitor_command",
+    "serve_events",
+    "within",
+)
 
 Result = TypeVar("Result")
 
@@ -51,7 +61,7 @@ def connect(uri: str | None) -> Any:
     libvirt = module()
     try:
         if uri and urlsplit(uri).path == "/embed":
-            _serve_events()
+            serve_events()
         return libvirt.open(uri)
     except libvirt.libvirtError as error:
         raise SourceError(
@@ -60,8 +70,11 @@ def connect(uri: str | None) -> Any:
 
 
 @cache
-def _serve_events() -> None:
-    """Run libvirt's event loop, without which its driver does not run in this process."""
+def serve_events() -> None:
+    """Run libvirt's event loop, without which no event comes, and its driver does not run in this process.
+
+    It has to run before a connection is opened that shall tell of events.
+    """
     libvirt = module()
     libvirt.virEventRegisterDefaultImpl()
 
@@ -106,6 +119,26 @@ def monitor_command(domain: Any, message: dict[str, Any]) -> dict[str, Any]:
 
     answer: dict[str, Any] = json.loads(libvirt_qemu.qemuMonitorCommand(domain, json.dumps(message), 0))
     return answer
+
+
+def hear_monitor(connection: Any, pattern: str, heard: Callable[[Any, str, str | None], None]) -> None:
+    """Listen to what QEMU tells of all domains of a connection; that does not mark them as tainted.
+
+    :param connection: A `libvirt.virConnect`.
+    :param pattern: A regular expression for the names of QEMU's events.
+    :param heard: Called in libvirt's thread with a `libvirt.virDomain`, the event's name and its
+        members in JSON.
+    :raise libvirt.libvirtError: When libvirt refuses.
+    """
+    import libvirt_qemu
+
+    def hear(
+        _connection: Any, domain: Any, event: str, _seconds: int, _micros: int, details: str, _opaque: Any
+    ) -> None:
+        heard(domain, event, details)
+
+    flags = libvirt_qemu.VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX
+    libvirt_qemu.qemuMonitorEventRegister(connection, None, pattern, hear, None, flags)
 
 
 def within(seconds: float | None, function: Callable[[], Result]) -> Result:

@@ -18,7 +18,7 @@ from .foreign import printable
 from .libvirt_access import RUNNING, Aside, connect, find, module, monitor_command
 from .session import Questions, Session, attach
 
-__all__ = ("ask_domain", "ask_monitor", "monitor")
+__all__ = ("ask_domain", "ask_monitor", "endpoint", "monitor")
 
 _AS_IN = "name a UNIX socket's path or HOST:PORT, as in QEMU's -qmp unix:PATH,server=on,wait=off"
 
@@ -39,7 +39,7 @@ async def monitor(address: str, timeout: float) -> AsyncIterator[Session]:  # no
     :raise SourceError: When there is no such address, or nobody to connect to.
     :raise EmulatorError: When nobody answers there, or not in time, or not in QMP.
     """
-    where = _endpoint(address)
+    where = endpoint(address)
     try:
         async with attach(where, asyncio.get_running_loop().time() + timeout) as session:
             yield session
@@ -81,8 +81,11 @@ async def _read_only(questions: Questions) -> None:
     await interview.types(questions, gently=True)
 
 
-def _endpoint(address: str) -> str | tuple[str, int]:
-    """Tell a path from host and port; what has a slash or exists is a path."""
+def endpoint(address: str) -> str | tuple[str, int]:
+    """Tell a path from host and port; what has a slash or exists is a path.
+
+    :raise SourceError: When it is neither.
+    """
     host, colon, port = address.rpartition(":")
     if not colon or "/" in address or os.path.exists(address):  # noqa: PTH110
         return address

@@ -102,9 +102,10 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     # Of a domain that libvirt has not seen end, the log may be of another one with its name
     told = [state, reason] != [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN]
     time, is_exact = (told and since(domain, condition.name)) or (None, None)
+    paused = condition.name == "panicked" and policy is not None and policy.on_panic == "pause"
     return Status(
         guest=name,
-        state=condition.name,
+        state="paused (panicked)" if paused else condition.name,  # the substatus that libvirt lacks
         meaning=condition.meaning,
         said=said,
         since=time,

@@ -1,0 +1,178 @@
+"""What was done for a guest already: a small file a guest, for a watcher that starts again.
+
+Only what looking at the guest does not tell is kept: that its memory was dumped, how often
+it was restarted, which name it is to have.  The files are written whole or not at all.
+They need not outlive the host: neither do the guests.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from onpanic.probe.errors import OnpanicError
+from onpanic.probe.recording import write_whole
+
+from .duty import Duty, Trouble
+
+__all__ = ("Entry", "Journal", "default_folder")
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A guest's trouble, and what was done about it.
+
+    :param key: The guest: a domain's UUID, or a monitor's address.
+    :param name: The guest's name when it got into trouble.
+    :param trouble: What it is.
+    :param duty: What is to become of it.
+    :param instance: Which start of the guest it is about.
+    :param ran: How long its vCPUs had run, in nanoseconds: another time means another trouble.
+    :param at: When it was found, in seconds since the epoch.
+    :param due: When it may be restarted, in seconds since the epoch.
+    :param coredump: Where its memory goes.
+    :param dumped: True if it is there.
+    :param begun: True if the watcher has begun to restart or to destroy the guest.
+    :param new_name: Its name after a rename-restart.
+    :param xml: A transient domain, as it is to be started again.
+    :param failed: Why it was given up: the guest was left as it was.
+    :param finished: True if no more is to be done.
+    :param over: True if the guest has left that state since.
+    :param restarts: When it was restarted, this time and before, in seconds since the epoch.
+    :param put_aside: libvirt's own word in the running domain, while the watcher acts in its place.
+    """
+
+    key: str
+    name: str
+    trouble: Trouble | None = None
+    duty: Duty = Duty("nothing")
+    instance: str = ""
+    ran: int | None = None
+    at: float = 0.0
+    due: float = 0.0
+    coredump: str = ""
+    dumped: bool = False
+    begun: bool = False
+    new_name: str = ""
+    xml: str = ""
+    failed: str = ""
+    finished: bool = True
+    over: bool = True
+    restarts: list[float] = []
+    put_aside: str = ""
+
+    def is_about(self, trouble: str, instance: str, ran: int | None) -> bool:
+        """Say if a guest that is found in trouble is found in this one."""
+        same_run = ran is None or self.ran is None or ran == self.ran
+        return not self.over and (self.trouble, self.instance) == (trouble, instance) and same_run
+
+
+class Journal:
+    """The entries of one hypervisor's guests; nothing is written if there is no folder.
+
+    :param folder: Where the files are.
+    :param complain: Called with what went wrong: that is no reason not to act.
+    """
+
+    def __init__(self, folder: Path | None, complain: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._complain = complain
+        self._entries: dict[str, Entry] = {}
+        self._lock = -1
+
+    def acquire(self) -> bool:
+        """Be the one who acts: False if somebody else is.  A process that ends gives it back.
+
+        :raise OnpanicError: When the folder cannot be written to.
+        """
+        if self._folder is None or self._lock >= 0:
+            return True
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OnpanicError(
+                f"{self._folder}: {error.strerror}", "name a folder that you may write to with --state-dir"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        self._lock = lock
+        self._entries = dict(self._read())
+        return True
+
+    def close(self) -> None:
+        """Let somebody else act."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def get(self, key: str) -> Entry | None:
+        """Return a guest's entry, None if there is none."""
+        return self._entries.get(key)
+
+    def unfinished(self) -> list[Entry]:
+        """Return the entries in which something is left to do."""
+        return [entry for entry in self._entries.values() if not entry.finished]
+
+    def entries(self) -> list[Entry]:
+        """Return all entries."""
+        return list(self._entries.values())
+
+    def keep(self, entry: Entry, **changes: Any) -> Entry:
+        """Write an entry down, with changes, and return it."""
+        entry = self._entries[entry.key] = replace(entry, **changes)
+        self._on_file(entry.key, lambda path: write_whole(path, msgspec.json.encode(entry)))
+        return entry
+
+    def drop(self, key: str) -> None:
+        """Forget a guest."""
+        if self._entries.pop(key, None) is not None:
+            self._on_file(key, lambda path: path.unlink(missing_ok=True))
+
+    def _on_file(self, key: str, act: Callable[[Path], Any]) -> None:
+        if self._folder is None:
+            return
+        path = self._folder / _file_name(key)
+        try:
+            act(path)
+        except OSError as error:
+            self._complain(f"{path}: {error.strerror}: what is done now is forgotten if the watcher ends")
+
+    def _read(self) -> Iterator[tuple[str, Entry]]:
+        assert self._folder is not None
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+            except (OSError, msgspec.MsgspecError) as error:
+                self._complain(f"{path}: {error}: it is left out")
+                continue
+            yield entry.key, entry
+
+
+def default_folder(subject: str) -> Path:
+    """Return where entries are kept if nothing else is said: a folder for each hypervisor.
+
+    :param subject: The connection URI, or what stands for it.
+    """
+    given = os.environ.get("STATE_DIRECTORY")  # systemd's
+    if given:
+        base = Path(given.partition(":")[0])
+    elif os.geteuid() == 0:
+        base = Path("/var/lib/onpanic")
+    else:
+        from platformdirs import user_state_path
+
+        base = user_state_path("onpanic")
+    return base / hashlib.sha256(subject.encode()).hexdigest()[:12]
+
+
+def _file_name(key: str) -> str:
+    plain = key.replace("-", "").isalnum() and len(key) < 100
+    return f"{key if plain else hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
