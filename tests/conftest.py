@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ import pytest
 from hypothesis import settings
 
 from onpanic.matrix.debian import PACKAGES, FetchError, Root, fetch
+from onpanic.probe.testing import PlayedEmulator
 
 settings.register_profile("onpanic", deadline=None)  # no test asserts a duration
 settings.load_profile("onpanic")
@@ -193,6 +194,74 @@ def guest(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Call
     yield start
     for one in started:
         one.end()
+
+
+@pytest.fixture
+def played(folder: Path) -> Iterator[Callable[[PlayedEmulator], str]]:
+    """Give a function that plays a guest, and returns the address of its monitor."""
+    with ExitStack() as stack:
+        yield lambda emulator: stack.enter_context(_monitor(emulator, folder))
+
+
+@contextmanager
+def _monitor(emulator: PlayedEmulator, folder: Path) -> Iterator[str]:
+    """Give a played emulator's monitor an address; clients are served one after the other."""
+    path = folder / "played"
+    command = [*emulator.command(), "-device", "pvpanic,id=notifier"]
+    with (
+        socket.socket(socket.AF_UNIX) as listener,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdin
+        assert process.stdout
+        greeting = process.stdout.readline()
+        clients: list[socket.socket] = []
+
+        def speak() -> None:
+            assert process.stdout
+            for line in process.stdout:
+                with suppress(OSError):
+                    clients[-1].sendall(line)
+            with suppress(OSError):
+                clients[-1].shutdown(socket.SHUT_RDWR)  # it hangs up
+
+        def listen() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with client, suppress(OSError):
+                    clients.append(client)
+                    client.sendall(greeting)
+                    while data := client.recv(65536):
+                        assert process.stdin
+                        process.stdin.write(data)
+                        process.stdin.flush()
+
+        listener.bind(str(path))
+        listener.listen()
+        threads = [threading.Thread(target=work, daemon=True) for work in (speak, listen)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield str(path)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            process.kill()
+            with suppress(BrokenPipeError):  # what it did not read
+                process.stdin.close()
+            for thread in threads:
+                thread.join()
+
+
+@pytest.fixture
+def test_driver(libvirt: Any) -> Iterator[Any]:
+    """Return a connection to libvirt's test driver; a domain called guest is gone afterwards."""
+    with closing(libvirt.open("test:///default")) as found:
+        yield found
+        with suppress(libvirt.libvirtError):
+            found.lookupByName("guest").undefine()
 
 
 @pytest.fixture(scope="session")

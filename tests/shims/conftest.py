@@ -1,13 +1,8 @@
 """What tests of the shims share: domains, records of emulators without starting one, and played guests."""
 
-import socket
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -16,7 +11,6 @@ from onpanic.probe import CapabilityRecord
 from onpanic.probe.api import read
 from onpanic.probe.record import Notifier, NotifierModel
 from onpanic.probe.recording import load
-from onpanic.probe.testing import PlayedEmulator
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 
@@ -83,69 +77,3 @@ def domain() -> Callable[..., str]:
         )
 
     return xml
-
-
-@pytest.fixture
-def played(folder: Path) -> Iterator[Callable[[PlayedEmulator], str]]:
-    """Give a function that plays a guest, and returns the address of its monitor."""
-    with ExitStack() as stack:
-        yield lambda emulator: stack.enter_context(_monitor(emulator, folder))
-
-
-@contextmanager
-def _monitor(emulator: PlayedEmulator, folder: Path) -> Iterator[str]:
-    """Give a played emulator's monitor an address; clients are served one after the other."""
-    path = folder / "played"
-    command = [*emulator.command(), "-device", "pvpanic,id=notifier"]
-    with (
-        socket.socket(socket.AF_UNIX) as listener,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
-    ):
-        assert process.stdin
-        assert process.stdout
-        greeting = process.stdout.readline()
-        clients: list[socket.socket] = []
-
-        def speak() -> None:
-            assert process.stdout
-            for line in process.stdout:
-                with suppress(OSError):
-                    clients[-1].sendall(line)
-            with suppress(OSError):
-                clients[-1].shutdown(socket.SHUT_RDWR)  # it hangs up
-
-        def listen() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                with client, suppress(OSError):
-                    clients.append(client)
-                    client.sendall(greeting)
-                    while data := client.recv(65536):
-                        assert process.stdin
-                        process.stdin.write(data)
-                        process.stdin.flush()
-
-        listener.bind(str(path))
-        listener.listen()
-        threads = [threading.Thread(target=work, daemon=True) for work in (speak, listen)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield str(path)
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            process.kill()
-            for thread in threads:
-                thread.join()
-
-
-@pytest.fixture
-def test_driver(libvirt: Any) -> Iterator[Any]:
-    """Return a connection to libvirt's test driver; a domain called guest is gone afterwards."""
-    with closing(libvirt.open("test:///default")) as found:
-        yield found
-        with suppress(libvirt.libvirtError):
-            found.lookupByName("guest").undefine()

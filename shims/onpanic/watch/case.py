@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from onpanic.probe.errors import OnpanicError
 
-from .duty import TROUBLES, Step, duty_of, next_step, outcome_of
+from .duty import TROUBLES, Duty, Step, duty_of, next_step, outcome_of
 from .guest import GoneError, Guest, Look, LostError, Standing
 from .hands import LEAVING, RESTARTS, Hands
 from .journal import Entry
@@ -184,29 +184,20 @@ class Case:
             if step is None:
                 self._finish(entry, look, acted=bool(course.taken))
                 break
+            if self._libvirt_may_act(entry) and not course.taken and course.idle < _SETTLED:
+                course.idle += 1
+                await self._rest(_POLL * course.idle)
+                continue
+            if self._reason_not_to(entry, step, look, course):
+                break
             wait = self._wait(entry, step, course)
             if wait:
                 await self._rest(wait)
                 continue
-            if self._reason_not_to(entry, step, look, course):
-                break
             course.taken.append((step, look))
             if not await self._hands.take(step, entry):
                 break
         await self._look_after(look)
-
-    def _wait(self, entry: Entry, step: Step, course: _Course) -> float:
-        """Return for how many seconds a step has to wait, 0 if it is to be taken."""
-        if not course.taken and self._libvirt_may_act(entry) and course.idle < _SETTLED:
-            course.idle += 1
-            return _POLL * course.idle
-        wait = entry.due - time.time()
-        if self._office.dry_run or wait <= 0 or step not in LEAVING or entry.duty.action not in RESTARTS:
-            return 0.0
-        if not course.delayed:
-            course.delayed = True
-            self.voice.action(step, "delayed", detail=f"for {wait:.1f} s: it panics again and again")
-        return wait
 
     def _reason_not_to(self, entry: Entry, step: Step, look: Look, course: _Course) -> bool:
         """Say why a step is not taken, if there is a reason."""
@@ -217,9 +208,32 @@ class Case:
             self._hands.give_up(entry, step, f"libvirt: {self._dump_error}")
         elif course.taken.count((step, look)) >= _SAME:
             self._hands.give_up(entry, step, f"it changes nothing: the guest is {look.condition} as before")
+        elif step in LEAVING and self._limited(entry):
+            counted, interval = len(entry.restarts), self._office.settings.start_interval
+            said = f"{counted} restarts in {interval:g} s: the guest stays as it is"
+            self.voice.action(entry.duty.action, "start-limit-hit", detail=said)
+            self._journal.keep(entry, failed=said, finished=True)
         else:
             return False
         return True
+
+    def _limited(self, entry: Entry) -> bool:
+        """Say if a guest was restarted too often to be restarted now."""
+        mine = entry.duty.action in RESTARTS and not entry.begun and not entry.due
+        return mine and self._office.due(entry.restarts, time.time()) is None
+
+    def _wait(self, entry: Entry, step: Step, course: _Course) -> float:
+        """Return for how many seconds a step has to wait, 0 if it is to be taken."""
+        if step not in LEAVING or entry.duty.action not in RESTARTS:
+            return 0.0
+        if not entry.due:
+            due = self._office.due(entry.restarts, time.time()) or 0.0
+            entry = self._journal.keep(entry, due=due)
+        wait = max(entry.due - time.time(), 0.0)
+        if wait and not course.delayed:
+            course.delayed = True
+            self.voice.action(step, "delayed", detail=f"for {wait:.1f} s: it panics again and again")
+        return wait
 
     async def _current(self, look: Look, *, retry: bool) -> Entry | None:
         """Return what there is to do, or was, about the condition that the guest is in."""
@@ -235,8 +249,8 @@ class Case:
             return self.entry
         if entry is None or ran or not entry.is_about(look.condition, look.instance, look.ran):
             return await self._open(look)
-        if entry.failed and retry:
-            return self._with_limit(entry)
+        if entry.failed and retry and not self._limited(entry):
+            return self._journal.keep(entry, failed="", finished=False)
         return entry
 
     async def _open(self, look: Look) -> Entry | None:
@@ -252,7 +266,7 @@ class Case:
         self._began = panic.clock
         self._panics.tell(panic, look.condition)
         old = self.entry or Entry(self.guest.key, self.guest.name)
-        return self._with_limit(
+        return self._journal.keep(
             Entry(
                 key=self.guest.key,
                 name=self.guest.name,
@@ -263,24 +277,10 @@ class Case:
                 at=time.time(),
                 restarts=self._office.recent(old.restarts, time.time()),
                 put_aside=old.put_aside if old.instance == look.instance else "",
+                finished=False,
                 over=False,
             )
         )
-
-    def _with_limit(self, entry: Entry) -> Entry:
-        """Return an entry that is to be worked on, unless its guest was restarted too often."""
-        at = time.time()
-        when: float | None = 0.0
-        if entry.duty.action in RESTARTS and not self._libvirt_may_act(entry) and not entry.begun:
-            when = self._office.due(entry.restarts, at)
-        if when is not None:
-            return self._journal.keep(entry, due=when, failed="", finished=False)
-        if not entry.failed:
-            counted, interval = len(entry.restarts), self._office.settings.start_interval
-            said = f"{counted} restarts in {interval:g} s: the guest stays as it is"
-            self.voice.action(entry.duty.action, "start-limit-hit", detail=said)
-            entry = self._journal.keep(entry, failed=said, finished=True)
-        return entry
 
     async def _passed(self, look: Look, *, leave: int = 0) -> None:
         """Report panics that were dealt with before anybody looked.
@@ -305,10 +305,17 @@ class Case:
         return entry.trouble == "panicked" and self._known is not None and bool(self._known.acts)
 
     def _libvirt_acted(self, look: Look) -> None:
-        """Report what libvirt has done, and count its restarts."""
+        """Report what libvirt has done, if it has, and count its restarts."""
         assert self._known
-        word = self._known.acts.removeprefix("coredump-")
-        self.voice.action(word, "done", by="libvirt", seconds=time.monotonic() - self._began)
+        word, duty = self._known.acts.removeprefix("coredump-"), duty_of(self._known.policy, "panicked")
+        if not outcome_of(Duty(word), look.condition):
+            self.voice.over(look.condition)
+            return
+        detail = (
+            "" if word == duty.action else f"its <on_crash> is not the policy's, which is to {duty.action}"
+        )
+        took = time.monotonic() - self._began
+        self.voice.action(word, "done", by="libvirt", seconds=took, detail=detail)
         if word == "restart":
             entry = self.entry or Entry(self.guest.key, self.guest.name)
             at = time.time()
@@ -323,7 +330,7 @@ class Case:
             self.voice.action(entry.duty.action, "kept", detail=f"the guest stays {look.condition}")
         elif acted or entry.begun:
             return
-        elif self._libvirt_may_act(entry) and outcome_of(entry.duty, look.condition):
+        elif self._libvirt_may_act(entry):
             self._libvirt_acted(look)
         else:
             self.voice.over(look.condition)

@@ -154,7 +154,10 @@ class Domains:
 
     async def _refresh(self, case: Case) -> None:
         """Read a policy anew; it may be about a trouble that nothing could be done about before."""
+        before = case.voice.policy
         if await self._standing(case):
+            if case.voice.policy != before:
+                case.voice.say("policy")
             case.wake()
 
     async def _standing(self, case: Case) -> Standing | None:

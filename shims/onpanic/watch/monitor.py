@@ -55,27 +55,32 @@ class Monitor:
         self._instance = ""
         self._thread = 0
 
+    def came(self) -> None:
+        """Note that an emulator is there, which is to be greeted."""
+        self.absent, self._instance = False, ""
+
     async def greet(self, *, arm: bool) -> None:
         """Learn who it is.
 
         :param arm: Tell QEMU what to do about a panic, where it lets itself be told (6.0 and later).
         """
-        self.absent = False
-        self.name = str((await self.qmp.ask("query-name")).get("name") or self.name)
-        uuid = str((await self.qmp.ask("query-uuid")).get("UUID", ""))
-        self.uuid = uuid if uuid.strip("0-") else ""
+        with suppress(FailedError):
+            self.name = str((await self.qmp.ask("query-name")).get("name") or self.name)
+        with suppress(FailedError):
+            uuid = str((await self.qmp.ask("query-uuid")).get("UUID", ""))
+            self.uuid = uuid if uuid.strip("0-") else ""
         self._thread = await self._first_thread()
-        self._instance = f"{self.qmp.pid or ''}/{self._thread}"
         if arm:
             ignored = duty_of(self._policy, "panicked").action == "ignore"
             with suppress(FailedError):  # then it depends on -no-shutdown
                 await self.qmp.ask("set-action", panic="none" if ignored else "pause")
+        self._instance = f"{self.qmp.pid or ''}/{self._thread}"
 
     async def look(self, *, curious: bool) -> Look:  # noqa: ARG002  a monitor always knows
         """Look at it."""
-        if not self.qmp.connected:
-            if self.absent:
-                return Look("off")
+        if self.absent:
+            return Look("off")
+        if not self.qmp.connected or not self._instance:  # an event may come before it was greeted
             raise LostError(f"{self.name} is not connected")
         status = (await self.qmp.ask("query-status")).get("status", "")
         condition = _BY_RUN_STATE.get(status, "fine")

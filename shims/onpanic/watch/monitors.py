@@ -70,6 +70,7 @@ class Monitors:
             greeting: list[asyncio.Task[None]] = []
 
             def connected(greeting: list[asyncio.Task[None]] = greeting) -> None:
+                guest.came()
                 greeting.append(asyncio.create_task(self._greet(case, guest)))
 
             try:

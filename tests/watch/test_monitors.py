@@ -1,0 +1,430 @@
+"""Guests without libvirt: real QEMUs whose guests panic, with a watcher at their monitor."""
+
+import json
+import random
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onpanic.probe.testing import QEMU_1_5, QEMU_1_7, Fault, PlayedEmulator
+
+from ..conftest import Guest
+from . import guests
+from .conftest import Watching
+from .guests import until
+
+pytestmark = [pytest.mark.emulators, pytest.mark.processes]
+
+Start = Callable[..., Guest]
+Watch = Callable[..., Watching]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+PANIC = ["-device", "pvpanic", "-no-shutdown"]
+VALUES = ["ignore", "restart", "destroy", "preserve", "pause"]
+COREDUMPS = [[], ["--coredump"]]
+STAY = ("preserve", "pause")
+
+
+@pytest.fixture
+def counting(guest: Start, folder: Path) -> Callable[..., Guest]:
+    """Give a function that starts a guest which counts, panics and, if let, goes on counting."""
+
+    def start(*options: str) -> Guest:
+        disk = guests.disk(folder / "disk", guests.counts())
+        return guest(*PANIC, *disk, "-serial", f"file:{folder}/said", *options)
+
+    return start
+
+
+@pytest.fixture
+def panicking(guest: Start, folder: Path) -> Callable[..., Guest]:
+    """Give a function that starts a guest which panics, and halts after a reset."""
+
+    def start(*options: str) -> Guest:
+        return guest(*PANIC, *guests.disk(folder / "disk", guests.panics()), *options)
+
+    return start
+
+
+def cores(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.core*"))
+
+
+@pytest.mark.parametrize("first", ["watcher", "panic"])
+@pytest.mark.parametrize("coredump", COREDUMPS, ids=["", "coredump"])
+@pytest.mark.parametrize("value", VALUES)
+def test_a_policy_is_carried_out(
+    value: str, coredump: list[str], first: str, counting: Start, watch: Watch, folder: Path
+) -> None:
+    """Whether the guest panics before the watcher is there or afterwards."""
+    if value == "ignore" and coredump:
+        return
+    one = counting("-S", "-name", "guest")
+    if first == "panic":
+        one.ask("cont")
+        until(lambda: one.status == "guest-panicked")
+    options = ["--start-limit", "1", "--dump-dir", str(folder)]
+    watcher = watch("--qmp", str(one.path), "--on-panic", value, *coredump, *options)
+    watcher.until("connected", domain="guest")
+    if first == "watcher":
+        one.ask("cont")
+    steps: list[tuple[str, str]] = [("coredump", "done")] if coredump else []
+    if value in STAY:
+        watcher.until("action", action=value, outcome="kept")
+        assert one.status == "guest-panicked"
+        steps.append((value, "kept"))
+    elif value == "destroy":
+        watcher.until("action", action="destroy", outcome="done")
+        assert one.process.wait(60) == 0
+        steps.append(("destroy", "done"))
+    elif value == "ignore":
+        guests.told(folder / "said", "abcdef")  # it goes on from where it was
+        watcher.until("action")
+        steps.append(("ignore", "done") if first == "watcher" else ("continue", "done"))
+    else:
+        watcher.until("action", outcome="start-limit-hit")
+        guests.told(folder / "said", "abcabc")  # it begins anew
+        steps += [("restart", "done"), ("restart", "start-limit-hit")]
+    assert watcher.actions() == steps
+    assert watcher.stop() == 0
+    found = cores(folder)
+    assert len(found) == len(coredump)
+    for core in found:
+        assert core.suffix == ".core"
+        assert guests.elf_notes(core) == ["CORE", "QEMU"]
+        assert guests.complete(core)
+        assert guests.memory(core, guests.COUNT, 8) == guests.COUNT_AT_PANIC.to_bytes(8, "little")
+
+
+def test_a_guest_that_goes_on_after_a_pause(
+    counting: Start, watch: Watch, folder: Path, onpanic: Run
+) -> None:
+    """`onpanic resume` lets it, and the next panic is a new one."""
+    one = counting()
+    watcher = watch("--qmp", str(one.path), "--on-panic", "pause", "--coredump", "--dump-dir", str(folder))
+    watcher.until("action", action="pause", outcome="kept")
+    done = onpanic("resume", "--qmp", f"localhost:{one.port}")
+    assert done.stdout == "continued: was guest-panicked, is running\n"
+    guests.told(folder / "said", "abcdef")
+    watcher.until("over")
+    one.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
+    watcher.until("action", action="pause", outcome="kept", times=2)
+    assert len(watcher.said("panicked")) == 2
+    assert len(cores(folder)) in (1, 2)  # named by the second
+
+
+@pytest.mark.parametrize("value", ["destroy", "restart", "preserve", ""])
+@pytest.mark.parametrize("coredump", COREDUMPS, ids=["", "coredump"])
+def test_an_internal_error_is_what_on_crash_is_about(
+    value: str, coredump: list[str], guest: Start, watch: Watch, folder: Path
+) -> None:
+    if coredump and not value:
+        return
+    one = guest(*guests.internal_error(guest, folder), "-name", "guest")
+    until(lambda: one.status == "internal-error")
+    on_crash = ["--on-crash", value, *(["--on-crash-coredump"] if coredump else [])] if value else []
+    watcher = watch("--qmp", str(one.path), "--on-panic", "ignore", *on_crash, "--dump-dir", str(folder))
+    watcher.until("internal-error")
+    if value == "destroy":
+        assert one.process.wait(60) == 0
+    elif value == "restart":
+        until(lambda: one.status == "running")
+    else:
+        watcher.until("action", action=value or "nothing", outcome="kept")
+        assert one.status == "internal-error"
+    watcher.until("action", times=1 + len(coredump))
+    watcher.stop()
+    assert [guests.elf_notes(core) for core in cores(folder)] == [["CORE", "QEMU"]] * len(coredump)
+
+
+def test_a_crash_kernel_is_left_to_its_work(guest: Start, watch: Watch, folder: Path) -> None:
+    disk = guests.disk(folder / "disk", guests.crashloads())
+    one = guest(*PANIC, *disk, "-S")
+    watcher = watch("--qmp", str(one.path), "--on-panic", "destroy")
+    watcher.until("connected")
+    one.ask("cont")
+    watcher.until("crashloaded")
+    assert one.status == "running"
+    assert watcher.said("action") == []
+
+
+def test_an_s390x_guest_shows_what_it_panicked_of(
+    debian_emulator: Callable[..., list[str]], watch: Watch, folder: Path
+) -> None:
+    emulator = guests.with_folder(debian_emulator("trixie", "qemu-system-s390x"), folder)
+    options = ["-accel", "tcg", "-display", "none", "-nodefaults", "-m", "16", "-S"]
+    monitor = ["-qmp", f"unix:{folder}/monitor,server=on,wait=off", "-qmp", "stdio"]
+    with subprocess.Popen(
+        [*emulator, *options, *monitor, *guests.s390x(folder / "kernel")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        try:
+            watcher = watch("--qmp", f"{folder}/monitor", "--on-panic", "pause")
+            watcher.until("connected")
+            assert process.stdin
+            process.stdin.write(b'{"execute": "qmp_capabilities"}{"execute": "cont"}\n')
+            process.stdin.flush()
+            panic = watcher.until("panicked")
+            words = "s390 core=0 psw-addr=0xdead psw-mask=0x2000180000000 reason=disabled-wait"
+            assert sorted(panic["detail"].split()) == sorted(words.split())
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("coredump", COREDUMPS, ids=["", "coredump"])
+def test_a_real_linux(
+    coredump: list[str], guest: Start, watch: Watch, folder: Path, linux: guests.Linux
+) -> None:
+    """It panics in earnest, is dumped, and boots again."""
+    log = folder / "serial.log"
+    one = guest(*PANIC, *linux.options(folder))
+    watcher = watch("--qmp", str(one.path), "--on-panic", "restart", *coredump, "--dump-dir", str(folder))
+    guests.told(log, guests.READY)
+    guests.say(folder / "serial", "panic")
+    watcher.until("action", action="restart", outcome="done")
+    guests.told(log, guests.READY, times=2)
+    assert watcher.stop() == 0
+    for core in cores(folder):
+        assert guests.elf_notes(core) == ["CORE", "QEMU"]
+        assert guests.complete(core)
+        assert b"Linux version" in core.read_bytes()
+    assert len(cores(folder)) == len(coredump)
+
+
+STARTER = """\
+#!{python}
+import os, subprocess, sys
+assert os.environ["ONPANIC_DOMAIN"] == "guest"
+with open({log!r}, "a") as log:
+    log.write(os.environ["ONPANIC_NEW_NAME"] + "\\n")
+command = {command!r} + ["-name", os.environ["ONPANIC_NEW_NAME"], "-daemonize", "-pidfile", {pid!r}]
+subprocess.run(command, check=True)
+"""
+
+
+@pytest.fixture
+def renewed(folder: Path) -> Any:
+    """Give a starter for a guest like the first one, and end what it starts."""
+    log, pid, program = folder / "names", folder / "pid", folder / "starter"
+
+    def starter(one: Guest) -> str:
+        words = one.process.args
+        assert isinstance(words, list)
+        command = [word for word in words if word not in ("-name", "guest")]
+        program.write_text(STARTER.format(python=sys.executable, log=str(log), command=command, pid=str(pid)))
+        program.chmod(0o755)
+        return shlex.quote(str(program))
+
+    yield starter
+    if pid.exists():
+        subprocess.run(["kill", "-9", pid.read_text().strip()], check=False)
+
+
+@pytest.mark.parametrize("coredump", COREDUMPS, ids=["", "coredump"])
+def test_a_guest_is_started_anew_by_who_knows_how(
+    coredump: list[str], panicking: Start, renewed: Any, watch: Watch, folder: Path
+) -> None:
+    """It has another name then, and the same address; the start limit counts it."""
+    one = panicking("-name", "guest", "-S")
+    options = ["--start", renewed(one), "--dump-dir", str(folder), "--start-limit", "1"]
+    watcher = watch("--qmp", str(one.path), "--on-panic", "rename-restart", *coredump, *options)
+    watcher.until("connected")
+    one.ask("cont")
+    assert one.process.wait(60) == 0
+    watcher.until("action", action="start", outcome="done")
+    watcher.until("connected", domain="guest-restart-1")
+    assert (folder / "names").read_text() == "guest-restart-1\n"
+    dumped = [("coredump", "done")] if coredump else []
+    steps = [("destroy", "done"), ("rename", "done"), ("start", "done")]
+    assert watcher.actions() == [*dumped, *steps]
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(
+    ("value", "coredump"),
+    [("restart", True), ("destroy", True), ("preserve", True), ("rename-restart", True)],
+)
+def test_killed_at_any_moment_it_ends_the_same(
+    value: str, coredump: bool, number: int, panicking: Start, renewed: Any, watch: Watch, folder: Path
+) -> None:
+    """The watcher is killed again and again, at moments of chance, until one may go on."""
+    chance = random.Random(f"{value}{number}")
+    one = panicking("-name", "guest", "-m", "64", "-S")  # nor does the next one run by itself
+    one.ask("cont")
+    options = ["--qmp", str(one.path), "--on-panic", value, "--dump-dir", str(folder), "--coredump"]
+    options += ["--start", renewed(one)] if value == "rename-restart" else []
+    for _ in range(4):
+        watcher = watch(*options)
+        watcher.until("watching")
+        time.sleep(chance.uniform(0, 0.15))
+        watcher.kill()
+    done = watch(*options, "--once")
+    assert done.wait() == 0
+    if value == "preserve":
+        assert one.status == "guest-panicked"
+    elif value == "restart":
+        assert one.status == "running"
+        assert one.events.count("RESET") >= 1
+    else:
+        assert one.process.wait(60) == 0
+    if value == "rename-restart":
+        names = (folder / "names").read_text().splitlines()
+        assert set(names) == {"guest-restart-1"}
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.connect(str(one.path))
+    assert len(cores(folder)) == 1
+    assert guests.complete(cores(folder)[0])
+    assert cores(folder)[0].suffix == ".core"
+
+
+def test_two_watchers_do_not_act_twice(panicking: Start, watch: Watch, folder: Path) -> None:
+    """One stands by, and acts when the other is killed."""
+    one = panicking("-S")
+    options = ["--qmp", str(one.path), "--on-panic", "preserve", "--coredump", "--dump-dir", str(folder)]
+    first = watch(*options)
+    first.until("connected")
+    second = watch(*options)
+    second.until("standby")
+    one.ask("cont")
+    first.until("action", action="preserve", outcome="kept")
+    assert [line["event"] for line in second.lines] == ["standby"]
+    first.kill()
+    second.until("connected")
+    assert second.stop() == 0
+    assert second.said("action") == []
+    assert len(cores(folder)) == 1
+
+
+def test_an_emulator_that_comes_and_goes(guest: Start, watch: Watch, folder: Path) -> None:
+    """It need not be there when the watcher starts, and may be another one later."""
+    watcher = watch("--qmp", str(folder / "asked"), "--on-panic", "pause")
+    assert "No such file" in watcher.until("waiting")["detail"]
+    for times in (1, 2):
+        one = guest(*PANIC)
+        watcher.until("connected", times=times)
+        one.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
+        watcher.until("action", outcome="kept", times=times)
+        one.end()
+        watcher.until("disconnected", times=times)
+
+
+def test_progress_of_a_large_dump(guest: Start, watch: Watch, folder: Path) -> None:
+    one = guest(*PANIC, "-m", "1500")
+    options = ["--dump-dir", str(folder), "--progress", "0.05"]
+    watcher = watch("--qmp", str(one.path), "--on-panic", "preserve", "--coredump", *options)
+    watcher.until("connected")
+    one.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
+    watcher.until("action", action="coredump", outcome="done")
+    steps = [(line["done"], line["total"]) for line in watcher.said("progress")]
+    assert steps
+    assert steps == sorted(steps)
+    assert all(0 <= done <= total for done, total in steps)
+
+
+@pytest.mark.parametrize("folder_of_dumps", ["/nowhere", "full"])
+def test_no_room_for_a_dump(folder_of_dumps: str, watch: Watch, folder: Path) -> None:
+    """The guest stays as it is, QEMU's own words are said, and nothing half-written is left."""
+    dumps = folder / "dumps"
+    dumps.mkdir()
+    small = ["bwrap", "--dev-bind", "/", "/", "--size", str(1 << 20), "--tmpfs", str(dumps)]
+    emulator = folder / "emulator"
+    emulator.write_text(f'#!/bin/sh\nexec {shlex.join(small)} --die-with-parent qemu-system-x86_64 "$@"\n')
+    emulator.chmod(0o755)
+    one = Guest(str(emulator), folder, *PANIC)
+    try:
+        where = str(dumps) if folder_of_dumps == "full" else folder_of_dumps
+        watcher = watch("--qmp", str(one.path), "--on-panic", "destroy", "--coredump", "--dump-dir", where)
+        watcher.until("connected")
+        one.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
+        failed = watcher.until("action", action="coredump", outcome="failed")
+        assert failed["level"] == "error"
+        words = "No space left on device" if folder_of_dumps == "full" else "No such file or directory"
+        assert words in failed["detail"]
+        assert one.status == "guest-panicked"
+        assert watcher.stop() == 0
+        assert list(dumps.iterdir()) == []
+    finally:
+        one.end()
+
+
+# Emulators that fail, and that cannot be had any more
+
+
+@pytest.mark.parametrize("emulator", [QEMU_1_7, QEMU_1_5], ids=["1.7", "1.5"])
+def test_old_emulators(
+    emulator: PlayedEmulator, played: Callable[[PlayedEmulator], str], watch: Watch
+) -> None:
+    """A panic is ignored where `cont` is accepted, and where it is not QEMU's words are said."""
+    watcher = watch("--qmp", played(emulator.but(run_state="guest-panicked")), "--on-panic", "ignore")
+    watcher.until("panicked")
+    done = watcher.until("action", action="continue")
+    if emulator is QEMU_1_7:
+        assert done["outcome"] == "done"
+    else:
+        assert done["outcome"] == "failed"
+        assert "Resetting the Virtual Machine is required" in done["detail"]
+
+
+@pytest.mark.parametrize("kind", ["hang", "exit", "hang-up", "silence", "junk", "wrong-shape"])
+@pytest.mark.parametrize("at", ["query-name", "query-status", "cont"])
+def test_a_monitor_that_fails_is_one_line_and_no_more(
+    kind: str, at: str, played: Callable[[PlayedEmulator], str], guest: Start, watch: Watch
+) -> None:
+    """The next guest is still looked after."""
+    one = guest(*PANIC)
+    bad = played(QEMU_1_7.but(run_state="guest-panicked", fault=Fault(kind, at=at)))
+    watcher = watch("--qmp", bad, str(one.path), "--on-panic", "pause")
+    watcher.until("connected", domain=str(one.path))
+    one.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
+    watcher.until("action", domain=str(one.path), outcome="kept")
+    assert watcher.stop() == 0
+
+
+# Many
+
+
+class Crowd:
+    """Guests that are played, many in one process: what each was asked is counted."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.program = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("crowd.py")), str(folder), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.program.stdout
+        assert self.program.stdout.readline() == "ready\n"
+        self.addresses = [f"{folder}/{index}" for index in range(number)]
+
+    def ask(self, word: str) -> Any:
+        assert self.program.stdin
+        assert self.program.stdout
+        self.program.stdin.write(word + "\n")
+        self.program.stdin.flush()
+        return json.loads(self.program.stdout.readline())
+
+
+def test_a_hundred_panics_at_once(watch: Watch, folder: Path) -> None:
+    """Of 200 guests under one watcher a hundred panic: none is missed, none is seen to twice."""
+    crowd = Crowd(folder, 200)
+    try:
+        watcher = watch("--qmp", *crowd.addresses, "--on-panic", "ignore")
+        watcher.until("connected", times=200)
+        crowd.ask("panic 100")
+        watcher.until("action", times=100, outcome="done")
+        assert crowd.ask("counts") == [1] * 100 + [0] * 100
+        assert watcher.stop() == 0
+        assert len(watcher.said("panicked")) == 100
+        assert len(watcher.said("action")) == 100
+    finally:
+        crowd.program.kill()
+        crowd.program.communicate()
