@@ -1,6 +1,8 @@
 """The README shows what is so: its commands are run, and print what it says."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,10 +27,18 @@ def shape(text: str) -> str:
 def test_commands_print_what_the_readme_shows(block: str, tmp_path: Path) -> None:
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     shown = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
+    try:
+        compare(shown, tmp_path)
+    finally:
+        if (tmp_path / "pid").exists():  # QEMU takes its file away when it ends
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def compare(shown: list[str], folder: Path) -> None:
     for command, output in zip(shown[::2], shown[1::2], strict=True):
         done = subprocess.run(
             ["/bin/sh", "-c", f'onpanic() {{ "{sys.executable}" -m onpanic "$@"; }}\n{command}'],
-            cwd=tmp_path,
+            cwd=folder,
             capture_output=True,
             text=True,
             check=False,

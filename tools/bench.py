@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_matrix
+import bench_watch
 from bare import start
 
 from onpanic.probe import probe
@@ -223,6 +224,7 @@ def main() -> None:
         benchmark(emulator)
     bench_matrix.collecting(show)
     bench_matrix.building()
+    bench_watch.reactions(emulator, show)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import socket
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from onpanic.watch.hook import Hook
 from onpanic.watch.journal import Entry, Journal
 from onpanic.watch.metrics import Metrics
 from onpanic.watch.notify import notify
-from onpanic.watch.report import Line, as_json, as_text, members, printer
+from onpanic.watch.report import Line, Printer, as_json, as_text, members
 from onpanic.watch.settings import Settings, read_settings
 
 LINE = Line(
@@ -70,15 +71,18 @@ def test_nothing_that_a_guest_is_called_breaks_a_line(line: Line) -> None:
         )
 
 
-def test_lines_are_printed_at_once(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_are_printed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-    printer("text")(LINE)
-    printer("json")(LINE)
+    forms: tuple[Literal["text", "json"], ...] = ("text", "json")
+    for form in forms:
+        printer = Printer(form)
+        printer(LINE)
+        printer.close()
     monkeypatch.setenv("JOURNAL_STREAM", "1:2")
-    printer("text")(LINE)
-    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["20", '{"', "<5"]
+    printer = Printer("text")
+    printer(LINE)
+    printer.close()
+    assert [line[:2] for line in capfd.readouterr().out.splitlines()] == ["20", '{"', "<5"]
 
 
 # What is known of a panic

@@ -16,7 +16,7 @@ from onpanic.probe.decision import ON_CRASH, ON_PANIC, Policy, objection
 from onpanic.probe.errors import OnpanicError
 
 if TYPE_CHECKING:
-    from onpanic.watch.report import Sink
+    from onpanic.watch.report import Line, Sink
 
 HELP = "carry out policies when guests panic"
 
@@ -59,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch until told to stop, and return 0."""
     from onpanic.watch.daemon import watch_domains, watch_monitors
+    from onpanic.watch.report import Printer
     from onpanic.watch.settings import read_settings
 
     said = {name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None}
@@ -71,13 +72,18 @@ def run(arguments: argparse.Namespace) -> int:
         "reload": read,
     }
     policy = _policy(arguments)
+    if policy and "rename-restart" in (policy.on_panic, policy.on_crash):
+        _need_start(settings.start)
+    printer = Printer(arguments.log_format)
+    sink = _counting(arguments, printer)
     if policy is None:
-        watching = watch_domains(arguments.connect, settings, _sink(arguments), **options)
+        watching = watch_domains(arguments.connect, settings, sink, **options)
     else:
-        if policy.on_panic == "rename-restart" or policy.on_crash == "rename-restart":
-            _need_start(settings.start)
-        watching = watch_monitors(arguments.qmp, policy, settings, _sink(arguments), **options)
-    asyncio.run(watching)
+        watching = watch_monitors(arguments.qmp, policy, settings, sink, **options)
+    try:
+        asyncio.run(watching)
+    finally:
+        printer.close()
     return 0
 
 
@@ -113,11 +119,8 @@ def _need_start(command: str) -> None:
         )
 
 
-def _sink(arguments: argparse.Namespace) -> "Sink":
-    """Return who takes lines: stdout, and the counters if they are wanted."""
-    from onpanic.watch.report import printer
-
-    show = printer(arguments.log_format)
+def _counting(arguments: argparse.Namespace, show: "Sink") -> "Sink":
+    """Return who takes lines: who shows them and, if they are wanted, the counters."""
     if not (arguments.metrics_file or arguments.metrics_listen):
         return show
     from onpanic.watch.metrics import Metrics
@@ -126,7 +129,7 @@ def _sink(arguments: argparse.Namespace) -> "Sink":
     if arguments.metrics_listen:
         metrics.listen(arguments.metrics_listen)
 
-    def both(line: Any) -> None:
+    def both(line: "Line") -> None:
         show(line)
         metrics(line)
 

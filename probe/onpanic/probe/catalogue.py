@@ -200,7 +200,7 @@ _ENTRIES = (
         "failed-dump-preserves",
         "note",
         "where the coredump fails, libvirt leaves the guest panicked and does nothing more",
-        "see that auto_dump_path of qemu.conf has room; nobody else does it",
+        "see that auto_dump_path of qemu.conf has room; onpanic watch does it when it is started or reloaded",
     ),
     Entry(
         "pause-shows-crashed",

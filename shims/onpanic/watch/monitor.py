@@ -98,8 +98,8 @@ class Monitor:
 
     async def dump_path(self, at: float) -> str:
         """Return where its memory can be dumped to, on its emulator's host."""
-        folder = self._settings().dump_dir or str(Path.cwd())
-        return f"{folder.rstrip('/')}/{dump_name(self.name, self.uuid, at)}"
+        folder = Path(self._settings().dump_dir).absolute()  # noqa: ASYNC240  QEMU may be in another folder
+        return str(folder / dump_name(self.name, self.uuid, at))
 
     async def dump(self, path: str, progress: Progress) -> None:
         """Have QEMU dump its memory, as an ELF file that has its name when it is whole."""

@@ -8,7 +8,10 @@ keeps the time itself (sd-daemon(3)).
 
 import json
 import os
+import queue
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -17,9 +20,11 @@ import msgspec
 
 from onpanic.probe.foreign import printable
 
-__all__ = ("Line", "Sink", "as_json", "as_text", "printer")
+__all__ = ("Line", "Printer", "Sink", "as_json", "as_text", "members", "now")
 
 Level = Literal["info", "notice", "warning", "error"]
+
+_READING = 2.0  # seconds that a reader has for what is left
 
 # sd-daemon(3), after syslog(3)
 _PRIORITIES = {"info": 6, "notice": 5, "warning": 4, "error": 3}
@@ -93,15 +98,43 @@ def as_json(line: Line) -> str:
     return json.dumps(members(line))
 
 
-def printer(form: Literal["text", "json"]) -> Sink:
-    """Return what prints lines on stdout, at once."""
-    journald = "JOURNAL_STREAM" in os.environ
+class Printer:
+    """Prints lines on stdout, at once; a `Sink`.  Nobody waits for a reader who does not read.
 
-    def show(line: Line) -> None:
-        text = as_json(line) if form == "json" else as_text(line, journald=journald)
-        print(text, file=sys.stdout, flush=True)  # noqa: T201
+    :param form: How.
+    """
 
-    return show
+    def __init__(self, form: Literal["text", "json"]) -> None:
+        self._form = form
+        self._journald = "JOURNAL_STREAM" in os.environ
+        self._lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._print, name="lines", daemon=True)
+        self._thread.start()
+
+    def __call__(self, line: Line) -> None:
+        """Print a line."""
+        self._lines.put(line)
+
+    def close(self) -> None:
+        """Return when all is printed, or nobody reads it.
+
+        :raise OSError: When it cannot be printed.
+        """
+        self._lines.put(None)
+        self._thread.join(_READING)
+        if self._error:
+            raise self._error
+
+    def _print(self) -> None:
+        for line in iter(self._lines.get, None):
+            text = as_json(line) if self._form == "json" else as_text(line, journald=self._journald)
+            try:
+                print(text, file=sys.stdout, flush=True)  # noqa: T201
+            except OSError as error:
+                self._error = error
+                os.kill(os.getpid(), signal.SIGTERM)  # what nobody can see is better done by another one
+                return
 
 
 def _value(value: object) -> str:

@@ -1,0 +1,226 @@
+"""From an event to the action, with many guests: the watcher beside libvirt's own handling of the same ones.
+
+Half of the guests panic at once.  First libvirt restarts them by itself (on_crash=restart);
+then the watcher lets them go on, whose panic is to be ignored.  QEMU's own times are
+compared, of GUEST_PANICKED and of RESUME.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from onpanic.probe.libvirt_access import connect, module
+from onpanic.shims.policy import NAMESPACE
+
+GUESTS = 200
+BURST = 100
+NOBODY = 65534
+PATIENCE = 300  # seconds
+HALT = bytes.fromhex("faf4ebfd").ljust(510, b"\0") + b"\x55\xaa"  # cli; hlt; goto hlt
+PANIC = b'{"execute": "human-monitor-command", "arguments": {"command-line": "o /b 0x505 1"}}'
+XML = """\
+<domain type="qemu" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
+  <name>guest{number}</name>
+  <metadata>
+    <policy xmlns="{namespace}"><on_panic>ignore</on_panic><wrote on_crash="preserve"/></policy>
+  </metadata>
+  <memory unit="MiB">16</memory>
+  <os><type arch="x86_64" machine="pc">hvm</type></os>
+  <features><acpi/></features>
+  <on_crash>preserve</on_crash>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <disk type="file">
+      <source file="{folder}/halt.img"/><target dev="hda" bus="ide"/><shareable/>
+    </disk>
+    <controller type="usb" model="none"/>
+    <memballoon model="none"/>
+    <panic model="isa"/>
+  </devices>
+  <qemu:commandline>
+    <qemu:arg value="-qmp"/><qemu:arg value="unix:{folder}/{number}.qmp,server=on,wait=off"/>
+  </qemu:commandline>
+</domain>
+"""
+
+
+class Monitor:
+    """A monitor of a guest's, of which libvirt knows nothing."""
+
+    def __init__(self, path: str) -> None:
+        self._line = socket.socket(socket.AF_UNIX)
+        self._line.settimeout(PATIENCE)
+        self._line.connect(path)
+        self._said = self._line.makefile()
+        self._said.readline()
+        self._line.sendall(b'{"execute": "qmp_capabilities"}')
+        self._said.readline()
+
+    def panic(self) -> None:
+        self._line.sendall(PANIC)
+
+    def reaction(self) -> float:
+        """Return the seconds from the panic until the guest runs again."""
+        panicked = None
+        while True:
+            message = json.loads(self._said.readline())
+            if message.get("event") == "GUEST_PANICKED":
+                panicked = _time(message)
+            elif message.get("event") == "RESUME" and panicked is not None:
+                return _time(message) - panicked
+
+    def resumes(self) -> int:
+        """Return how often the guest was let go on since that was asked last."""
+        self._line.sendall(b'{"execute": "query-name", "id": 0}')
+        count = 0
+        while True:
+            message = json.loads(self._said.readline())
+            if message.get("id") == 0:
+                return count
+            count += message.get("event") == "RESUME"
+
+    def close(self) -> None:
+        self._said.close()
+        self._line.close()
+
+
+def _time(message: dict[str, Any]) -> float:
+    stamp = message["timestamp"]
+    return float(stamp["seconds"]) + float(stamp["microseconds"]) / 1e6
+
+
+@contextmanager
+def daemon() -> Iterator[tuple[str, Path]]:
+    """Start a libvirtd of its own; a context with its URI and a folder that it may write to."""
+    program = shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin")
+    assert program
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory(prefix="onpanic-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "libvirt").mkdir()
+        (folder / "libvirt/qemu.conf").write_text('stdio_handler = "file"\n')
+        (folder / "libvirtd.conf").touch()
+        (folder / "halt.img").write_bytes(HALT)
+        for path in (folder, folder / "libvirt", folder / "halt.img"):
+            os.chown(path, NOBODY if root else -1, -1)
+        homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"), name)
+        process = subprocess.Popen(
+            [program, "-f", str(folder / "libvirtd.conf")],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **homes},
+            user=NOBODY if root else None,
+            extra_groups=[] if root else None,
+        )
+        path = folder / "libvirt/libvirt-sock"
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                while line.connect_ex(str(path)):
+                    time.sleep(0.05)
+            yield f"qemu+unix:///session?socket={path}", folder
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def watcher(uri: str, folder: Path, said: list[dict[str, Any]]) -> Iterator[None]:
+    """Watch; a context that begins when all guests are looked after, and ends with all that was said."""
+    words = ["--connect", uri, "--state-dir", str(folder / "state"), "--log-format", "json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "onpanic", "watch", *words], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+
+    def read(lines: Iterator[str]) -> None:
+        said.extend(map(json.loads, lines))
+
+    try:
+        said.append(json.loads(process.stdout.readline()))
+        assert said[0]["event"] == "watching"
+        reader = threading.Thread(target=read, args=(process.stdout,))
+        reader.start()
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+    reader.join(PATIENCE)
+
+
+def burst(monitors: list[Monitor]) -> list[float]:
+    """Let guests panic at once; return the seconds until each runs again."""
+    for monitor in monitors:
+        monitor.panic()
+    with ThreadPoolExecutor(len(monitors)) as pool:
+        return list(pool.map(Monitor.reaction, monitors))
+
+
+def reactions(emulator: str, show: Callable[[str, float, str, str], None]) -> None:
+    if not shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin"):
+        print("watch: not measured, there is no libvirtd")
+        return
+    with daemon() as (uri, folder):
+        libvirt, connection = module(), connect(uri)
+
+        def begin(number: int) -> Any:
+            return connection.createXML(
+                XML.format(number=number, namespace=NAMESPACE, emulator=emulator, folder=folder)
+            )
+
+        def end(domain: Any) -> None:
+            with suppress(libvirt.libvirtError):
+                domain.destroy()
+
+        with ThreadPoolExecutor(4) as pool:
+            domains = list(pool.map(begin, range(GUESTS)))
+            monitors = [Monitor(f"{folder}/{number}.qmp") for number in range(BURST)]
+            time.sleep(5)  # until the last ones have booted
+            by_libvirt = burst(monitors)
+            for domain in domains:
+                domain.setLifecycleAction(
+                    libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, 3, libvirt.VIR_DOMAIN_AFFECT_LIVE
+                )
+            time.sleep(5)
+            said: list[dict[str, Any]] = []
+            for monitor in monitors:
+                monitor.resumes()
+            with watcher(uri, folder, said):
+                by_watcher = burst(monitors)
+                time.sleep(2)  # what comes twice would come by then
+            twice = sum(monitor.resumes() for monitor in monitors)
+            for monitor in monitors:
+                monitor.close()
+            list(pool.map(end, domains))
+        connection.close()
+    done = [line for line in said if line["event"] == "action" and line["outcome"] == "done"]
+    detail = (
+        f"median {statistics.median(by_watcher) * 1000:.0f} ms, worst {max(by_watcher) * 1000:.0f} ms; "
+        f"libvirt's restarts {statistics.median(by_libvirt) * 1000:.0f} and {max(by_libvirt) * 1000:.0f} ms; "
+        f"{BURST} of {GUESTS} guests panicked, {len(done)} seen to, {twice} twice"
+    )
+    show(
+        "watch / libvirt, median",
+        statistics.median(by_watcher) / statistics.median(by_libvirt),
+        "<= 1",
+        detail,
+    )
+
+
+if __name__ == "__main__":
+    reactions(
+        shutil.which("qemu-system-x86_64") or "",
+        lambda name, ratio, aim, detail: print(f"{name:24} {ratio:7.2f}   aim {aim:8} {detail}"),
+    )
