@@ -168,6 +168,13 @@ def burst(monitors: list[Monitor]) -> list[float]:
         return list(pool.map(Monitor.reaction, monitors))
 
 
+def on_crash(domains: list[Any], action: int) -> None:
+    """Have libvirt do something else when domains panic."""
+    libvirt = module()
+    for domain in domains:
+        domain.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, action, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
 def reactions(emulator: str, show: Callable[[str, float, str, str], None]) -> None:
     if not shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin"):
         print("watch: not measured, there is no libvirtd")
@@ -188,11 +195,9 @@ def reactions(emulator: str, show: Callable[[str, float, str, str], None]) -> No
             domains = list(pool.map(begin, range(GUESTS)))
             monitors = [Monitor(f"{folder}/{number}.qmp") for number in range(BURST)]
             time.sleep(5)  # until the last ones have booted
+            on_crash(domains, libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_RESTART)
             by_libvirt = burst(monitors)
-            for domain in domains:
-                domain.setLifecycleAction(
-                    libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, 3, libvirt.VIR_DOMAIN_AFFECT_LIVE
-                )
+            on_crash(domains, libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_PRESERVE)
             time.sleep(5)
             said: list[dict[str, Any]] = []
             for monitor in monitors:

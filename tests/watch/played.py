@@ -4,6 +4,7 @@ It does to itself what libvirt does, and can be killed with its watcher at every
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -11,11 +12,13 @@ from typing import Self
 from onpanic.probe.decision import Policy
 from onpanic.watch.case import Case
 from onpanic.watch.duty import Condition, Step
-from onpanic.watch.guest import FailedError, GoneError, Look, LostError, Progress, Standing
+from onpanic.watch.guest import BusyError, FailedError, GoneError, Look, LostError, Progress, Standing
 from onpanic.watch.journal import Entry, Journal
 from onpanic.watch.office import Office
 from onpanic.watch.report import Line
 from onpanic.watch.settings import Settings
+
+SECOND = 1_000_000_000  # nanoseconds
 
 
 class Killed(BaseException):
@@ -50,13 +53,18 @@ class PlayedGuest:
     dumps: set[str] = field(default_factory=set)
     patience: int | None = None
     panics_again: int = 0
+    ran_by_dump: int = 0
+    hangs: int = 0
 
     def panic(self) -> None:
         assert self.condition == "fine"
-        self.condition, self.ran = "panicked", self.ran + 1
+        self.condition, self.ran = "panicked", self.ran + SECOND
 
     async def look(self, *, curious: bool) -> Look:  # noqa: ARG002
         self._call()
+        if self.hangs:
+            self.hangs -= 1
+            raise BusyError("it does not answer")
         if self.busy:
             self.busy -= 1
             return Look(self.condition, str(self.instance), self.ran, busy=True, dumped=(1, 2))
@@ -74,17 +82,18 @@ class PlayedGuest:
         self._call()
         return f"/dumps/{self.name}-{at:.0f}.core"
 
-    async def dump(self, path: str, progress: Progress) -> None:
+    async def dump(self, entry: Entry, progress: Progress) -> None:
         self._call()
         assert self.condition in ("panicked", "internal-error")
         progress(1, 2)
         await asyncio.sleep(0)
         self._refuse("coredump")
-        self.dumps.add(path)
+        self.dumps.add(entry.coredump)
+        self.ran += self.ran_by_dump
         self.log.append("coredump")
         self._call()
 
-    async def act(self, step: Step, entry: Entry) -> None:
+    async def act(self, step: Step, entry: Entry, note: Callable[[str], None]) -> None:  # noqa: ARG002
         self._call()
         self._refuse(step)
         done = {
@@ -114,7 +123,7 @@ class PlayedGuest:
 
     def _run(self, _entry: Entry) -> None:
         assert self.condition in ("panicked", "reset"), self.condition
-        self.condition, self.ran = "fine", self.ran + 1
+        self.condition, self.ran = "fine", self.ran + SECOND
         if self.panics_again:
             self.panics_again -= 1
             self.panic()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onpanic.probe.decision import Policy
 from onpanic.watch.settings import Settings
 
-from .played import Killed, PlayedGuest, Watch
+from .played import SECOND, Killed, PlayedGuest, Watch
 
 ACTIONS = ("ignore", "restart", "destroy", "preserve", "rename-restart", "pause")
 
@@ -202,7 +202,7 @@ async def test_a_preserved_guest_that_panics_anew_is_dumped_anew(tmp_path: Path)
         watch.case.panicked("")
         await watch.case.settled()
         assert guest.log == ["coredump"] * 2
-    guest.ran += 1  # it ran while nobody watched
+    guest.ran += SECOND  # it ran while nobody watched
     async with Watch(guest, tmp_path) as watch:
         await watch.look(retry=True)
         assert guest.log == ["coredump"] * 3
@@ -233,6 +233,91 @@ async def test_a_name_that_cannot_be_had_is_no_reason_to_stay_down(tmp_path: Pat
         assert ("action", "rename", "failed") in watch.said
 
 
+@pytest.mark.parametrize("transient", [False, True])
+async def test_a_guest_that_cannot_be_started_again_is_not_forgotten(transient: bool, tmp_path: Path) -> None:
+    """It was ended to have another name; it is started as soon as somebody says that it can be."""
+    guest = PlayedGuest(
+        Policy("rename-restart"), "panicked", transient=transient, fails={"start": "its disk is away"}
+    )
+    quick = Settings(start_interval=0.05)
+    async with Watch(guest, tmp_path, quick) as watch:
+        await watch.look()
+        await asyncio.sleep(0.3)  # the restart does not count any more
+        await watch.look()
+        assert watch.said[-1] == ("action", "start", "failed")
+        await watch.look(retry=True)
+        assert watch.said.count(("action", "start", "failed")) == 2
+    guest.fails.clear()
+    async with Watch(guest, tmp_path, quick) as watch:
+        await watch.look(retry=True)
+        assert (guest.condition, guest.name) == ("fine", "guest-restart-1")
+
+
+async def test_a_guest_that_was_undefined_is_forgotten(tmp_path: Path) -> None:
+    guest = PlayedGuest(Policy("rename-restart"), "panicked", fails={"start": "its disk is away"})
+    async with Watch(guest, tmp_path, Settings(start_interval=0.05)) as watch:
+        await watch.look()
+        guest.condition = "gone"
+        await watch.look(retry=True)
+        await asyncio.sleep(0.3)
+        assert list(tmp_path.glob("*.json")) == []
+
+
+async def test_a_guest_that_is_gone_before_its_policy_is_read(tmp_path: Path) -> None:
+    guest = PlayedGuest(Policy("destroy"), "gone")
+    async with Watch(guest, tmp_path) as watch:
+        watch.case.panicked("")
+        await asyncio.wait_for(watch.case.settled(), 60)
+        assert watch.lines == []
+
+
+async def test_a_guest_that_went_on_while_its_dump_waited_is_not_dumped(tmp_path: Path) -> None:
+    guest = PlayedGuest(Policy("destroy", coredump=True), "panicked")
+    async with Watch(guest, tmp_path, Settings(dumps=1)) as watch:
+        async with watch.office.dumps:  # another guest's
+            watch.case.wake()
+            while not list(tmp_path.glob("*.json")):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            guest.condition = "fine"
+        await watch.case.settled()
+        assert (guest.condition, guest.log) == ("fine", [])
+        assert watch.said[-1] == ("over",)
+
+
+async def test_a_dump_that_lets_vcpus_run_is_made_once(tmp_path: Path) -> None:
+    """KVM's do some work for it."""
+    guest = PlayedGuest(Policy("preserve", coredump=True), "panicked", ran_by_dump=500_000_000)
+    for _ in range(3):
+        async with Watch(guest, tmp_path) as watch:
+            await watch.look(retry=True)
+            await watch.look()
+    assert guest.log == ["coredump"]
+
+
+async def test_who_does_not_answer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onpanic.watch.case._BUSY", 0.01)
+    guest = PlayedGuest(Policy("restart"), "panicked", hangs=3)
+    async with Watch(guest, tmp_path) as watch:
+        await watch.look()
+        assert guest.condition == "fine"
+        assert watch.said == [("waiting",), ("panicked",), ("action", "restart", "done")]
+
+
+async def test_a_limit_of_one_restart_holds_for_libvirt_too(tmp_path: Path) -> None:
+    guest = PlayedGuest(Policy("restart"), acts="restart")
+    async with Watch(guest, tmp_path, Settings(start_limit=1)) as watch:
+        await watch.look()
+        watch.case.panicked("")
+        await watch.case.settled()
+        watch.case.went_on()
+        assert guest.log == ["libvirt: preserve"]
+        guest.panic()
+        watch.case.panicked("")
+        await watch.case.settled()
+        assert watch.said[-1] == ("action", "restart", "start-limit-hit")
+
+
 async def test_what_was_begun_when_the_connection_was_lost_is_taken_up_again(tmp_path: Path) -> None:
     guest = PlayedGuest(Policy("restart"), "panicked")
     async with Watch(guest, tmp_path) as watch:
@@ -258,7 +343,7 @@ async def test_a_bug_in_one_case_does_not_end_it(tmp_path: Path) -> None:
 async def test_a_folder_that_is_full_is_no_reason_not_to_act(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Path, _data: bytes) -> None:
+    def full(_path: Path, _data: bytes, *, mode: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("onpanic.watch.journal.write_whole", full)

@@ -483,6 +483,25 @@ def test_a_dry_run_only_says_what_would_be_done(domains: Domains, watch: Watch, 
     assert domains.cores() == []
 
 
+def test_guests_that_libvirt_has_not_come_to_are_left_to_it(domains: Domains, watch: Watch) -> None:
+    """It ends one after the other; until then the others show as paused, and are none of the watcher's."""
+    on_crash = "<on_crash>destroy</on_crash>"
+    policies = {f"slow{number}": on_panic("destroy") for number in range(3)}
+    policies |= {"restarted": on_panic("restart") + on_crash, "ignored": on_panic("ignore") + on_crash}
+    found = {name: domains.start(text, guests.waits(), name=name) for name, text in policies.items()}
+    watcher = watch("--connect", domains.uri)
+    watcher.until("watching")
+    for one in found.values():
+        domains.panic(one)
+    watcher.until("action", domain="restarted", action="restart", outcome="done", by="libvirt")
+    watcher.until("action", domain="ignored", action="continue", outcome="done")
+    watcher.until("action", action="destroy", outcome="done", by="libvirt", times=3)
+    assert found["restarted"].state() == RUNNING_AGAIN
+    assert found["ignored"].state() == WENT_ON
+    assert watcher.stop() == 0
+    assert len(watcher.said("panicked")) == len(watcher.said("action")) == 5
+
+
 def test_a_burst(domains: Domains, watch: Watch) -> None:
     """Twelve guests panic at once: none is missed, none is seen to twice."""
     names = [f"guest{number}" for number in range(12)]

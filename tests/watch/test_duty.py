@@ -115,7 +115,7 @@ def test_a_guest_that_panics_again_and_again_is_restarted_later_and_later() -> N
 def test_the_start_limit(restarts: list[float], now: float, limit: int, interval: float) -> None:
     """No interval has more restarts than are allowed, and a quiet interval forgets them all."""
     when = due(restarts, now, limit=limit, interval=interval)
-    assert (when is None) == (len(recent(restarts, now, interval)) >= limit)
+    assert (when is None) == (0 < limit <= len(recent(restarts, now, interval)))
     assert when is None or now <= when <= now + 60
     assert recent(restarts, max([*restarts, now]) + interval + 1, interval) == []
 

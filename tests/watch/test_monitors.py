@@ -295,12 +295,36 @@ def test_two_watchers_do_not_act_twice(panicking: Start, watch: Watch, folder: P
     second.until("standby")
     one.ask("cont")
     first.until("action", action="preserve", outcome="kept")
-    assert [line["event"] for line in second.lines] == ["standby"]
+    assert [line["event"] for line in second.lines] == ["watching", "standby"]
     first.kill()
     second.until("connected")
     assert second.stop() == 0
     assert second.said("action") == []
     assert len(cores(folder)) == 1
+
+
+def test_two_watchers_of_different_guests_are_none_of_each_others_business(
+    panicking: Start, watch: Watch, folder: Path
+) -> None:
+    other = watch("--qmp", str(folder / "another"), "--on-panic", "pause")
+    other.until("waiting")
+    one = panicking()
+    watcher = watch("--qmp", str(one.path), "--on-panic", "pause")
+    watcher.until("action", outcome="kept")
+
+
+@pytest.mark.parametrize("options", [["-action", "panic=pause"], ["-no-shutdown"]], ids=" ".join)
+def test_a_guest_that_may_not_reboot_is_restarted_all_the_same(
+    options: list[str], guest: Start, watch: Watch, folder: Path
+) -> None:
+    """-no-reboot would end it, or leave it shut down."""
+    disk = guests.disk(folder / "disk", guests.panics())
+    one = guest("-device", "pvpanic", "-no-reboot", *options, *disk, "-S")
+    watcher = watch("--qmp", str(one.path), "--on-panic", "restart")
+    watcher.until("connected")
+    one.ask("cont")
+    watcher.until("action", action="restart", outcome="done")
+    assert one.status == "running"
 
 
 def test_an_emulator_that_comes_and_goes(guest: Start, watch: Watch, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import socket
 import urllib.request
 from collections.abc import Callable
@@ -175,6 +176,22 @@ def test_no_place_to_serve_counters_at(address: str) -> None:
         Metrics().listen(address)
 
 
+def test_counters_that_cannot_be_written_any_more(tmp_path: Path) -> None:
+    """It is said once; guests come first."""
+    said: list[str] = []
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    metrics = Metrics(folder / "onpanic.prom", said.append)
+    shutil.rmtree(folder)
+    metrics(Line("disconnected"))
+    metrics(LINE)
+    assert len(said) == 1
+    assert "No such file or directory" in said[0]
+    folder.mkdir()
+    metrics(Line("watching"))
+    assert counted(folder / "onpanic.prom")["onpanic_watching"] == 1
+
+
 def test_counters_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OnpanicError, match="No such file or directory"):
         Metrics(tmp_path / "nowhere" / "onpanic.prom")
@@ -207,6 +224,10 @@ async def test_the_hook_has_the_facts_in_its_environment(tmp_path: Path) -> None
     ).read_text() == "a word panicked my guest \na word action my guest restart\n"
 
 
+async def test_a_hook_of_blanks_is_none() -> None:
+    assert await called(Settings(hook=" "), LINE) == []
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -214,6 +235,7 @@ async def test_the_hook_has_the_facts_in_its_environment(tmp_path: Path) -> None
         ("false", "it ended with status 1"),
         ("sh -c 'sleep 1000 & sleep 1000'", "it took longer than 0.2 s, and was ended"),
         ("'", "No closing quotation"),
+        ("sh -c 'exit 3' ' '", "it ended with status 3"),
     ],
 )
 async def test_a_hook_that_fails_is_told_of(
@@ -235,18 +257,60 @@ def test_one_watcher_acts(tmp_path: Path) -> None:
     assert first.acquire()
     assert first.acquire()
     assert not second.acquire()
-    first.keep(Entry("key", "guest", duty=Duty("restart"), restarts=[1.0]))
+    kept = first.keep(Entry("key", "guest", duty=Duty("restart")), restarts=[1.0])
+    assert kept.restarts == [1.0]
     first.close()
     assert second.acquire()
-    assert second.get("key") == Entry("key", "guest", duty=Duty("restart"), restarts=[1.0])
+    assert second.get("key") == kept
     second.drop("key")
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
     second.close()
 
 
+def test_one_watcher_acts_for_each_guest(tmp_path: Path) -> None:
+    first, second = Journal(tmp_path, print), Journal(tmp_path, print)
+    assert first.acquire("qmp:a")
+    assert second.acquire("qmp:b")
+    assert not second.acquire("qmp:a")
+    kept = first.keep(Entry("qmp:a", "guest"))
+    first.close()
+    assert second.acquire("qmp:a")
+    assert second.get("qmp:a") == kept
+    second.close()
+
+
+def test_what_is_written_down_is_for_nobody_else(tmp_path: Path) -> None:
+    """A domain's XML may have passwords in it."""
+    tmp_path.chmod(0o755)
+    journal = Journal(tmp_path, print)
+    assert journal.acquire()
+    journal.keep(Entry("key", "guest", xml="<domain/>"))
+    assert (tmp_path / "key.json").stat().st_mode & 0o777 == 0o600
+    journal.close()
+
+
+def test_what_was_begun_before_the_host_booted_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its guest may run on another host by now."""
+    journal = Journal(tmp_path, print)
+    assert journal.acquire()
+    journal.keep(Entry("key", "guest", begun=True, finished=False))
+    journal.close()
+    monkeypatch.setattr("onpanic.watch.journal._boot", lambda: "another boot")
+    journal = Journal(tmp_path, print)
+    assert journal.acquire()
+    assert journal.entries() == []
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    journal.close()
+
+
 def test_an_entry_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, print)
+    assert journal.acquire()
+    journal.keep(Entry("b", "guest"))
+    journal.close()
     (tmp_path / "a.json").write_text("{")
-    (tmp_path / "b.json").write_text('{"key": "b", "name": "guest"}')
     said: list[str] = []
     journal = Journal(tmp_path, said.append)
     assert journal.acquire()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import tomllib
 import urllib.request
 from collections.abc import Callable
@@ -51,7 +52,7 @@ PANIC = {"command-line": "o /b 0x505 1"}
         (["--qmp", "x", "--on-panic", "pause", "--dumps", "0"], "settings: dumps has to be at least 1"),
         (["--qmp", "x", "--on-panic", "pause", "--metrics-file", "/nowhere/x.prom"], "/nowhere/x.prom: "),
         (["--qmp", "x", "--on-panic", "pause", "--metrics-listen", "nonsense"], "is no port"),
-        (["--qmp", "x", "--on-panic", "pause", "--state-dir", "/proc/nowhere"], "/proc/nowhere: "),
+        (["--qmp", "x", "--on-panic", "pause", "--state-dir", "/proc/nowhere"], "/proc/nowhere"),
     ],
 )
 def test_what_makes_no_sense_is_said(words: list[str], message: str, onpanic: Run, tmp_path: Path) -> None:
@@ -135,6 +136,7 @@ def test_lines_for_people_and_for_journald(guest: Start, onpanic: Run, tmp_path:
     form = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (info|notice|warning)\s+[a-z]+( [a-z]+=.*)?")
     assert [line for line in lines if not form.fullmatch(line)] == []
     one.ask("cont")
+    time.sleep(0.3)  # it runs while nobody watches
     one.ask("human-monitor-command", **PANIC)
     until(lambda: one.status == "guest-panicked")
     said = onpanic(*words, JOURNAL_STREAM="1:2").stdout.splitlines()
@@ -168,12 +170,12 @@ def test_a_reader_who_does_not_read_holds_nothing_up(guest: Start, folder: Path,
         [sys.executable, "-m", "onpanic", *words, "--hook", "true"], stdout=write
     ) as watcher:
         os.close(write)
-        until(lambda: one.status == "running" and list(state.glob("lock")))
+        until(lambda: one.status == "running" and list(state.rglob("*.lock")))
         for number in range(1, 6):
             one.ask("human-monitor-command", **PANIC)
-            until(lambda: any("finished" not in path.read_text() for path in state.glob("*.json")))
+            until(lambda: any("finished" not in path.read_text() for path in state.rglob("*.json")))
             one.ask("cont")
-            until(lambda: not list(state.glob("*.json")))  # it has seen that, too
+            until(lambda: not list(state.rglob("*.json")))  # it has seen that, too
             assert one.events.count("GUEST_PANICKED") == number
         os.close(read)
         one.ask("human-monitor-command", **PANIC)
@@ -186,6 +188,8 @@ def test_a_standby_that_is_stopped(watch: Watch) -> None:
     first.until("watching")
     second = watch(*words)
     second.until("standby")
+    second.process.send_signal(signal.SIGHUP)
+    second.until("reloaded")
     assert second.stop() == 0
     assert first.stop() == 0
 

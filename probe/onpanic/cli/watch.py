@@ -16,7 +16,7 @@ from onpanic.probe.decision import ON_CRASH, ON_PANIC, Policy, objection
 from onpanic.probe.errors import OnpanicError
 
 if TYPE_CHECKING:
-    from onpanic.watch.report import Line, Sink
+    from onpanic.watch.report import Sink
 
 HELP = "carry out policies when guests panic"
 
@@ -25,7 +25,7 @@ _SETTINGS = {
     "dump_timeout": ("SECONDS", float, "after which a dump is given up (default: 3600)"),
     "dumps": ("N", int, "dumps at once (default: 2)"),
     "progress": ("SECONDS", float, "between lines on how far a dump is (default: 10)"),
-    "start_limit": ("N", int, "restarts of a guest in an interval (default: 5)"),
+    "start_limit": ("N", int, "restarts of a guest in an interval (default: 5; 0: any)"),
     "start_interval": ("SECONDS", float, "that interval (default: 300)"),
     "hook": ("COMMAND", str, "called for each thing seen and done, with the facts in its environment"),
     "hook_timeout": ("SECONDS", float, "after which it is ended (default: 30)"),
@@ -124,12 +124,16 @@ def _counting(arguments: argparse.Namespace, show: "Sink") -> "Sink":
     if not (arguments.metrics_file or arguments.metrics_listen):
         return show
     from onpanic.watch.metrics import Metrics
+    from onpanic.watch.report import Line, now
 
-    metrics = Metrics(arguments.metrics_file)
+    def complain(words: str) -> None:
+        show(Line("problem", "warning", at=now(), detail=words))
+
+    metrics = Metrics(arguments.metrics_file, complain)
     if arguments.metrics_listen:
         metrics.listen(arguments.metrics_listen)
 
-    def both(line: "Line") -> None:
+    def both(line: Line) -> None:
         show(line)
         metrics(line)
 

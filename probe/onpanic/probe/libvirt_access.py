@@ -21,6 +21,7 @@ __all__ = (
     "RUNNING",
     "Aside",
     "connect",
+    "deaf_monitor",
     "find",
     "hear_monitor",
     "module",
@@ -121,8 +122,10 @@ def monitor_command(domain: Any, message: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def hear_monitor(connection: Any, pattern: str, heard: Callable[[Any, str, str | None], None]) -> None:
+def hear_monitor(connection: Any, pattern: str, heard: Callable[[Any, str, str | None], None]) -> int:
     """Listen to what QEMU tells of all domains of a connection; that does not mark them as tainted.
+
+    Returns the number that `deaf_monitor` takes.
 
     :param connection: A `libvirt.virConnect`.
     :param pattern: A regular expression for the names of QEMU's events.
@@ -138,7 +141,18 @@ def hear_monitor(connection: Any, pattern: str, heard: Callable[[Any, str, str |
         heard(domain, event, details)
 
     flags = libvirt_qemu.VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX
-    libvirt_qemu.qemuMonitorEventRegister(connection, None, pattern, hear, None, flags)
+    return int(libvirt_qemu.qemuMonitorEventRegister(connection, None, pattern, hear, None, flags))
+
+
+def deaf_monitor(connection: Any, number: int) -> None:
+    """Listen no more.
+
+    :param number: What `hear_monitor` has returned.
+    :raise libvirt.libvirtError: When libvirt refuses.
+    """
+    import libvirt_qemu
+
+    libvirt_qemu.qemuMonitorEventDeregister(connection, number)
 
 
 def within(seconds: float | None, function: Callable[[], Result]) -> Result:

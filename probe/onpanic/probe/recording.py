@@ -85,9 +85,10 @@ def load(path: Path) -> Recording:
     return Recording(_command(entries, conversations), conversations)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Write a file whole or not at all; what is no file, as a pipe, is just written to.
 
+    :param mode: The file's permissions; None for those that it has, or that new files have.
     :raise OSError: When that cannot be done; the file is as it was.
     """
     if path.exists() and not path.is_file():  # before a link is followed: a pipe has no path
@@ -97,17 +98,18 @@ def write_whole(path: Path, data: bytes) -> None:
     # A signal may end the process where it stands; it has to wait until the file is whole
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
-        _write_and_rename(path, data)
+        _write_and_rename(path, data, mode)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def _write_and_rename(path: Path, data: bytes) -> None:
+def _write_and_rename(path: Path, data: bytes, mode: int | None) -> None:
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=".onpanic.")
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(data)
-        Path(name).chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
+        usual = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
+        Path(name).chmod(usual if mode is None else mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from onpanic.probe.errors import OnpanicError
 
 from .duty import TROUBLES, Duty, Step, duty_of, next_step, outcome_of
-from .guest import GoneError, Guest, Look, LostError, Standing
+from .guest import BusyError, GoneError, Guest, Look, LostError, StaleError, Standing
 from .hands import LEAVING, RESTARTS, Hands
 from .journal import Entry
 from .office import Office
@@ -25,23 +25,28 @@ __all__ = ("Case",)
 
 _POLL = 0.05  # seconds between looks at what libvirt does
 _SETTLED = 4  # looks at an idle libvirt after which it is not going to act
+_BUSY = 1.0  # seconds until somebody may have finished
 _SAME = 3  # times that a step may change nothing
 
 
 @dataclass
 class _Course:
-    """How it goes with an entry.
+    """How it goes.
 
-    :ivar about: The entry's time.
+    :ivar retry: What was given up is to be taken up again.
+    :ivar about: The time of the entry that this is about.
     :ivar taken: The steps that were taken, each with how the guest was before.
     :ivar idle: How often libvirt was waited for.
     :ivar delayed: True if it was said that a step waits.
+    :ivar busy: True if it was said that somebody is busy.
     """
 
+    retry: bool = False
     about: float = 0.0
     taken: list[tuple[Step, Look]] = field(default_factory=list)
     idle: int = 0
     delayed: bool = False
+    busy: bool = False
 
 
 class Case:
@@ -156,48 +161,66 @@ class Case:
 
     async def _attend(self) -> None:
         """Look, and take a step, until none is due."""
-        retry, self._retry = self._retry, False
-        course = _Course()
+        course, self._retry = _Course(self._retry), False
+        if course.retry:
+            self._dump_error = ""
         while True:
-            began = time.monotonic()
-            look = await self.guest.look(curious=self._curious)
-            if self._panics.newer(began):
-                continue
-            if look.busy:
-                if look.dumped:
-                    self.voice.progress(*look.dumped, self._office.settings.progress, by="libvirt")
-                await self._rest(_POLL)
-                continue
             try:
-                entry = await self._current(look, retry=retry)
-            except GoneError:
-                continue  # look again
-            retry = False
-            if entry is None or entry.finished:
-                break
-            if entry.at != course.about:
-                course = _Course(entry.at)
-            renamed = entry.new_name == self.guest.name
-            step = next_step(
-                entry.duty, look.condition, dumped=entry.dumped, begun=entry.begun, renamed=renamed
-            )
-            if step is None:
-                self._finish(entry, look, acted=bool(course.taken))
-                break
-            if self._libvirt_may_act(entry) and not course.taken and course.idle < _SETTLED:
-                course.idle += 1
-                await self._rest(_POLL * course.idle)
-                continue
-            if self._reason_not_to(entry, step, look, course):
-                break
-            wait = self._wait(entry, step, course)
-            if wait:
-                await self._rest(wait)
-                continue
-            course.taken.append((step, look))
-            if not await self._hands.take(step, entry):
-                break
-        await self._look_after(look)
+                look = await self._turn(course)
+            except GoneError:  # between two questions
+                await self._rest(_POLL)
+            except BusyError as error:
+                if isinstance(error, StaleError):
+                    course.taken.pop()
+                elif not course.busy:
+                    course.busy = True
+                    self.voice.say("waiting", detail=error.message)
+                await self._rest(_BUSY)
+            else:
+                if look:
+                    await self._look_after(look)
+                    return
+
+    async def _turn(self, course: _Course) -> Look | None:
+        """Look at the guest, and take a step; return how it was found if none is due."""
+        began = time.monotonic()
+        look = await self.guest.look(curious=self._curious)
+        if self._panics.newer(began):
+            return None
+        if look.busy:
+            if look.dumped:
+                self.voice.progress(*look.dumped, self._office.settings.progress, by="libvirt")
+            await self._rest(_POLL)
+            return None
+        entry = await self._current(look, retry=course.retry)
+        course.retry = False
+        if entry is None or entry.finished:
+            return look
+        if entry.at != course.about:
+            course.about, course.taken, course.idle, course.delayed = entry.at, [], 0, False
+        step = self._due(entry, look)
+        if step is None:
+            self._finish(entry, look, acted=bool(course.taken))
+            return look
+        if self._libvirt_may_act(entry) and not course.taken and course.idle < _SETTLED:
+            course.idle += 1
+            await self._rest(_POLL * course.idle)
+            return None
+        if self._reason_not_to(entry, step, look, course):
+            return look
+        entry, wait = self._wait(entry, step, course)
+        if wait:
+            await self._rest(wait)
+            return None
+        course.taken.append((step, look))
+        return None if await self._hands.take(step, entry) else look
+
+    def _due(self, entry: Entry, look: Look) -> Step | None:
+        """Return the next step; what libvirt has forgotten cannot be started again without its XML."""
+        if look.condition == "gone" and not entry.xml:
+            return None
+        renamed = entry.new_name == self.guest.name
+        return next_step(entry.duty, look.condition, dumped=entry.dumped, begun=entry.begun, renamed=renamed)
 
     def _reason_not_to(self, entry: Entry, step: Step, look: Look, course: _Course) -> bool:
         """Say why a step is not taken, if there is a reason."""
@@ -208,7 +231,7 @@ class Case:
             self._hands.give_up(entry, step, f"libvirt: {self._dump_error}")
         elif course.taken.count((step, look)) >= _SAME:
             self._hands.give_up(entry, step, f"it changes nothing: the guest is {look.condition} as before")
-        elif step in LEAVING and self._limited(entry):
+        elif step in ("coredump", *LEAVING) and self._limited(entry):
             counted, interval = len(entry.restarts), self._office.settings.start_interval
             said = f"{counted} restarts in {interval:g} s: the guest stays as it is"
             self.voice.action(entry.duty.action, "start-limit-hit", detail=said)
@@ -222,10 +245,10 @@ class Case:
         mine = entry.duty.action in RESTARTS and not entry.begun and not entry.due
         return mine and self._office.due(entry.restarts, time.time()) is None
 
-    def _wait(self, entry: Entry, step: Step, course: _Course) -> float:
-        """Return for how many seconds a step has to wait, 0 if it is to be taken."""
+    def _wait(self, entry: Entry, step: Step, course: _Course) -> tuple[Entry, float]:
+        """Return for how many seconds a step has to wait, 0 if it is to be taken; and the entry with that."""
         if step not in LEAVING or entry.duty.action not in RESTARTS:
-            return 0.0
+            return entry, 0.0
         if not entry.due:
             due = self._office.due(entry.restarts, time.time()) or 0.0
             entry = self._journal.keep(entry, due=due)
@@ -233,7 +256,7 @@ class Case:
         if wait and not course.delayed:
             course.delayed = True
             self.voice.action(step, "delayed", detail=f"for {wait:.1f} s: it panics again and again")
-        return wait
+        return entry, wait
 
     async def _current(self, look: Look, *, retry: bool) -> Entry | None:
         """Return what there is to do, or was, about the condition that the guest is in."""
@@ -242,6 +265,9 @@ class Case:
         if look.condition not in TROUBLES:
             if self._panics.pending and (entry is None or entry.finished):
                 await self._passed(look)
+            elif entry and entry.failed and not entry.over and self._due(entry, look):
+                if retry:  # it was ended, and could not be started
+                    return self._journal.keep(entry, failed="", finished=False)
             elif entry and entry.finished and not entry.over:
                 if look.instance == entry.instance:
                     self.voice.over(look.condition)
@@ -289,7 +315,10 @@ class Case:
         """
         pending = self._panics.pending
         if self._known is None and len(pending) > leave:
-            self.knows(await self.guest.standing())
+            try:
+                self.knows(await self.guest.standing())
+            except GoneError:  # nobody will know any more
+                pending.clear()
         while len(pending) > leave:
             panic = pending.pop(0)
             if self._known is None:

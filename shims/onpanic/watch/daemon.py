@@ -11,15 +11,13 @@ from onpanic.probe.decision import Policy
 from onpanic.probe.errors import OnpanicError
 
 from .hook import Hook
-from .journal import Journal, default_folder
+from .journal import STANDBY, STANDBY_SECONDS, Journal, default_folder, subfolder
 from .notify import notify, reloading
 from .office import Office
 from .report import Line, Sink, now
 from .settings import Settings
 
 __all__ = ("watch_domains", "watch_monitors")
-
-_STANDBY = 0.25  # seconds between attempts to be the one who acts
 
 
 class _Guests(Protocol):
@@ -55,9 +53,11 @@ async def watch_domains(
     :raise OnpanicError: When libvirt cannot be reached at first, or the folder not be written to.
     """
     from .domains import Domains
+    from .hypervisor import server
 
-    folder = state or default_folder(uri or "")
-    await _serve(lambda office: Domains(uri, office), settings, say, folder, dry_run, once, reload)
+    folder = subfolder(state or default_folder(), await server(uri))
+    watch = _Watch(lambda office: Domains(uri, office), settings, say, folder, dry_run, once, reload)
+    await watch.run(alone=True)
 
 
 async def watch_monitors(
@@ -80,109 +80,121 @@ async def watch_monitors(
     """
     from .monitors import Monitors
 
-    folder = state or default_folder("qmp")
-    await _serve(
-        lambda office: Monitors(addresses, policy, office), settings, say, folder, dry_run, once, reload
-    )
+    folder = subfolder(state or default_folder(), "qmp")
+
+    def guests_of(office: Office) -> Monitors:
+        return Monitors(addresses, policy, office)
+
+    watch = _Watch(guests_of, settings, say, folder, dry_run, once, reload)
+    await watch.run(alone=False)
 
 
-async def _serve(
-    guests_of: Callable[[Office], _Guests],
-    settings: Settings,
-    say: Sink,
-    folder: Path,
-    dry_run: bool,
-    once: bool,
-    reload: Callable[[], Settings] | None,
-) -> None:
-    def complain(words: str) -> None:
-        say(Line("problem", "error", at=now(), detail=words))
+class _Watch:
+    """A watcher, from its start to its end."""
 
-    def tell(line: Line) -> None:
-        say(line)
-        hook(line)
+    def __init__(
+        self,
+        guests_of: Callable[[Office], _Guests],
+        settings: Settings,
+        say: Sink,
+        folder: Path,
+        dry_run: bool,
+        once: bool,
+        reload: Callable[[], Settings] | None,
+    ) -> None:
+        def complain(words: str) -> None:
+            self._say(Line("problem", "error", at=now(), detail=words))
 
-    journal = Journal(None if dry_run else folder, complain)
-    office = Office(journal, settings, tell, dry_run=dry_run)
-    hook = Hook(lambda: office.settings, say)
-    hooking = asyncio.create_task(hook.run())
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        if await _acquired(journal, stop, tell):
-            guests = guests_of(office)
-            background: set[asyncio.Task[None]] = set()
+        def tell(line: Line) -> None:
+            say(line)
+            self._hook(line)
 
-            def on_hangup() -> None:
-                task = asyncio.create_task(_reload(guests, office, reload, tell))
-                background.add(task)
-                task.add_done_callback(background.discard)
+        self._say = tell
+        self._once = once
+        self._read = reload
+        self._guests_of = guests_of
+        self._guests: _Guests | None = None
+        self._stop = asyncio.Event()
+        self._reloading: set[asyncio.Task[None]] = set()
+        self._journal = Journal(None if dry_run else folder, complain)
+        self._office = Office(self._journal, settings, tell, dry_run=dry_run)
+        self._hook = Hook(lambda: self._office.settings, say)
 
-            loop.add_signal_handler(signal.SIGHUP, on_hangup)
-            try:
-                await _until(stop, guests, once=once)
-            finally:
-                tell(Line("stopping", at=now()))
-                notify("STOPPING=1")
-                await guests.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(hook.drained(), settings.hook_timeout)
-    finally:
-        hooking.cancel()
-        await asyncio.gather(hooking, return_exceptions=True)
-        journal.close()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.remove_signal_handler(number)
+    async def run(self, *, alone: bool) -> None:
+        """Watch.
 
+        :param alone: Stand by as long as another watcher acts for any of the guests.
+        """
+        loop = asyncio.get_running_loop()
+        hooking = asyncio.create_task(self._hook.run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        try:
+            if not alone or await self._acquired():
+                await self._watch()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hook.drained(), self._office.settings.hook_timeout)
+        finally:
+            for task in (hooking, *self._reloading):
+                task.cancel()
+            await asyncio.gather(hooking, *self._reloading, return_exceptions=True)
+            self._journal.close()
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
 
-async def _acquired(journal: Journal, stop: asyncio.Event, say: Sink) -> bool:
-    """Wait until nobody else acts; return False if this shall end before."""
-    said = False
-    while not journal.acquire():
-        if not said:
-            said = True
-            say(Line("standby", at=now(), detail="another watcher acts; this one does when that ends"))
-            notify("READY=1", "STATUS=standing by")
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _STANDBY)
-        if stop.is_set():
-            return False
-    return True
+    async def _watch(self) -> None:
+        guests = self._guests = self._guests_of(self._office)
+        running = asyncio.create_task(guests.run())
+        stopped = asyncio.create_task(self._stop.wait())
+        ready = asyncio.create_task(self._when_ready(guests))
+        watched: list[asyncio.Task[Any]] = [running, stopped, *([ready] if self._once else [])]
+        try:
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if running in done:
+                await running  # it ends by an error only
+        finally:
+            for task in (running, stopped, ready):
+                task.cancel()
+            await asyncio.gather(running, stopped, ready, return_exceptions=True)
+            self._say(Line("stopping", at=now()))
+            notify("STOPPING=1")
+            await guests.close()
 
+    async def _when_ready(self, guests: _Guests) -> None:
+        await guests.ready.wait()
+        notify("READY=1", "STATUS=watching")
+        if self._once:
+            await guests.settled()
 
-async def _until(stop: asyncio.Event, guests: _Guests, *, once: bool) -> None:
-    """Watch until told to stop, or until nothing is due any more."""
-    running = asyncio.create_task(guests.run())
-    stopped = asyncio.create_task(stop.wait())
-    ready = asyncio.create_task(_when_ready(guests, once=once))
-    watched: list[asyncio.Task[Any]] = [running, stopped, *([ready] if once else [])]
-    try:
-        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-        if running in done:
-            await running  # it ends by an error only
-    finally:
-        for task in (running, stopped, ready):
-            task.cancel()
-        await asyncio.gather(running, stopped, ready, return_exceptions=True)
+    async def _acquired(self) -> bool:
+        """Wait until nobody else acts; return False if this shall end before."""
+        said = False
+        while not self._journal.acquire():
+            if not said:
+                said = True
+                self._say(Line("standby", at=now(), detail=STANDBY))
+                notify("READY=1", "STATUS=standing by")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), STANDBY_SECONDS)
+            if self._stop.is_set():
+                return False
+        return True
 
+    def _on_hangup(self) -> None:
+        task = asyncio.create_task(self._reload())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
 
-async def _when_ready(guests: _Guests, *, once: bool) -> None:
-    await guests.ready.wait()
-    notify("READY=1", "STATUS=watching")
-    if once:
-        await guests.settled()
-
-
-async def _reload(guests: _Guests, office: Office, read: Callable[[], Settings] | None, say: Sink) -> None:
-    """Take new settings, and look at all guests; no event is lost meanwhile, as none waits for it."""
-    reloading()
-    try:
-        if read:
-            office.settings = read()
-        await guests.reload()
-        say(Line("reloaded", at=now()))
-    except OnpanicError as error:
-        say(Line("problem", "error", at=now(), detail=f"not reloaded: {error.message}"))
-    notify("READY=1")
+    async def _reload(self) -> None:
+        """Take new settings, and look at all guests; no event is lost meanwhile, as none waits for it."""
+        reloading()
+        try:
+            if self._read:
+                self._office.settings = self._read()
+            if self._guests:
+                await self._guests.reload()
+            self._say(Line("reloaded", at=now()))
+        except OnpanicError as error:
+            self._say(Line("problem", "error", at=now(), detail=f"not reloaded: {error.message}"))
+        notify("READY=1")

@@ -23,7 +23,7 @@ from onpanic.shims.states import run_state_of
 from onpanic.shims.writing import drift
 
 from .duty import Condition, Step
-from .guest import FailedError, GoneError, Look, Progress, Standing
+from .guest import BusyError, FailedError, GoneError, Look, Progress, StaleError, Standing
 from .hypervisor import Hypervisor
 from .journal import Entry
 from .naming import dump_name, renamed
@@ -58,6 +58,7 @@ class Domain:
     :param uuid: Its UUID.
     :param name: Its name.
     :param settings: Returns the settings of now.
+    :param put_aside: Returns True while the watcher acts in libvirt's place.
     :param complain: Told what is wrong with its policy, once.
     """
 
@@ -67,12 +68,14 @@ class Domain:
         uuid: str,
         name: str,
         settings: Callable[[], Settings],
+        put_aside: Callable[[], bool],
         complain: Callable[[str], None],
     ) -> None:
         self.key = self.uuid = uuid
         self.name = name
         self._hypervisor = hypervisor
         self._settings = settings
+        self._put_aside = put_aside
         self._complain = complain
         self._said: tuple[str, ...] = ()
 
@@ -86,13 +89,13 @@ class Domain:
                 await asyncio.sleep(_DEBOUNCE)
                 found = await self._call(self._state)
             if curious and (found.state, found.reason) == paused_unknown:
-                condition = _BY_RUN_STATE.get(await self._call(run_state_of), "fine")
+                condition = _BY_RUN_STATE.get(await self._call(_run_state), "fine")
             else:
                 condition = _condition(found.state, found.reason)
         except GoneError:
             return Look("gone")
-        except FailedError:  # it ended between two questions
-            return Look("off")
+        except FailedError as error:
+            raise BusyError(error.message) from error
         return Look(condition, found.instance, found.ran, found.busy, found.dumped)
 
     async def standing(self) -> Standing | None:
@@ -108,7 +111,8 @@ class Domain:
                 if refusal is not None:
                     problems.append(f"its policy is not carried out: {refusal.code}: {refusal.reason}")
                 else:
-                    problems += [f"{note.reason}; {note.remedy}" for note in drift(root, kept)]
+                    notes = () if self._put_aside() else drift(root, kept)
+                    problems += [f"{note.reason}; {note.remedy}" for note in notes]
                     word = text_of(child(root, "on_crash")) or "destroy"
                     standing = Standing(kept.policy, word if word in _WORDS and word != "preserve" else "")
         except DocumentError as error:
@@ -126,29 +130,32 @@ class Domain:
         )
         return f"{folder.rstrip('/')}/{dump_name(self.name, self.uuid, at)}"
 
-    async def dump(self, path: str, progress: Progress) -> None:
+    async def dump(self, entry: Entry, progress: Progress) -> None:
         """Have libvirt dump its memory, as an ELF file; libvirt removes what it could not finish."""
         libvirt = module()
+        form, flags = libvirt.VIR_DOMAIN_CORE_DUMP_FORMAT_RAW, libvirt.VIR_DUMP_MEMORY_ONLY
 
         def work(connection: Any) -> None:
             domain = connection.lookupByUUIDString(self.uuid)
-            domain.coreDumpWithFormat(
-                path, libvirt.VIR_DOMAIN_CORE_DUMP_FORMAT_RAW, libvirt.VIR_DUMP_MEMORY_ONLY
-            )
+            _check(domain, entry)
+            domain.coreDumpWithFormat(entry.coredump, form, flags)
 
-        deadline = time.monotonic() + self._settings().dump_timeout
+        limit = self._settings().dump_timeout
+        deadline = time.monotonic() + limit
         dumping = asyncio.create_task(self._hypervisor.apart(work))
-        while not (await asyncio.wait([dumping], timeout=_POLL))[0]:
-            with suppress(FailedError, GoneError):
-                found = await self._call(self._state)
-                if found.dumped:
-                    progress(*found.dumped)
+        try:
+            while not (await asyncio.wait([dumping], timeout=_POLL))[0]:
                 if time.monotonic() > deadline:
-                    await self._call(lambda domain: domain.abortJob())
-                    deadline = time.monotonic() + 60
-        await dumping
+                    raise FailedError(f"it took longer than {limit:g} s; libvirt may go on with it")
+                with suppress(FailedError, GoneError, BusyError):
+                    found = await self._call(self._state)
+                    if found.dumped:
+                        progress(*found.dumped)
+            await dumping
+        finally:
+            dumping.cancel()
 
-    async def act(self, step: Step, entry: Entry) -> None:
+    async def act(self, step: Step, entry: Entry, note: Callable[[str], None]) -> None:  # noqa: ARG002
         """Take any other step."""
         try:
             if step == "start" and entry.xml:
@@ -197,23 +204,23 @@ class Domain:
         libvirt = module()
         self.name = str(domain.name())
         state, reason = domain.state()
-        if state != libvirt.VIR_DOMAIN_CRASHED:
+        if state not in (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PAUSED):
             return _State(state, reason, str(domain.ID()), None, busy=False, dumped=None)
-        job = domain.jobStats()
+        try:
+            job, ran = domain.jobStats(), _ran(domain)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                raise
+            state, reason = domain.state()  # it ended meanwhile
+            job, ran = {}, None
         busy = job.get("type", libvirt.VIR_DOMAIN_JOB_NONE) != libvirt.VIR_DOMAIN_JOB_NONE
-        total = job.get("memory_total", 0)
-        return _State(
-            state,
-            reason,
-            str(domain.ID()),
-            _ran(domain),
-            busy=busy,
-            dumped=(job.get("memory_processed", 0), total) if busy and total else None,
-        )
+        done, total = job.get("memory_processed", 0), job.get("memory_total", 0)
+        dumped = (done, total) if busy and total else None
+        return _State(state, reason, str(domain.ID()), ran, busy=busy, dumped=dumped)
 
 
+# Not yet guest-panicked: libvirt tells of one panic after the other, and does something first
 _BY_RUN_STATE: dict[str, Condition] = {
-    "guest-panicked": "panicked",  # libvirt has missed it
     "internal-error": "internal-error",
     "prelaunch": "reset",
 }
@@ -228,18 +235,33 @@ def _condition(state: int, reason: int) -> Condition:
     return "off" if state == libvirt.VIR_DOMAIN_SHUTOFF else "fine"
 
 
-def _ran(domain: Any) -> int | None:
-    """Return how long its vCPUs have run; they do not while it is stopped."""
+def _ran(domain: Any) -> int:
+    """Return how long its vCPUs have run; they do not while it is stopped, or hardly."""
+    return sum(int(vcpu[2]) for vcpu in domain.vcpus()[0])
+
+
+def _run_state(domain: Any) -> str:
     libvirt = module()
     try:
-        return sum(int(vcpu[2]) for vcpu in domain.vcpus()[0])
-    except libvirt.libvirtError:
-        return None
+        return run_state_of(domain)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+        return ""  # it ended meanwhile
+
+
+def _check(domain: Any, entry: Entry) -> None:
+    """Raise `StaleError` unless a domain is still in the trouble that an entry is about."""
+    libvirt = module()
+    state, _ = domain.state()
+    paused = entry.trouble == "internal-error" or entry.begun
+    wanted = libvirt.VIR_DOMAIN_PAUSED if paused else libvirt.VIR_DOMAIN_CRASHED
+    if str(domain.ID()) != entry.instance or state not in (wanted, libvirt.VIR_DOMAIN_CRASHED):
+        raise StaleError("the guest is not as it was")
 
 
 def _act(domain: Any, step: Step, entry: Entry) -> None:
-    if str(domain.ID()) != entry.instance:
-        raise FailedError("the guest was started anew meanwhile")
+    _check(domain, entry)
     if step == "destroy":
         domain.destroy()
     elif step == "restart":

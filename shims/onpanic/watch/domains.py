@@ -9,7 +9,7 @@ from onpanic.probe.libvirt_access import module
 from .case import Case
 from .details import details
 from .domain import Domain
-from .guest import FailedError, GoneError, LostError, Standing
+from .guest import BusyError, FailedError, GoneError, LostError, Standing
 from .hypervisor import Event, Hypervisor
 from .office import Office
 from .report import Line, now
@@ -17,6 +17,7 @@ from .report import Line, now
 __all__ = ("Domains",)
 
 _RESYNC = 60.0  # seconds between looks at all domains, should an event be lost
+_SHORT = 0.02  # seconds
 _RECONNECT = (0.1, 5.0)  # seconds between attempts: the first, and the longest
 
 
@@ -33,6 +34,7 @@ class Domains:
         self._cases: dict[str, Case] = {}
         self._details: dict[str, dict[str, Any]] = {}  # QEMU's words on a panic, until libvirt tells of it
         self._lost = asyncio.Event()
+        self._scanned = False  # by this connection
         self._tasks: set[asyncio.Task[None]] = set()
         #: Set when all domains have been looked at for the first time.
         self.ready = asyncio.Event()
@@ -59,7 +61,7 @@ class Domains:
                 wait = min(wait * 2, _RECONNECT[1])
                 continue
             self._say("watching" if first else "connected", detail=f"{uri}: {count} domains with a policy")
-            first, wait = False, _RECONNECT[0]
+            first, wait, self._scanned = False, _RECONNECT[0], True
             self.ready.set()
             while not await self._lost_within(_RESYNC):
                 try:
@@ -77,8 +79,11 @@ class Domains:
 
     async def settled(self) -> None:
         """Return when nothing is being done."""
-        while busy := [case for case in self._cases.values() if case.busy]:
-            await asyncio.gather(*(case.settled() for case in busy))
+        while True:
+            busy = [case for case in self._cases.values() if case.busy]
+            if not busy and self._scanned:
+                return
+            await asyncio.gather(asyncio.sleep(_SHORT), *(case.settled() for case in busy))
 
     async def close(self) -> None:
         """Stop whatever is being done, and let go of the connection."""
@@ -118,6 +123,7 @@ class Domains:
     def _on_lost(self, words: str) -> None:
         if not self._lost.is_set():
             self._lost.set()
+            self._scanned = False
             self._say("disconnected", "warning", detail=words)
 
     # Looking
@@ -163,7 +169,7 @@ class Domains:
     async def _standing(self, case: Case) -> Standing | None:
         try:
             case.knows(standing := await case.guest.standing())
-        except (FailedError, GoneError):
+        except (BusyError, FailedError, GoneError):
             return None
         return standing
 
@@ -174,7 +180,10 @@ class Domains:
             def complain(words: str) -> None:
                 made.voice.say("problem", "warning", detail=words)
 
-            guest = Domain(self._hypervisor, uuid, name, lambda: self._office.settings, complain)
+            def put_aside() -> bool:
+                return bool(made.entry and made.entry.put_aside)
+
+            guest = Domain(self._hypervisor, uuid, name, lambda: self._office.settings, put_aside, complain)
             case = made = self._cases[uuid] = Case(guest, self._office)
         return case
 

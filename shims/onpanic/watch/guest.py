@@ -5,6 +5,8 @@
     OnpanicError
      ├── LostError     nobody can be asked now; what was begun is taken up again later
      ├── GoneError     the guest is not there any more
+     ├── BusyError     somebody is at work on the guest, or does not answer: look again
+     │    └── StaleError   the guest is not as it was, and nothing was done
      └── FailedError   what was asked for was refused, or did not work
 """
 
@@ -19,7 +21,17 @@ from onpanic.probe.errors import OnpanicError
 from .duty import Condition, Step
 from .journal import Entry
 
-__all__ = ("FailedError", "GoneError", "Guest", "Look", "LostError", "Progress", "Standing")
+__all__ = (
+    "BusyError",
+    "FailedError",
+    "GoneError",
+    "Guest",
+    "Look",
+    "LostError",
+    "Progress",
+    "StaleError",
+    "Standing",
+)
 
 #: Called with the bytes that are dumped, and those that there are.
 Progress = Callable[[int, int], None]
@@ -31,6 +43,14 @@ class LostError(OnpanicError):
 
 class GoneError(OnpanicError):
     """The guest is not there any more."""
+
+
+class BusyError(OnpanicError):
+    """Somebody is at work on the guest, or does not answer; what was asked for may come about still."""
+
+
+class StaleError(BusyError):
+    """The guest is not as it was when it was looked at, and nothing was done."""
 
 
 class FailedError(OnpanicError):
@@ -66,7 +86,9 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Guest(Protocol):
-    """A guest that is watched.  Every method raises `LostError` and, but for `look`, `GoneError`.
+    """A guest that is watched.
+
+    Every method raises `LostError`, `BusyError` and, but for `look`, `GoneError`.
 
     :ivar key: What the journal knows it by.
     :ivar name: Its name.
@@ -93,15 +115,16 @@ class Guest(Protocol):
         :param at: When it got into trouble, in seconds since the epoch.
         """
 
-    async def dump(self, path: str, progress: Progress) -> None:
-        """Dump its memory to a file.
+    async def dump(self, entry: Entry, progress: Progress) -> None:
+        """Dump its memory to the entry's file.
 
         :raise FailedError: When that does not work; no file is left, where that can be helped.
         """
 
-    async def act(self, step: Step, entry: Entry) -> None:
+    async def act(self, step: Step, entry: Entry, note: Callable[[str], None]) -> None:
         """Take any other step.
 
+        :param note: Writes down who starts it, for a watcher that is started meanwhile.
         :raise FailedError: When it is refused, or does not work.
         """
 

@@ -5,7 +5,7 @@ import time
 from msgspec.structs import replace
 
 from .duty import Step
-from .guest import FailedError, GoneError, Guest
+from .guest import FailedError, GoneError, Guest, StaleError
 from .journal import Entry
 from .office import Office
 from .voice import Voice
@@ -14,6 +14,9 @@ __all__ = ("LEAVING", "RESTARTS", "Hands")
 
 #: Steps that end a trouble.
 LEAVING: tuple[Step, ...] = ("restart", "destroy")
+
+# Steps after which nothing is due
+_LAST: tuple[Step, ...] = ("continue", "restart", "start")
 
 #: Actions that the start limit is about.
 RESTARTS = ("restart", "rename-restart")
@@ -38,15 +41,17 @@ class Hands:
         """Take a step; return True if others may follow.
 
         :raise LostError: When nobody can be asked; the step may have been taken, or not.
+        :raise BusyError: When it is not the time for it; the same.
         """
-        began = time.monotonic()
+        began, before = time.monotonic(), entry
         try:
             if step == "coredump":
                 entry = await self._dump(entry)
             else:
-                if step in LEAVING:
-                    entry = await self._prepared(entry)
-                await self._guest.act(step, entry)
+                entry = await self._act(step, entry)
+        except StaleError:
+            self._office.journal.keep(before)
+            raise
         except (FailedError, GoneError) as error:
             if step != "rename":
                 self.give_up(entry, step, error.message)
@@ -69,6 +74,18 @@ class Hands:
         self._voice.action(step, "failed", detail=words)
         self._office.journal.keep(entry, failed=words, finished=True)
 
+    async def _act(self, step: Step, entry: Entry) -> Entry:
+        def note(starter: str) -> None:
+            nonlocal entry
+            entry = self._office.journal.keep(entry, starter=starter)
+
+        if step in LEAVING:
+            entry = await self._prepared(entry)
+        await self._guest.act(step, entry, note)
+        if step in _LAST or step == entry.duty.action:
+            entry = self._office.journal.keep(entry, finished=True, over=True)  # it may panic anew at once
+        return entry
+
     async def _prepared(self, entry: Entry) -> Entry:
         if entry.duty.action == "rename-restart" and not entry.begun:
             new_name, xml = await self._guest.new_name(), await self._guest.configuration()
@@ -85,10 +102,15 @@ class Hands:
             self._voice.progress(done, total, self._office.settings.progress)
 
         async with self._office.dumps:
+            look = await self._guest.look(curious=True)  # others may have been dumped for minutes
+            if (look.condition, look.instance) != (entry.trouble, entry.instance):
+                raise StaleError(f"the guest is {look.condition}")
             self._voice.dumping()
             self.dumping = True
             try:
-                await self._guest.dump(entry.coredump, progress)
+                await self._guest.dump(entry, progress)
             finally:
                 self.dumping = False
-        return self._office.journal.keep(entry, dumped=True)
+        entry = self._office.journal.keep(entry, dumped=True)
+        ran = (await self._guest.look(curious=True)).ran  # KVM's vCPUs do, for a dump
+        return self._office.journal.keep(entry, ran=ran)

@@ -63,16 +63,23 @@ class Hook:
 
     async def _call(self, line: Line) -> None:
         settings = self._settings()
+        try:
+            words = shlex.split(settings.hook)
+        except ValueError as error:
+            self._complain(str(error))
+            return
+        if not words:
+            return
         facts = {f"ONPANIC_{name.upper()}": str(value) for name, value in members(line).items()}
         try:
             process = await asyncio.create_subprocess_exec(
-                *shlex.split(settings.hook),
+                *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,  # stdout is for lines
                 env={**os.environ, **facts},
                 process_group=0,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError) as error:  # a NUL in a name, for one
             self._complain(str(error))
             return
         try:

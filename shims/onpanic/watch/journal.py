@@ -2,13 +2,13 @@
 
 Only what looking at the guest does not tell is kept: that its memory was dumped, how often
 it was restarted, which name it is to have.  The files are written whole or not at all.
-They need not outlive the host: neither do the guests.
+They count until the host boots, as the guests do.
 """
 
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,13 @@ from onpanic.probe.recording import write_whole
 
 from .duty import Duty, Trouble
 
-__all__ = ("Entry", "Journal", "default_folder")
+__all__ = ("STANDBY", "STANDBY_SECONDS", "Entry", "Journal", "default_folder", "subfolder")
+
+#: What is said of one that stands by, and the seconds between its attempts to act.
+STANDBY, STANDBY_SECONDS = "another watcher acts; this one does when that ends", 0.25
+
+
+_STILL = 20_000_000  # nanoseconds that vCPUs may run of a guest that is stopped: KVM does, for a dump
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,6 +50,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     :param over: True if the guest has left that state since.
     :param restarts: When it was restarted, this time and before, in seconds since the epoch.
     :param put_aside: libvirt's own word in the running domain, while the watcher acts in its place.
+    :param starter: The process that starts the guest again.
+    :param boot: Of the host: what was begun before another one is nobody's any more.
     """
 
     key: str
@@ -64,15 +72,21 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     over: bool = True
     restarts: list[float] = []
     put_aside: str = ""
+    starter: str = ""
+    boot: str = ""
 
     def is_about(self, trouble: str, instance: str, ran: int | None) -> bool:
-        """Say if a guest that is found in trouble is found in this one."""
-        same_run = ran is None or self.ran is None or ran == self.ran
-        return not self.over and (self.trouble, self.instance) == (trouble, instance) and same_run
+        """Say if a guest that is found in trouble is found in this one.
+
+        What is not finished is: to go on with it ends as to begin anew does.
+        """
+        has_run = ran is not None and self.ran is not None and ran > self.ran + _STILL
+        same = (self.trouble, self.instance) == (trouble, instance)
+        return same and not self.over and not (has_run and self.finished)
 
 
 class Journal:
-    """The entries of one hypervisor's guests; nothing is written if there is no folder.
+    """The entries of guests; nothing is written if there is no folder.
 
     :param folder: Where the files are.
     :param complain: Called with what went wrong: that is no reason not to act.
@@ -82,18 +96,21 @@ class Journal:
         self._folder = folder
         self._complain = complain
         self._entries: dict[str, Entry] = {}
-        self._lock = -1
+        self._locks: dict[str, int] = {}
+        self._boot = _boot()
 
-    def acquire(self) -> bool:
+    def acquire(self, key: str = "") -> bool:
         """Be the one who acts: False if somebody else is.  A process that ends gives it back.
 
+        :param key: A guest's; empty for all guests of this folder.
         :raise OnpanicError: When the folder cannot be written to.
         """
-        if self._folder is None or self._lock >= 0:
+        if self._folder is None or key in self._locks:
             return True
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path = self._folder / (f"{_file_name(key)}.lock" if key else "lock")
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise OnpanicError(
                 f"{self._folder}: {error.strerror}", "name a folder that you may write to with --state-dir"
@@ -103,23 +120,19 @@ class Journal:
         except BlockingIOError:
             os.close(lock)
             return False
-        self._lock = lock
-        self._entries = dict(self._read())
+        self._locks[key] = lock
+        paths = [self._folder / f"{_file_name(key)}.json"] if key else sorted(self._folder.glob("*.json"))
+        self._entries.update((entry.key, entry) for path in paths if (entry := self._read(path)))
         return True
 
     def close(self) -> None:
         """Let somebody else act."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        while self._locks:
+            os.close(self._locks.popitem()[1])
 
     def get(self, key: str) -> Entry | None:
         """Return a guest's entry, None if there is none."""
         return self._entries.get(key)
-
-    def unfinished(self) -> list[Entry]:
-        """Return the entries in which something is left to do."""
-        return [entry for entry in self._entries.values() if not entry.finished]
 
     def entries(self) -> list[Entry]:
         """Return all entries."""
@@ -127,8 +140,9 @@ class Journal:
 
     def keep(self, entry: Entry, **changes: Any) -> Entry:
         """Write an entry down, with changes, and return it."""
-        entry = self._entries[entry.key] = replace(entry, **changes)
-        self._on_file(entry.key, lambda path: write_whole(path, msgspec.json.encode(entry)))
+        entry = self._entries[entry.key] = replace(entry, **changes, boot=self._boot)
+        data = msgspec.json.encode(entry)  # which may have passwords in it
+        self._on_file(entry.key, lambda path: write_whole(path, data, mode=0o600))
         return entry
 
     def drop(self, key: str) -> None:
@@ -139,40 +153,51 @@ class Journal:
     def _on_file(self, key: str, act: Callable[[Path], Any]) -> None:
         if self._folder is None:
             return
-        path = self._folder / _file_name(key)
+        path = self._folder / f"{_file_name(key)}.json"
         try:
             act(path)
         except OSError as error:
             self._complain(f"{path}: {error.strerror}: what is done now is forgotten if the watcher ends")
 
-    def _read(self) -> Iterator[tuple[str, Entry]]:
-        assert self._folder is not None
-        for path in sorted(self._folder.glob("*.json")):
-            try:
-                entry = msgspec.json.decode(path.read_bytes(), type=Entry)
-            except (OSError, msgspec.MsgspecError) as error:
-                self._complain(f"{path}: {error}: it is left out")
-                continue
-            yield entry.key, entry
+    def _read(self, path: Path) -> Entry | None:
+        try:
+            entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            self._complain(f"{path}: {error}: it is left out")
+            return None
+        if entry.boot != self._boot:  # its guest did not outlive that, and may run elsewhere
+            path.unlink(missing_ok=True)
+            return None
+        return entry
 
 
-def default_folder(subject: str) -> Path:
-    """Return where entries are kept if nothing else is said: a folder for each hypervisor.
-
-    :param subject: The connection URI, or what stands for it.
-    """
+def default_folder() -> Path:
+    """Return where entries are kept if nothing else is said."""
     given = os.environ.get("STATE_DIRECTORY")  # systemd's
     if given:
-        base = Path(given.partition(":")[0])
-    elif os.geteuid() == 0:
-        base = Path("/var/lib/onpanic")
-    else:
-        from platformdirs import user_state_path
+        return Path(given.partition(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/onpanic")
+    from platformdirs import user_state_path
 
-        base = user_state_path("onpanic")
+    return user_state_path("onpanic")
+
+
+def subfolder(base: Path, subject: str) -> Path:
+    """Return the folder of one hypervisor's guests.
+
+    :param subject: What tells it from others.
+    """
     return base / hashlib.sha256(subject.encode()).hexdigest()[:12]
 
 
 def _file_name(key: str) -> str:
-    plain = key.replace("-", "").isalnum() and len(key) < 100
-    return f"{key if plain else hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    plain = key.replace("-", "").isalnum() and key.isascii() and len(key) < 100
+    return key if plain else hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _boot() -> str:
+    """Return what tells this boot of the host from others (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

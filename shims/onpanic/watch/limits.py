@@ -27,10 +27,10 @@ def due(restarts: Sequence[float], now: float, *, limit: int, interval: float) -
     """Return when a guest may be restarted, in seconds since the epoch; None if not any more.
 
     :param restarts: When it was restarted before.
-    :param limit: Restarts that are allowed in an interval.
+    :param limit: Restarts that are allowed in an interval; 0 for any number, as in systemd.
     :param interval: Seconds.
     """
     counted = len(recent(restarts, now, interval))
-    if counted >= limit:
+    if limit and counted >= limit:
         return None
     return now + (min(_FIRST_DELAY * 2 ** (counted - 1), _LONGEST_DELAY) if counted else 0)

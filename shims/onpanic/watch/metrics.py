@@ -3,6 +3,7 @@
 Counted is what lines say, and nothing else.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ class Metrics:
 
     :param file: A file that is written anew, whole or not at all, when something was counted;
         its name has to end in ``.prom`` (node_exporter's textfile collector).
-    :raise OnpanicError: When Prometheus' client is not installed.
+    :param complain: Told, once, that it cannot be written any more.
+    :raise OnpanicError: When Prometheus' client is not installed, or the file cannot be written.
     """
 
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(self, file: Path | None = None, complain: Callable[[str], None] = print) -> None:
         try:
             import prometheus_client as client
         except ImportError as error:
@@ -34,6 +36,8 @@ class Metrics:
             ) from error
         self._client: Any = client
         self._file = file
+        self._complain = complain
+        self._broken = False
         self._registry = client.CollectorRegistry()
         guest = ["domain", "uuid"]
 
@@ -55,7 +59,12 @@ class Metrics:
             registry=self._registry,
         )
         self._up = client.Gauge("onpanic_watching", "1 while guests are watched", registry=self._registry)
-        self._write()
+        try:
+            self._write()
+        except OSError as error:
+            raise OnpanicError(
+                f"{self._file}: {error.strerror}", "name a file that can be written"
+            ) from error
 
     def __call__(self, line: Line) -> None:
         """Count a line."""
@@ -74,7 +83,13 @@ class Metrics:
             self._up.set(0)
         else:
             return
-        self._write()
+        try:
+            self._write()
+            self._broken = False
+        except OSError as error:  # guests come first
+            if not self._broken:
+                self._broken = True
+                self._complain(f"{self._file}: {error.strerror}: the counters are not up to date")
 
     def listen(self, address: str) -> None:
         """Serve the counters over HTTP, at ``/metrics``.
@@ -93,13 +108,5 @@ class Metrics:
             raise OnpanicError(f"{address}: {error.strerror or error}", "name another [HOST:]PORT") from error
 
     def _write(self) -> None:
-        if self._file is None:
-            return
-        try:
+        if self._file is not None:
             self._client.write_to_textfile(str(self._file), self._registry)
-        except OSError as error:
-            # It is told once, by whoever made this; guests come first afterwards
-            if not self._up._value.get():  # noqa: SLF001
-                raise OnpanicError(
-                    f"{self._file}: {error.strerror}", "name a file that can be written"
-                ) from error

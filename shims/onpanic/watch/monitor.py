@@ -13,9 +13,10 @@ from typing import Any
 from onpanic.probe.decision import Policy
 
 from .duty import Condition, Step, duty_of
-from .guest import FailedError, Look, LostError, Progress, Standing
+from .guest import FailedError, Look, LostError, Progress, StaleError, Standing
 from .journal import Entry
 from .naming import dump_name, renamed
+from .processes import alive, identity
 from .qmp import Qmp
 from .settings import Settings
 
@@ -101,8 +102,9 @@ class Monitor:
         folder = Path(self._settings().dump_dir).absolute()  # noqa: ASYNC240  QEMU may be in another folder
         return str(folder / dump_name(self.name, self.uuid, at))
 
-    async def dump(self, path: str, progress: Progress) -> None:
+    async def dump(self, entry: Entry, progress: Progress) -> None:
         """Have QEMU dump its memory, as an ELF file that has its name when it is whole."""
+        path = entry.coredump
         partial, deadline = f"{path}.partial", time.monotonic() + self._settings().dump_timeout
         self.dump_error = None
         wait = _POLL[0]
@@ -131,24 +133,24 @@ class Monitor:
         except OSError as error:
             raise FailedError(f"{partial}: {error.strerror}") from error
 
-    async def act(self, step: Step, entry: Entry) -> None:
+    async def act(self, step: Step, entry: Entry, note: Callable[[str], None]) -> None:
         """Take any other step."""
         if step == "rename":
             self.name = entry.new_name
         elif step == "start":
-            await self._start(entry)
+            await self._start(entry, note)
         elif entry.instance != self._instance:
-            raise FailedError("the guest was started anew meanwhile")
+            raise StaleError("the guest was started anew meanwhile")
         elif step == "destroy":
             await self._quit()
+        elif step == "restart":
+            await self._restart()
         else:
-            if step == "restart":
-                await self.qmp.ask("system_reset")
             await self.qmp.ask("cont")
 
     async def new_name(self) -> str:
         """Return a name that it can have after a rename-restart."""
-        return renamed(self.name, ())
+        return renamed(self.name, (self.name,))
 
     async def configuration(self) -> str:
         """Return nothing: who starts it knows how."""
@@ -170,17 +172,32 @@ class Monitor:
             return dict(await self.qmp.ask("query-dump"))
         return {}
 
+    async def _restart(self) -> None:
+        with suppress(FailedError):  # before 6.0; else -no-reboot would end it
+            await self.qmp.ask("set-action", reboot="reset")
+        await self.qmp.ask("system_reset")
+        await self.qmp.ask("cont")
+        if (await self.qmp.ask("query-status")).get("status") == "shutdown":
+            raise FailedError("its QEMU was told not to reset", "start it without -no-reboot")
+
     async def _quit(self) -> None:
         with suppress(LostError):  # it may be faster than its answer
             await self.qmp.ask("quit")
         await self._until(lambda: not self.qmp.connected, _ENDING, "it does not end")
         self.absent = True
 
-    async def _start(self, entry: Entry) -> None:
+    async def _start(self, entry: Entry, note: Callable[[str], None]) -> None:
         """Call the command that starts it again, and wait until it is there."""
+        if entry.starter and alive(entry.starter):  # another watcher has called it
+            await self._until(lambda: not alive(entry.starter), _STARTING, "its starter does not end")
+        else:
+            await self._call_starter(entry, note)
+        await self._until(lambda: self.qmp.connected, _STARTING, "nobody listens though it was started")
+
+    async def _call_starter(self, entry: Entry, note: Callable[[str], None]) -> None:
         command = self._settings().start
         names = {"ONPANIC_DOMAIN": entry.name, "ONPANIC_UUID": self.uuid, "ONPANIC_NEW_NAME": entry.new_name}
-        if not command:
+        if not command.strip():
             raise FailedError(
                 "nobody was named who can start it again", "name a command with --start COMMAND"
             )
@@ -194,6 +211,7 @@ class Monitor:
             )
         except (OSError, ValueError) as error:
             raise FailedError(f"{command}: {error}") from error
+        note(identity(process.pid))
         try:
             status = await asyncio.wait_for(process.wait(), _STARTING)
         except TimeoutError as error:
@@ -202,7 +220,6 @@ class Monitor:
             raise FailedError(f"{command}: it took longer than {_STARTING:g} s") from error
         if status:
             raise FailedError(f"{command}: it ended with status {status}")
-        await self._until(lambda: self.qmp.connected, _STARTING, f"nobody listens after {command}")
 
     async def _until(self, holds: Callable[[], bool], seconds: float, words: str) -> None:
         deadline = time.monotonic() + seconds

@@ -11,6 +11,7 @@ from onpanic.probe.errors import OnpanicError
 from .case import Case
 from .details import details
 from .guest import Standing
+from .journal import STANDBY, STANDBY_SECONDS
 from .monitor import Monitor
 from .office import Office
 from .qmp import Absent
@@ -42,11 +43,18 @@ class Monitors:
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Watch until cancelled; connect again whenever that is needed."""
+        """Watch until cancelled; connect again whenever that is needed.
+
+        :raise OnpanicError: When the journal's folder cannot be written to.
+        """
         self._office.say(Line("watching", at=now(), detail=f"{len(self._cases)} monitors"))
-        async with asyncio.TaskGroup() as group:
-            for case, guest in self._guests.items():
-                group.create_task(self._watch(case, guest))
+        watching = [asyncio.create_task(self._watch(case, guest)) for case, guest in self._guests.items()]
+        try:
+            await asyncio.gather(*watching)
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
 
     async def reload(self) -> None:
         """Look at all guests anew, and take up again what was given up."""
@@ -66,6 +74,7 @@ class Monitors:
     async def _watch(self, case: Case, guest: Monitor) -> None:
         """Be connected to a guest for as long as it is there, again and again."""
         wait, said = _RECONNECT[0], ""
+        await self._acquired(case, guest)
         while True:
             greeting: list[asyncio.Task[None]] = []
 
@@ -92,6 +101,16 @@ class Monitors:
                     task.cancel()
                     with suppress(asyncio.CancelledError):
                         await task
+
+    async def _acquired(self, case: Case, guest: Monitor) -> None:
+        """Wait until no other watcher acts for a guest."""
+        said = False
+        while not self._office.journal.acquire(guest.key):
+            if not said:
+                said = True
+                case.voice.say("standby", detail=STANDBY)
+            self._was_tried(case)
+            await asyncio.sleep(STANDBY_SECONDS)
 
     async def _greet(self, case: Case, guest: Monitor) -> None:
         try:

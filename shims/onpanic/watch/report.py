@@ -126,15 +126,25 @@ class Printer:
         if self._error:
             raise self._error
 
+    def _show(self, line: Line) -> None:
+        text = as_json(line) if self._form == "json" else as_text(line, journald=self._journald)
+        print(text, file=sys.stdout, flush=True)  # noqa: T201
+
     def _print(self) -> None:
+        lost = 0
         for line in iter(self._lines.get, None):
-            text = as_json(line) if self._form == "json" else as_text(line, journald=self._journald)
             try:
-                print(text, file=sys.stdout, flush=True)  # noqa: T201
-            except OSError as error:
+                if lost:
+                    words = f"{lost} lines could not be written"
+                    self._show(Line("problem", "error", at=now(), detail=words))
+                    lost = 0
+                self._show(line)
+            except BrokenPipeError as error:  # what nobody can see is better done by another one
                 self._error = error
-                os.kill(os.getpid(), signal.SIGTERM)  # what nobody can see is better done by another one
+                os.kill(os.getpid(), signal.SIGTERM)
                 return
+            except OSError:  # a full disk, most likely; guests come first
+                lost += 1
 
 
 def _value(value: object) -> str:

@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     :param dump_timeout: Seconds after which a dump is given up.
     :param dumps: How many dumps may go on at once; taken when the watcher starts.
     :param progress: Seconds between lines on how far a dump is.
-    :param start_limit: Restarts of a guest that are allowed in an interval; 0 for none at all.
+    :param start_limit: Restarts of a guest that are allowed in an interval; 0 for any number.
     :param start_interval: Seconds.
     :param hook: A command that is called for each thing seen and done, as in a shell.
     :param hook_timeout: Seconds after which it is ended.

@@ -8,14 +8,14 @@ word back.
 
 import time
 
-from .guest import FailedError, GoneError, Guest, Look, LostError
+from .guest import BusyError, FailedError, GoneError, Guest, Look, LostError
 from .journal import Entry
 from .office import Office
 from .voice import Voice
 
 __all__ = ("calm", "hold_back")
 
-_AGAIN = 2  # restarts by libvirt in an interval
+_AGAIN = 2  # restarts by libvirt in an interval, or as many as are allowed
 
 
 async def hold_back(
@@ -34,29 +34,27 @@ async def hold_back(
         return office.journal.keep(entry, put_aside=""), acts
     if entry.put_aside and not restarts:
         return await calm(guest, entry, office, voice)
-    if (
-        not mine
-        or entry.put_aside
-        or office.dry_run
-        or len(restarts) < _AGAIN
-        or not acts.endswith("restart")
-    ):
+    limit = office.settings.start_limit
+    often = limit and len(restarts) >= min(_AGAIN, limit)
+    if not mine or entry.put_aside or office.dry_run or not often or not acts.endswith("restart"):
         return entry, acts
+    entry = office.journal.keep(entry, put_aside=acts)  # before: it is to be given back in any case
     try:
-        if not await guest.act_itself("preserve"):
-            return entry, acts
-    except (FailedError, GoneError) as error:
+        done = await guest.act_itself("preserve")
+    except (BusyError, FailedError, GoneError) as error:
         voice.say("problem", "warning", detail=f"the start limit does not hold: {error.message}")
-        return entry, acts
+        done = False
+    if not done:
+        return office.journal.keep(entry, put_aside=""), acts
     voice.say("limit", "notice", detail="it panics again and again: libvirt does not restart it for now")
-    return office.journal.keep(entry, put_aside=acts), ""
+    return entry, ""
 
 
 async def calm(guest: Guest, entry: Entry, office: Office, voice: Voice) -> tuple[Entry, str]:
     """Give libvirt its word back; return what holds then, as `hold_back` does."""
     try:
         await guest.act_itself(entry.put_aside)
-    except (FailedError, GoneError, LostError) as error:
+    except (BusyError, FailedError, GoneError, LostError) as error:
         voice.say("problem", "warning", detail=f"libvirt does not restart it by itself now: {error.message}")
         return entry, ""
     voice.say("limit", detail="libvirt restarts it by itself again")
