@@ -64,7 +64,7 @@ class PlayedGuest:
         self._call()
         if self.hangs:
             self.hangs -= 1
-            raise BusyError("it does not answer")
+            raise BusyError("it does not answer", wait=0.01)
         if self.busy:
             self.busy -= 1
             return Look(self.condition, str(self.instance), self.ran, busy=True, dumped=(1, 2))

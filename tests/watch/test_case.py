@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onpanic.probe.decision import Policy
+from onpanic.watch.guest import Look
 from onpanic.watch.settings import Settings
 
 from .played import SECOND, Killed, PlayedGuest, Watch
@@ -211,6 +212,28 @@ async def test_a_preserved_guest_that_panics_anew_is_dumped_anew(tmp_path: Path)
         assert guest.log == ["coredump"] * 3
 
 
+async def test_what_was_found_before_it_went_on_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event may be faster than the answer."""
+    guest = PlayedGuest(Policy("preserve", coredump=True), "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.look()
+        look = guest.look
+
+        async def slow(*, curious: bool) -> Look:
+            found = await look(curious=curious)
+            if guest.condition == "panicked":
+                guest.condition = "fine"
+                watch.case.went_on()
+            return found
+
+        monkeypatch.setattr(guest, "look", slow)
+        await watch.look()
+        assert watch.said.count(("panicked",)) == 1
+        assert watch.said[-1] == ("over",)
+
+
 async def test_what_somebody_else_has_seen_to_is_said_once(tmp_path: Path) -> None:
     guest = PlayedGuest(Policy("pause"))
     async with Watch(guest, tmp_path) as watch:
@@ -295,8 +318,7 @@ async def test_a_dump_that_lets_vcpus_run_is_made_once(tmp_path: Path) -> None:
     assert guest.log == ["coredump"]
 
 
-async def test_who_does_not_answer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onpanic.watch.case._BUSY", 0.01)
+async def test_who_does_not_answer_is_waited_for(tmp_path: Path) -> None:
     guest = PlayedGuest(Policy("restart"), "panicked", hangs=3)
     async with Watch(guest, tmp_path) as watch:
         await watch.look()

@@ -1,6 +1,8 @@
 """Real guests that panic under a real libvirt, with a watcher: what becomes of them is what was promised."""
 
+import os
 import random
+import signal
 import socket
 import subprocess
 import time
@@ -65,7 +67,7 @@ class Domains:
         *,
         name: str = "guest",
         transient: bool = False,
-        os: str = "",
+        system: str = "",
         devices: str = "<panic model='isa'/>",
         mebibytes: int = 16,
     ) -> Any:
@@ -75,7 +77,7 @@ class Domains:
             name=name,
             policy=policy,
             disk=disk,
-            os=os,
+            os=system,
             devices=devices,
             mebibytes=mebibytes,
             folder=self.folder,
@@ -115,6 +117,8 @@ class Domains:
         def destroy(uuid: str) -> None:
             with suppress(self.libvirt.libvirtError):
                 domain = self.connection.lookupByUUIDString(uuid)
+                with suppress(OSError):  # libvirt asks QEMU first, and waits
+                    os.kill(int((self.folder / f"qemu/run/{domain.name()}.pid").read_text()), signal.SIGKILL)
                 with suppress(self.libvirt.libvirtError):
                     domain.destroy()
                 domain.undefine()
@@ -258,7 +262,6 @@ def test_a_panic_while_libvirt_was_down(coredump: bool, own: Domains, watch: Wat
     ("on_crash", "steps"),
     [
         ("<on_crash coredump='yes'>restart</on_crash>", [("coredump", "done"), ("restart", "done")]),
-        ("<on_crash>destroy</on_crash>", [("destroy", "done")]),
         ("", []),
     ],
 )
@@ -278,7 +281,7 @@ def test_an_internal_error_is_what_on_crash_is_about(
         assert watcher.actions() == steps
         assert len(watcher.said("internal-error")) == bool(steps)
         state = own.domain(one).state()[0]
-        assert state == {"restart": 1, "destroy": 5}.get(steps[-1][0] if steps else "", 3)
+        assert state == (1 if steps else 3)
         own.end()
 
 
@@ -293,7 +296,7 @@ def test_a_guest_that_goes_on_after_a_pause(
     (place / "serial.log").unlink(missing_ok=True)
     one = domains.start(
         on_panic("pause", coredump=True),
-        os=here.os(),
+        system=here.os(),
         devices=f"<panic model='isa'/>{here.serial(place)}",
         mebibytes=here.mebibytes,
     )
@@ -358,7 +361,7 @@ def test_a_guest_that_panics_again_and_again(domains: Domains, watch: Watch) -> 
     assert one.state() == PANICKED
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 @pytest.mark.parametrize("value", ["ignore", "preserve", "rename-restart", "restart"])
 def test_killed_at_any_moment_it_ends_the_same(
     value: str, number: int, domains: Domains, watch: Watch

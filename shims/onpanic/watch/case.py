@@ -25,7 +25,6 @@ __all__ = ("Case",)
 
 _POLL = 0.05  # seconds between looks at what libvirt does
 _SETTLED = 4  # looks at an idle libvirt after which it is not going to act
-_BUSY = 1.0  # seconds until somebody may have finished
 _SAME = 3  # times that a step may change nothing
 
 
@@ -68,6 +67,7 @@ class Case:
         self._timer: asyncio.TimerHandle | None = None
         self._panics = Panics(self.voice)
         self._ran = False  # since the last look
+        self._ran_at = 0.0
         self._retry = False
         self._dump_error = ""  # of a dump that libvirt made
         self._began = 0.0
@@ -89,7 +89,7 @@ class Case:
 
     def went_on(self) -> None:
         """Note that the guest runs, or ran, and look if that matters."""
-        self._ran, self._panics.down = True, False
+        self._ran, self._ran_at, self._panics.down = True, time.monotonic(), False
         entry = self.entry
         if self._panics.pending or (entry and not entry.over):
             self.wake()
@@ -175,7 +175,7 @@ class Case:
                 elif not course.busy:
                     course.busy = True
                     self.voice.say("waiting", detail=error.message)
-                await self._rest(_BUSY)
+                await self._rest(error.wait)
             else:
                 if look:
                     await self._look_after(look)
@@ -185,8 +185,8 @@ class Case:
         """Look at the guest, and take a step; return how it was found if none is due."""
         began = time.monotonic()
         look = await self.guest.look(curious=self._curious)
-        if self._panics.newer(began):
-            return None
+        if self._panics.newer(began) or self._ran_at >= began:
+            return None  # what was found is out of date
         if look.busy:
             if look.dumped:
                 self.voice.progress(*look.dumped, self._office.settings.progress, by="libvirt")

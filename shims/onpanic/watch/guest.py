@@ -46,7 +46,14 @@ class GoneError(OnpanicError):
 
 
 class BusyError(OnpanicError):
-    """Somebody is at work on the guest, or does not answer; what was asked for may come about still."""
+    """Somebody is at work on the guest, or does not answer; what was asked for may come about still.
+
+    :param wait: Seconds after which it may be asked for again, unless an event tells before.
+    """
+
+    def __init__(self, message: str, *, wait: float = 1.0) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class StaleError(BusyError):

@@ -40,6 +40,7 @@ _KEEPALIVE = (5, 3)  # seconds between messages, and how many may go unanswered
 _KINDS = ("started", "suspended", "resumed", "stopped", "crashed", "defined", "undefined")
 # QEMU's, as a regular expression
 _MONITOR_EVENTS = "^(GUEST_PANICKED|GUEST_CRASHLOADED|DUMP_COMPLETED)$"
+_DUMP_ENDS = 60.0  # seconds; QEMU tells of it, and to ask libvirt more often only confuses it
 _DUMPING = "There is a dump in process"  # QEMU's words, whatever libvirt says around them
 
 
@@ -133,6 +134,9 @@ class Hypervisor:
         line = _Line(self._uri)
         try:
             await line.call(function)
+        except LostError as error:
+            self._on_lost(self._ears, error.message)
+            raise
         finally:
             line.end()
 
@@ -236,7 +240,9 @@ class _Line:
             alive = False
         if not alive:
             return LostError(words)
-        if code == libvirt.VIR_ERR_OPERATION_TIMEOUT or _DUMPING in words:
+        if _DUMPING in words:
+            return BusyError(words, wait=_DUMP_ENDS)
+        if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
             return BusyError(words)
         return FailedError(words)
 
