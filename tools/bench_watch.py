@@ -29,6 +29,7 @@ GUESTS = 200
 BURST = 100
 NOBODY = 65534
 PATIENCE = 300  # seconds
+_BOOT = 5  # seconds
 HALT = bytes.fromhex("faf4ebfd").ljust(510, b"\0") + b"\x55\xaa"  # cli; hlt; goto hlt
 PANIC = b'{"execute": "human-monitor-command", "arguments": {"command-line": "o /b 0x505 1"}}'
 XML = """\
@@ -168,6 +169,40 @@ def burst(monitors: list[Monitor]) -> list[float]:
         return list(pool.map(Monitor.reaction, monitors))
 
 
+@contextmanager
+def started(uri: str, emulator: str, folder: Path) -> Iterator[list[Any]]:
+    """Start guests, and end them."""
+    libvirt, connection = module(), connect(uri)
+
+    def begin(number: int) -> Any:
+        xml = XML.format(number=number, namespace=NAMESPACE, emulator=emulator, folder=folder)
+        return connection.createXML(xml)
+
+    def end(domain: Any) -> None:
+        with suppress(libvirt.libvirtError):
+            domain.destroy()
+
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            list(pool.map(begin, range(GUESTS)))
+            time.sleep(_BOOT)  # until the last ones have booted
+            yield [connection.lookupByName(f"guest{number}") for number in range(BURST)]
+        finally:
+            list(pool.map(end, connection.listAllDomains()))
+    connection.close()
+
+
+@contextmanager
+def monitoring(folder: Path) -> Iterator[list[Monitor]]:
+    """Connect to the monitors of the guests that are to panic."""
+    monitors = [Monitor(f"{folder}/{number}.qmp") for number in range(BURST)]
+    try:
+        yield monitors
+    finally:
+        for monitor in monitors:
+            monitor.close()
+
+
 def on_crash(domains: list[Any], action: int) -> None:
     """Have libvirt do something else when domains panic."""
     libvirt = module()
@@ -179,37 +214,22 @@ def reactions(emulator: str, show: Callable[[str, float, str, str], None]) -> No
     if not shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin"):
         print("watch: not measured, there is no libvirtd")
         return
-    with daemon() as (uri, folder):
-        libvirt, connection = module(), connect(uri)
-
-        def begin(number: int) -> Any:
-            return connection.createXML(
-                XML.format(number=number, namespace=NAMESPACE, emulator=emulator, folder=folder)
-            )
-
-        def end(domain: Any) -> None:
-            with suppress(libvirt.libvirtError):
-                domain.destroy()
-
-        with ThreadPoolExecutor(4) as pool:
-            domains = list(pool.map(begin, range(GUESTS)))
-            monitors = [Monitor(f"{folder}/{number}.qmp") for number in range(BURST)]
-            time.sleep(5)  # until the last ones have booted
-            on_crash(domains, libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_RESTART)
-            by_libvirt = burst(monitors)
-            on_crash(domains, libvirt.VIR_DOMAIN_LIFECYCLE_ACTION_PRESERVE)
-            time.sleep(5)
-            said: list[dict[str, Any]] = []
-            for monitor in monitors:
-                monitor.resumes()
-            with watcher(uri, folder, said):
-                by_watcher = burst(monitors)
-                time.sleep(2)  # what comes twice would come by then
-            twice = sum(monitor.resumes() for monitor in monitors)
-            for monitor in monitors:
-                monitor.close()
-            list(pool.map(end, domains))
-        connection.close()
+    said: list[dict[str, Any]] = []
+    with (
+        daemon() as (uri, folder),
+        started(uri, emulator, folder) as domains,
+        monitoring(folder) as monitors,
+    ):
+        on_crash(domains, module().VIR_DOMAIN_LIFECYCLE_ACTION_RESTART)
+        by_libvirt = burst(monitors)
+        on_crash(domains, module().VIR_DOMAIN_LIFECYCLE_ACTION_PRESERVE)
+        time.sleep(_BOOT)
+        for monitor in monitors:
+            monitor.resumes()
+        with watcher(uri, folder, said):
+            by_watcher = burst(monitors)
+            time.sleep(2)  # what comes twice would come by then
+        twice = sum(monitor.resumes() for monitor in monitors)
     done = [line for line in said if line["event"] == "action" and line["outcome"] == "done"]
     detail = (
         f"median {statistics.median(by_watcher) * 1000:.0f} ms, worst {max(by_watcher) * 1000:.0f} ms; "

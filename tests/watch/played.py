@@ -55,6 +55,7 @@ class PlayedGuest:
     panics_again: int = 0
     ran_by_dump: int = 0
     hangs: int = 0
+    dumped_by_another: int = 0
 
     def panic(self) -> None:
         assert self.condition == "fine"
@@ -85,6 +86,9 @@ class PlayedGuest:
     async def dump(self, entry: Entry, progress: Progress) -> None:
         self._call()
         assert self.condition in ("panicked", "internal-error")
+        if self.dumped_by_another:
+            self.dumped_by_another -= 1
+            raise BusyError("There is a dump in process, please wait.", wait=0.01)
         progress(1, 2)
         await asyncio.sleep(0)
         self._refuse("coredump")

@@ -326,6 +326,15 @@ async def test_who_does_not_answer_is_waited_for(tmp_path: Path) -> None:
         assert watch.said == [("waiting",), ("panicked",), ("action", "restart", "done")]
 
 
+async def test_a_step_that_is_not_the_time_for_is_taken_later(tmp_path: Path) -> None:
+    """However often it was asked for."""
+    guest = PlayedGuest(Policy("preserve", coredump=True), "panicked", dumped_by_another=5)
+    async with Watch(guest, tmp_path) as watch:
+        await watch.look()
+        assert guest.log == ["coredump"]
+        assert watch.said.count(("waiting",)) == 1
+
+
 async def test_a_limit_of_one_restart_holds_for_libvirt_too(tmp_path: Path) -> None:
     guest = PlayedGuest(Policy("restart"), acts="restart")
     async with Watch(guest, tmp_path, Settings(start_limit=1)) as watch:

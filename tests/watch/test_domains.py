@@ -1,5 +1,6 @@
 """Real guests that panic under a real libvirt, with a watcher: what becomes of them is what was promised."""
 
+import asyncio
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ import pytest
 from onpanic.probe import CapabilityRecord, probe
 from onpanic.shims import Libvirt, to_libvirt
 from onpanic.shims.policy import NAMESPACE
+from onpanic.watch import Line, Settings, watch_domains
 
 from . import guests
 from .conftest import Watching
@@ -403,6 +405,22 @@ def test_a_dump_that_fails_never_loses_the_guest(domains: Domains, watch: Watch)
     assert watch("--connect", domains.uri, "--once").wait() == 0
     assert domains.domain(one).state() == BOOTED
     assert len(domains.cores()) == 1
+
+
+def test_no_right_to_act(
+    domains: Domains, libvirt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvirt's own words are said, and the guest stays as it is."""
+    one = domains.start(on_panic("ignore"), guests.waits())
+    domains.panic(one)
+    until(lambda: one.state() == PANICKED)
+    monkeypatch.setattr("onpanic.watch.hypervisor.connect", libvirt.openReadOnly)
+    lines: list[Line] = []
+    asyncio.run(watch_domains(domains.uri, Settings(), lines.append, state=tmp_path, once=True))
+    (failed,) = [line for line in lines if line.event == "action"]
+    assert (failed.action, failed.outcome) == ("continue", "failed")
+    assert "read only access" in failed.detail
+    assert one.state() == PANICKED
 
 
 def test_a_dump_of_libvirts_that_fails_never_loses_the_guest(domains: Domains, watch: Watch) -> None:

@@ -5,11 +5,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
-
-from onpanic.matrix.debian import FetchError
 
 from ..conftest import Guest, _folder
 from . import guests
@@ -31,14 +29,6 @@ XML = """\
 </domain>
 """
 PANICKED, UNKNOWN_PAUSE, MIGRATION_PAUSE = [6, 1], [3, 0], [3, 2]
-
-
-@pytest.fixture(scope="module")
-def linux(unavailable: Callable[[str], NoReturn]) -> Linux:
-    try:
-        return guests.linux(_folder() / "guests")
-    except FetchError as error:
-        unavailable(f"no Linux: {' / '.join(str(error).splitlines())}")
 
 
 def panicked(guest: Guest) -> None:

@@ -170,9 +170,7 @@ class Case:
             except GoneError:  # between two questions
                 await self._rest(_POLL)
             except BusyError as error:
-                if isinstance(error, StaleError):
-                    course.taken.pop()
-                elif not course.busy:
+                if not course.busy and not isinstance(error, StaleError):
                     course.busy = True
                     self.voice.say("waiting", detail=error.message)
                 await self._rest(error.wait)
@@ -212,8 +210,9 @@ class Case:
         if wait:
             await self._rest(wait)
             return None
+        may_go_on = await self._hands.take(step, entry)
         course.taken.append((step, look))
-        return None if await self._hands.take(step, entry) else look
+        return None if may_go_on else look
 
     def _due(self, entry: Entry, look: Look) -> Step | None:
         """Return the next step; what libvirt has forgotten cannot be started again without its XML."""

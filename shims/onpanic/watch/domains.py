@@ -61,6 +61,9 @@ class Domains:
                 wait = min(wait * 2, _RECONNECT[1])
                 continue
             self._say("watching" if first else "connected", detail=f"{uri}: {count} domains with a policy")
+            if self._hypervisor.deaf:
+                words = f"{self._hypervisor.deaf}: what QEMU knows of a panic is not told"
+                self._say("problem", "warning", detail=words)
             first, wait, self._scanned = False, _RECONNECT[0], True
             self.ready.set()
             while not await self._lost_within(_RESYNC):
@@ -102,7 +105,7 @@ class Domains:
         if event.kind == "crashed" and event.detail == module().VIR_DOMAIN_EVENT_CRASHED_PANICKED:
             data = self._details.pop(event.uuid, {})
             case.panicked(details(data), stopped=data.get("action") != "run")
-        elif event.kind == "GUEST_CRASHLOADED":
+        elif event.kind == "GUEST_CRASHLOADED" or (event.kind == "crashed" and self._hypervisor.deaf):
             if case.voice.policy:
                 case.voice.say("crashloaded", "warning", detail=details(event.data))
         elif event.kind == "DUMP_COMPLETED":
@@ -169,7 +172,10 @@ class Domains:
     async def _standing(self, case: Case) -> Standing | None:
         try:
             case.knows(standing := await case.guest.standing())
-        except (BusyError, FailedError, GoneError):
+        except (BusyError, FailedError) as error:
+            case.voice.say("problem", "warning", detail=f"its policy cannot be read: {error.message}")
+            return None
+        except GoneError:
             return None
         return standing
 

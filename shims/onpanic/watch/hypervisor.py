@@ -96,6 +96,11 @@ class Hypervisor:
         """True while events can come."""
         return self._ears is not None
 
+    @property
+    def deaf(self) -> str:
+        """Why QEMU's own events are not heard; empty if they are."""
+        return self._ears.deaf if self._ears else ""
+
     async def call(self, function: Callable[[Any], Result]) -> Result:
         """Return what a function returns, called with a connection in a thread.
 
@@ -262,6 +267,7 @@ class _Ears:
         self._connection: Any = None
         self._numbers: list[int] = []
         self._monitor = -1
+        self.deaf = ""
 
     def listen(self) -> Any:
         """Connect, and return the connection's URI."""
@@ -292,7 +298,10 @@ class _Ears:
             (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, metadata),
         ):
             self._numbers.append(connection.domainEventRegisterAny(None, number, hear, None))
-        self._monitor = hear_monitor(connection, _MONITOR_EVENTS, monitor)
+        try:
+            self._monitor = hear_monitor(connection, _MONITOR_EVENTS, monitor)
+        except libvirt.libvirtError as error:  # that takes more rights than to know of domains
+            self.deaf = printable(str(error))
         return connection.getURI()
 
     def close(self) -> None:
