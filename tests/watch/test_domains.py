@@ -141,6 +141,8 @@ def record() -> CapabilityRecord:
 @pytest.fixture
 def domains(libvirt: Any, uri: str, record: CapabilityRecord) -> Iterator[Domains]:
     found = Domains(libvirt, uri, record)
+    for core in found.cores():  # other tests'
+        core.unlink()
     yield found
     found.end()
 

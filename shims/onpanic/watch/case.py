@@ -6,12 +6,12 @@ does by itself is waited for, and reported.
 
 import asyncio
 import time
-from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from onpanic.probe.errors import OnpanicError
 
+from .course import Course
 from .duty import TROUBLES, Duty, Step, duty_of, next_step, outcome_of
 from .guest import BusyError, GoneError, Guest, Look, LostError, StaleError, Standing
 from .hands import LEAVING, RESTARTS, Hands
@@ -23,29 +23,9 @@ from .voice import Voice
 
 __all__ = ("Case",)
 
-_POLL = 0.05  # seconds between looks at what libvirt does
+_POLL, _LONGEST_POLL = 0.05, 0.5  # seconds between looks at what libvirt does
 _SETTLED = 4  # looks at an idle libvirt after which it is not going to act
 _SAME = 3  # times that a step may change nothing
-
-
-@dataclass
-class _Course:
-    """How it goes.
-
-    :ivar retry: What was given up is to be taken up again.
-    :ivar about: The time of the entry that this is about.
-    :ivar taken: The steps that were taken, each with how the guest was before.
-    :ivar idle: How often libvirt was waited for.
-    :ivar delayed: True if it was said that a step waits.
-    :ivar busy: True if it was said that somebody is busy.
-    """
-
-    retry: bool = False
-    about: float = 0.0
-    taken: list[tuple[Step, Look]] = field(default_factory=list)
-    idle: int = 0
-    delayed: bool = False
-    busy: bool = False
 
 
 class Case:
@@ -161,7 +141,7 @@ class Case:
 
     async def _attend(self) -> None:
         """Look, and take a step, until none is due."""
-        course, self._retry = _Course(self._retry), False
+        course, self._retry = Course(self._retry), False
         if course.retry:
             self._dump_error = ""
         while True:
@@ -179,16 +159,17 @@ class Case:
                     await self._look_after(look)
                     return
 
-    async def _turn(self, course: _Course) -> Look | None:
+    async def _turn(self, course: Course) -> Look | None:
         """Look at the guest, and take a step; return how it was found if none is due."""
         began = time.monotonic()
         look = await self.guest.look(curious=self._curious)
         if self._panics.newer(began) or self._ran_at >= began:
             return None  # what was found is out of date
-        if look.busy:
+        if look.busy and (look.condition in TROUBLES or self._begun):
             if look.dumped:
                 self.voice.progress(*look.dumped, self._office.settings.progress, by="libvirt")
-            await self._rest(_POLL)
+            course.polls += 1
+            await self._rest(min(_POLL * course.polls, _LONGEST_POLL))
             return None
         entry = await self._current(look, retry=course.retry)
         course.retry = False
@@ -221,7 +202,7 @@ class Case:
         renamed = entry.new_name == self.guest.name
         return next_step(entry.duty, look.condition, dumped=entry.dumped, begun=entry.begun, renamed=renamed)
 
-    def _reason_not_to(self, entry: Entry, step: Step, look: Look, course: _Course) -> bool:
+    def _reason_not_to(self, entry: Entry, step: Step, look: Look, course: Course) -> bool:
         """Say why a step is not taken, if there is a reason."""
         if self._office.dry_run:
             self.voice.action(entry.duty.action, "dry-run", detail=f"{step} is due")
@@ -244,7 +225,7 @@ class Case:
         mine = entry.duty.action in RESTARTS and not entry.begun and not entry.due
         return mine and self._office.due(entry.restarts, time.time()) is None
 
-    def _wait(self, entry: Entry, step: Step, course: _Course) -> tuple[Entry, float]:
+    def _wait(self, entry: Entry, step: Step, course: Course) -> tuple[Entry, float]:
         """Return for how many seconds a step has to wait, 0 if it is to be taken; and the entry with that."""
         if step not in LEAVING or entry.duty.action not in RESTARTS:
             return entry, 0.0
@@ -384,10 +365,12 @@ class Case:
     # Small things
 
     @property
+    def _begun(self) -> bool:
+        return self.entry is not None and not self.entry.finished
+
+    @property
     def _curious(self) -> bool:
-        entry = self.entry
-        wants = self._known is not None and self._known.policy.on_crash is not None
-        return wants or (entry is not None and not entry.finished)
+        return self._begun or (self._known is not None and self._known.policy.on_crash is not None)
 
     async def _rest(self, seconds: float) -> None:
         """Wait for as long, or until something happens."""
