@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from onpanic.probe import CapabilityRecord, probe
+from onpanic.probe import CapabilityRecord, SourceError, probe
 from onpanic.shims import Libvirt, to_libvirt
 from onpanic.shims.policy import NAMESPACE
 from onpanic.watch import Line, Settings, watch_domains
+from onpanic.watch.hypervisor import Hypervisor
 
 from . import guests
 from .conftest import Watching
@@ -317,6 +319,20 @@ def test_a_guest_that_goes_on_after_a_pause(
     watcher.until("over")
     guests.told(place / "serial.log", guests.READY, times=2)
     assert len(watcher.said("panicked")) == 1
+
+
+def test_a_libvirt_that_is_not_there_costs_nothing(libvirt: Any, tmp_path: Path) -> None:
+    """However often it is tried: no thread is left of an attempt."""
+
+    async def attempts() -> None:
+        hypervisor = Hypervisor(f"qemu+unix:///session?socket={tmp_path}/none", print, print)
+        for _ in range(20):
+            with pytest.raises(SourceError, match="No such file"):
+                await hypervisor.open()
+
+    before = threading.active_count()
+    asyncio.run(attempts())
+    until(lambda: threading.active_count() <= before + 1)  # libvirt's events may have begun
 
 
 def test_a_crash_kernel_is_left_to_its_work(domains: Domains, watch: Watch) -> None:

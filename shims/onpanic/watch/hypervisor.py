@@ -87,7 +87,11 @@ class Hypervisor:
         loop = asyncio.get_running_loop()
         ears = _Ears(self._uri, lambda event: loop.call_soon_threadsafe(self._on_event, ears, event))
         ears.lost = lambda words: loop.call_soon_threadsafe(self._on_lost, ears, words)
-        uri = await _soon(ears.aside, ears.listen)
+        try:
+            uri = await _soon(ears.aside, ears.listen)
+        except BaseException:
+            ears.aside.end(ears.close)
+            raise
         self._ears = ears
         return str(uri)
 
