@@ -11,7 +11,7 @@ from onpanic.probe.errors import OnpanicError
 from .case import Case
 from .details import details
 from .guest import Standing
-from .journal import STANDBY, STANDBY_SECONDS
+from .journal import STANDBY
 from .monitor import Monitor
 from .office import Office
 from .qmp import Absent
@@ -53,7 +53,8 @@ class Monitors:
             await asyncio.gather(*watching)
         finally:
             for task in watching:
-                task.cancel()
+                if not task.cancelling():  # twice would cut short how it hangs up
+                    task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
 
     async def reload(self) -> None:
@@ -74,7 +75,12 @@ class Monitors:
     async def _watch(self, case: Case, guest: Monitor) -> None:
         """Be connected to a guest for as long as it is there, again and again."""
         wait, said = _RECONNECT[0], ""
-        await self._acquired(case, guest)
+
+        def standing_by() -> None:
+            case.voice.say("standby", detail=STANDBY)
+            self._was_tried(case)
+
+        await self._office.journal.turn(guest.key, standing_by)
         while True:
             greeting: list[asyncio.Task[None]] = []
 
@@ -101,16 +107,6 @@ class Monitors:
                     task.cancel()
                     with suppress(asyncio.CancelledError):
                         await task
-
-    async def _acquired(self, case: Case, guest: Monitor) -> None:
-        """Wait until no other watcher acts for a guest."""
-        said = False
-        while not self._office.journal.acquire(guest.key):
-            if not said:
-                said = True
-                case.voice.say("standby", detail=STANDBY)
-            self._was_tried(case)
-            await asyncio.sleep(STANDBY_SECONDS)
 
     async def _greet(self, case: Case, guest: Monitor) -> None:
         try:

@@ -52,33 +52,34 @@ class Qmp:
         """
         channel = await self._connected()
         client = QMPClient(self._address)
+        hearing: asyncio.Task[None] | None = None
         with client.listener() as events:
             try:
-                async with asyncio.timeout(_DEADLINE):
-                    await client.connect(channel)
-            except TimeoutError as error:
-                raise LostError(f"{self._address} does not answer: another client may hold it") from error
-            except Exception as error:  # qemu.qmp's, and what it asserts
-                words = printable(str(error) or repr(error), 200)
-                raise LostError(f"{self._address}: no QMP: {words}") from error
-            finally:
-                if client.runstate != Runstate.RUNNING:
-                    channel.close()
-            self._client = client
-            hearing = asyncio.create_task(_pass_on(events, heard))
-            try:
+                await self._greeted(client, channel)
+                self._client = client
+                hearing = asyncio.create_task(_pass_on(events, heard))
                 connected()
                 while client.runstate == Runstate.RUNNING:
                     await client.runstate_changed()
             finally:
                 self._client = None
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
-                for event in events.clear():  # what it said last
-                    heard(dict(event))
-                with suppress(Exception):
-                    async with asyncio.timeout(1):
-                        await client.disconnect()
+                if hearing:
+                    hearing.cancel()
+                    await asyncio.gather(hearing, return_exceptions=True)
+                    for event in events.clear():  # what it said last
+                        heard(dict(event))
+                await _part(client)
+                channel.close()
+
+    async def _greeted(self, client: QMPClient, channel: socket.socket) -> None:
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                await client.connect(channel)
+        except TimeoutError as error:
+            raise LostError(f"{self._address} does not answer: another client may hold it") from error
+        except Exception as error:  # qemu.qmp's, and what it asserts
+            words = printable(str(error) or repr(error), 200)
+            raise LostError(f"{self._address}: no QMP: {words}") from error
 
     @property
     def connected(self) -> bool:
@@ -149,6 +150,18 @@ class Qmp:
             return int(text.split()[0])
         except (OSError, ValueError, IndexError):
             return None
+
+
+async def _part(client: QMPClient) -> None:
+    """Hang up, and take what its reader raised, even if this is cancelled meanwhile."""
+    parting = asyncio.create_task(client.disconnect())
+    try:
+        await asyncio.wait([parting], timeout=1)
+    finally:
+        if not parting.done():
+            await asyncio.wait([parting], timeout=1)
+        parting.cancel()
+        await asyncio.gather(parting, return_exceptions=True)
 
 
 async def _pass_on(events: Any, heard: Callable[[dict[str, Any]], None]) -> None:
