@@ -55,7 +55,7 @@ def test_a_policy_says_what_is_to_be_done(policy: Policy, trouble: Trouble, duty
         (Duty("rename-restart", coredump=True), ["coredump", "destroy", "rename", "start"]),
         (Duty("nothing"), []),
     ],
-    ids=str,
+    ids=lambda value: f"{value.action}-{value.coredump}" if isinstance(value, Duty) else "",
 )
 def test_steps_from_a_panic_to_the_end(duty: Duty, steps: list[str]) -> None:
     assert walk(duty, "panicked") == steps

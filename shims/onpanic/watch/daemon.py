@@ -11,7 +11,7 @@ from onpanic.probe.decision import Policy
 from onpanic.probe.errors import OnpanicError
 
 from .hook import Hook
-from .journal import STANDBY, STANDBY_SECONDS, Journal, default_folder, subfolder
+from .journal import STANDBY, Journal, default_folder, subfolder
 from .notify import notify, reloading
 from .office import Office
 from .report import Line, Sink, now
@@ -169,17 +169,20 @@ class _Watch:
 
     async def _acquired(self) -> bool:
         """Wait until nobody else acts; return False if this shall end before."""
-        said = False
-        while not self._journal.acquire():
-            if not said:
-                said = True
-                self._say(Line("standby", at=now(), detail=STANDBY))
-                notify("READY=1", "STATUS=standing by")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), STANDBY_SECONDS)
-            if self._stop.is_set():
-                return False
-        return True
+
+        def standing_by() -> None:
+            self._say(Line("standby", at=now(), detail=STANDBY))
+            notify("READY=1", "STATUS=standing by")
+
+        turn = asyncio.create_task(self._journal.turn("", standing_by))
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((turn, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if turn.done():
+            await turn  # which may have failed
+            return True
+        turn.cancel()
+        return False
 
     def _on_hangup(self) -> None:
         task = asyncio.create_task(self._reload())

@@ -38,9 +38,6 @@ class Duty(msgspec.Struct, frozen=True):
     action: str
     coredump: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.action} coredump" if self.coredump else self.action
-
 
 def duty_of(policy: Policy, trouble: Trouble) -> Duty:
     """Return what a policy says of a trouble.

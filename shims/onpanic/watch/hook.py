@@ -6,12 +6,9 @@ after a while.
 """
 
 import asyncio
-import os
-import shlex
-import signal
 from collections.abc import Callable
-from contextlib import suppress
 
+from .processes import call
 from .report import Line, members, now
 from .settings import Settings
 
@@ -63,38 +60,10 @@ class Hook:
 
     async def _call(self, line: Line) -> None:
         settings = self._settings()
-        try:
-            words = shlex.split(settings.hook)
-        except ValueError as error:
-            self._complain(str(error))
-            return
-        if not words:
-            return
         facts = {f"ONPANIC_{name.upper()}": str(value) for name, value in members(line).items()}
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # stdout is for lines
-                env={**os.environ, **facts},
-                process_group=0,
-            )
-        except (OSError, ValueError) as error:  # a NUL in a name, for one
-            self._complain(str(error))
-            return
-        try:
-            status = await asyncio.wait_for(process.wait(), settings.hook_timeout)
-        except TimeoutError:
-            status = None
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        if status is None:
-            self._complain(f"it took longer than {settings.hook_timeout:g} s, and was ended")
-        elif status:
-            self._complain(f"it ended with status {status}")
+        wrong = await call(settings.hook, facts, settings.hook_timeout)
+        if wrong:
+            self._complain(wrong)
 
     def _complain(self, words: str) -> None:
         self._say(Line("problem", "warning", at=now(), detail=f"the hook: {words}"))

@@ -37,7 +37,7 @@ _DEADLINE = 60.0  # seconds for a call; libvirt takes up to half a minute to end
 _CLOSING = 2.0  # seconds
 _KEEPALIVE = (5, 3)  # seconds between messages, and how many may go unanswered
 
-_KINDS = ("started", "suspended", "resumed", "stopped", "crashed", "defined", "undefined")
+_KINDS = ("started", "suspended", "resumed", "stopped", "crashed", "defined")
 # QEMU's, as a regular expression
 _MONITOR_EVENTS = "^(GUEST_PANICKED|GUEST_CRASHLOADED|DUMP_COMPLETED)$"
 _DUMP_ENDS = 60.0  # seconds; QEMU tells of it, and to ask libvirt more often only confuses it
@@ -47,8 +47,7 @@ _DUMPING = "There is a dump in process"  # QEMU's words, whatever libvirt says a
 class Event(msgspec.Struct, frozen=True):
     """Something that libvirt told of.
 
-    :param kind: ``started suspended resumed stopped crashed defined undefined metadata``, or a
-        QEMU event's name.
+    :param kind: ``started suspended resumed stopped crashed defined metadata``, or a QEMU event's name.
     :param uuid: The domain's UUID.
     :param name: The domain's name.
     :param detail: The lifecycle event's detail.
@@ -94,11 +93,6 @@ class Hypervisor:
             raise
         self._ears = ears
         return str(uri)
-
-    @property
-    def connected(self) -> bool:
-        """True while events can come."""
-        return self._ears is not None
 
     @property
     def deaf(self) -> str:

@@ -5,6 +5,7 @@ it was restarted, which name it is to have.  The files are written whole or not 
 They count until the host boots, as the guests do.
 """
 
+import asyncio
 import fcntl
 import hashlib
 import os
@@ -20,12 +21,12 @@ from onpanic.probe.recording import write_whole
 
 from .duty import Duty, Trouble
 
-__all__ = ("STANDBY", "STANDBY_SECONDS", "Entry", "Journal", "default_folder", "subfolder")
+__all__ = ("STANDBY", "Entry", "Journal", "default_folder", "subfolder")
 
-#: What is said of one that stands by, and the seconds between its attempts to act.
-STANDBY, STANDBY_SECONDS = "another watcher acts; this one does when that ends", 0.25
+#: What is said of one that stands by.
+STANDBY = "another watcher acts; this one does when that ends"
 
-
+_TURN = 0.25  # seconds between attempts to act
 _STILL = 20_000_000  # nanoseconds that vCPUs may run of a guest that is stopped: KVM does, for a dump
 
 
@@ -124,6 +125,18 @@ class Journal:
         paths = [self._folder / f"{_file_name(key)}.json"] if key else sorted(self._folder.glob("*.json"))
         self._entries.update((entry.key, entry) for path in paths if (entry := self._read(path)))
         return True
+
+    async def turn(self, key: str, standing_by: Callable[[], None]) -> None:
+        """Be the one who acts, as soon as nobody else does.  Raises as `acquire` does.
+
+        :param key: As `acquire` takes it.
+        :param standing_by: Called once, if somebody else acts.
+        """
+        if self.acquire(key):
+            return
+        standing_by()
+        while not self.acquire(key):  # noqa: ASYNC110  a lock tells nobody
+            await asyncio.sleep(_TURN)
 
     def close(self) -> None:
         """Let somebody else act."""

@@ -1,9 +1,6 @@
 """A guest without libvirt, watched over its QMP monitor."""
 
 import asyncio
-import os
-import shlex
-import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +13,7 @@ from .duty import Condition, Step, duty_of
 from .guest import FailedError, Look, LostError, Progress, StaleError, Standing
 from .journal import Entry
 from .naming import dump_name, renamed
-from .processes import alive, identity
+from .processes import alive, call, identity
 from .qmp import Qmp
 from .settings import Settings
 
@@ -201,25 +198,9 @@ class Monitor:
             raise FailedError(
                 "nobody was named who can start it again", "name a command with --start COMMAND"
             )
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *shlex.split(command),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # stdout is for lines
-                env={**os.environ, **names},
-                start_new_session=True,  # what it starts outlives the watcher
-            )
-        except (OSError, ValueError) as error:
-            raise FailedError(f"{command}: {error}") from error
-        note(identity(process.pid))
-        try:
-            status = await asyncio.wait_for(process.wait(), _STARTING)
-        except TimeoutError as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-            raise FailedError(f"{command}: it took longer than {_STARTING:g} s") from error
-        if status:
-            raise FailedError(f"{command}: it ended with status {status}")
+        wrong = await call(command, names, _STARTING, lambda pid: note(identity(pid)))
+        if wrong:
+            raise FailedError(f"{command}: {wrong}")
 
     async def _until(self, holds: Callable[[], bool], seconds: float, words: str) -> None:
         deadline = time.monotonic() + seconds
