@@ -3,10 +3,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Exact versions of everything that is installed; /dev/null for the newest ones
+CONSTRAINTS ?= constraints.txt
 # Where other Debian suites' QEMUs are unpacked; nothing is installed
 EMULATORS ?= .emulators
+# Further options for pytest
+PYTEST ?=
 
-.PHONY: probe test bench lint format schema matrix docs clean
+# How many processes run the tests: as many as there are processors, up to four
+TEST_PROCESSES ?= auto
+RUN_TESTS := ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
+SLOW := browser or consumers or emulators or libvirt or package or processes
+
+.PHONY: probe test quick bench lint format schema matrix docs clean
 
 probe: $(VENV)/probe.done
 	@tools/packages qemu-system-x86
@@ -14,7 +24,11 @@ probe: $(VENV)/probe.done
 
 test: $(VENV)/dev.done
 	@tools/packages qemu-system-x86 bubblewrap dash gpg gpg-agent autopkgtest rsync perl chromium chromium-driver
-	@ONPANIC_EMULATORS=$(abspath $(EMULATORS)) $(BIN)/python -m pytest $(PYTEST)
+	@$(RUN_TESTS) $(PYTEST)
+
+# What needs no emulator, no libvirt, no browser and hardly a process
+quick: $(VENV)/dev.done
+	@$(RUN_TESTS) -m "not ($(SLOW))" $(PYTEST)
 
 bench: $(VENV)/dev.done
 	@tools/packages qemu-system-x86 bubblewrap libvirt-clients libvirt-daemon-driver-qemu
@@ -29,25 +43,24 @@ format: $(VENV)/dev.done
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Golden files: JSON Schemas, what is published of the matrix, and the table of policies
+# Generated files: JSON Schemas, what is published of the matrix, and the table of policies
 schema: $(VENV)/probe.done
-	$(BIN)/python -m onpanic.probe.record
-	$(BIN)/python -m onpanic.matrix.model
+	$(BIN)/python tools/schemas.py
 
 matrix: $(VENV)/probe.done
 	$(BIN)/onpanic matrix build compat-matrix/records -o compat-matrix
 
 docs: $(VENV)/probe.done
 	$(BIN)/python tools/policies.py
+	$(BIN)/python tools/codes.py
 
 clean:
-	rm -rf $(VENV) $(EMULATORS)
+	rm -rf $(VENV) $(VENV).lock $(EMULATORS)
 
-$(VENV)/probe.done: pyproject.toml
-	@tools/venv $(PYTHON) $(VENV) .
-	@touch $@
+$(VENV)/probe.done: pyproject.toml $(CONSTRAINTS)
+	@tools/venv $(PYTHON) $(VENV) $(CONSTRAINTS) $@ '.[matrix,terminal,xml]'
 
-$(VENV)/dev.done: pyproject.toml
+$(VENV)/dev.done: pyproject.toml $(CONSTRAINTS)
 	@tools/packages libvirt-dev pkg-config gcc python3-dev libvirt-daemon
-	@tools/venv $(PYTHON) $(VENV) '.[dev,libvirt,prometheus]'
-	@touch $@ $(VENV)/probe.done
+	@tools/venv $(PYTHON) $(VENV) $(CONSTRAINTS) $@ '.[dev,libvirt,matrix,prometheus,terminal]'
+	@touch $(VENV)/probe.done

@@ -1,45 +1,90 @@
-"""What tests of several modules share: the command, who survives, a libvirt, other Debians' QEMUs."""
+"""Fixtures that several test modules use: the command, guests, libvirt, other Debian suites' emulators."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
 
-from onpanic.matrix.debian import PACKAGES, FetchError, Root, fetch
+from onpanic.core.errors import FetchError
+from onpanic.core.libvirt_api import run_event_loop
+from onpanic.matrix.debian import Root
 from onpanic.probe.testing import PlayedEmulator
 
-settings.register_profile("onpanic", deadline=None)  # no test asserts a duration
+from .played.command import CommandLibvirt
+from .played.libvirt import PlayedLibvirt
+from .running.emulators import suite_root
+from .running.guest import Guest, played_monitor
+from .running.libvirtd import DaemonEndedError, run_libvirtd
+from .running.processes import processes_with, survivors_of
+
+# No test asserts a duration, and no run depends on what another one has found
+settings.register_profile("onpanic", deadline=None, database=None, print_blob=True)
 settings.load_profile("onpanic")
 
-#: Who runs the tests' libvirtd where root runs the tests.
-NOBODY = 65534
+#: Seconds for a test with a marker instead of the default; the first such test may download something.
+DEADLINES = {
+    "browser": 300,
+    "consumers": 300,
+    "emulators": 900,
+    "libvirt": 900,
+    "package": 900,
+    "processes": 300,
+}
 
-#: One suite has the emulators of all architectures; they are large.
-FULL_SUITE = "trixie"
-FOREIGN = tuple(f"qemu-system-{name}" for name in ("arm", "misc", "ppc", "riscv", "s390x"))
+#: What Python itself ignores, and resets in the processes that it starts.
+IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
+
+
+def pytest_configure() -> None:
+    """Give the processes that tests start the default signal dispositions.
+
+    Under nohup, in the background of a script and in some CI systems signals are ignored, and child
+    processes inherit that: a process that SIGINT ends elsewhere would continue to run.
+    """
+    for number in signal.valid_signals() - IGNORED_BY_PYTHON:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, _DISPOSITIONS.get(number, signal.SIG_DFL))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _outlive(_number: int, _frame: object) -> None:
+    """Handle SIGHUP where it was ignored: the tests go on, and their processes get the default."""
+
+
+_DISPOSITIONS: dict[int, Callable[[int, FrameType | None], Any]] = {
+    signal.SIGHUP: _outlive,
+    signal.SIGINT: signal.default_int_handler,
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test with a marker its deadline."""
+    for item in items:
+        seconds = [DEADLINES[mark.name] for mark in item.iter_markers() if mark.name in DEADLINES]
+        if seconds and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(max(seconds)))
 
 
 @pytest.fixture(scope="session")
 def unavailable() -> Callable[[str], NoReturn]:
-    """Give a function that ends a test for which something is missing here.
+    """Return a function that ends a test because something is not installed.
 
-    It skips with the reason given; where the environment variable CI is set, it fails.
+    The test is skipped, or fails if the environment variable CI is set.
     """
 
     def end(reason: str) -> NoReturn:
@@ -52,7 +97,7 @@ def unavailable() -> Callable[[str], NoReturn]:
 
 @pytest.fixture(scope="session")
 def onpanic() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Give a function that runs the command in a process of its own."""
+    """Return a function that runs the command in a process of its own."""
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -69,9 +114,9 @@ def onpanic() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def complaint(onpanic: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., str]:
-    """Give a function that runs ``onpanic probe``, which has to fail, and returns what it says.
+    """Return a function that runs ``onpanic probe``, which must fail, and returns the error message.
 
-    That is a line, and maybe a hint.
+    The output is one line, or two lines if there is a hint.
     """
 
     def run(*words: str, **environment: str) -> str:
@@ -88,7 +133,7 @@ def complaint(onpanic: Callable[..., subprocess.CompletedProcess[str]]) -> Calla
 
 @pytest.fixture
 def mark(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return a word that every process carries that the test starts, in its environment."""
+    """Return a word that is in the environment of every process that the test starts."""
     word = f"mark-{uuid.uuid4().hex}"
     monkeypatch.setenv("ONPANIC_TEST_MARK", word)
     return word
@@ -96,37 +141,14 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def processes() -> Callable[[str], dict[int, str]]:
-    """Give a function that finds processes by a word in their command line or environment."""
-
-    def find(word: str) -> dict[int, str]:
-        found = {}
-        for process in Path("/proc").glob("[0-9]*"):
-            if int(process.name) == os.getpid():
-                continue
-            try:
-                line = (process / "cmdline").read_bytes()
-                if word.encode() in line + (process / "environ").read_bytes():
-                    found[int(process.name)] = line.replace(b"\0", b" ").decode(errors="replace")[:80]
-            except OSError:
-                continue  # it has ended, or is somebody else's
-        return found
-
-    return find
+    """Return a function that finds processes by a word in their command line or environment."""
+    return processes_with
 
 
 @pytest.fixture(scope="session")
-def survivors(processes: Callable[[str], dict[int, str]]) -> Callable[[str], dict[int, str]]:
-    """Give a function that returns who carries a word still, after five seconds, and kills them."""
-
-    def find(word: str) -> dict[int, str]:
-        deadline = time.monotonic() + 5
-        while (found := processes(word)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for pid in found:
-            os.kill(pid, 9)
-        return found
-
-    return find
+def survivors() -> Callable[[str], dict[int, str]]:
+    """Return a function that finds, and kills, the processes that still have a word after five seconds."""
+    return survivors_of
 
 
 @pytest.fixture
@@ -136,54 +158,9 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-class Guest:
-    """A running guest with a monitor at `path` and another at `port`, and a third that is watched."""
-
-    def __init__(self, emulator: str, folder: Path, *options: str) -> None:
-        self.path, watched = folder / "asked", folder / "watched"
-        unix = [word for p in (self.path, watched) for word in ("-qmp", f"unix:{p},server=on,wait=off")]
-        tcp = ["-chardev", "socket,id=tcp,host=127.0.0.1,port=0,server=on,wait=off"]
-        quiet = ["-display", "none", "-nodefaults", "-m", "16"]
-        self.process = subprocess.Popen(
-            [emulator, *quiet, *unix, *tcp, "-mon", "chardev=tcp,mode=control", *options],
-            stdin=subprocess.DEVNULL,
-        )
-        self.events: list[str] = []
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(60)
-        while self.process.poll() is None:
-            with suppress(OSError):
-                self._socket.connect(str(watched))
-                break
-        self._lines = self._socket.makefile()
-        assert "QMP" in json.loads(self._lines.readline())
-        self.ask("qmp_capabilities")
-        name = next(c["filename"] for c in self.ask("query-chardev") if c["label"] == "tcp")
-        self.port = int(name.split(",")[0].rpartition(":")[2])
-
-    def ask(self, command: str, **arguments: Any) -> Any:
-        """Return the answer; events that come before it are kept."""
-        self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
-        while True:
-            message = json.loads(self._lines.readline())
-            if "event" not in message:
-                return message["return"]
-            self.events.append(message["event"])
-
-    @property
-    def status(self) -> str:
-        return str(self.ask("query-status")["status"])
-
-    def end(self) -> None:
-        self._lines.close()
-        self._socket.close()
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
 def guest(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Callable[..., Guest]]:
-    """Give a function that starts a guest, with the options given."""
+    """Return a function that starts a guest, with the options given."""
     emulator = shutil.which("qemu-system-x86_64") or unavailable("no qemu-system-x86_64 here")
     started: list[Guest] = []
 
@@ -191,68 +168,75 @@ def guest(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Call
         started.append(Guest(emulator, folder, *options))
         return started[-1]
 
-    yield start
-    for one in started:
-        one.end()
+    try:
+        yield start
+    finally:
+        for one in started:
+            one.end()
 
 
 @pytest.fixture
 def played(folder: Path) -> Iterator[Callable[[PlayedEmulator], str]]:
-    """Give a function that plays a guest, and returns the address of its monitor."""
+    """Return a function that starts a played emulator and returns the address of its monitor."""
     with ExitStack() as stack:
-        yield lambda emulator: stack.enter_context(_monitor(emulator, folder))
+        yield lambda emulator: stack.enter_context(played_monitor(emulator, folder))
 
 
-@contextmanager
-def _monitor(emulator: PlayedEmulator, folder: Path) -> Iterator[str]:
-    """Give a played emulator's monitor an address; clients are served one after the other."""
-    path = folder / "played"
-    command = [*emulator.command(), "-device", "pvpanic,id=notifier"]
-    with (
-        socket.socket(socket.AF_UNIX) as listener,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
-    ):
-        assert process.stdin
-        assert process.stdout
-        greeting = process.stdout.readline()
-        clients: list[socket.socket] = []
+@pytest.fixture
+def played_libvirt(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlayedLibvirt]:
+    """Return a played libvirt, and install its modules for the test.
 
-        def speak() -> None:
-            assert process.stdout
-            for line in process.stdout:
-                with suppress(OSError):
-                    clients[-1].sendall(line)
-            with suppress(OSError):
-                clients[-1].shutdown(socket.SHUT_RDWR)  # it hangs up
+    Modules that bind libvirt's module when they are imported are imported again, during the test and
+    after it.
+    """
+    played = PlayedLibvirt()
+    before = _forget_users_of_libvirt()
+    for name, module in played.modules().items():
+        played.replaced[name] = sys.modules.get(name)
+        monkeypatch.setitem(sys.modules, name, module)
+    report = threading.excepthook
+    monkeypatch.setattr(threading, "excepthook", lambda of: of.exc_type is SystemExit or report(of))
+    _forget_event_loop()
+    try:
+        yield played
+    finally:
+        played.end()
+        _forget_event_loop()
+        _forget_users_of_libvirt()
+        for name, module in before.items():
+            sys.modules[name] = module
+            setattr(sys.modules[name.rpartition(".")[0]], name.rpartition(".")[2], module)
+    assert played.callback_errors == []
 
-        def listen() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                with client, suppress(OSError):
-                    clients.append(client)
-                    client.sendall(greeting)
-                    while data := client.recv(65536):
-                        assert process.stdin
-                        process.stdin.write(data)
-                        process.stdin.flush()
 
-        listener.bind(str(path))
-        listener.listen()
-        threads = [threading.Thread(target=work, daemon=True) for work in (speak, listen)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield str(path)
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            process.kill()
-            with suppress(BrokenPipeError):  # what it did not read
-                process.stdin.close()
-            for thread in threads:
-                thread.join()
+@pytest.fixture
+def played_libvirt_command(tmp_path: Path) -> Iterator[CommandLibvirt]:
+    """Return a played libvirt for a command that runs as a process."""
+    folder = tmp_path / "played-libvirt"
+    folder.mkdir()
+    with closing(CommandLibvirt(folder)) as command:
+        yield command
+
+
+def _forget_users_of_libvirt() -> dict[str, ModuleType]:
+    """Let the project's modules that have libvirt's as a global be imported again; return them by name."""
+    users = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.startswith("onpanic.") and isinstance(vars(module).get("libvirt"), ModuleType)
+    }
+    for name in users:
+        del sys.modules[name]
+        package, _, last = name.rpartition(".")
+        vars(sys.modules[package]).pop(last, None)
+    return users
+
+
+def _forget_event_loop() -> None:
+    """Let the next user of libvirt's module start an event loop for it."""
+    clear = getattr(run_event_loop, "cache_clear", None)
+    if clear is not None:
+        clear()
 
 
 @pytest.fixture
@@ -266,7 +250,7 @@ def test_driver(libvirt: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def libvirt(unavailable: Callable[[str], NoReturn]) -> Any:
-    """libvirt's module, with an event loop running."""
+    """Return libvirt's module, with a thread that runs its event loop."""
     try:
         import libvirt
         import libvirt_qemu  # noqa: F401
@@ -285,10 +269,7 @@ def libvirt(unavailable: Callable[[str], NoReturn]) -> Any:
 
 @pytest.fixture(scope="session")
 def libvirtd(unavailable: Callable[[str], NoReturn]) -> Callable[[], AbstractContextManager[str]]:
-    """Give a function that starts a daemon of its own, and ends it: a context with its connection URI.
-
-    Root's daemon would want a user and a network set up for it, anybody else's does not.
-    """
+    """Return a function that returns a context with a libvirtd, see `run_libvirtd`."""
     program = shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin") or unavailable(
         "no libvirtd here"
     )
@@ -296,48 +277,19 @@ def libvirtd(unavailable: Callable[[str], NoReturn]) -> Callable[[], AbstractCon
 
     @contextmanager
     def serve() -> Iterator[str]:
-        with tempfile.TemporaryDirectory(prefix="onpanic-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
-            (folder / "libvirt").mkdir()
-            (folder / "libvirt/qemu.conf").write_text('stdio_handler = "file"\n')  # no virtlogd
-            (folder / "libvirtd.conf").touch()
-            root = os.geteuid() == 0
-            for path in (folder, folder / "libvirt"):
-                os.chown(path, NOBODY if root else -1, -1)
-            homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"), name)
-            with (folder / "log").open("wb") as log:
-                daemon = subprocess.Popen(
-                    [program, "-f", str(folder / "libvirtd.conf"), "--timeout", "60"],
-                    stdin=subprocess.DEVNULL,
-                    stderr=log,
-                    env={**os.environ, **homes},
-                    user=NOBODY if root else None,
-                    extra_groups=[] if root else None,
-                )
-            path = folder / "libvirt/libvirt-sock"
+        with ExitStack() as stack:
             try:
-                while not _listens(path):
-                    if daemon.poll() is not None:
-                        unavailable(f"libvirtd ended: {(folder / 'log').read_text()}")
-                    time.sleep(0.01)
-                yield f"qemu+unix:///session?socket={path}"
-            finally:
-                daemon.terminate()
-                daemon.wait()
+                uri = stack.enter_context(run_libvirtd(program))
+            except DaemonEndedError as error:
+                unavailable(str(error))
+            yield uri
 
     return serve
 
 
-def _listens(path: Path) -> bool:
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as one:
-        one.connect(str(path))
-        return True
-    return False
-
-
 @pytest.fixture(scope="session")
 def uri(libvirt: Any, libvirtd: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
-    """The connection URI of a daemon that serves all tests."""
+    """Return the connection URI of a libvirtd that all tests share."""
     with libvirtd() as found:
         held = libvirt.open(found)
         yield found
@@ -358,7 +310,7 @@ def connection(libvirt: Any, uri: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def debian_root(unavailable: Callable[[str], NoReturn]) -> Callable[[str], Root]:
-    """Give a function from a suite's name to its unpacked emulators, fetched if need be.
+    """Return a function that returns a suite's unpacked emulators, and fetches them if they are missing.
 
     They are kept in the folder that the environment variable ONPANIC_EMULATORS names, or
     in a cache folder.
@@ -366,9 +318,8 @@ def debian_root(unavailable: Callable[[str], NoReturn]) -> Callable[[str], Root]
 
     @cache
     def fetched(suite: str) -> Root | FetchError:
-        packages = PACKAGES + FOREIGN if suite == FULL_SUITE else PACKAGES
         try:
-            return fetch(suite, packages, into=_folder())
+            return suite_root(suite)
         except FetchError as error:
             return error
 
@@ -383,17 +334,9 @@ def debian_root(unavailable: Callable[[str], NoReturn]) -> Callable[[str], Root]
 
 @pytest.fixture(scope="session")
 def debian_emulator(debian_root: Callable[[str], Root]) -> Callable[..., list[str]]:
-    """Give a function ``debian_emulator(suite, name="qemu-system-x86_64")`` to a command."""
+    """Return a function that returns the command of a suite's emulator."""
 
     def command(suite: str, name: str = "qemu-system-x86_64") -> list[str]:
         return debian_root(suite).command(name)
 
     return command
-
-
-def _folder() -> Path:
-    named = os.environ.get("ONPANIC_EMULATORS")
-    if named:
-        return Path(named)
-    cache_home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache_home) if cache_home else Path.home() / ".cache") / "onpanic" / "emulators"

@@ -1,57 +1,87 @@
-"""The README shows what is so: its commands are run, and print what it says."""
+"""The documentation is true: its commands are run, and print what it shows; its links lead somewhere."""
 
-import os
 import re
-import signal
-import subprocess
+import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-# `make` starts this very test
-COMMANDS = [block for block in BLOCKS if not block.startswith("$ make")]
+EXAMPLES: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "examples.py"))
+BLOCKS = list(EXAMPLES["blocks"]())
+SESSIONS = [block for block in BLOCKS if EXAMPLES["runs_here"](block)]
+PROGRAMS = [block for block in BLOCKS if block.language == "python"]
+#: Languages whose blocks are not run: they show files, formats, and what needs another machine.
+SHOWN = {"", "ini", "json", "sh", "text", "toml", "xml"}
 
 
-def shape(text: str) -> str:
-    """Return a text without what differs from day to day: numbers and widths."""
-    return re.sub(r"\s+", " ", re.sub(r"[0-9a-f.+~-]*\d[\w.+~-]*", "#", text)).strip()
-
-
-@pytest.mark.emulators
-@pytest.mark.parametrize("block", COMMANDS, ids=lambda block: block.splitlines()[0])
-def test_commands_print_what_the_readme_shows(block: str, tmp_path: Path) -> None:
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
-    shown = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
-    try:
-        compare(shown, tmp_path)
-    finally:
-        if (tmp_path / "pid").exists():  # QEMU takes its file away when it ends
-            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
-
-
-def compare(shown: list[str], folder: Path) -> None:
-    for command, output in zip(shown[::2], shown[1::2], strict=True):
-        done = subprocess.run(
-            ["/bin/sh", "-c", f'onpanic() {{ "{sys.executable}" -m onpanic "$@"; }}\n{command}'],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert shape(done.stdout + done.stderr) == shape(output)
+def identity(block: Any) -> str:
+    return f"{block.page}: {block.text.splitlines()[0]}"
 
 
 @pytest.mark.emulators
-@pytest.mark.parametrize("code", PYTHON)
-def test_python_runs(code: str, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+@pytest.mark.parametrize("session", SESSIONS, ids=identity)
+def test_commands_print_what_is_shown(session: Any, tmp_path: Path) -> None:
+    """Each command of a page prints what the page shows, but for numbers and widths."""
+    shape = EXAMPLES["shape"]
+    shown = EXAMPLES["steps"](session.text)
+    printed = EXAMPLES["run"](session.text, tmp_path)
+    assert [(c, shape(o)) for c, o in printed] == [(c, shape(o)) for c, o in shown]
 
 
-def test_there_is_something_to_run() -> None:
-    assert len(COMMANDS) >= 2
-    assert PYTHON
+@pytest.mark.emulators
+@pytest.mark.parametrize("program", PROGRAMS, ids=identity)
+def test_programs_run(program: Any, tmp_path: Path) -> None:
+    """Each Python example runs as it stands."""
+    if "import libvirt" in program.text:
+        pytest.importorskip("libvirt")
+    EXAMPLES["run_python"](program.text, tmp_path)
+
+
+def test_every_example_is_run() -> None:
+    """Only blocks that show files, or what needs another machine, are left out."""
+    assert {block.language for block in BLOCKS} - {"console", "python"} <= SHOWN
+    assert len(SESSIONS) >= 2
+    assert PROGRAMS
+
+
+def test_outputs_are_brought_up_to_date() -> None:
+    """An output that differs in more than numbers is replaced; others stay as they are."""
+    session = "$ one\n1 thing\n$ two \\\n> more\nold\n"
+    printed = [("$ one\n", "22 thing\n"), ("$ two \\\n> more\n", "new\n")]
+    assert EXAMPLES["updated"](session, printed) == "$ one\n1 thing\n$ two \\\n> more\nnew\n"
+
+
+@pytest.mark.parametrize("page", [*EXAMPLES["pages"](), ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file, and to a heading of a page, has its target."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        if anchor:
+            assert anchor in anchors(path), target
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names of a page's headings, as GitHub and GitLab make them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_index_lists_every_page() -> None:
+    """A page that nothing leads to is not found."""
+    listed = re.findall(r"\]\((\w[\w-]*\.md)\)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
+    found = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    assert set(listed) == found
+
+
+def test_no_example_shows_a_fault_of_this_machine() -> None:
+    """An update of the outputs must not take a broken checkout for what commands print."""
+    for block in SESSIONS:
+        for sign in ("Traceback", "No module named", sys.executable, str(ROOT) + "/"):
+            assert sign not in block.text, identity(block)

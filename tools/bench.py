@@ -84,8 +84,18 @@ def bare(emulator: str, machines: Sequence[str]) -> None:
         asyncio.run(start([emulator], machine))
 
 
-def command(emulator: str) -> None:
-    subprocess.run([sys.executable, "-m", "onpanic", "probe", "-q", emulator], check=True)
+def run(words: Sequence[str]) -> None:
+    """Run a program.  Its output is a pipe: to wait for a process with a deadline, Python polls."""
+    subprocess.run(words, check=True, stdout=subprocess.PIPE, timeout=120)
+
+
+def command(*words: str) -> None:
+    """Run the command as a user does."""
+    run([sys.executable, "-m", "onpanic", *words])
+
+
+def interpreter() -> None:
+    run([sys.executable, "-c", "pass"])
 
 
 def medians(rounds: int, **candidates: Callable[[], object]) -> dict[str, float]:
@@ -113,11 +123,31 @@ def verdicts(emulator: str) -> None:
         ROUNDS,
         floor=lambda: floor(emulator),
         verdict=lambda: probe(emulator),
-        command=lambda: command(emulator),
+        introspected=lambda: probe(emulator, introspect_only=True),
+        command=lambda: command("probe", "-q", emulator),
     )
     base = took["floor"]
     show("verdict / floor", took["verdict"] / base, "<= 1.5", f"{ms(took['verdict'])} / {ms(base)}")
-    show("command / floor", took["command"] / base, "<= 3", f"{ms(took['command'])} / {ms(base)}")
+    show("command / floor", took["command"] / base, "<= 1.6", f"{ms(took['command'])} / {ms(base)}")
+    detail = f"{ms(took['introspected'])} / {ms(took['verdict'])}"
+    show("introspect-only / full", took["introspected"] / took["verdict"], "<= 1", detail)
+
+
+def small_commands(emulator: str) -> None:
+    """Commands that start no emulator, against the interpreter's bare start."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "record.json"
+        record.write_bytes(probe(emulator).to_json())
+        took = medians(
+            ROUNDS,
+            bare=interpreter,
+            version=lambda: command("--version"),
+            explain=lambda: command("explain", "probe-inconclusive"),
+            accept=lambda: command("accept", "restart", "--record", str(record)),
+        )
+    for name in ("version", "explain", "accept"):
+        detail = f"{ms(took[name])} / {ms(took['bare'])}"
+        show(f"{name} / bare interpreter", took[name] / took["bare"], "<= 1.5", detail)
 
 
 def all_machines(emulator: str) -> None:
@@ -138,11 +168,10 @@ def all_machines(emulator: str) -> None:
 def checks(emulator: str) -> None:
     """The commands, as a build's CI runs them."""
 
-    def run(name: str) -> None:
-        words = [sys.executable, "-m", "onpanic", name, "--all-machines", "-q", emulator]
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    def all_machines(name: str) -> None:
+        command(name, "--all-machines", "-q", emulator)
 
-    took = medians(3, probe=lambda: run("probe"), check=lambda: run("check"))
+    took = medians(3, probe=lambda: all_machines("probe"), check=lambda: all_machines("check"))
     detail = f"{took['check']:.2f} s / {took['probe']:.2f} s, verified on every machine type"
     show("check / probe", took["check"] / took["probe"], "<= 1.3", detail)
 
@@ -205,6 +234,7 @@ def libvirt(emulator: str) -> None:
                 ["virsh", "-q", "-c", uri, "domcapabilities", "--emulatorbin", emulator],
                 check=True,
                 stdout=subprocess.DEVNULL,
+                timeout=120,
                 env={**os.environ, **dict.fromkeys(homes, folder)},
                 **who,
             )
@@ -215,12 +245,12 @@ def libvirt(emulator: str) -> None:
 
 
 def main() -> None:
-    for root in ("probe", "shims", "compat-matrix"):  # as in an installed package
+    for root in ("probe", "shims", "compat-matrix", "cli"):  # as in an installed package
         compileall.compile_dir(Path(__file__).parent.parent / root, quiet=2)
     emulator = host_emulator()
-    version = subprocess.check_output([emulator, "--version"], text=True).splitlines()[0]
+    version = subprocess.check_output([emulator, "--version"], text=True, timeout=60).splitlines()[0]
     print(f"{emulator}: {version}; {os.cpu_count()} CPUs; medians of interleaved runs")
-    for benchmark in (verdicts, all_machines, checks, acpi, translations, libvirt):
+    for benchmark in (verdicts, small_commands, all_machines, checks, acpi, translations, libvirt):
         benchmark(emulator)
     bench_matrix.collecting(show)
     bench_matrix.building()

@@ -1,4 +1,4 @@
-"""What the matrix costs: collecting four builds, and building thousands.  Part of `make bench`."""
+"""How long it takes to collect four builds, and to build matrices of thousands.  Part of `make bench`."""
 
 import asyncio
 import os
@@ -14,12 +14,13 @@ from pathlib import Path
 import msgspec
 from bare import start
 
-from onpanic.matrix.collect import collect
-from onpanic.matrix.debian import SUITES, FetchError, Root, default_folder, fetch
-from onpanic.matrix.records import read_record, write_record
-from onpanic.matrix.subjects import in_suite
-from onpanic.probe.record import CapabilityRecord
-from onpanic.probe.survey import Plan
+from onpanic.core.errors import FetchError
+from onpanic.matrix.collecting.collection import collect
+from onpanic.matrix.records.record_files import read_record, write_record
+from onpanic.matrix.sources.debian_suites import SUITES, Root, default_folder, fetch
+from onpanic.matrix.sources.subjects import in_suite
+from onpanic.probe.asking.plan import ProbePlan
+from onpanic.probe.record.capability_record import CapabilityRecord
 
 __all__ = ("building", "collecting")
 
@@ -29,12 +30,12 @@ MACHINES = 100
 
 
 def collecting(show: Callable[[str, float, str, str], None]) -> None:
-    """Compare the verified x86 matrix of four builds with as many bare starts, both on all cores."""
+    """Compare collecting the x86 records of four suites with as many bare starts, both on all cores."""
     folder = os.environ.get("ONPANIC_EMULATORS")
     try:
         roots = [fetch(suite, into=Path(folder) if folder else default_folder()) for suite in SUITES]
     except FetchError as error:
-        print(f"matrix: not measured: {' / '.join(str(error).splitlines())}")
+        print(f"matrix: not measured: {error.message} ({error.hint})")
         return
     subjects = [s for root in roots for s in in_suite(root) if s.known_as == [NAME]]
     with tempfile.TemporaryDirectory() as name:
@@ -42,7 +43,7 @@ def collecting(show: Callable[[str, float, str, str], None]) -> None:
 
         def matrix() -> float:
             begin = time.perf_counter()
-            collect(subjects, Plan(all_machines=True), records, again=True)
+            collect(subjects, ProbePlan(all_machines=True), records, again=True)
             return time.perf_counter() - begin
 
         matrix()
@@ -76,7 +77,7 @@ async def _starts(starts: Sequence[tuple[Root, str]]) -> float:
 
 
 def building() -> None:
-    """Say what it takes to build matrices of more and more records, each of a hundred machine types."""
+    """Print the time and memory to build matrices of records with a hundred machine types each."""
     pattern = read_record(next(Path("compat-matrix/records").glob(f"{NAME}-1[0-9]*.json")))
     chance = random.Random(1)  # noqa: S311
     with tempfile.TemporaryDirectory() as name:
@@ -104,16 +105,16 @@ def _mib(used: resource.struct_rusage) -> float:
 
 
 def _varied(pattern: CapabilityRecord, number: int, chance: random.Random) -> CapabilityRecord:
-    """Return a record of another build, in which one machine type of fifty answers otherwise."""
+    """Return a record of another build, in which one machine type in fifty has another answer."""
     machines = []
-    for place in range(MACHINES):
-        machine = pattern.machines[place % len(pattern.machines)]
+    for index in range(MACHINES):
+        machine = pattern.machines[index % len(pattern.machines)]
         facts = dict(machine.facts)
         if not chance.randrange(50):
             name = chance.choice(list(facts))
             facts[name] = msgspec.structs.replace(facts[name], detail=f"seen {chance.randrange(1000)}")
         machines.append(
-            msgspec.structs.replace(machine, name=f"pc-{place}", aliases=[], default=place == 0, facts=facts)
+            msgspec.structs.replace(machine, name=f"pc-{index}", aliases=[], default=index == 0, facts=facts)
         )
     emulator = msgspec.structs.replace(
         pattern.emulator, version=f"{4 + number // 9}.{number % 9 // 3}.{number % 3}", package=f"v{number}"

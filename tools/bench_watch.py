@@ -1,8 +1,8 @@
-"""From an event to the action, with many guests: the watcher beside libvirt's own handling of the same ones.
+"""Benchmark of the watcher: the time from a panic to the action, compared with libvirt's own.
 
-Half of the guests panic at once.  First libvirt restarts them by itself (on_crash=restart);
-then the watcher lets them go on, whose panic is to be ignored.  QEMU's own times are
-compared, of GUEST_PANICKED and of RESUME.
+Half of the guests panic at once.  First libvirt itself restarts them (on_crash=restart); then the
+watcher continues them, since their policy is to ignore a panic.  The times are those of QEMU's
+events GUEST_PANICKED and RESUME.
 """
 
 import json
@@ -22,14 +22,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from onpanic.probe.libvirt_access import connect, module
-from onpanic.shims.policy import NAMESPACE
+from onpanic.core.libvirt_api import libvirt_module, open_connection
+from onpanic.shims.domain_xml.policy_xml import NAMESPACE
 
 GUESTS = 200
 BURST = 100
 NOBODY = 65534
-PATIENCE = 300  # seconds
-_BOOT = 5  # seconds
+DEADLINE = 300  # seconds
+_BOOT = 5  # seconds for the guests to boot
 HALT = bytes.fromhex("faf4ebfd").ljust(510, b"\0") + b"\x55\xaa"  # cli; hlt; goto hlt
 PANIC = b'{"execute": "human-monitor-command", "arguments": {"command-line": "o /b 0x505 1"}}'
 XML = """\
@@ -59,43 +59,43 @@ XML = """\
 
 
 class Monitor:
-    """A monitor of a guest's, of which libvirt knows nothing."""
+    """A guest's second monitor, which libvirt does not use."""
 
     def __init__(self, path: str) -> None:
-        self._line = socket.socket(socket.AF_UNIX)
-        self._line.settimeout(PATIENCE)
-        self._line.connect(path)
-        self._said = self._line.makefile()
-        self._said.readline()
-        self._line.sendall(b'{"execute": "qmp_capabilities"}')
-        self._said.readline()
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(DEADLINE)
+        self._socket.connect(path)
+        self._lines = self._socket.makefile()
+        self._lines.readline()
+        self._socket.sendall(b'{"execute": "qmp_capabilities"}')
+        self._lines.readline()
 
     def panic(self) -> None:
-        self._line.sendall(PANIC)
+        self._socket.sendall(PANIC)
 
     def reaction(self) -> float:
         """Return the seconds from the panic until the guest runs again."""
         panicked = None
         while True:
-            message = json.loads(self._said.readline())
+            message = json.loads(self._lines.readline())
             if message.get("event") == "GUEST_PANICKED":
                 panicked = _time(message)
             elif message.get("event") == "RESUME" and panicked is not None:
                 return _time(message) - panicked
 
     def resumes(self) -> int:
-        """Return how often the guest was let go on since that was asked last."""
-        self._line.sendall(b'{"execute": "query-name", "id": 0}')
+        """Return how often the guest was continued since the last call."""
+        self._socket.sendall(b'{"execute": "query-name", "id": 0}')
         count = 0
         while True:
-            message = json.loads(self._said.readline())
+            message = json.loads(self._lines.readline())
             if message.get("id") == 0:
                 return count
             count += message.get("event") == "RESUME"
 
     def close(self) -> None:
-        self._said.close()
-        self._line.close()
+        self._lines.close()
+        self._socket.close()
 
 
 def _time(message: dict[str, Any]) -> float:
@@ -105,7 +105,7 @@ def _time(message: dict[str, Any]) -> float:
 
 @contextmanager
 def daemon() -> Iterator[tuple[str, Path]]:
-    """Start a libvirtd of its own; a context with its URI and a folder that it may write to."""
+    """Start a separate libvirtd; a context with its URI and a folder that it may write to."""
     program = shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin")
     assert program
     root = os.geteuid() == 0
@@ -128,41 +128,44 @@ def daemon() -> Iterator[tuple[str, Path]]:
         )
         path = folder / "libvirt/libvirt-sock"
         try:
-            with socket.socket(socket.AF_UNIX) as line:
-                while line.connect_ex(str(path)):
+            with socket.socket(socket.AF_UNIX) as probe:
+                while probe.connect_ex(str(path)):
                     time.sleep(0.05)
             yield f"qemu+unix:///session?socket={path}", folder
         finally:
             process.terminate()
-            process.wait()
+            process.wait(DEADLINE)
 
 
 @contextmanager
-def watcher(uri: str, folder: Path, said: list[dict[str, Any]]) -> Iterator[None]:
-    """Watch; a context that begins when all guests are looked after, and ends with all that was said."""
+def watcher(uri: str, folder: Path, lines: list[dict[str, Any]]) -> Iterator[None]:
+    """Run the watcher; a context that starts when all guests are watched.
+
+    :param lines: Gets the log lines.
+    """
     words = ["--connect", uri, "--state-dir", str(folder / "state"), "--log-format", "json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "onpanic", "watch", *words], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout
 
-    def read(lines: Iterator[str]) -> None:
-        said.extend(map(json.loads, lines))
+    def read(stdout: Iterator[str]) -> None:
+        lines.extend(map(json.loads, stdout))
 
     try:
-        said.append(json.loads(process.stdout.readline()))
-        assert said[0]["event"] == "watching"
+        lines.append(json.loads(process.stdout.readline()))
+        assert lines[0]["event"] == "watching"
         reader = threading.Thread(target=read, args=(process.stdout,))
         reader.start()
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
-    reader.join(PATIENCE)
+        process.wait(DEADLINE)
+    reader.join(DEADLINE)
 
 
 def burst(monitors: list[Monitor]) -> list[float]:
-    """Let guests panic at once; return the seconds until each runs again."""
+    """Make guests panic at the same time; return the seconds until each runs again."""
     for monitor in monitors:
         monitor.panic()
     with ThreadPoolExecutor(len(monitors)) as pool:
@@ -171,8 +174,8 @@ def burst(monitors: list[Monitor]) -> list[float]:
 
 @contextmanager
 def started(uri: str, emulator: str, folder: Path) -> Iterator[list[Any]]:
-    """Start guests, and end them."""
-    libvirt, connection = module(), connect(uri)
+    """Start guests, and destroy them at the end; a context with those that are to panic."""
+    libvirt, connection = libvirt_module(), open_connection(uri)
 
     def begin(number: int) -> Any:
         xml = XML.format(number=number, namespace=NAMESPACE, emulator=emulator, folder=folder)
@@ -185,7 +188,7 @@ def started(uri: str, emulator: str, folder: Path) -> Iterator[list[Any]]:
     with ThreadPoolExecutor(4) as pool:
         try:
             list(pool.map(begin, range(GUESTS)))
-            time.sleep(_BOOT)  # until the last ones have booted
+            time.sleep(_BOOT)
             yield [connection.lookupByName(f"guest{number}") for number in range(BURST)]
         finally:
             list(pool.map(end, connection.listAllDomains()))
@@ -194,7 +197,7 @@ def started(uri: str, emulator: str, folder: Path) -> Iterator[list[Any]]:
 
 @contextmanager
 def monitoring(folder: Path) -> Iterator[list[Monitor]]:
-    """Connect to the monitors of the guests that are to panic."""
+    """Connect to the monitors of the guests that are to panic; a context."""
     monitors = [Monitor(f"{folder}/{number}.qmp") for number in range(BURST)]
     try:
         yield monitors
@@ -204,8 +207,8 @@ def monitoring(folder: Path) -> Iterator[list[Monitor]]:
 
 
 def on_crash(domains: list[Any], action: int) -> None:
-    """Have libvirt do something else when domains panic."""
-    libvirt = module()
+    """Set the action that libvirt takes when domains panic."""
+    libvirt = libvirt_module()
     for domain in domains:
         domain.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, action, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
@@ -214,27 +217,27 @@ def reactions(emulator: str, show: Callable[[str, float, str, str], None]) -> No
     if not shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin"):
         print("watch: not measured, there is no libvirtd")
         return
-    said: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     with (
         daemon() as (uri, folder),
         started(uri, emulator, folder) as domains,
         monitoring(folder) as monitors,
     ):
-        on_crash(domains, module().VIR_DOMAIN_LIFECYCLE_ACTION_RESTART)
+        on_crash(domains, libvirt_module().VIR_DOMAIN_LIFECYCLE_ACTION_RESTART)
         by_libvirt = burst(monitors)
-        on_crash(domains, module().VIR_DOMAIN_LIFECYCLE_ACTION_PRESERVE)
+        on_crash(domains, libvirt_module().VIR_DOMAIN_LIFECYCLE_ACTION_PRESERVE)
         time.sleep(_BOOT)
         for monitor in monitors:
             monitor.resumes()
-        with watcher(uri, folder, said):
+        with watcher(uri, folder, lines):
             by_watcher = burst(monitors)
-            time.sleep(2)  # what comes twice would come by then
+            time.sleep(2)  # for actions that are taken twice
         twice = sum(monitor.resumes() for monitor in monitors)
-    done = [line for line in said if line["event"] == "action" and line["outcome"] == "done"]
+    done = [line for line in lines if line["event"] == "action" and line["outcome"] == "done"]
     detail = (
         f"median {statistics.median(by_watcher) * 1000:.0f} ms, worst {max(by_watcher) * 1000:.0f} ms; "
         f"libvirt's restarts {statistics.median(by_libvirt) * 1000:.0f} and {max(by_libvirt) * 1000:.0f} ms; "
-        f"{BURST} of {GUESTS} guests panicked, {len(done)} seen to, {twice} twice"
+        f"{BURST} of {GUESTS} guests panicked, {len(done)} continued, {twice} twice"
     )
     show(
         "watch / libvirt, median",

@@ -7,7 +7,7 @@ import pytest
 
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.facts import Fact
-from onpanic.probe.record import Emulator, MachineRecord, Notifier, OnPanic, Probed
+from onpanic.probe.record.capability_record import Emulator, MachineRecord, Notifier, OnPanic, Probed
 
 #: A machine type on which all is well.
 GOOD = {
@@ -23,7 +23,10 @@ EMULATOR = {"set-action-command": "yes", "guest-panicked-event": "yes"}
 
 @pytest.fixture(scope="session")
 def machine() -> Callable[..., MachineRecord]:
-    """Give a function that makes a machine type; what is not good of it is said, with ``_`` for ``-``."""
+    """Return a function that makes a machine type.
+
+    The facts that differ from a good one's are given, with ``_`` for ``-``.
+    """
 
     def make(name: str = "pc", mask: int | None = 3, model: Any = "isa", **facts: Any) -> MachineRecord:
         rest = {key: facts.pop(key) for key in ("started", "problem", "default") if key in facts}
@@ -43,7 +46,7 @@ def machine() -> Callable[..., MachineRecord]:
 
 @pytest.fixture(scope="session")
 def record(machine: Callable[..., MachineRecord]) -> Callable[..., CapabilityRecord]:
-    """Give a function that makes a record of machine types; of a good one, if none is given."""
+    """Return a function that makes a record of machine types; of a good one, if none is given."""
 
     def make(*machines: MachineRecord, target: str = "x86_64", **facts: str) -> CapabilityRecord:
         answers = EMULATOR | {fact.replace("_", "-"): answer for fact, answer in facts.items()}

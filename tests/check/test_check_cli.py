@@ -23,7 +23,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def played(tmp_path: Path) -> Callable[[str, PlayedEmulator], str]:
-    """Give a function that makes an emulator with a name of its own."""
+    """Return a function that makes an emulator with a given name."""
 
     def make(name: str, emulator: PlayedEmulator) -> str:
         script = tmp_path / name
@@ -164,7 +164,7 @@ def test_a_baseline(played: Played, onpanic: Run, tmp_path: Path) -> None:
     assert tags(done) == [["behaviour-lost", "cont-refused-after-panic", "machine-type-gone"]]
     alone = played("alone", QEMU_7_2.but(machines=("pc-i440fx-7.2=pc",)))
     done = onpanic("check", "--format", "json", "--baseline", str(base), alone)
-    assert tags(done) == [["probe-inconclusive"]]  # that it lists one only is no proof
+    assert tags(done) == [["probe-inconclusive"]]  # listing the type proves nothing
     done = onpanic("check", "--format", "json", "--baseline", str(base), "--machine", "pc", worse)
     assert tags(done) == [["behaviour-lost", "cont-refused-after-panic"]]
 
@@ -234,7 +234,7 @@ def test_what_programs_read_is_utf8(format_: str, onpanic: Run, played: Played, 
 
 
 def test_emulators_of_one_name(onpanic: Run, played: Played) -> None:
-    """Also behind a wrapper whose last word is no emulator."""
+    """Also behind a wrapper whose last argument is not an emulator."""
     emulator = played("qemu", QEMU_7_2)
     done = onpanic("check", "--format", "json", emulator, emulator, "--", emulator, "-L", "/usr/share/")
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["qemu-1", "qemu-2", "qemu-3"]
@@ -260,7 +260,7 @@ def test_every_tag_can_be_explained(onpanic: Run) -> None:
 
 CORE = """
 import sys
-for name in ("lxml", "rich", "libvirt", "jinja2", "packaging", "pytest"):
+for name in ("lxml", "rich", "libvirt", "jinja2", "packaging", "platformdirs", "prometheus_client", "pytest"):
     sys.modules[name] = None
 from onpanic.cli import console
 sys.argv = ["onpanic", "check", "--all-machines", *sys.argv[1:]]
@@ -280,6 +280,7 @@ def test_where_packages_are_built(unavailable: Callable[[str], Any]) -> None:
         [*sandbox, sys.executable, "-c", CORE, "qemu-system-x86_64"],
         capture_output=True,
         text=True,
+        timeout=120,
         check=False,
     )
     if done.returncode == 1 and done.stderr.startswith("bwrap: "):

@@ -17,7 +17,7 @@ from lxml import etree
 from onpanic.check.formats import FORMATS
 from onpanic.check.report import Report, report_of
 from onpanic.probe import CapabilityRecord
-from onpanic.probe.record import MachineRecord
+from onpanic.probe.record.capability_record import MachineRecord
 from onpanic.probe.testing import QEMU_1_6, QEMU_7_2, PlayedEmulator
 
 pytestmark = pytest.mark.consumers
@@ -43,7 +43,7 @@ def run(*words: str, folder: Path, **environment: str) -> subprocess.CompletedPr
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[[str, PlayedEmulator | None], Path]:
-    """Give a function that copies a sample, with the qemu-system-x86_64 that is to be checked."""
+    """Return a function that copies a sample, with the qemu-system-x86_64 that is to be checked."""
 
     def copy(sample: str, emulator: PlayedEmulator | None) -> Path:
         shutil.copytree(SAMPLES / sample, tmp_path, dirs_exist_ok=True)
@@ -61,7 +61,7 @@ def place(tmp_path: Path) -> Callable[[str, PlayedEmulator | None], Path]:
 def reports(
     machine: Callable[..., MachineRecord], record: Callable[..., CapabilityRecord]
 ) -> dict[str, list[Report]]:
-    """Return reports of every kind, with words in them that somebody may not have meant well."""
+    """Return reports of every kind, with text that could break a format."""
     nasty = "a <b> & \"c\" 'd' # e \\ f\n\x1b[31mg \ud800 ]]>"
     broken = record(
         machine("pc-i440fx-8.2", cont_after_panic="no", mask=7),

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from onpanic.check import Report, with_stale_entries
-from onpanic.check.expectations import ExpectationError, parsed, sorted_out
+from onpanic.check.expectations import parsed, separated
 from onpanic.check.findings import Finding
+from onpanic.core.errors import ExpectationError
 
 HEAD = '[[expect]]\ntag = "panic-device-missing"\nreason = "no bus"\n'
 EMULATOR = "/usr/bin/qemu-system-x86_64"
@@ -64,7 +65,7 @@ def test_what_is_expected(
 ) -> None:
     """A stale entry is itself a finding; of a finding each machine type is expected or not by itself."""
     entries = [one for one in parsed(entry, "file") if one.is_of(EMULATOR, "qemu-system-x86_64")]
-    rest, known = sorted_out(FOUND, entries)
+    rest, known = separated(FOUND, entries)
     assert [one.machines for one in rest] == left
     assert [one.finding.machines for one in known] == expected
     report = Report(

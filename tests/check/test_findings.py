@@ -8,8 +8,9 @@ import pytest
 from onpanic.check import TAGS, Asked, changes, findings_of
 from onpanic.check.findings import Finding, offered_by_name
 from onpanic.probe import CapabilityRecord, RecordError
-from onpanic.probe.catalogue import CATALOGUE
-from onpanic.probe.record import MachineRecord
+from onpanic.probe.decision.catalogue import CATALOGUE
+from onpanic.probe.facts import MACHINE_QUESTIONS, QUESTIONS
+from onpanic.probe.record.capability_record import MachineRecord
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, QEMU_7_2, RHEL_6, PlayedEmulator
 
 Make = Callable[..., MachineRecord]
@@ -116,7 +117,7 @@ def test_machine_types_that_are_alike_share_a_finding(machine: Make, record: Rec
 def test_one_inconclusive_machine_type_among_others(
     odd: dict[str, Any], severity: str, machine: Make, record: Record
 ) -> None:
-    """Where the device can be added and not be triggered, that is no fault of the emulator's."""
+    """A device that can be added but not triggered is not the emulator's fault."""
     odd = {"name": "x-remote", **odd}
     found = findings_of(record(machine(), machine(panic_reported="unknown", **odd)), Asked(("named",)))
     assert said(found) == [f"{severity} probe-inconclusive {odd['name']}"]
@@ -170,6 +171,7 @@ def test_the_events_of_a_release(machine_type: str, model: str, mask: int | None
     assert offered_by_name(machine_type, model) == mask
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("emulator", "found"),
     [
@@ -191,6 +193,56 @@ def test_emulators_that_cannot_be_had_any_more(emulator: PlayedEmulator, found: 
     record = probe(emulator.command(), all_machines=True)
     tags = {one.tag for one in findings_of(record, Asked(all_machines=True))}
     assert tags - {"panic-action-not-settable"} == found
+
+
+# Every question
+
+
+@pytest.mark.parametrize("name", [one.name for one in QUESTIONS if one.requires and one.scope == "machine"])
+def test_an_answer_that_a_decision_requires(name: str, machine: Make, record: Record) -> None:
+    """Another answer is a finding, with the tag of the refusal; the severity may be that of any."""
+    wanted = MACHINE_QUESTIONS[name].requires
+    assert wanted
+    other = {"yes": "no", "no": "yes"}[wanted.answer]
+    (found,) = findings_of(record(machine(**{name.replace("-", "_"): other})))
+    assert found.tag == wanted.refusal
+
+
+@pytest.mark.parametrize("name", [one.name for one in QUESTIONS])
+def test_what_another_answer_means(name: str, machine: Make, record: Record) -> None:
+    """That is part of the question: guests see another device, or a behaviour is lost or gained."""
+    (question,) = [one for one in QUESTIONS if one.name == name]
+    field = name.replace("-", "_")
+    wanted = question.requires.answer if question.requires else "yes"
+    other = {"yes": "no", "no": "yes"}[wanted]
+
+    def answering(answer: str) -> CapabilityRecord:
+        facts = {field: answer}
+        return record(**facts) if question.scope == "emulator" else record(machine(**facts))
+
+    tags = [
+        [one.tag for one in changes(answering(before), answering(after), ALL)]
+        for before, after in ((wanted, other), (other, wanted), (wanted, "unknown"), (wanted, wanted))
+    ]
+    seen = question.change == "guest-visible"
+    assert tags[0] == ["guest-visible-change" if seen else "behaviour-lost"]
+    assert tags[1] == ["guest-visible-change" if seen else "behaviour-gained"]
+    assert tags[2] == ["evidence-lost"]
+    assert tags[3] == []
+
+
+@pytest.mark.parametrize("name", [one.name for one in QUESTIONS if one.on_request])
+def test_a_fact_that_is_known_on_request_only(name: str, machine: Make, record: Record) -> None:
+    """It is not missed, nor compared, unless it was asked for."""
+    field = name.replace("-", "_")
+    there, away = record(machine(**{field: "yes"})), record(machine(**{field: "unknown"}))
+    assert findings_of(away) == changes(there, away, Asked()) == []
+    assert [one.tag for one in findings_of(away, ALL)] != []
+    assert [one.tag for one in changes(there, away, ALL)] == ["evidence-lost"]
+
+
+def test_a_fact_of_a_newer_version_is_left_out(record: Record) -> None:
+    assert changes(record(new_fact="yes"), record(new_fact="no"), ALL) == []
 
 
 # Against an older build

@@ -1,4 +1,4 @@
-"""Records and matrices that tests of the matrix share."""
+"""Records that tests of the matrix share."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from onpanic.probe.api import read
-from onpanic.probe.excerpts import with_evidence
-from onpanic.probe.facts import EMULATOR, MACHINE, Fact
-from onpanic.probe.record import (
+from onpanic.probe.api import record_from
+from onpanic.probe.conversation.recording import load
+from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, Fact
+from onpanic.probe.record.capability_record import (
     CapabilityRecord,
     Emulator,
     MachineRecord,
@@ -18,7 +18,7 @@ from onpanic.probe.record import (
     capabilities_of,
     on_panic_of,
 )
-from onpanic.probe.recording import load
+from onpanic.probe.record.evidence import with_evidence
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 RELEASES = ("qemu-1.5.3", "qemu-1.6.0", "qemu-1.7.0", "rhel-6.8-0.12.1.2")
@@ -35,14 +35,14 @@ WORKS: Mapping[str, str] = {
 
 @cache
 def recorded(name: str) -> CapabilityRecord:
-    """Return what a recording says, with its lines."""
+    """Return the record of a recording, with its evidence."""
     found = load(RECORDINGS / f"{name}.jsonl")
-    record = read(found.conversations, found.command, 0.0, recorded=True)
+    record = record_from(found.conversations, found.command, 0.0, recorded=True)
     return with_evidence(record, found.conversations)
 
 
 def fact(answer: str, detail: str = "", *, how: str = "observed", evidence: int | None = None) -> Fact:
-    """Return a fact; how it is known is left out where it is not."""
+    """Return a fact; `how` is ignored for an unknown one."""
     return Fact(
         answer=answer,  # type: ignore[arg-type]
         how=None if answer == "unknown" else how,  # type: ignore[arg-type]
@@ -62,9 +62,12 @@ def machine(
     target: str = "x86_64",
     **answers: str,
 ) -> MachineRecord:
-    """Return a machine type whose panic device works, but for the answers given."""
-    said = {**WORKS, **{name.replace("_", "-"): answer for name, answer in answers.items()}}
-    facts = {question: fact(said[question], f"{question} on it", how=how) for question in MACHINE}
+    """Return a machine type whose panic device works, except for the answers given."""
+    all_answers = {**WORKS, **{name.replace("_", "-"): answer for name, answer in answers.items()}}
+    facts = {
+        question: fact(all_answers.get(question, "unknown"), f"{question} on it", how=how)
+        for question in MACHINE_QUESTIONS
+    }
     return MachineRecord(
         name=name,
         aliases=list(aliases),
@@ -78,8 +81,8 @@ def machine(
 
 
 def known() -> dict[str, Fact]:
-    """Return facts of an emulator."""
-    return {name: fact("yes", how="introspected") for name in EMULATOR}
+    """Return the facts of an emulator."""
+    return {name: fact("yes", how="introspected") for name in EMULATOR_QUESTIONS}
 
 
 def record(

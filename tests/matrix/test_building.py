@@ -1,5 +1,7 @@
-"""From records to the matrix, and to ranges."""
+"""From records to the matrix and its ranges."""
 
+import fcntl
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onpanic.core.errors import FileError
 from onpanic.matrix import Matrix, Range, build
-from onpanic.matrix.identity import build_name
-from onpanic.matrix.ranges import DEFAULT
-from onpanic.matrix.records import layout, read_records, write_record
+from onpanic.matrix.model.ranges import DEFAULT
+from onpanic.matrix.records.build_identity import build_name
+from onpanic.matrix.records.record_files import layout, locked, read_records, write_record
 from onpanic.probe import CapabilityRecord, RecordError
-from onpanic.probe.facts import EMULATOR, MACHINE
+from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS
 
 from .samples import RELEASES, fact, machine, record, recorded
 
@@ -28,22 +31,22 @@ def ranges(matrix: Matrix, question: str, line: str = "upstream", alias: str = "
     return [r for r in matrix.ranges if (r.fact, r.line, r.machine) == (question, line, alias)]
 
 
-def said(matrix: Matrix, question: str, line: str = "upstream", alias: str = "pc") -> list[tuple[str, str]]:
+def texts(matrix: Matrix, question: str, line: str = "upstream", alias: str = "pc") -> list[tuple[str, str]]:
     return [(found.answer, found.text) for found in ranges(matrix, question, line, alias)]
 
 
 @pytest.fixture(scope="module")
 def history() -> Matrix:
-    """Give the matrix of the recordings of 2013."""
+    """Return the matrix of the recordings of 2013."""
     return build(named(*map(recorded, RELEASES)))
 
 
 def test_what_happened_in_2013(history: Matrix) -> None:
-    """The story of the pvpanic mess, derived from what four emulators said."""
-    assert said(history, "builtin-pvpanic") == [("yes", "1.5, maybe before"), ("no", "since 1.6")]
-    assert said(history, "cont-after-panic") == [("no", "at or before 1.5, until 1.6"), ("yes", "since 1.7")]
-    assert said(history, "cont-after-panic", "RHEL", DEFAULT) == [("no", "never in 0.12")]
-    assert said(history, "pvpanic-type", alias="") == [("yes", "at or before 1.5")]
+    """The history of pvpanic, derived from the recordings of four emulators."""
+    assert texts(history, "builtin-pvpanic") == [("yes", "1.5, maybe before"), ("no", "since 1.6")]
+    assert texts(history, "cont-after-panic") == [("no", "at or before 1.5, until 1.6"), ("yes", "since 1.7")]
+    assert texts(history, "cont-after-panic", "RHEL", DEFAULT) == [("no", "never in 0.12")]
+    assert texts(history, "pvpanic-type", alias="") == [("yes", "at or before 1.5")]
     assert [found.exact for found in ranges(history, "cont-after-panic")] == [False, True]
 
 
@@ -69,11 +72,11 @@ def cont(version: str, answer: str) -> CapabilityRecord:
         ({"1.5.3": "unknown"}, []),
         ({"9.2.0": "no", "10.0.0": "yes"}, [("no", "9.2, maybe before"), ("yes", "since 10.0")]),
         (
-            {"9.2.0": "no", "10.0.1": "yes"},  # 10.0.0 may have had it, or not
+            {"9.2.0": "no", "10.0.1": "yes"},  # unknown for 10.0.0
             [("no", "9.2, maybe before and after"), ("yes", "after 9.2, at or before 10.0")],
         ),
         (
-            {"7.2.2": "no", "7.2.22": "yes"},  # a stable release that took the fix
+            {"7.2.2": "no", "7.2.22": "yes"},  # a stable release with the backport
             [("no", "7.2.2, maybe before and after"), ("yes", "after 7.2.2, at or before 7.2.22")],
         ),
         ({"6.0.0": "yes", "6.0.1": "no"}, [("yes", "6.0.0, maybe before"), ("no", "since 6.0.1")]),
@@ -86,22 +89,23 @@ def cont(version: str, answer: str) -> CapabilityRecord:
             ],
         ),
         (
-            {"7.2.50": "no", "8.0.0": "yes"},  # on the way to it
+            {"7.2.50": "no", "8.0.0": "yes"},  # a development version of it
             [("no", "7.2.50, maybe before and after"), ("yes", "after 7.2.50, at or before 8.0.0")],
         ),
     ],
     ids=str,
 )
-def test_a_range_says_no_more_than_was_measured(
+def test_a_range_claims_only_what_was_measured(
     answers: dict[str, str], expected: list[tuple[str, str]]
 ) -> None:
+    """Between, before and after measured versions, a range does not claim to know."""
     matrix = build(named(*(cont(version, answer) for version, answer in answers.items())))
-    assert said(matrix, "cont-after-panic") == expected
+    assert texts(matrix, "cont-after-panic") == expected
 
 
 @given(st.lists(st.sampled_from(["yes", "no", "unknown"]), max_size=12), st.randoms(use_true_random=False))
 def test_ranges_cover_what_is_known_and_nothing_else(answers: list[str], shuffle: random.Random) -> None:
-    """Each version that was measured is in the one range that has its answer."""
+    """Each measured version is in exactly one range, which has its answer."""
     versions = [f"{number}.0.0" for number in range(4, 4 + len(answers))]
     records = [cont(version, answer) for version, answer in zip(versions, answers, strict=True)]
     shuffle.shuffle(records)
@@ -116,50 +120,50 @@ def test_ranges_cover_what_is_known_and_nothing_else(answers: list[str], shuffle
     assert all(before.answer != after.answer for before, after in zip(found, found[1:], strict=False))
 
 
-def test_lines_do_not_speak_for_each_other() -> None:
-    """A distributor's 1.5.3 may have what upstream's lacks: Bugzilla 990601."""
+def test_lines_are_independent() -> None:
+    """A distributor's 1.5.3 may have backports that upstream's does not have: Bugzilla 990601."""
     backport = msgspec.structs.replace(
         cont("1.5.3", "yes"), emulator=record("1.5.3", package="qemu-kvm-1.5.3-175.el7").emulator
     )
     matrix = build(named(cont("1.5.3", "no"), backport))
-    assert said(matrix, "cont-after-panic", "RHEL") == [("yes", "at or before 1.5")]
-    assert said(matrix, "cont-after-panic") == [("no", "never in 1.5")]
+    assert texts(matrix, "cont-after-panic", "RHEL") == [("yes", "at or before 1.5")]
+    assert texts(matrix, "cont-after-panic") == [("no", "never in 1.5")]
 
 
 ANSWERS = st.sampled_from(["yes", "no", "unknown"])
 MACHINES = st.lists(
-    st.fixed_dictionaries({question.replace("-", "_"): ANSWERS for question in MACHINE}),
+    st.fixed_dictionaries({question.replace("-", "_"): ANSWERS for question in MACHINE_QUESTIONS}),
     min_size=1,
     max_size=4,
 )
 
 
 @given(st.lists(MACHINES, min_size=1, max_size=4))
-def test_the_matrix_says_what_the_records_say(builds: list[list[dict[str, Any]]]) -> None:
-    """What is kept once only is found again at every place that it was said."""
+def test_the_matrix_has_the_contents_of_the_records(builds: list[list[dict[str, Any]]]) -> None:
+    """What is stored once is found again wherever a record has it."""
     records = {
         f"record-{number}": record(
-            f"{number + 4}.0.0", *(machine(f"m{place}", **answers) for place, answers in enumerate(said_of))
+            f"{number + 4}.0.0", *(machine(f"m{index}", **answers) for index, answers in enumerate(machines))
         )
-        for number, said_of in enumerate(builds)
+        for number, machines in enumerate(builds)
     }
     matrix = build(records.items())
     assert {one.id for one in matrix.builds} == set(records)
     for one in matrix.builds:
         original = records[one.id]
-        for name, place in one.facts.items():
-            assert _same(matrix, place, original, original.facts[name])
+        for name, index in one.facts.items():
+            assert _same(matrix, index, original, original.facts[name])
         for column in one.machines:
             row = original.machine(column.name)
             profile = matrix.profiles[column.profile]
             assert profile.accepted == {v: how.coredump for v, how in row.on_panic.accepted.items()}
             assert profile.refused == {v: why.code for v, why in row.on_panic.refused.items()}
-            for name, place in profile.facts.items():
-                assert _same(matrix, place, original, row.facts[name])
+            for name, index in profile.facts.items():
+                assert _same(matrix, index, original, row.facts[name])
 
 
-def _same(matrix: Matrix, place: int, original: CapabilityRecord, known: object) -> bool:
-    statement = matrix.statements[place]
+def _same(matrix: Matrix, index: int, original: CapabilityRecord, known: object) -> bool:
+    statement = matrix.statements[index]
     lines = None if statement.evidence is None else matrix.evidence[statement.evidence]
     where = getattr(known, "evidence", None)
     kept = (
@@ -169,20 +173,22 @@ def _same(matrix: Matrix, place: int, original: CapabilityRecord, known: object)
     return (statement.answer, statement.how, statement.detail, lines) == (answer, how, detail, kept)
 
 
-def test_every_line_of_evidence_is_found_again(history: Matrix) -> None:
+def test_all_evidence_is_found_again(history: Matrix) -> None:
+    """Each fact has the lines of its record."""
     for one, release in zip(history.builds, ("rhel-6.8-0.12.1.2", *RELEASES[:3]), strict=True):
         original = recorded(release)
-        assert all(_same(history, place, original, original.facts[n]) for n, place in one.facts.items())
+        assert all(_same(history, index, original, original.facts[n]) for n, index in one.facts.items())
 
 
-def test_the_matrix_fits_its_schema(history: Matrix) -> None:
+def test_the_matrix_matches_its_schema(history: Matrix) -> None:
+    """Its JSON is valid, and reads back as the same matrix."""
     jsonschema.Draft202012Validator(Matrix.json_schema()).validate(msgspec.json.decode(history.to_json()))
     assert msgspec.json.decode(history.to_json(), type=Matrix) == history
-    assert [question.name for question in history.facts] == [*EMULATOR, *MACHINE]
+    assert [question.name for question in history.facts] == [*EMULATOR_QUESTIONS, *MACHINE_QUESTIONS]
 
 
 def test_a_folder_is_read_as_it_was_written(tmp_path: Path) -> None:
-    """A record a file, a machine type a line: what a reviewer reads."""
+    """Each record is a file, and each machine type a line, for reviewers."""
     for name, one in named(*map(recorded, RELEASES)):
         path = write_record(tmp_path, name, one)
         assert CapabilityRecord.from_json(path.read_bytes()) == one
@@ -193,14 +199,14 @@ def test_a_folder_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_lone_surrogate_does_not_stop_it() -> None:
-    """Emulators may print anything."""
+    """Emulators may print anything, also what UTF-8 cannot encode."""
     broken = msgspec.structs.replace(record(), facts={"pvpanic-type": fact("yes", "\ud800")})
     assert b"\\ud800" not in layout(broken)
     CapabilityRecord.from_json(layout(broken))
 
 
-def test_a_folder_with_a_bad_record_is_refused(tmp_path: Path) -> None:
-    """The command goes on without it; who calls the function hears of it."""
+def test_a_folder_with_an_invalid_record_is_refused(tmp_path: Path) -> None:
+    """The function raises, where the command continues without the record."""
     write_record(tmp_path, "good", record())
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(RecordError, match=r"bad\.json: not a capability record"):
@@ -209,3 +215,16 @@ def test_a_folder_with_a_bad_record_is_refused(tmp_path: Path) -> None:
         "RecordError",
         "CapabilityRecord",
     ]
+
+
+def test_a_folder_that_stays_locked_is_an_error(tmp_path: Path) -> None:
+    """The other process may be stopped, so the wait has a deadline."""
+    other = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(FileError, match="locked by another process"), locked(tmp_path, 0.05):
+            pytest.fail("the folder was locked twice")
+    finally:
+        os.close(other)
+    with locked(tmp_path, 0.05):
+        pass

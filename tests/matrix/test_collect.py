@@ -1,27 +1,28 @@
-"""Collecting: each emulator once, whatever becomes of others, and nothing lost."""
+"""Collecting: each emulator is asked once, failures stop no other, and nothing is lost."""
 
 import contextlib
 import json
 import os
 import pty
+import select
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from onpanic.matrix import subjects
-from onpanic.matrix.collect import collect
-from onpanic.matrix.debian import Root
-from onpanic.matrix.records import layout, read_record
+from onpanic.matrix.collecting.collection import collect
+from onpanic.matrix.collecting.workers import Job
+from onpanic.matrix.records.record_files import layout, read_record
+from onpanic.matrix.sources import subjects
+from onpanic.matrix.sources.debian_suites import Root
 from onpanic.probe import CapabilityRecord, Fact
-from onpanic.probe.survey import Plan
+from onpanic.probe.asking.plan import ProbePlan
 from onpanic.probe.testing import QEMU_1_5, QEMU_7_2, Fault, PlayedEmulator
 
 from .samples import RECORDINGS
@@ -30,9 +31,44 @@ pytestmark = pytest.mark.processes
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+#: Runs the command with default signal dispositions: whoever started the tests may ignore SIGINT.
+WITH_SIGNALS = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)\nfrom onpanic.cli import console; console()"
+)
+
+
+@contextlib.contextmanager
+def on_terminal(words: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Callable[..., bytes]]]:
+    """Run a command with a terminal as stderr; yields a function that reads up to a text, or the end."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(theirs)
+
+    def read(text: bytes = b"") -> bytes:
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal is closed when the command ends
+            while not text or text not in shown:
+                ready, _, _ = select.select([ours], [], [], 120)
+                assert ready, shown
+                more = os.read(ours, 4096)
+                if not more:
+                    break
+                shown += more
+        assert text in shown
+        return shown
+
+    try:
+        yield process, read
+    finally:
+        process.kill()
+        process.wait(60)
+        os.close(ours)
+
 
 def emulator(path: Path, played: PlayedEmulator) -> str:
-    """Write a program that plays an emulator."""
+    """Write a program that plays an emulator, and return its path."""
     path.write_text(f'#!/bin/sh\nexec {shlex.join(played.command())} "$@"\n')
     path.chmod(0o755)
     return str(path)
@@ -63,6 +99,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_each_build_gets_a_record(onpanic: Run, old: str, new: str, records: Path) -> None:
+    """With all its machine types, and evidence."""
     done = onpanic("matrix", "collect", "-o", str(records), old, new)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{records}: 2 collected; ")
@@ -74,10 +111,11 @@ def test_each_build_gets_a_record(onpanic: Run, old: str, new: str, records: Pat
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    return Path(shutil.copy(RECORDINGS / "qemu-1.7.0.jsonl", tmp_path / "told.jsonl"))
+    return Path(shutil.copy(RECORDINGS / "qemu-1.7.0.jsonl", tmp_path / "copy.jsonl"))
 
 
 def test_what_has_not_changed_is_not_asked_again(onpanic: Run, recording: Path, records: Path) -> None:
+    """Its record is not even written again."""
     words = ("matrix", "collect", "--format", "json", "-o", str(records), "--recordings", str(recording))
     assert states(onpanic(*words)) == ["collected"]
     before = {path: path.stat().st_mtime_ns for path in records.glob("*.json")}
@@ -87,6 +125,7 @@ def test_what_has_not_changed_is_not_asked_again(onpanic: Run, recording: Path, 
 
 @pytest.mark.parametrize("change", ["the file", "its record", "--again"])
 def test_what_has_changed_is_asked_again(onpanic: Run, recording: Path, records: Path, change: str) -> None:
+    """So is what has no record, and everything if the user says so."""
     words = ["matrix", "collect", "--format", "json", "-o", str(records), "--recordings", str(recording)]
     onpanic(*words)
     if change == "the file":
@@ -96,15 +135,15 @@ def test_what_has_changed_is_asked_again(onpanic: Run, recording: Path, records:
     assert states(onpanic(*words, *(["--again"] if change == "--again" else []))) == ["collected"]
 
 
-def test_of_a_script_nothing_tells_if_it_changed(onpanic: Run, new: str, records: Path) -> None:
-    """What it starts may be another emulator now."""
+def test_a_script_is_always_asked_again(onpanic: Run, new: str, records: Path) -> None:
+    """It may start another emulator now."""
     words = ("matrix", "collect", "--format", "json", "-o", str(records), new)
     assert [states(onpanic(*words)) for _ in range(2)] == [["collected"], ["collected"]]
 
 
 @pytest.mark.emulators
 def test_a_real_emulator_changes_with_its_modules(tmp_path: Path) -> None:
-    """libvirt was caught out by that: a module is half of what an emulator can do."""
+    """libvirt has had a bug of that kind: devices are in modules."""
     program, modules = tmp_path / "bin/qemu-system-x86_64", tmp_path / "lib/x86_64-linux-gnu/qemu"
     for folder in (program.parent, modules):
         folder.mkdir(parents=True)
@@ -133,6 +172,7 @@ def test_a_real_emulator_changes_with_its_modules(tmp_path: Path) -> None:
 def test_one_that_fails_stops_no_other(
     onpanic: Run, tmp_path: Path, new: str, records: Path, fault: Fault, words: str
 ) -> None:
+    """The failure is a line with a hint, and the exit status is 2."""
     bad = emulator(tmp_path / "qemu-system-x86_64", QEMU_1_5.failing(fault))
     done = onpanic("matrix", "collect", "--timeout", "2", "-o", str(records), bad, new)
     assert done.returncode == 2
@@ -154,9 +194,10 @@ def test_one_that_fails_stops_no_other(
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
-def test_what_cannot_be_had_is_named_and_the_rest_collected(
+def test_what_is_unavailable_is_named_and_the_rest_collected(
     onpanic: Run, tmp_path: Path, records: Path, arguments: list[str], complaint: str
 ) -> None:
+    """Emulators, suites, recordings and replies alike."""
     (tmp_path / "empty").mkdir()
     whole = (RECORDINGS / "qemu-1.7.0.jsonl").read_bytes()
     (tmp_path / "truncated.jsonl").write_bytes(whole[: len(whole) // 2])
@@ -173,7 +214,8 @@ def test_what_cannot_be_had_is_named_and_the_rest_collected(
     assert names(records) == {"qemu-system-x86_64-1.5.3.json"}
 
 
-def test_recordings_become_what_they_say(onpanic: Run, records: Path) -> None:
+def test_recordings_become_records(onpanic: Run, records: Path) -> None:
+    """The record names its source, and its facts are recorded ones."""
     done = onpanic(
         "matrix", "collect", "-q", "-o", str(records), "--recordings", str(RECORDINGS / "qemu-1.5.3.jsonl")
     )
@@ -185,7 +227,7 @@ def test_recordings_become_what_they_say(onpanic: Run, records: Path) -> None:
 
 
 def test_a_record_is_not_replaced_by_one_that_knows_less(onpanic: Run, tmp_path: Path, records: Path) -> None:
-    """An emulator that breaks later on does not take away what was known."""
+    """An emulator that breaks later does not take away what was known."""
     program = tmp_path / "qemu-system-x86_64"
     words = ("matrix", "collect", "-o", str(records), emulator(program, QEMU_7_2))
     onpanic(*words)
@@ -194,15 +236,15 @@ def test_a_record_is_not_replaced_by_one_that_knows_less(onpanic: Run, tmp_path:
     emulator(program, QEMU_7_2.failing(Fault("exit", "cont")))
     done = onpanic(*words)
     assert done.returncode == 2
-    assert "the record that is there knows more: " in done.stderr
+    assert "the existing record knows more: " in done.stderr
     assert f"remove {path.name} if the new answers are right" in done.stderr
     assert path.read_bytes() == before
 
 
-def test_an_emulator_that_answers_the_opposite_has_changed(
+def test_an_emulator_with_the_opposite_answer_has_changed(
     onpanic: Run, tmp_path: Path, records: Path
 ) -> None:
-    """A rebuild without the device has the same version: its new record counts, though it knows less."""
+    """A rebuild without the device has the same version; its new record counts, although it knows less."""
     program = tmp_path / "qemu-system-x86_64"
     words = ("matrix", "collect", "-q", "-o", str(records), emulator(program, QEMU_7_2))
     assert onpanic(*words).returncode == 0
@@ -217,7 +259,7 @@ def test_an_emulator_that_answers_the_opposite_has_changed(
 def test_two_emulators_of_one_name_do_not_replace_each_other(
     onpanic: Run, old: str, tmp_path: Path, records: Path
 ) -> None:
-    """They say the same of themselves, and do the opposite: a matter for people."""
+    """They report the same version and do the opposite, which a person must resolve."""
     (tmp_path / "other").mkdir()
     other = emulator(tmp_path / "other/qemu-system-x86_64", QEMU_1_5.but(resumable=True))
     assert onpanic("matrix", "collect", "-q", "-o", str(records), old).returncode == 0
@@ -233,8 +275,8 @@ def test_two_emulators_of_one_name_do_not_replace_each_other(
     assert onpanic("matrix", "collect", "-q", "-o", str(records), old).returncode == 0
 
 
-def test_what_is_no_record_is_not_overwritten(onpanic: Run, recording: Path, records: Path) -> None:
-    """A newer onpanic's, or somebody's notes."""
+def test_what_is_not_a_record_is_not_overwritten(onpanic: Run, recording: Path, records: Path) -> None:
+    """It may be a newer onpanic's record, or another file."""
     words = ("matrix", "collect", "-q", "-o", str(records), "--recordings", str(recording))
     onpanic(*words)
     (path,) = records.glob("qemu*.json")
@@ -246,8 +288,8 @@ def test_what_is_no_record_is_not_overwritten(onpanic: Run, recording: Path, rec
     assert path.read_text() == '{"schema_version": 2}'
 
 
-def test_acpi_is_not_missed_where_it_was_not_asked_for(onpanic: Run, recording: Path, records: Path) -> None:
-    """Nor is what was known of it thrown away."""
+def test_a_run_without_acpi_keeps_what_is_known_of_it(onpanic: Run, recording: Path, records: Path) -> None:
+    """It is not an error either: the run was not meant to know."""
     onpanic("matrix", "collect", "-q", "-o", str(records), "--recordings", str(recording))
     (path,) = records.glob("qemu*.json")
     record = read_record(path)
@@ -263,50 +305,102 @@ def test_acpi_is_not_missed_where_it_was_not_asked_for(onpanic: Run, recording: 
 
 
 def test_names_need_not_be_text(onpanic: Run, tmp_path: Path, records: Path) -> None:
-    """Nor has the current folder anything to say in it."""
+    """Nor does a module in the current folder replace one of Python's."""
     name = os.fsdecode(bytes(tmp_path) + b"/qemu-\xff")
     emulator(Path(name), QEMU_7_2)
     (tmp_path / "queue.py").write_text("raise SystemExit('imported')")
     words = [sys.executable, "-P", "-m", "onpanic", "matrix", "collect", "-q", "-o", str(records), name]
-    assert subprocess.run(words, cwd=tmp_path, check=False).returncode == 0
+    assert subprocess.run(words, cwd=tmp_path, check=False, timeout=120).returncode == 0
     out = tmp_path / "out"
     assert onpanic("matrix", "build", "-q", str(records), "-o", str(out)).returncode in (0, 1)
     assert (out / "index.html").exists()
 
 
 def test_stderr_may_be_closed(new: str, records: Path) -> None:
+    """Some service managers close it."""
     line = f'exec "{sys.executable}" -m onpanic matrix collect -o "{records}" "{new}" 2>&-'
-    assert subprocess.run(["sh", "-c", line], stdout=subprocess.DEVNULL, check=False).returncode == 0
+    done = subprocess.run(["sh", "-c", line], stdout=subprocess.DEVNULL, check=False, timeout=120)
+    assert done.returncode == 0
+
+
+def test_a_caller_may_give_up(
+    old: str, tmp_path: Path, records: Path, mark: str, survivors: Callable[[str], dict[int, str]]
+) -> None:
+    """What is being asked ends, and what has not been asked is not asked."""
+    hanging = QEMU_7_2.failing(Fault("hang"))
+    many = [emulator(tmp_path / f"qemu-system-{number}", hanging) for number in range(20)]
+
+    class EnoughError(Exception):
+        pass
+
+    def progress(_outcome: object) -> None:
+        raise EnoughError
+
+    plan = ProbePlan(timeout=3600, jobs=3)
+    with pytest.raises(EnoughError):
+        collect([subjects.emulator([name]) for name in (old, *many)], plan, records, progress=progress)
+    assert survivors(mark) == {}
+
+
+@pytest.mark.parametrize("option", ["--recordings", "--libvirt-replies"])
+def test_a_pipe_is_not_waited_for(onpanic: Run, option: str, tmp_path: Path, records: Path) -> None:
+    """Nothing may ever be written to it."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    done = onpanic("matrix", "collect", "-o", str(records), option, str(tmp_path / "pipe.jsonl"))
+    assert done.returncode == 2
+    assert "pipe.jsonl: not a file" in done.stderr
+
+
+def test_a_worker_ends_quietly_after_the_command(tmp_path: Path, records: Path) -> None:
+    """Somebody has killed the command, whose terminal must not show a traceback."""
+    subject = subjects.recording(RECORDINGS / "qemu-1.7.0.jsonl")
+    job = Job(subject, ProbePlan(), str(records), "")
+    ours, theirs = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", "onpanic.matrix.collecting.record_maker"],
+        stdin=subprocess.PIPE,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+    ) as worker:
+        os.close(theirs)
+        os.close(ours)
+        assert worker.stdin
+        assert worker.stderr
+        worker.stdin.write(json.dumps(msgspec.to_builtins(job)).encode() + b"\n")
+        worker.stdin.flush()
+        assert worker.wait(120) == 0
+        assert worker.stderr.read() == b""
 
 
 def test_another_source_may_show_less(records: Path, tmp_path: Path) -> None:
-    """A type list beside a whole recording: the recording stays, and nothing is wrong."""
+    """A recording stays where a list of types follows, and that is not an error."""
     recorded = subjects.recording(RECORDINGS / "qemu-1.5.3.jsonl")
     version = {"qemu": {"major": 1, "minor": 5, "micro": 3}, "package": ""}
-    said = [
+    objects = [
         {"execute": "query-version"},
         {"return": version},
         {"execute": "query-target"},
         {"return": {"arch": "x86_64"}},
     ]
-    (tmp_path / "caps_1.5.3.replies").write_text("\n\n".join(map(json.dumps, said)))
-    collect([recorded], Plan(), records)
-    (outcome,) = collect([subjects.replies(tmp_path / "caps_1.5.3.replies")], Plan(), records)
+    (tmp_path / "caps_1.5.3.replies").write_text("\n\n".join(map(json.dumps, objects)))
+    collect([recorded], ProbePlan(), records)
+    (outcome,) = collect([subjects.replies(tmp_path / "caps_1.5.3.replies")], ProbePlan(), records)
     assert (outcome.state, outcome.why) == ("kept", "")
     (path,) = records.glob("qemu*.json")
     assert read_record(path).probed.source == "recording qemu-1.5.3.jsonl"
 
 
 def test_no_half_of_a_record_is_written(records: Path, new: str) -> None:
-    """There is no space for it: the limit on the size of files stands for a full disk."""
+    """A limit on the size of files stands for a full disk."""
     line = f'ulimit -f 2; exec "{sys.executable}" -m onpanic matrix collect -o "{records}" "{new}"'
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"onpanic: qemu-system-x86_64: {records}: File too large\n")
     assert list(records.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(onpanic: Run, tmp_path: Path, new: str) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(onpanic: Run, tmp_path: Path, new: str) -> None:
+    """One line says why, and one what to do."""
     (tmp_path / "file").touch()
     done = onpanic("matrix", "collect", "-o", str(tmp_path / "file/records"), new)
     assert (done.returncode, done.stdout) == (2, "")
@@ -317,7 +411,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(onpanic: Run, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
-def test_what_was_collected_stays_and_the_next_run_goes_on(
+def test_what_was_collected_stays_and_the_next_run_continues(
     number: signal.Signals,
     mark: str,
     onpanic: Run,
@@ -326,73 +420,92 @@ def test_what_was_collected_stays_and_the_next_run_goes_on(
     records: Path,
     survivors: Callable[[str], dict[int, str]],
 ) -> None:
+    """The last line says how many are done."""
     hanging = emulator(
         tmp_path / "qemu-system-x86_64", QEMU_1_5.but(stubborn=True).failing(Fault("hang", "start"))
     )
-    words = [sys.executable, "-m", "onpanic", "matrix", "collect", "--timeout", "300", "-o", str(records)]
-    told = ["--recordings", str(recording)]
-    process = subprocess.Popen([*words, hanging, *told], stderr=subprocess.PIPE, text=True)
-    while not list(records.glob("*.json")) or not (records / ".collected").exists():
-        assert process.poll() is None
-    time.sleep(0.5)  # it has written what was done, and has yet to count it
-    process.send_signal(number)
-    _, said = process.communicate(timeout=20)
+    source = ["--recordings", str(recording)]
+    words = ["matrix", "collect", "--timeout", "300", "-o", str(records), hanging, *source]
+    with on_terminal([sys.executable, "-c", WITH_SIGNALS, *words]) as (process, read):
+        shown = read(b"1/2")  # it has counted the recording
+        process.send_signal(number)
+        shown += read()
+        process.wait(60)
     assert survivors(mark) == {}
-    assert "Traceback" not in said
+    assert b"Traceback" not in shown
     if number != signal.SIGKILL:
-        assert said.splitlines()[-1] == "onpanic: 1 of 2 done; run it again to go on from there"
+        assert shown.splitlines()[-1] == b"onpanic: 1 of 2 done; run it again to continue"
     emulator(Path(hanging), QEMU_1_5)
-    done = onpanic("matrix", "collect", "--format", "json", "-o", str(records), hanging, *told)
+    done = onpanic("matrix", "collect", "--format", "json", "-o", str(records), hanging, *source)
     assert states(done) == ["collected", "unchanged"]
 
 
 def test_progress_has_a_rate_and_the_time_left(old: str, new: str, records: Path) -> None:
-    """On a terminal, and gone when it is done."""
-    ours, theirs = pty.openpty()
+    """They are shown on a terminal, and removed at the end."""
     words = [sys.executable, "-m", "onpanic", "matrix", "collect", "-o", str(records), old, new]
-    process = subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"}
-    )
-    os.close(theirs)
-    said = b""
-    with contextlib.suppress(OSError):  # the terminal has gone
-        while more := os.read(ours, 4096):
-            said += more
-    os.close(ours)
-    assert process.wait() == 0
-    assert b"machine types/s" in said
-    assert b"2/2" in said
-    assert said.endswith((b"\x1b[2K", b"\x1b[?25h", b"\x1b[1A\x1b[2K"))
+    with on_terminal(words) as (process, read):
+        shown = read()
+        assert process.wait(60) == 0
+    assert b"machine types/s" in shown
+    assert b"2/2" in shown
+    assert shown.endswith((b"\x1b[2K", b"\x1b[?25h", b"\x1b[1A\x1b[2K"))
 
 
 def test_there_must_be_something_to_collect(onpanic: Run, records: Path) -> None:
+    """The folder is not created."""
     done = onpanic("matrix", "collect", "-o", str(records))
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == "onpanic: nothing to collect"
     assert not records.exists()
 
 
-def test_named_twice_is_asked_once(onpanic: Run, new: str, records: Path) -> None:
+def test_an_emulator_that_is_named_twice_is_asked_once(onpanic: Run, new: str, records: Path) -> None:
+    """It has one outcome."""
     done = onpanic("matrix", "collect", "--format", "json", "-o", str(records), new, new)
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_a_state_that_is_broken_is_made_anew(onpanic: Run, new: str, records: Path) -> None:
-    words = ("matrix", "collect", "-q", "-o", str(records), new)
-    onpanic(*words)
-    (records / ".collected").write_text('{"x":')
-    assert onpanic(*words).returncode == 0
-    assert json.loads((records / ".collected").read_text())
+#: Contents of the state file that it must survive.
+DAMAGE = {
+    "empty": b"",
+    "truncated": b'{"x":',
+    "binary": bytes(range(256)),
+    "not UTF-8": b'{"x": {"stamp": [], "asked": "\xff", "record": ""}}',
+    "nested": b'{"x":' * 100_000,
+    "nested in a member": b'{"x": {"stamp": [], "asked": "", "record": "", "more": ' + b"[" * 100_000,
+    "many digits": b'{"x": {"stamp": [' + b"9" * 5000 + b'], "asked": "", "record": ""}}',
+    "a list": b"[]",
+    "a lone surrogate": b'{"x": {"stamp": [], "asked": "\\ud800", "record": ""}}',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_state_file_is_written_again(recording: Path, records: Path, damage: bytes) -> None:
+    """It only saves time; whatever it holds, everything is asked again."""
+    records.mkdir()
+    (records / ".collected").write_bytes(damage)
+    (outcome,) = collect([subjects.recording(recording)], ProbePlan(), records)
+    assert outcome.state == "collected"
+    (outcome,) = collect([subjects.recording(recording)], ProbePlan(), records)
+    assert outcome.state == "unchanged"
+
+
+def test_a_state_file_that_is_not_a_file_is_ignored(recording: Path, records: Path) -> None:
+    """A pipe would be read for ever."""
+    records.mkdir()
+    os.mkfifo(records / ".collected")
+    (outcome,) = collect([subjects.recording(recording)], ProbePlan(), records)
+    assert outcome.state == "collected"
 
 
 @pytest.mark.emulators
-def test_a_suites_emulators_are_collected_without_a_trace_of_this_host(
+def test_records_of_a_suite_contain_no_path_of_this_host(
     debian_root: Callable[[str], Root], tmp_path: Path
 ) -> None:
-    """A record can be published: it names the suite, and no folder of whoever made it."""
+    """They can be published: they name the suite, and no folder of this host."""
     root = debian_root("bullseye")
     wanted = [s for s in subjects.in_suite(root) if s.known_as == ["qemu-system-x86_64"]]
-    (outcome,) = collect(wanted, Plan(all_machines=True), tmp_path)
+    (outcome,) = collect(wanted, ProbePlan(all_machines=True), tmp_path)
     assert outcome == msgspec.structs.replace(
         outcome, subject="qemu-system-x86_64 of bullseye", state="collected", why=""
     )

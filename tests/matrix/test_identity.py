@@ -1,20 +1,12 @@
-"""Whose build it is, and where a version stands among others."""
+"""The names and lines of builds, and the order of versions."""
 
 from itertools import pairwise
 
 import pytest
 
-from onpanic.matrix.identity import (
-    build_name,
-    emulator_name,
-    era_of,
-    follows,
-    line_of,
-    order_of,
-    series_of,
-    target_name,
-)
-from onpanic.probe.record import Emulator
+from onpanic.matrix.model.versions import era_of, follows, order_of, series_of
+from onpanic.matrix.records.build_identity import build_name, emulator_name, line_of, target_name
+from onpanic.probe.record.capability_record import Emulator
 
 DEBIAN = "Debian 1:7.2+dfsg-7+deb12u18+b3"
 
@@ -37,6 +29,7 @@ DEBIAN = "Debian 1:7.2+dfsg-7+deb12u18+b3"
     ],
 )
 def test_the_package_says_whose_build_it_is(package: str, line: str) -> None:
+    """Only QEMU's own git, or nothing, means upstream."""
     assert line_of(package) == line
 
 
@@ -58,7 +51,8 @@ def test_the_package_says_whose_build_it_is(package: str, line: str) -> None:
         (Emulator(["q"], "x", "../../etc", "a/b c"), "q-..-..-etc-a-b-c"),
     ],
 )
-def test_a_build_has_a_name_that_is_fit_for_a_file(emulator: Emulator, name: str) -> None:
+def test_a_build_has_a_name_that_is_valid_for_a_file(emulator: Emulator, name: str) -> None:
+    """Whatever the emulator reports, the name has no slash and no leading dot."""
     assert build_name(emulator) == name
     assert name.startswith(emulator_name(emulator).lstrip("."))
 
@@ -68,6 +62,7 @@ ORDER = ("", "0.12.1", "1.5.3", "1.6.0", "2.12.50", "5.2.0", "7.2.22", "9.1.0", 
 
 @pytest.mark.parametrize(("before", "after"), list(pairwise(ORDER)))
 def test_versions_have_an_order(before: str, after: str) -> None:
+    """Numbers are compared as numbers, and what is not a version comes first."""
     assert order_of(before) < order_of(after)
 
 
@@ -77,7 +72,7 @@ def test_versions_have_an_order(before: str, after: str) -> None:
         ("0.12.1", "0.12", "0.x"),
         ("1.5.3", "1.5", "1.x"),
         ("7.2.22", "7.2", "7.x"),
-        ("7.2.50", "8.0", "8.x"),  # on the way to it
+        ("7.2.50", "8.0", "8.x"),  # a development version of it
         ("2.12.50", "3.0", "3.x"),
         ("4.1.90", "4.2", "4.x"),
         ("6.2.92", "7.0", "7.x"),
@@ -87,6 +82,7 @@ def test_versions_have_an_order(before: str, after: str) -> None:
     ],
 )
 def test_a_version_belongs_to_a_release(version: str, series: str, era: str) -> None:
+    """A development version belongs to the next release."""
     assert (series_of(version), era_of(version)) == (series, era)
 
 
@@ -101,27 +97,28 @@ def test_a_version_belongs_to_a_release(version: str, series: str, era: str) -> 
         ("9.2.0", "10.0.0", True),
         ("1.5.3", "1.7.0", False),
         ("5.2.0", "7.2.22", False),
-        ("9.2.0", "10.0.13", False),  # 10.0.0 was not asked
+        ("9.2.0", "10.0.13", False),  # 10.0.0 was not measured
         ("1.6.0", "1.6.2", False),
         ("7.2.50", "8.0.0", False),
         ("1.7.0", "5.2.0", False),
     ],
 )
 def test_releases_may_lie_between_two_versions(before: str, after: str, adjacent: bool) -> None:
+    """Only if none does, a change is known to be in the second."""
     assert follows(before, after) is adjacent
 
 
-def test_a_long_name_is_cut_and_stays_its_own() -> None:
-    """A file's name has room for 255 bytes."""
+def test_a_long_name_is_cut_and_stays_unique() -> None:
+    """A file name may have 255 bytes."""
     names = {build_name(Emulator(["q"], "", "1.5.3", "x" * 300 + end)) for end in "ab"}
     assert len(names) == 2
     assert all(len(name) < 200 for name in names)
 
 
 @pytest.mark.parametrize(
-    ("name", "told", "target"),
+    ("name", "reported", "target"),
     [
-        ("qemu-system-mipsel", "mips", "mipsel"),  # what 11.1 says
+        ("qemu-system-mipsel", "mips", "mipsel"),  # what 11.1 reports
         ("qemu-system-x86_64-microvm", "x86_64", "x86_64"),
         ("qemu-system-x86_64", "", "x86_64"),
         ("qemu-system-ppc64le", "ppc64", "ppc64le"),
@@ -129,5 +126,6 @@ def test_a_long_name_is_cut_and_stays_its_own() -> None:
         ("qemu-kvm", "x86_64", "x86_64"),
     ],
 )
-def test_a_target_has_one_name_whatever_the_version(name: str, told: str, target: str) -> None:
-    assert target_name(Emulator([name], told, "1", "")) == target
+def test_a_target_has_one_name_in_all_versions(name: str, reported: str, target: str) -> None:
+    """The program's name wins where it is more exact."""
+    assert target_name(Emulator([name], reported, "1", "")) == target

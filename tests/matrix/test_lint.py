@@ -1,20 +1,20 @@
-"""Each rule with what it finds, and with what it has nothing to say of."""
+"""Each rule with records that violate it, and records that violate none."""
 
 import msgspec
 import pytest
 
 from onpanic.matrix import Matrix, build
-from onpanic.matrix.identity import build_name
 from onpanic.matrix.lint import MATRIX_RULES, RECORD_RULES, Problem, lint_matrix, lint_record
+from onpanic.matrix.records.build_identity import build_name
 from onpanic.probe import CapabilityRecord
 
 from .samples import RELEASES, machine, record, recorded
 
 NEWER = "2026-11-25T00:00:00Z"
-SOUND = record("7.2.22", machine("pc-7.2", ["pc"], default=True), machine("q35-7.2", ["q35"]))
+CORRECT = record("7.2.22", machine("pc-7.2", ["pc"], default=True), machine("q35-7.2", ["q35"]))
 
 
-def renamed(one: CapabilityRecord, **members: object) -> CapabilityRecord:
+def changed(one: CapabilityRecord, **members: object) -> CapabilityRecord:
     return msgspec.structs.replace(one, **members)
 
 
@@ -27,11 +27,11 @@ WRONG_RECORDS = {
         record("7.2.22", machine("pc", default=True), machine("q35", default=True)),
     ],
     "decision-without-facts": [
-        renamed(
-            SOUND,
+        changed(
+            CORRECT,
             machines=[
                 msgspec.structs.replace(
-                    SOUND.machines[0], on_panic=machine("x", builtin_pvpanic="yes").on_panic
+                    CORRECT.machines[0], on_panic=machine("x", builtin_pvpanic="yes").on_panic
                 )
             ],
         ),
@@ -44,21 +44,21 @@ def matrix_of(*records: CapabilityRecord) -> Matrix:
 
 
 OLDER_SAYS_NO = record("7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="no"))
-NEWER_IS_TOLD = record("7.2.22", machine("pc-7.2", ["pc"], how="recorded"), at=NEWER)
+NEWER_IS_RECORDED = record("7.2.22", machine("pc-7.2", ["pc"], how="recorded"), at=NEWER)
 OTHER_PACKAGE = record(
     "7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="no"), package="v7.2.22-1-gabcdef"
 )
 WRONG_MATRICES = {
     "contradictory-records": (
         matrix_of(record("7.2.22", machine("pc-7.2", ["pc"])), OLDER_SAYS_NO),
-        ("0, 1", "cont-after-panic on pc-7.2 is yes and no: leave the record that is wrong out"),
+        ("0, 1", "cont-after-panic on pc-7.2 is yes and no: remove the record that is wrong"),
     ),
     "overlapping-ranges": (
         matrix_of(record("7.2.22", machine("pc-7.2", ["pc"])), OTHER_PACKAGE),
         ("0, 1", "cont-after-panic on pc is no up to 7.2.22 and yes from 7.2.22"),
     ),
     "weaker-evidence": (
-        matrix_of(record("7.2.22", machine("pc-7.2", ["pc"])), NEWER_IS_TOLD),
+        matrix_of(record("7.2.22", machine("pc-7.2", ["pc"])), NEWER_IS_RECORDED),
         ("0, 1", "cont-after-panic on pc-7.2 was observed, and is recorded in the newer record"),
     ),
 }
@@ -66,6 +66,7 @@ WRONG_MATRICES = {
 
 @pytest.mark.parametrize(("rule", "records"), WRONG_RECORDS.items())
 def test_a_rule_finds_what_is_wrong_with_a_record(rule: str, records: list[CapabilityRecord]) -> None:
+    """The problem names the record."""
     for one in records:
         found = lint_record(build_name(one.emulator), one)
         assert rule in {problem.rule for problem in found}
@@ -73,20 +74,22 @@ def test_a_rule_finds_what_is_wrong_with_a_record(rule: str, records: list[Capab
 
 
 def test_a_record_is_named_after_its_build() -> None:
-    """More may follow: builds that say the same of themselves."""
-    assert [p.rule for p in lint_record("qemu-system-x86_64-7.1.0", SOUND)] == ["misnamed-record"]
-    assert lint_record("qemu-system-x86_64-7.2.22+hvf", SOUND) == []
+    """A variant may follow, for builds that report the same version and package."""
+    assert [p.rule for p in lint_record("qemu-system-x86_64-7.1.0", CORRECT)] == ["misnamed-record"]
+    assert lint_record("qemu-system-x86_64-7.2.22+hvf", CORRECT) == []
 
 
 @pytest.mark.parametrize(("rule", "found"), WRONG_MATRICES.items())
 def test_a_rule_finds_what_is_wrong_with_records_beside_each_other(
     rule: str, found: tuple[Matrix, tuple[str, str]]
 ) -> None:
+    """The problem names the records, and says what is wrong."""
     matrix, (where, what) = found
     assert Problem(rule, where, what) in lint_matrix(matrix)
 
 
-def test_each_rule_has_something_to_find() -> None:
+def test_each_rule_is_tested() -> None:
+    """A new rule needs records that violate it."""
     assert {*WRONG_RECORDS, "misnamed-record"} == set(RECORD_RULES)
     assert set(WRONG_MATRICES) == set(MATRIX_RULES)
 
@@ -103,7 +106,8 @@ def test_each_rule_has_something_to_find() -> None:
     ],
     ids=["alone", "a source that shows less", "another version", "another line", "another emulator", "2013"],
 )
-def test_sound_records_pass(others: list[CapabilityRecord]) -> None:
-    everything = [SOUND, *others]
+def test_correct_records_pass(others: list[CapabilityRecord]) -> None:
+    """Records of other builds, and sources that show less, contradict nothing."""
+    everything = [CORRECT, *others]
     assert [p for one in everything for p in lint_record(build_name(one.emulator), one)] == []
     assert lint_matrix(matrix_of(*everything)) == []

@@ -1,8 +1,9 @@
-"""``onpanic matrix build``, ``show`` and ``diff`` as a user runs them, bad input included."""
+"""``onpanic matrix build``, ``show`` and ``diff`` as a user runs them, also with invalid input."""
 
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import msgspec
 import pytest
 
 from onpanic.matrix import Matrix, published, read_matrix
-from onpanic.matrix.identity import build_name
-from onpanic.matrix.records import write_record
+from onpanic.matrix.records.build_identity import build_name
+from onpanic.matrix.records.record_files import write_record
 from onpanic.probe import CapabilityRecord, RecordError
 
-from .samples import RELEASES, fact, machine, record, recorded
+from .samples import RECORDINGS, RELEASES, fact, machine, record, recorded
 
 pytestmark = pytest.mark.processes
 
@@ -23,6 +24,7 @@ OUTPUTS = {"matrix.json", "MATRIX.md", "index.html"}
 
 
 def write(folder: Path, *records: CapabilityRecord) -> Path:
+    """Write records, named after their builds, and return the folder."""
     for one in records:
         write_record(folder, build_name(one.emulator), one)
     return folder
@@ -30,11 +32,12 @@ def write(folder: Path, *records: CapabilityRecord) -> Path:
 
 @pytest.fixture
 def records(tmp_path: Path) -> Path:
-    """Give the folder of what was recorded in 2013."""
+    """Return a folder with the records of the recordings of 2013."""
     return write(tmp_path / "records", *map(recorded, RELEASES))
 
 
 def test_the_matrix_is_built(onpanic: Run, records: Path, tmp_path: Path) -> None:
+    """The folder is created, and has three files."""
     done = onpanic("matrix", "build", str(records), "-o", str(tmp_path / "deep/out"))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "4 builds, 8 machine types: matrix.json, MATRIX.md, index.html\n"
@@ -48,6 +51,7 @@ def test_the_matrix_is_built(onpanic: Run, records: Path, tmp_path: Path) -> Non
 
 
 def test_the_same_records_give_the_same_bytes(onpanic: Run, records: Path, tmp_path: Path) -> None:
+    """The files are in git."""
     for name in ("one", "other"):
         onpanic("matrix", "build", "-q", str(records), "-o", str(tmp_path / name))
     assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "other" / n).read_bytes() for n in OUTPUTS)
@@ -70,13 +74,18 @@ GOOD = record("7.2.22", machine("pc-7.2", ["pc"], default=True))
             record("7.2.22", machine("pc-7.2", ["pc"], default=True, cont_after_panic="no")).to_json(),
             "qemu-system-x86_64-7.2.22+again: cont-after-panic on pc-7.2 is yes and no",
         ),
-        ("misnamed.json", GOOD.to_json(), "misnamed-record: misnamed: it is of qemu-system-x86_64-7.2.22"),
+        (
+            "misnamed.json",
+            GOOD.to_json(),
+            "misnamed-record: misnamed: it is a record of qemu-system-x86_64-7.2.22",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".json") else "-",
 )
-def test_a_bad_record_is_named_and_the_rest_built(
+def test_an_invalid_record_is_named_and_the_rest_built(
     onpanic: Run, tmp_path: Path, name: str, content: bytes, complaint: str
 ) -> None:
+    """The exit status is 1."""
     records = write(tmp_path / "records", GOOD)
     (records / name).write_bytes(content)
     done = onpanic("matrix", "build", str(records), "-o", str(tmp_path / "out"))
@@ -95,16 +104,25 @@ def test_a_bad_record_is_named_and_the_rest_built(
         (["build", "{bad}", "-o", "{tmp}/out"], "{bad}: none of its records can be read"),
         (["show", "/no/such"], "/no/such: No such file or directory"),
         (["show", "{bad}/broken.json"], "{bad}/broken.json: not a matrix: "),
-        (["show", "--arch", "pdp11"], "no build of the matrix is like that"),
+        (["show", "--arch", "pdp11"], "no build of the matrix matches"),
         (["diff", "/no/a", "/no/b"], "/no/a: No such file or directory"),
         (["diff", "x", "y", "--records", "{tmp}"], "{tmp}: holds no record"),
-        (["bogus"], "no command matrix bogus"),
+        (["show", "{bad}/nested.json"], "{bad}/nested.json: not a matrix: nested too deeply"),
+        (["show", "{bad}/digits.json"], "{bad}/digits.json: not a matrix: "),
+        (["show", "{bad}/binary.json"], "{bad}/binary.json: not a matrix: not UTF-8"),
+        (["show", "{bad}"], "{bad}: none of its records can be read"),
+        (["diff", "{bad}/nested.json", "{bad}/binary.json"], "{bad}/nested.json: not a capability record: "),
+        (["bogus"], "matrix has no command 'bogus'"),
     ],
     ids=lambda value: "-" if isinstance(value, str) else " ".join(value),
 )
-def test_what_cannot_be_done_is_said(onpanic: Run, tmp_path: Path, words: list[str], complaint: str) -> None:
+def test_an_error_is_reported(onpanic: Run, tmp_path: Path, words: list[str], complaint: str) -> None:
+    """The exit status is 2, and nothing is written."""
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/broken.json").write_text('{"schema_version":1}')
+    (tmp_path / "bad/nested.json").write_bytes(b'{"schema_version":1,"more":' + b"[" * 100_000)
+    (tmp_path / "bad/digits.json").write_bytes(b'{"schema_version":' + b"9" * 5000 + b"}")
+    (tmp_path / "bad/binary.json").write_bytes(b'{"schema_version":1,"evidence":[["\xff"]]}')
     here = {"tmp": str(tmp_path), "bad": str(tmp_path / "bad")}
     done = onpanic("matrix", *(word.format(**here) for word in words))
     assert (done.returncode, done.stdout) == (2, "")
@@ -113,7 +131,8 @@ def test_what_cannot_be_done_is_said(onpanic: Run, tmp_path: Path, words: list[s
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_that_cannot_be_written_is_said(onpanic: Run, records: Path, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_an_error(onpanic: Run, records: Path, tmp_path: Path) -> None:
+    """It names the folder."""
     (tmp_path / "file").touch()
     done = onpanic("matrix", "build", str(records), "-o", str(tmp_path / "file"))
     assert (done.returncode, done.stdout) == (2, "")
@@ -121,7 +140,7 @@ def test_an_output_that_cannot_be_written_is_said(onpanic: Run, records: Path, t
 
 
 def test_the_matrix_is_shown(onpanic: Run, records: Path) -> None:
-    """Builds down, facts across; a note says where other machine types answer otherwise."""
+    """Each build has a row, with a letter for each fact."""
     done = onpanic("matrix", "show", str(records))
     assert (done.returncode, done.stderr) == (0, "")
     rows = {
@@ -132,18 +151,20 @@ def test_the_matrix_is_shown(onpanic: Run, records: Path) -> None:
 
 
 def test_rows_that_do_not_differ_are_counted(onpanic: Run, tmp_path: Path) -> None:
+    """``--all`` shows them."""
     same = [record(f"{major}.0.0", machine(f"pc-{major}.0", ["pc"], default=True)) for major in (5, 6, 7, 8)]
     changed = record("9.0.0", machine("pc-9.0", ["pc"], default=True, cont_after_panic="no"))
     folder = write(tmp_path / "records", *same, changed)
     shown = onpanic("matrix", "show", str(folder)).stdout
     rows = [line for line in shown.splitlines() if line.startswith("qemu-")]
     assert [row.split()[1] for row in rows] == ["5.0.0", "9.0.0"]
-    assert "and 3 more that answer alike" in shown
+    assert "and 3 more with the same answers" in shown
     everything = onpanic("matrix", "show", "--all", str(folder)).stdout
     assert len([line for line in everything.splitlines() if line.startswith("qemu-")]) == 5
 
 
 def test_a_machine_type_is_chosen(onpanic: Run, tmp_path: Path) -> None:
+    """Notes name the others; a build without it has a dash."""
     both = record(
         "7.2.22", machine("pc-7.2", ["pc"], default=True), machine("q35-7.2", ["q35"], cont_after_panic="no")
     )
@@ -161,21 +182,23 @@ def test_a_machine_type_is_chosen(onpanic: Run, tmp_path: Path) -> None:
 
 
 def test_the_published_matrix_is_the_default(onpanic: Run) -> None:
+    """It needs no argument."""
     done = onpanic("matrix", "show", "--format", "json")
     assert msgspec.json.decode(done.stdout, type=Matrix) == published()
 
 
-def test_a_matrix_that_points_nowhere_is_refused(tmp_path: Path, records: Path, onpanic: Run) -> None:
+def test_a_matrix_with_an_invalid_index_is_refused(tmp_path: Path, records: Path, onpanic: Run) -> None:
+    """Otherwise another answer would be shown, or none."""
     onpanic("matrix", "build", "-q", str(records), "-o", str(tmp_path))
     matrix = json.loads((tmp_path / "matrix.json").read_text())
     matrix["builds"][0]["machines"][0]["profile"] = 1000
     (tmp_path / "matrix.json").write_text(json.dumps(matrix))
-    with pytest.raises(RecordError, match="points to what it does not have"):
+    with pytest.raises(RecordError, match="an index is out of range"):
         read_matrix(tmp_path / "matrix.json")
 
 
 def test_what_a_guest_can_see_comes_first(onpanic: Run, tmp_path: Path) -> None:
-    """QEMU 9.1 offered a new bit on old machine types: that breaks migration."""
+    """QEMU 9.1 offered a new event bit on old machine types, which breaks migration."""
     before = record("9.0.0", machine("pc-8.2", mask=3, cont_after_panic="no"), machine("gone"))
     after = record("9.1.0", machine("pc-8.2", mask=7), machine("pc-9.1"))
     folder = write(tmp_path / "records", before, after)
@@ -207,34 +230,36 @@ def test_what_a_guest_can_see_comes_first(onpanic: Run, tmp_path: Path) -> None:
 
 
 def test_builds_without_a_common_machine_type_are_compared_by_alias(onpanic: Run, records: Path) -> None:
-    """The fix of 1.7, as the recordings have it."""
+    """The recordings have the fix of 1.7."""
     done = onpanic("matrix", "diff", "x86_64-1.6.0", "x86_64-1.7.0", "--records", str(records))
     assert done.returncode == 1
     assert "compared by alias: pc" in done.stderr
     assert "cont-after-panic was no, and now is yes" in done.stdout
 
 
-def test_nothing_changed_is_said(onpanic: Run, records: Path) -> None:
+def test_without_a_change_the_status_is_0(onpanic: Run, records: Path) -> None:
+    """A line says that nothing changed; ``-q`` prints nothing in any case."""
     done = onpanic("matrix", "diff", "x86_64-1.7.0", "x86_64-1.7.0", "--records", str(records))
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1] == "  nothing that was measured in both changed"
+    assert done.stdout.splitlines()[-1] == "  nothing changed in what was measured in both"
     quiet = onpanic("matrix", "diff", "-q", "x86_64-1.7.0", "x86_64-1.6.0", "--records", str(records))
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (1, "", "")
 
 
-def test_a_name_that_several_records_have_is_refused(onpanic: Run, records: Path) -> None:
+def test_an_ambiguous_name_is_refused(onpanic: Run, records: Path) -> None:
+    """The error has examples."""
     done = onpanic("matrix", "diff", "qemu", "x86_64-1.6.0", "--records", str(records))
     assert done.returncode == 2
     assert "qemu: 4 records of" in done.stderr
 
 
-def test_a_target_that_an_emulator_tells_otherwise_is_the_same(onpanic: Run, tmp_path: Path) -> None:
-    """From 11.1 on qemu-system-mipsel says mips."""
-    told = [
+def test_a_target_that_is_reported_differently_is_the_same(onpanic: Run, tmp_path: Path) -> None:
+    """From 11.1 on qemu-system-mipsel reports mips."""
+    records = [
         record(version, machine("malta"), emulator="qemu-system-mipsel", target=target)
         for version, target in (("10.0.13", "mipsel"), ("11.1.3", "mips"))
     ]
-    folder = write(tmp_path / "records", *told)
+    folder = write(tmp_path / "records", *records)
     done = onpanic("matrix", "diff", "10.0.13", "11.1.3", "--records", str(folder))
     assert (done.returncode, done.stderr) == (0, "")
     shown = onpanic("matrix", "show", "--all", "--arch", "mipsel", str(folder)).stdout
@@ -245,7 +270,7 @@ def test_a_target_that_an_emulator_tells_otherwise_is_the_same(onpanic: Run, tmp
 
 
 def test_only_files_are_read(onpanic: Run, tmp_path: Path) -> None:
-    """A pipe would be waited for, for ever."""
+    """Reading a pipe would never end."""
     folder = write(tmp_path / "records", GOOD)
     os.mkfifo(folder / "pipe.json")
     (folder / "folder.json").mkdir()
@@ -254,15 +279,16 @@ def test_only_files_are_read(onpanic: Run, tmp_path: Path) -> None:
 
 
 def test_a_machine_type_that_no_build_has_is_refused(onpanic: Run, records: Path) -> None:
+    """It is probably misspelt."""
     done = onpanic("matrix", "show", "--machine", "typo", str(records))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[0] == "onpanic: no build has a machine type typo"
 
 
-@pytest.mark.parametrize("place", [-1, 1000])
-def test_evidence_that_is_not_there_is_none(onpanic: Run, tmp_path: Path, place: int) -> None:
-    """Another fact's lines would be a lie."""
-    facts = GOOD.facts | {"pvpanic-type": fact("yes", evidence=place)}
+@pytest.mark.parametrize("index", [-1, 1000])
+def test_missing_evidence_is_left_out(onpanic: Run, tmp_path: Path, index: int) -> None:
+    """The lines of another fact must not be shown."""
+    facts = GOOD.facts | {"pvpanic-type": fact("yes", evidence=index)}
     forged = msgspec.structs.replace(GOOD, facts=facts, evidence=[["-> something else"]])
     folder = write(tmp_path / "records", forged)
     assert onpanic("matrix", "build", "-q", str(folder), "-o", str(tmp_path / "out")).returncode == 0
@@ -270,9 +296,69 @@ def test_evidence_that_is_not_there_is_none(onpanic: Run, tmp_path: Path, place:
     assert matrix.statements[matrix.builds[0].facts["pvpanic-type"]].evidence is None
 
 
-def test_a_version_without_end_is_no_version(onpanic: Run, tmp_path: Path) -> None:
+def test_a_version_of_5000_digits_is_not_a_version(onpanic: Run, tmp_path: Path) -> None:
+    """Python refuses to convert it."""
     (tmp_path / "records").mkdir()
     (tmp_path / "records/x.json").write_bytes(record("9" * 5000, machine("pc")).to_json())
     done = onpanic("matrix", "build", "-q", str(tmp_path / "records"), "-o", str(tmp_path / "out"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+#: Runs the command as if some packages were not installed.
+WITHOUT = (
+    "import sys; sys.modules.update(dict.fromkeys({missing!r})); from onpanic.cli import console; console()"
+)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "package"),
+    [
+        (["packaging"], ["build", "{records}", "-o", "{out}"], "packaging"),
+        (["jinja2"], ["build", "{records}", "-o", "{out}"], "jinja2"),
+        (["packaging"], ["show", "{records}"], "packaging"),
+        (["platformdirs"], ["collect", "-o", "{out}", "--debian", "sid"], "platformdirs"),
+    ],
+    ids=["build, packaging", "build, jinja2", "show, packaging", "collect, platformdirs"],
+)
+def test_a_missing_package_names_the_extra(
+    tmp_path: Path, records: Path, missing: list[str], words: list[str], package: str
+) -> None:
+    """One line says what is missing, and one how to install it."""
+    here = {"records": str(records), "out": str(tmp_path / "out")}
+    done = without(missing, *(word.format(**here) for word in words))
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith(f"{package} is not installed")
+    assert lines[1:] == ["onpanic: hint: install it with pip install 'onpanic[matrix]'"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "--arch", "s390x"],
+        ["show", "--format", "json"],
+        ["diff", "x86_64-1.6.0", "x86_64-1.7.0", "--records", "{records}"],
+        ["collect", "-o", "{out}", "--recordings", "{recording}"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_needs_no_extra_works_without_it(tmp_path: Path, records: Path, words: list[str]) -> None:
+    """The published matrix is shown, records are compared and collected."""
+    recording = RECORDINGS / "qemu-1.7.0.jsonl"
+    here = {"records": str(records), "out": str(tmp_path / "out"), "recording": str(recording)}
+    missing = ["packaging", "jinja2", "markupsafe", "platformdirs", "lxml", "libvirt", "rich"]
+    done = without(missing, *(word.format(**here) for word in words))
+    assert done.returncode in (0, 1)
+    assert done.stdout
+    assert "not installed" not in done.stderr
+
+
+def without(missing: list[str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(missing=missing), "matrix", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

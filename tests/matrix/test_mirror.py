@@ -1,4 +1,4 @@
-"""Fetching from a mirror of our own: whole, half, tampered with, or signed by somebody else."""
+"""Fetching from a mirror on this host: intact, truncated, modified, or signed with another key."""
 
 import hashlib
 import os
@@ -11,8 +11,9 @@ from typing import NoReturn
 
 import pytest
 
-from onpanic.matrix import debian
-from onpanic.matrix.apt_sources import FetchError, Mirror, Source
+from onpanic.core.errors import FetchError
+from onpanic.matrix.sources.apt_sources import AptSource, Mirror
+from onpanic.matrix.sources.debian_suites import Root, fetch
 
 pytestmark = pytest.mark.processes
 
@@ -22,7 +23,7 @@ DEB = "pool/qemu-system_1.0_all.deb"
 
 
 class Archive:
-    """A Debian archive of two packages, signed by a key of its own."""
+    """A Debian archive of two packages, signed with a key of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +36,7 @@ class Archive:
         self._publish("".join(map(self._package, PACKAGES)).encode())
 
     def _package(self, name: str) -> str:
-        """Make a package of one program; return its entry for the list."""
+        """Create a package of one program; return its entry in the list of packages."""
         content = self.folder / name
         (content / "DEBIAN").mkdir(parents=True)
         (content / "usr/bin").mkdir(parents=True)
@@ -46,14 +47,17 @@ class Archive:
         (content / "DEBIAN/control").write_text(control)
         deb = self.folder / f"pool/{name}_1.0_all.deb"
         subprocess.run(
-            ["dpkg-deb", "--root-owner-group", "-b", content, deb], check=True, capture_output=True
+            ["dpkg-deb", "--root-owner-group", "-b", content, deb],
+            check=True,
+            capture_output=True,
+            timeout=60,
         )
         data = deb.read_bytes()
         sums = f"Size: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
         return f"{control}Filename: pool/{deb.name}\n{sums}\n"
 
     def _publish(self, packages: bytes) -> None:
-        """Write the list, and sign what it must be."""
+        """Write the list of packages and a signed release file."""
         dist = self.folder / "dists" / SUITE
         name = f"main/binary-{_architecture()}/Packages"
         (dist / name).parent.mkdir(parents=True)
@@ -69,37 +73,35 @@ class Archive:
     def _gpg(self, *words: str) -> bytes:
         quiet = ["--batch", "--passphrase", "", "--pinentry-mode", "loopback"]
         command = ["gpg", "--homedir", str(self._home), *quiet, *words]
-        return subprocess.run(command, check=True, capture_output=True).stdout
+        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
 
     def close(self) -> None:
-        subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=False)
+        subprocess.run(["gpgconf", "--homedir", str(self._home), "--kill", "all"], check=False, timeout=60)
 
 
 def _architecture() -> str:
-    return subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
+    return subprocess.check_output(["dpkg", "--print-architecture"], text=True, timeout=60).strip()
 
 
 @pytest.fixture
-def archive(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, unavailable: Callable[[str], NoReturn]
-) -> Iterator[Archive]:
-    """Give an archive that is the host's mirror."""
+def archive(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Archive]:
+    """Yield an archive."""
     for tool in ("gpg", "dpkg-deb", "apt-get", "bwrap"):
         shutil.which(tool) or unavailable(f"no {tool} here")
-    folder.chmod(0o755)  # apt reads it as a user of its own
+    folder.chmod(0o755)  # apt reads it as its own user
     made = Archive(folder / "archive")
-    source = Source(f"file://{made.folder}", (SUITE,), ("main",), str(made.keyring))
-    monkeypatch.setattr(debian, "read_mirror", lambda: Mirror(source, None))
     yield made
     made.close()
 
 
-def fetch(into: Path) -> debian.Root:
-    return debian.fetch(SUITE, ["qemu-system"], into=into)
+def fetch_from(archive: Archive, into: Path) -> Root:
+    source = AptSource(f"file://{archive.folder}", (SUITE,), ("main",), str(archive.keyring))
+    return fetch(SUITE, ["qemu-system"], into=into, mirror=Mirror(source, None))
 
 
 def test_a_signed_suite_is_unpacked(archive: Archive, tmp_path: Path) -> None:
-    root = fetch(tmp_path / "suites")
+    """Its programs can be executed."""
+    root = fetch_from(archive, tmp_path / "suites")
     assert root.programs() == ["qemu-system-x86_64"]
     assert os.access(root.path / "usr/bin/qemu-system-x86_64", os.X_OK)
 
@@ -132,7 +134,7 @@ def no_release(archive: Archive) -> None:
     shutil.rmtree(archive.folder / "dists")
 
 
-def somebody_elses_key(archive: Archive) -> None:
+def another_key(archive: Archive) -> None:
     other = Archive(archive.folder.parent / "other")
     archive.keyring.write_bytes(other.keyring.read_bytes())
     other.close()
@@ -147,16 +149,16 @@ def somebody_elses_key(archive: Archive) -> None:
         half_a_list,
         another_release,
         no_release,
-        somebody_elses_key,
+        another_key,
     ],
     ids=lambda harm: harm.__name__,
 )
-def test_a_mirror_that_is_not_to_be_trusted_leaves_nothing(
+def test_nothing_is_left_of_a_mirror_that_cannot_be_trusted(
     archive: Archive, tmp_path: Path, harm: Callable[[Archive], None]
 ) -> None:
-    """Half of it, or other than what was signed: apt's own words say what, and the next fetch starts anew."""
+    """The error has apt's own message, and no file is left."""
     harm(archive)
-    with pytest.raises(FetchError, match=r"^apt-get failed: .*\nnext: ") as caught:
-        fetch(tmp_path / "suites")
+    with pytest.raises(FetchError, match=r"^apt-get failed: .*\n") as caught:
+        fetch_from(archive, tmp_path / "suites")
     assert len(str(caught.value).splitlines()) == 2
     assert list((tmp_path / "suites").iterdir()) == []

@@ -38,13 +38,13 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def twisted(tmp_path: Path) -> Callable[..., list[str]]:
-    """Give a function from places and what happens there to a command, see `twisted.py`."""
+def altered(tmp_path: Path) -> Callable[..., list[str]]:
+    """Give a function from places and what happens there to a command, see `altered_emulator.py`."""
 
-    def command(twists: dict[str, dict[str, Any] | str]) -> list[str]:
+    def command(changes: dict[str, dict[str, Any] | str]) -> list[str]:
         file = tmp_path / f"{uuid.uuid4().hex}.json"
-        file.write_text(json.dumps(twists))
-        return [sys.executable, str(Path(__file__).with_name("twisted.py")), str(file)]
+        file.write_text(json.dumps(changes))
+        return [sys.executable, str(Path(__file__).with_name("altered_emulator.py")), str(file)]
 
     return command
 

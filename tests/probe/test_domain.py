@@ -1,6 +1,6 @@
-"""A libvirt domain's monitor: what it tells, that the guest does not notice, and what goes wrong.
+"""A libvirt domain's monitor: what it reports, that the guest is not disturbed, and what goes wrong.
 
-The daemon is a real one, started for these tests alone, with a session of its own.
+The daemon is a real one, started for these tests alone, with its own session.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from onpanic.probe import CapabilityRecord, SourceError
-from onpanic.probe.api import read
+from onpanic.probe.api import record_from
 from onpanic.probe.live import ask_domain
 
 XML = """\
@@ -30,8 +30,25 @@ XML = """\
   <devices>{devices}</devices>
 </domain>
 """
-# Nothing but looks; queries are let through by their first word
-LOOKS = {"qom-list", "qom-get", "device-list-properties"}
+# Commands that change nothing; those that begin with `query-` are allowed, too
+READ_ONLY = {"qom-list", "qom-get", "device-list-properties"}
+
+EMULATOR = {
+    "isa-pvpanic-type": "no",
+    "pvpanic-type": "yes",
+    "pvpanic-pci-type": "yes",
+    "guest-panicked-event": "yes",
+    "guest-crashloaded-event": "yes",
+    "set-action-command": "yes",
+}
+MACHINE = (
+    "builtin-pvpanic",
+    "pvpanic-attachable",
+    "panic-reported",
+    "panic-stops-guest",
+    "cont-after-panic",
+    "acpi-exposes-pvpanic",
+)
 
 pytestmark = pytest.mark.libvirt
 
@@ -49,7 +66,7 @@ def running(connection: Any) -> Any:
 def record(output: str) -> dict[str, str]:
     machine = CapabilityRecord.from_json(output).machine()
     assert machine.name.startswith("pc-")
-    return {name: fact.answer for name, fact in machine.facts.items()}
+    return {name: machine.facts[name].answer for name in MACHINE}
 
 
 def test_what_can_be_known_is_told(running: Any, connection: Any, uri: str, onpanic: Run) -> None:
@@ -66,18 +83,11 @@ def test_what_can_be_known_is_told(running: Any, connection: Any, uri: str, onpa
 
 
 async def test_answers_belong_to_their_questions(running: Any, uri: str) -> None:
-    """libvirt answers with ids of its own."""
+    """libvirt replaces the ids."""
     held = await ask_domain("onpanic", uri, 60)
     assert [entry.dir for entry in held.entries] == ["recv"] + ["send", "recv"] * (len(held.entries) // 2)
-    facts = read([held], [], 0).facts
-    assert {name: fact.answer for name, fact in facts.items()} == {
-        "isa-pvpanic-type": "no",
-        "pvpanic-type": "yes",
-        "pvpanic-pci-type": "yes",
-        "guest-panicked-event": "yes",
-        "guest-crashloaded-event": "yes",
-        "set-action-command": "yes",
-    }
+    facts = record_from([held], [], 0).facts
+    assert {name: facts[name].answer for name in EMULATOR} == EMULATOR
 
 
 @pytest.mark.parametrize("status", ["running", "paused", "crashed"])
@@ -86,14 +96,14 @@ async def test_the_guest_does_not_notice(
 ) -> None:
     seen: queue.Queue[int] = queue.Queue()
 
-    def hear(_connection: Any, _domain: Any, event: int, _detail: int, _opaque: Any) -> None:
+    def on_event(_connection: Any, _domain: Any, event: int, _detail: int, _opaque: Any) -> None:
         seen.put(event)
 
     def before(event: int) -> list[int]:
         """Wait for an event and return those that came before it."""
         return list(iter(lambda: seen.get(timeout=60), event))
 
-    number = connection.domainEventRegisterAny(running, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hear, None)
+    number = connection.domainEventRegisterAny(running, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None)
     if status == "paused":
         running.suspend()
         before(libvirt.VIR_DOMAIN_EVENT_SUSPENDED)
@@ -104,7 +114,7 @@ async def test_the_guest_does_not_notice(
     state = running.state()
     held = await ask_domain("onpanic", uri, 60)
     assert running.state() == state
-    # the watch would have told, and in order
+    # the registered callback does receive events, in order
     if status == "running":
         running.suspend()
         assert before(libvirt.VIR_DOMAIN_EVENT_SUSPENDED) == []
@@ -114,7 +124,7 @@ async def test_the_guest_does_not_notice(
     connection.domainEventDeregisterAny(number)
     asked = {entry.msg["execute"] for entry in held.entries if entry.dir == "send"}
     assert "query-status" in asked
-    assert [name for name in asked - LOOKS if not name.startswith("query-")] == []
+    assert [name for name in asked - READ_ONLY if not name.startswith("query-")] == []
 
 
 async def test_it_goes_by_name_uuid_and_id(running: Any, uri: str) -> None:
@@ -184,6 +194,8 @@ def test_a_connection_without_qemu_domains(
 
 @pytest.mark.parametrize("name", ["libvirt", "libvirt_qemu"])
 def test_without_the_python_module(name: str, tmp_path: Path, complaint: Complaint) -> None:
+    pytest.importorskip("libvirt")
     (tmp_path / f"{name}.py").write_text("raise ImportError('its library is\\nof another version')\n")
-    said = complaint("--domain", "x", "--connect", "test:///default", PYTHONPATH=str(tmp_path))
-    assert said == "libvirt's Python module is not there: its library is of another version"
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    said = complaint("--domain", "x", "--connect", "test:///default", PYTHONPATH=path)
+    assert said == "libvirt-python is not installed: its library is of another version"

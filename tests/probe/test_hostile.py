@@ -39,14 +39,14 @@ class Played:
 
 
 class Complaints(logging.Handler):
-    """Hears what asyncio has to say of exceptions that nobody retrieved."""
+    """Collects what asyncio logs about exceptions that were never retrieved."""
 
-    def __init__(self, heard: list[str]) -> None:
+    def __init__(self, messages: list[str]) -> None:
         super().__init__(logging.ERROR)
-        self.heard = heard
+        self.messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 async def play(played: Played, survivors: Callable[[str], Found]) -> None:
@@ -124,11 +124,11 @@ PROGRAMS = {
     "./missing": "no such file or command",
     "./folder": "is a folder",
     "folder": "no such file or command",  # a name without a slash is looked up in the PATH only
-    "./plain": "may not be executed",
+    "./plain": "is not executable",
     "./text": "Exec format error",
-    "./orphan": "interpreter or loader is not there",
+    "./orphan": "interpreter or loader does not exist",
     "/bin/true": "ended before its QMP greeting (status 0)",
-    "./cat": "did not answer in time",
+    "./cat": "not QMP where its QMP greeting was expected",
     "": "empty",
     "./plain/file": "Not a directory",
 }

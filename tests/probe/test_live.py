@@ -1,7 +1,7 @@
-"""A running guest's monitor: what it tells, that the guest does not notice, and what goes wrong.
+"""A running guest's monitor: what it reports, that the guest is not disturbed, and what goes wrong.
 
-Whether the guest notices is told by a second monitor: QEMU sends its events to all of
-them, before it answers what is asked afterwards.
+A second monitor shows whether the guest is disturbed: QEMU sends events to all monitors, before it
+answers later commands.
 """
 
 import asyncio
@@ -22,12 +22,30 @@ from onpanic.probe.live import ask_monitor
 pytestmark = pytest.mark.processes
 
 GREETING = b'{"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}, "capabilities": []}}\n'
-# Nothing but looks; queries are let through by their first word
-LOOKS = {"qmp_capabilities", "qom-list", "qom-get", "device-list-properties"}
+# Commands that change nothing; those that begin with `query-` are allowed, too
+READ_ONLY = {"qmp_capabilities", "qom-list", "qom-get", "device-list-properties"}
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Complaint = Callable[..., str]
+EMULATOR = {
+    "isa-pvpanic-type": "no",
+    "pvpanic-type": "yes",
+    "pvpanic-pci-type": "yes",
+    "guest-panicked-event": "yes",
+    "guest-crashloaded-event": "yes",
+    "set-action-command": "yes",
+}
+NAMES = (
+    *EMULATOR,
+    "builtin-pvpanic",
+    "pvpanic-attachable",
+    "panic-reported",
+    "panic-stops-guest",
+    "cont-after-panic",
+    "acpi-exposes-pvpanic",
+)
+
 Start = Callable[..., Any]  # a `Guest` of conftest.py
 
 
@@ -38,7 +56,8 @@ def facts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     assert record.emulator.target == "x86_64"
     (machine,) = record.machines
     assert machine.name.startswith("pc-")
-    return {name: fact.answer for name, fact in {**record.facts, **machine.facts}.items()}
+    facts = {**record.facts, **machine.facts}
+    return {name: facts[name].answer for name in NAMES}
 
 
 @pytest.mark.emulators
@@ -57,12 +76,7 @@ def test_what_can_be_known_is_told(
     running = guest(*options)
     address = str(running.path) if way == "path" else f"localhost:{running.port}"
     assert facts(onpanic("probe", "--format", "json", "--qmp", address)) == {
-        "isa-pvpanic-type": "no",
-        "pvpanic-type": "yes",
-        "pvpanic-pci-type": "yes",
-        "guest-panicked-event": "yes",
-        "guest-crashloaded-event": "yes",
-        "set-action-command": "yes",
+        **EMULATOR,
         "builtin-pvpanic": "no",
         "pvpanic-attachable": attachable,
         "panic-reported": "unknown",
@@ -91,9 +105,9 @@ def test_the_guest_does_not_notice(status: str, guest: Start, folder: Path, onpa
     entries = [json.loads(line) for line in recording.read_text().splitlines()]
     asked = {entry["msg"]["execute"] for entry in entries if entry["dir"] == "send"}
     assert "query-status" in asked
-    assert [name for name in asked - LOOKS if not name.startswith("query-")] == []
+    assert [name for name in asked - READ_ONLY if not name.startswith("query-")] == []
     assert onpanic("probe", "--recording", str(recording)).returncode == 0
-    running.ask("system_reset")  # the watch would have told
+    running.ask("system_reset")  # the second monitor does receive events
     running.ask("query-status")
     assert "RESET" in running.events
 
@@ -127,7 +141,7 @@ def speaker(listener: socket.socket, words: bytes, *, hang_up: bool) -> Iterator
     try:
         yield
     finally:
-        thread.join()
+        thread.join(30)
         listener.close()
 
 
@@ -150,7 +164,7 @@ def speaker(listener: socket.socket, words: bytes, *, hang_up: bool) -> Iterator
     ],
     ids=lambda words: repr(words[:12]) if words != GREETING else "greeting",
 )
-def test_somebody_else_answers(words: bytes, hang_up: bool, folder: Path, complaint: Complaint) -> None:
+def test_another_server_answers(words: bytes, hang_up: bool, folder: Path, complaint: Complaint) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "x"))
     listener.listen()
@@ -160,14 +174,14 @@ def test_somebody_else_answers(words: bytes, hang_up: bool, folder: Path, compla
     assert said.startswith(("the monitor: ", "the monitor hung up", "the monitor at ", f"{folder}/x: "))
 
 
-def test_somebody_else_answers_over_tcp(complaint: Complaint) -> None:
+def test_another_server_answers_over_tcp(complaint: Complaint) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     address = f"127.0.0.1:{listener.getsockname()[1]}"
     with speaker(listener, b"HTTP/1.1 400 Bad Request\r\n", hang_up=True):
         assert "not QMP" in complaint("--qmp", address)
 
 
-def test_nobody_accepts(folder: Path, complaint: Complaint) -> None:
+def test_a_server_that_accepts_no_connection(folder: Path, complaint: Complaint) -> None:
     path = str(folder / "x")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -198,17 +212,19 @@ async def test_a_deadline_is_one_for_callers_too(folder: Path) -> None:
         ("localhost:1", "localhost:1: Connection refused"),
         ("[::1]:1", "[::1]:1: "),
         (":1", ":1: Connection refused"),
-        ("localhost:0", "localhost:0: '0' is no port"),
-        ("localhost:65536", "localhost:65536: '65536' is no port"),
+        ("localhost:0", "localhost:0: '0' is not a port"),
+        ("localhost:65536", "localhost:65536: '65536' is not a port"),
         ("localhost:" + "9" * 5000, "localhost:999"),
-        ("localhost:-1", "localhost:-1: '-1' is no port"),
-        ("localhost:", "localhost:: '' is no port"),
-        ("localhost:²", "localhost:²: '²' is no port"),
-        ("host:notaport", "host:notaport: 'notaport' is no port"),
+        ("localhost:-1", "localhost:-1: '-1' is not a port"),
+        ("localhost:", "localhost:: '' is not a port"),
+        ("localhost:²", "localhost:²: '²' is not a port"),
+        ("host:notaport", "host:notaport: 'notaport' is not a port"),
         ("nosuchhost.invalid:4444", "nosuchhost.invalid:4444: "),
     ],
 )
-def test_an_address_with_nobody_there(address: str, words: str, folder: Path, complaint: Complaint) -> None:
+def test_an_address_where_nothing_listens(
+    address: str, words: str, folder: Path, complaint: Complaint
+) -> None:
     said = complaint("--qmp", address.format(folder=folder))
     assert said.startswith(words.format(folder=folder))
 

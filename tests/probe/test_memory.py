@@ -58,10 +58,10 @@ def test_memory_is_bounded_whatever_goes_to_stderr(line: str) -> None:
 @pytest.mark.parametrize("options", [[], ["--all-machines"]], ids=str)
 @pytest.mark.parametrize("value", ["[[[[[[[[]]]]]]]]", '{"":0}', "1.5"])
 def test_memory_is_bounded_however_dense_it_is_said(
-    value: str, options: list[str], twisted: Callable[[dict[str, Any]], list[str]]
+    value: str, options: list[str], altered: Callable[[dict[str, Any]], list[str]]
 ) -> None:
     """A value of two bytes takes a hundred in memory, and each machine type's conversation is kept."""
     values = ",".join([value] * (2**20 // (len(value) + 1) - 20))
     message = f'{{"event": "X", "data": {{"x": [{values}]}}}}\r\n'
-    twists = {"query-status": {"before": message, "times": 9}}
-    assert peak(twisted(twists), *options) < BOUND
+    changes = {"query-status": {"before": message, "times": 9}}
+    assert peak(altered(changes), *options) < BOUND

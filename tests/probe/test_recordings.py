@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onpanic.probe import CapabilityRecord, RecordingError
-from onpanic.probe.api import read
+from onpanic.probe.api import record_from
 from onpanic.probe.conversation import Conversation, Entry
-from onpanic.probe.recording import Recording, load, save
+from onpanic.probe.conversation.recording import Recording, load, save
 
 FOLDER = Path(__file__).parent.parent / "recordings"
 QEMU_1_5, QEMU_1_6, QEMU_1_7, RHEL_6 = RELEASES = (
@@ -52,13 +52,13 @@ def recorded(name: str) -> Recording:
     return load(FOLDER / f"{name}.jsonl")
 
 
-def told(conversations: list[Conversation]) -> CapabilityRecord:
-    return read(conversations, ["qemu-system-x86_64"], 0, recorded=True)
+def record_of(conversations: list[Conversation]) -> CapabilityRecord:
+    return record_from(conversations, ["qemu-system-x86_64"], 0, recorded=True)
 
 
 def answers(conversations: list[Conversation]) -> dict[str, str]:
     """Return all answers about the emulator and about its default machine type."""
-    record = told(conversations)
+    record = record_of(conversations)
     facts = record.facts | record.machine().facts
     return {name: fact.answer for name, fact in facts.items()}
 
@@ -102,7 +102,7 @@ def turned(name: str, *lost: Loss) -> dict[str, tuple[str, str]]:
     ],
 )
 def test_facts_of_the_emulator(name: str, version: str, package: str, facts: dict[str, str]) -> None:
-    record = told(recorded(name).conversations)
+    record = record_of(recorded(name).conversations)
     assert (record.emulator.version, record.emulator.package) == (version, package)
     assert {fact: found.answer for fact, found in record.facts.items()} == facts
 
@@ -122,7 +122,7 @@ def test_facts_of_the_emulator(name: str, version: str, package: str, facts: dic
     ],
 )
 def test_facts_and_decision_of_a_machine_type(name: str, machine: str, expected: str, code: str) -> None:
-    record = told(recorded(name).conversations)
+    record = record_of(recorded(name).conversations)
     facts = record.machine(machine).facts
     assert {f: facts[f].answer for f in QUESTIONS} == dict(zip(QUESTIONS, expected.split(), strict=True))
     assert record.accepts("pause", machine=machine).code == code
@@ -130,32 +130,32 @@ def test_facts_and_decision_of_a_machine_type(name: str, machine: str, expected:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_recording_is_the_source_of_all_that_is_read_from_it(name: str) -> None:
-    record = told(recorded(name).conversations)
+    record = record_of(recorded(name).conversations)
     for fact in (f for facts in (record.facts, *(m.facts for m in record.machines)) for f in facts.values()):
         assert fact.how == (None if fact.answer == "unknown" else "recorded")
 
 
 def test_the_default_machine_type_is_found_by_its_alias_and_by_none() -> None:
-    record = told(recorded(QEMU_1_5).conversations)
+    record = record_of(recorded(QEMU_1_5).conversations)
     assert record.machine("pc") is record.machine() is record.machine("pc-i440fx-1.5")
-    assert told(recorded(RHEL_6).conversations).machine().name == "default"
+    assert record_of(recorded(RHEL_6).conversations).machine().name == "default"
 
 
 @pytest.mark.parametrize(("name", "mask"), [(QEMU_1_5, 1), (QEMU_1_6, 1), (QEMU_1_7, 1), (RHEL_6, None)])
 def test_the_notifier_is_the_isa_device_with_the_bits_that_it_showed(name: str, mask: int | None) -> None:
-    notifier = told(recorded(name).conversations).machine().notifier
+    notifier = record_of(recorded(name).conversations).machine().notifier
     assert notifier
     assert (notifier.model, notifier.event_mask) == ("isa", mask)
 
 
 def test_a_machine_type_that_does_not_exist_did_not_start() -> None:
-    none = told(recorded(RHEL_6).conversations).machine("none")
+    none = record_of(recorded(RHEL_6).conversations).machine("none")
     assert not none.started
     assert "Unsupported machine type" in none.problem
 
 
 def test_a_panic_of_a_paused_guest_shows_the_event_and_proves_nothing_else() -> None:
-    """QEMU reported it, and so has the event; what a running guest's panic does, nobody saw."""
+    """QEMU reported it, and so has the event; it does not show what a running guest's panic does."""
     found = answers(recorded(PAUSED).conversations)
     assert found["guest-panicked-event"] == "yes"
     assert {found[f] for f in ("panic-reported", "panic-stops-guest", "cont-after-panic")} == {"unknown"}
@@ -231,7 +231,7 @@ def test_what_is_saved_is_read_as_what_it_was(name: str, tmp_path: Path) -> None
     again = load(tmp_path / "again.jsonl")
     assert again.command == first.command == ["qemu-system-x86_64"]
     assert [c.entries for c in again.conversations] == [c.entries for c in first.conversations]
-    before, after = told(first.conversations), told(again.conversations)
+    before, after = record_of(first.conversations), record_of(again.conversations)
     assert msgspec.structs.replace(after, probed=before.probed) == before
 
 
@@ -309,7 +309,7 @@ def test_a_guest_that_panics_by_itself_is_evidence_too(name: str, cont: str) -> 
         for conversation in load(FOLDER / f"{name}.jsonl").conversations
         if any(entry.chan == "guest" for entry in conversation.entries)
     ]
-    facts = read(unseen, ["qemu"], 0.0, recorded=True).machines[0].facts
+    facts = record_from(unseen, ["qemu"], 0.0, recorded=True).machines[0].facts
     assert facts["panic-reported"].answer == "yes"
     assert facts["cont-after-panic"].answer == cont
 
@@ -331,6 +331,6 @@ def test_a_greeting_does_not_mean_that_the_device_was_accepted() -> None:
         Entry("qmp", "send", {"execute": "query-commands"}),
         Entry("qmp", "recv", {"return": []}),
     ]
-    record = read([Conversation(refused), Conversation(plain)], ["qemu"], 0, recorded=True)
+    record = record_from([Conversation(refused), Conversation(plain)], ["qemu"], 0, recorded=True)
     assert record.facts["pvpanic-type"].answer == "unknown"
     assert record.machines[0].facts["pvpanic-attachable"].answer == "no"

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from onpanic.probe import CapabilityRecord, EmulatorError, aprobe, probe
+from onpanic.probe.emulator.process import EmulatorProcess
+from onpanic.probe.emulator.reaper import Reaper
 from onpanic.probe.testing import QEMU_7_2, Fault
 
 pytestmark = pytest.mark.processes
@@ -45,7 +47,7 @@ def wrapped(trick: str, command: list[str], folder: Path) -> list[str]:
 
 
 def start(*words: str) -> subprocess.Popen[bytes]:
-    """Start the command in a process group of its own, as a shell does."""
+    """Start the command in a new process group, as a shell does."""
     return subprocess.Popen(
         [sys.executable, "-m", "onpanic", "probe", "--timeout", "60", "--", *words],
         stdout=subprocess.DEVNULL,
@@ -62,11 +64,11 @@ def end(onpanic: subprocess.Popen[bytes], number: int) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return onpanic.communicate(timeout=seconds)[1].decode()
     onpanic.kill()
-    raise AssertionError(onpanic.communicate()[1].decode())
+    raise AssertionError(onpanic.communicate(timeout=60)[1].decode())
 
 
-def is_deaf(pid: int) -> bool:
-    """Say if a process ignores SIGTERM, as a stubborn emulator does once it plays."""
+def ignores_sigterm(pid: int) -> bool:
+    """Return whether a process ignores SIGTERM, as a stubborn played emulator does once it runs."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -78,7 +80,7 @@ def is_deaf(pid: int) -> bool:
 def await_emulator(
     found: Callable[[], Found], is_it: Callable[[int], bool], has_ended: Callable[[], bool]
 ) -> None:
-    """Wait until an emulator runs, or what would start it has ended by itself."""
+    """Wait until an emulator runs, or what should start it has ended."""
     while not has_ended() and not any(map(is_it, found())):
         time.sleep(0.02)
 
@@ -94,10 +96,10 @@ def test_no_emulator_survives_the_command(
     number: str, trick: str, mark: str, tmp_path: Path, processes: Find, survivors: Find
 ) -> None:
     onpanic = start(*wrapped(trick, hanging(mark), tmp_path))
-    await_emulator(lambda: processes(mark), is_deaf, lambda: onpanic.poll() is not None)
-    said = end(onpanic, signal.Signals[number])
+    await_emulator(lambda: processes(mark), ignores_sigterm, lambda: onpanic.poll() is not None)
+    stderr = end(onpanic, signal.Signals[number])
     assert survivors(mark) == {}
-    assert [line for line in said.splitlines() if not line.startswith("onpanic: ")] == []
+    assert [line for line in stderr.splitlines() if not line.startswith("onpanic: ")] == []
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGKILL"])
@@ -120,7 +122,7 @@ from onpanic.cli import console
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == "onpanic.probe.survey":
+        if name == "onpanic.probe.asking.starts":
             Dropped()
 
 class Dropped:
@@ -134,7 +136,7 @@ console()
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_no_signal_is_lost(number: str, mark: str, survivors: Find) -> None:
-    """An exception raised by a signal's handler gets lost in a finaliser, for one; the signal must not."""
+    """An exception that a signal handler raises in a finaliser is lost; the signal must not be."""
     code = LOST.replace("NUMBER", f"signal.{number}")
     words = [sys.executable, "-c", code, "probe", "--timeout", "60", "--", *hanging(mark)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
@@ -154,27 +156,27 @@ def test_a_child_that_let_go_of_the_pipes_does_not_survive(
     assert survivors(mark) == {}
 
 
-def test_the_lifeline_needs_no_path(mark: str, processes: Find, survivors: Find) -> None:
-    """It has tools to call, and the PATH may hold other things."""
+def test_the_reaper_needs_no_path(mark: str, processes: Find, survivors: Find) -> None:
+    """It runs other programs, and the PATH may have others with their names."""
     words = [sys.executable, "-m", "onpanic", "probe", "--timeout", "60", "--", "/usr/bin/setsid", "-w"]
     onpanic = subprocess.Popen([*words, *hanging(mark)], env={**os.environ, "PATH": "/nowhere"})
-    await_emulator(lambda: processes(mark), is_deaf, lambda: onpanic.poll() is not None)
+    await_emulator(lambda: processes(mark), ignores_sigterm, lambda: onpanic.poll() is not None)
     onpanic.kill()
-    onpanic.wait()
+    onpanic.wait(60)
     assert survivors(mark) == {}
 
 
 @pytest.mark.emulators
-@pytest.mark.parametrize("way", ["exec", "beside", "aside"])
+@pytest.mark.parametrize("way", ["exec", "group", "session"])
 def test_no_real_qemu_survives_sigkill(
     way: str, mark: str, tmp_path: Path, processes: Find, survivors: Find
 ) -> None:
-    """A QEMU in a script that sleeps: run in the end, in the group, or in a session of its own."""
+    """A script starts QEMU: it becomes QEMU, or runs it in its process group or in another session."""
     qemu = f"qemu-system-x86_64 -name {mark} -S -machine none -display none -monitor none"
     line = {
         "exec": f"sleep 1000 &\nexec {qemu}",
-        "beside": f"{qemu} </dev/null &\nsleep 1000",
-        "aside": f"setsid {qemu} </dev/null &\nsleep 1000",
+        "group": f"{qemu} </dev/null &\nsleep 1000",
+        "session": f"setsid {qemu} </dev/null &\nsleep 1000",
     }[way]
     onpanic = start(executable(tmp_path / "wrapper", line))
 
@@ -201,7 +203,7 @@ async def test_a_probe_that_is_cancelled_leaves_no_emulator(
     times: int, mark: str, processes: Find, survivors: Find
 ) -> None:
     probing = asyncio.create_task(aprobe(["setsid", "-w", *hanging(mark)], timeout=60))
-    await asyncio.to_thread(await_emulator, lambda: processes(mark), is_deaf, probing.done)
+    await asyncio.to_thread(await_emulator, lambda: processes(mark), ignores_sigterm, probing.done)
     for _ in range(times):
         probing.cancel()
         await asyncio.sleep(0)
@@ -237,3 +239,29 @@ def test_probing_leaks_no_file_descriptors() -> None:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
     assert len({round_of_probes() for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize("descriptors", [5, 6, 8, 10, 11, 12, 13, 14])
+def test_without_file_descriptors_nothing_is_left(descriptors: int, mark: str, survivors: Find) -> None:
+    """The command says what is used up, and what to do."""
+    line = f'ulimit -n {descriptors}; exec "$0" -m onpanic probe -q --notifier pvpanic -- "$@"'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, *QEMU_7_2.command()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (0, 2)
+    assert done.returncode == 0 or "Too many open files" in done.stderr
+    assert survivors(mark) == {}
+
+
+def test_an_emulator_that_somebody_else_reaps(mark: str, survivors: Find) -> None:
+    """An application may wait for any child; closing an emulator is not an error then."""
+    with Reaper() as reaper:
+        process = EmulatorProcess(["true"], reaper)
+        os.waitpid(process.pid, 0)
+        process.close()
+    assert process.exited
+    assert survivors(mark) == {}

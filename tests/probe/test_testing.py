@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from onpanic.probe import CapabilityRecord, probe
-from onpanic.probe.api import read
+from onpanic.probe.api import record_from
+from onpanic.probe.asking.plan import ProbePlan
+from onpanic.probe.asking.starts import ask_emulator
 from onpanic.probe.conversation import Conversation, PortAccess
-from onpanic.probe.lifeline import Lifeline
-from onpanic.probe.recording import Recording, load
-from onpanic.probe.survey import Plan, survey
+from onpanic.probe.conversation.recording import Recording, load
+from onpanic.probe.emulator.reaper import Reaper
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, RHEL_6, PlayedEmulator
 
 pytestmark = pytest.mark.processes
@@ -33,8 +34,8 @@ def recorded(name: str) -> Recording:
 
 def held(emulator: PlayedEmulator, *machines: str) -> list[Conversation]:
     """Return what the probe and a played emulator say to each other."""
-    with Lifeline() as lifeline:
-        return asyncio.run(survey(emulator.command(), Plan(machines, timeout=30), lifeline))
+    with Reaper() as reaper:
+        return asyncio.run(ask_emulator(emulator.command(), ProbePlan(machines, timeout=30), reaper))
 
 
 def answers(record: CapabilityRecord, machine: str | None) -> dict[str, str]:
@@ -76,7 +77,7 @@ def panic(conversations: list[Conversation]) -> list[Any]:
 @pytest.mark.parametrize("name", PLAYED)
 def test_a_played_emulator_probes_as_its_recording_reads(name: str) -> None:
     original = recorded(name)
-    real = read(original.conversations, original.command, 0, recorded=True)
+    real = record_from(original.conversations, original.command, 0, recorded=True)
     played = probe(PLAYED[name].command())
     assert answers(played, None) == answers(real, None)
     assert played.emulator.version == real.emulator.version
@@ -90,7 +91,7 @@ def test_a_played_emulator_probes_as_its_recording_reads(name: str) -> None:
 @pytest.mark.parametrize("name", WITH_QOM)
 def test_a_played_machine_type_none_is_refused_the_device_in_the_same_words(name: str) -> None:
     original = recorded(name)
-    real = read(original.conversations, original.command, 0, recorded=True)
+    real = record_from(original.conversations, original.command, 0, recorded=True)
     played = probe(PLAYED[name].command(), machines=["none"])
     assert answers(played, "none") == answers(real, "none")
     words = "No 'ISA' bus found for device 'pvpanic'"

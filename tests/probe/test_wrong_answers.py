@@ -14,7 +14,7 @@ from onpanic.probe import CapabilityRecord, EmulatorError, probe
 
 pytestmark = pytest.mark.processes
 
-Twisted = Callable[[dict[str, Any]], list[str]]
+Altered = Callable[[dict[str, Any]], list[str]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Wrong = Callable[[CapabilityRecord], list[str]]
 
@@ -46,9 +46,9 @@ def asked(command: list[str], **options: Any) -> CapabilityRecord | None:
         "i",
     ],
 )
-def test_answers_of_the_wrong_shape(place: str, twisted: Twisted, wrong: Wrong) -> None:
-    """An answer that cannot be read is no answer."""
-    commands = [twisted({place: {"return": value}}) for value in OUT_OF_PLACE]
+def test_answers_of_the_wrong_shape(place: str, altered: Altered, wrong: Wrong) -> None:
+    """An answer that cannot be read counts as none."""
+    commands = [altered({place: {"return": value}}) for value in OUT_OF_PLACE]
     with ThreadPoolExecutor(3) as pool:
         records = list(pool.map(asked, commands))
     for value, record in zip(OUT_OF_PLACE, records, strict=True):
@@ -58,21 +58,21 @@ def test_answers_of_the_wrong_shape(place: str, twisted: Twisted, wrong: Wrong) 
 
 
 @pytest.mark.parametrize("status", ["NaN", "[]", "{}", "7", "null"])
-def test_a_run_state_that_is_no_word_is_not_known(status: str, twisted: Twisted, wrong: Wrong) -> None:
-    record = asked(twisted({"query-status#2": {"return": f'{{"status": {status}}}'}}))
+def test_a_run_state_that_is_no_word_is_not_known(status: str, altered: Altered, wrong: Wrong) -> None:
+    record = asked(altered({"query-status#2": {"return": f'{{"status": {status}}}'}}))
     assert record is not None
     assert wrong(record) == []
 
 
 @pytest.mark.parametrize("port", ["true", "-5", "65536", "1" + "0" * 400, '"x"', "1.5", "null"])
-def test_a_port_that_is_none_is_not_believed(port: str, twisted: Twisted, wrong: Wrong) -> None:
-    record = asked(twisted({"qom-get /machine/peripheral/onpanic": {"return": port}}))
+def test_a_port_that_is_none_is_not_believed(port: str, altered: Altered, wrong: Wrong) -> None:
+    record = asked(altered({"qom-get /machine/peripheral/onpanic": {"return": port}}))
     assert record is not None
     assert wrong(record) == []
 
 
 @pytest.mark.parametrize(
-    "twist",
+    "change",
     [
         {"query-status": {"whole": "\r\n".join(['{"return": {"status": "prelaunch"}, "id": $ID}'] * 3)}},
         {"query-machines": {"before": '{"return": [], "id": "somebody else\'s"}\r\n'}},
@@ -81,10 +81,8 @@ def test_a_port_that_is_none_is_not_believed(port: str, twisted: Twisted, wrong:
     ],
     ids=["three times", "to another id", "without an id", "to a number"],
 )
-def test_replies_that_nobody_asked_for_answer_nothing(
-    twist: dict[str, Any], twisted: Twisted, wrong: Wrong
-) -> None:
-    record = asked(twisted(twist))
+def test_unsolicited_replies_answer_nothing(change: dict[str, Any], altered: Altered, wrong: Wrong) -> None:
+    record = asked(altered(change))
     assert record is not None
     assert wrong(record) == []
 
@@ -92,32 +90,32 @@ def test_replies_that_nobody_asked_for_answer_nothing(
 @pytest.mark.parametrize("place", ["query-status#2", "cont#2", "query-status#3"])
 @pytest.mark.parametrize("end", [{"signal": signal.SIGABRT}, {"exit": 0}, {"exit": 1}], ids=str)
 def test_dying_of_a_panic_that_pauses_proves_nothing(
-    place: str, end: dict[str, int], twisted: Twisted, wrong: Wrong
+    place: str, end: dict[str, int], altered: Altered, wrong: Wrong
 ) -> None:
     """An event that says pause and an end that says otherwise: it may have crashed on its own account."""
-    record = asked(twisted({place: end}))
+    record = asked(altered({place: end}))
     assert record is not None
     assert wrong(record) == []
     assert record.problems
 
 
-def test_a_panic_before_it_was_made_proves_nothing(twisted: Twisted, wrong: Wrong) -> None:
+def test_a_panic_before_it_was_made_proves_nothing(altered: Altered, wrong: Wrong) -> None:
     for noise in (event("GUEST_PANICKED", action="pause"), event("GUEST_PANICKED") + event("STOP")):
-        record = asked(twisted({"i": {"before": noise}, "o": {"whole": REFUSED}}))
+        record = asked(altered({"i": {"before": noise}, "o": {"whole": REFUSED}}))
         assert record is not None
         assert record.machines[0].facts["panic-reported"].answer != "yes"
         assert wrong(record) == []
 
 
-def test_liars_are_caught(twisted: Twisted) -> None:
+def test_liars_are_caught(altered: Altered) -> None:
     """A device that is listed and dead, a cont that is accepted and does nothing."""
     dead = {"mask": None, "acts": "silent"}
     for like in (dead, dead | {"builtin": ["pc-i440fx-7.2"]}):
-        (machine,) = probe(twisted({"like": like})).machines
+        (machine,) = probe(altered({"like": like})).machines
         assert machine.facts["builtin-pvpanic"].answer == "no"
         assert machine.facts["panic-reported"].answer == "no"
         assert "pause" in machine.on_panic.refused
-    (machine,) = probe(twisted({"cont#2": {"return": "{}"}})).machines
+    (machine,) = probe(altered({"cont#2": {"return": "{}"}})).machines
     assert machine.facts["cont-after-panic"].answer == "no"
 
 
@@ -139,14 +137,14 @@ TEXTS = {
 )
 @pytest.mark.parametrize("place", TEXTS)
 def test_foreign_texts_are_printed_as_plain_text(
-    place: str, text: str, twisted: Twisted, onpanic: Command
+    place: str, text: str, altered: Altered, onpanic: Command
 ) -> None:
-    twists = {
-        where: {what: said.replace("%s", text) for what, said in twist.items()}
-        for where, twist in TEXTS[place].items()
+    changes = {
+        where: {what: said.replace("%s", text) for what, said in change.items()}
+        for where, change in TEXTS[place].items()
     }
     for form in ("text", "json"):
-        done = onpanic("probe", "--format", form, "--", *twisted(twists))
+        done = onpanic("probe", "--format", form, "--", *altered(changes))
         assert done.returncode in (0, 2)
         assert done.stdout
         assert all(line.startswith("onpanic: ") for line in done.stderr.splitlines())
@@ -155,7 +153,7 @@ def test_foreign_texts_are_printed_as_plain_text(
 
 
 @pytest.mark.parametrize(
-    "twists",
+    "changes",
     [
         {"query-machines": {"return": '[{"name": "\\u00b2"}, {"name": "b"}]'}},
         {"query-machines": {"return": f'[{{"name": "{"1" * 5000}"}}, {{"name": "b"}}]'}},
@@ -168,10 +166,10 @@ def test_foreign_texts_are_printed_as_plain_text(
         {"query-status": {"return": "1" * 5000}},
         {"cont": {"before": '{"event": 7}\r\n{"event": ["x"]}\r\n{"event": "STOP", "data": 3}\r\n'}},
     ],
-    ids=lambda twists: str(twists)[:40],
+    ids=lambda changes: str(changes)[:40],
 )
-def test_values_beyond_measure(twists: dict[str, Any], twisted: Twisted, wrong: Wrong) -> None:
-    record = asked(twisted(twists), all_machines=True)
+def test_values_beyond_measure(changes: dict[str, Any], altered: Altered, wrong: Wrong) -> None:
+    record = asked(altered(changes), all_machines=True)
     if record:
         record.to_json()
         assert wrong(record) == []
@@ -185,42 +183,42 @@ BUSES = [
 
 
 @pytest.mark.parametrize("buses", BUSES)
-def test_pci_answers_of_the_wrong_shape(buses: str, twisted: Twisted, wrong: Wrong) -> None:
-    twists = {
+def test_pci_answers_of_the_wrong_shape(buses: str, altered: Altered, wrong: Wrong) -> None:
+    changes = {
         "like": {"target": "aarch64"},
         "info": {"return": '"no tree"'},
         "query-pci": {"return": buses},
         "qtest": "OK 0x3\n",
     }
-    record = asked(twisted(twists), notifier="pvpanic")
+    record = asked(altered(changes), notifier="pvpanic")
     assert record is not None
     assert wrong(record) == []
 
 
-def test_pci_answers_of_the_wrong_shape_while_firmware_runs(twisted: Twisted) -> None:
+def test_pci_answers_of_the_wrong_shape_while_firmware_runs(altered: Altered) -> None:
     """There it is asked again and again, until the register has its place."""
-    twists: dict[str, Any] = {f"query-pci#{n}": {"return": buses} for n, buses in enumerate(BUSES, 1)}
-    twists |= {"query-cpus-fast": {"return": "[{}]"}, "query-pci": {"return": PLACED}, "qtest": "OK 0x3\n"}
-    record = asked(twisted(twists), notifier="pvpanic")
+    changes: dict[str, Any] = {f"query-pci#{n}": {"return": buses} for n, buses in enumerate(BUSES, 1)}
+    changes |= {"query-cpus-fast": {"return": "[{}]"}, "query-pci": {"return": PLACED}, "qtest": "OK 0x3\n"}
+    record = asked(altered(changes), notifier="pvpanic")
     assert record is not None
     assert "0x1000" in record.machines[0].facts["panic-reported"].detail
 
 
 @pytest.mark.parametrize("reply", ["OK\n", "OK junk\n", f"OK {'9' * 5000}\n", "FAIL\n", "\n"])
-def test_qtest_answers_of_the_wrong_shape(reply: str, twisted: Twisted, wrong: Wrong) -> None:
-    twists = {
+def test_qtest_answers_of_the_wrong_shape(reply: str, altered: Altered, wrong: Wrong) -> None:
+    changes = {
         "query-cpus-fast": {"return": "[{}]"},
         "query-pci": {"return": PLACED},
         "qtest": reply,
     }
-    record = asked(twisted(twists), notifier="pvpanic")
+    record = asked(altered(changes), notifier="pvpanic")
     assert record is not None
     assert wrong(record) == []
     assert record.problems
 
 
 @pytest.mark.parametrize(
-    "twists",
+    "changes",
     [
         {"qom-list": {"whole": REFUSED}, "info": {"return": json.dumps("\n" * 400_000 + "dev: x")}},
         {"qom-list": {"whole": REFUSED}, "info": {"return": json.dumps('dev: pvpanic, id "x"\n' * 30_000)}},
@@ -232,16 +230,16 @@ def test_qtest_answers_of_the_wrong_shape(reply: str, twisted: Twisted, wrong: W
     ],
     ids=["empty lines", "many in a tree", "many devices"],
 )
-def test_much_of_it_is_read_in_time(twists: dict[str, Any], twisted: Twisted) -> None:
+def test_much_of_it_is_read_in_time(changes: dict[str, Any], altered: Altered) -> None:
     """Reading is not part of the emulator's deadline: it must not take long, whatever was said."""
-    command = [sys.executable, "-m", "onpanic", "probe", "-q", "--timeout", "5", "--", *twisted(twists)]
+    command = [sys.executable, "-m", "onpanic", "probe", "-q", "--timeout", "5", "--", *altered(changes)]
     done = subprocess.run(command, capture_output=True, timeout=20, check=False)
     assert done.returncode in (0, 2)
 
 
-def test_a_recording_of_anything_can_be_written(twisted: Twisted, tmp_path: Any, onpanic: Command) -> None:
+def test_a_recording_of_anything_can_be_written(altered: Altered, tmp_path: Any, onpanic: Command) -> None:
     for number, value in enumerate(('"\\ud800"', "9" * 400, "[" * 900 + "]" * 900, "NaN")):
         file = tmp_path / f"{number}.jsonl"
-        command = twisted({"query-machines": {"return": value}})
+        command = altered({"query-machines": {"return": value}})
         assert onpanic("probe", "-q", "--save-recording", str(file), "--", *command).returncode == 0
         assert onpanic("probe", "-q", "--recording", str(file)).returncode == 0

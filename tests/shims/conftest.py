@@ -1,5 +1,6 @@
-"""What tests of the shims share: domains, records of emulators without starting one, and played guests."""
+"""Fixtures of the shims' tests: domains, and capability records without an emulator."""
 
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -8,23 +9,38 @@ import pytest
 from msgspec.structs import replace
 
 from onpanic.probe import CapabilityRecord
-from onpanic.probe.api import read
-from onpanic.probe.record import Notifier, NotifierModel
-from onpanic.probe.recording import load
+from onpanic.probe.api import record_from
+from onpanic.probe.conversation.recording import load
+from onpanic.probe.record.capability_record import Notifier, NotifierModel
+
+Until = Callable[[Callable[[], object]], None]
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 
 
 @pytest.fixture(scope="session")
-def recorded() -> Callable[..., CapabilityRecord]:
-    """Give a function to the record of an emulator, made from a recording of QEMU 1.7 unless said otherwise.
+def until() -> Until:
+    """Return a function that waits until a condition holds, for at most a minute."""
 
-    Its machine type, target and notifier can be others than were recorded.
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen within a minute"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Callable[..., CapabilityRecord]:
+    """Return a function that makes a capability record from a recording, by default one of QEMU 1.7.
+
+    Its machine type, target and notifier can be replaced.
     """
 
     @cache
-    def told(name: str) -> CapabilityRecord:
-        return read(load(RECORDINGS / f"{name}.jsonl").conversations, ["qemu"], 0, recorded=True)
+    def read(name: str) -> CapabilityRecord:
+        return record_from(load(RECORDINGS / f"{name}.jsonl").conversations, ["qemu"], 0, recorded=True)
 
     def record(
         machine: str = "pc",
@@ -32,7 +48,7 @@ def recorded() -> Callable[..., CapabilityRecord]:
         model: NotifierModel | None = "isa",
         name: str = "qemu-1.7.0",
     ) -> CapabilityRecord:
-        found = told(name)
+        found = read(name)
         notifier = Notifier(model, 1) if model else None
         first = replace(found.machines[0], name=machine, aliases=[], notifier=notifier)
         return replace(found, emulator=replace(found.emulator, target=target), machines=[first])
@@ -42,13 +58,13 @@ def recorded() -> Callable[..., CapabilityRecord]:
 
 @pytest.fixture(scope="session")
 def record(recorded: Callable[..., CapabilityRecord]) -> CapabilityRecord:
-    """Return the record of an x86 QEMU whose notifier works."""
+    """Return the capability record of an x86 QEMU whose notifier works."""
     return recorded()
 
 
 @pytest.fixture(scope="session")
 def domain() -> Callable[..., str]:
-    """Give a function that returns a domain's XML with something in it, a line each."""
+    """Return a function that writes a domain's XML with the given lines in it."""
 
     def xml(
         *lines: str,

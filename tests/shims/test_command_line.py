@@ -1,4 +1,4 @@
-"""-device isa-pvpanic by the name that the emulator has for it, and builtin devices off the command line."""
+"""Translating ``-device isa-pvpanic`` on the command line, and moving builtin devices away."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def test_the_proposed_name_becomes_the_emulators(
 
 
 def test_an_emulator_that_has_the_proposed_name(record: CapabilityRecord) -> None:
-    """It keeps it; but the name alone is no reason to believe that the device works."""
+    """The name is kept, but does not prove that the device works."""
     has_it = {"isa-pvpanic-type": Fact("yes", "introspected", "listed")}
     named = replace(record, facts=record.facts | has_it)
     assert translated_device("isa-pvpanic,id=a", named) == "isa-pvpanic,id=a"
@@ -64,7 +64,7 @@ def test_an_emulator_that_has_the_proposed_name(record: CapabilityRecord) -> Non
     ],
 )
 def test_a_device_that_does_not_work_is_refused(name: str, code: str, recorded: Recorded) -> None:
-    """Whatever it is called."""
+    """The device is refused under either name."""
     record = recorded(name=name)
     if not code:
         assert translated_device("isa-pvpanic", record) == "pvpanic"
@@ -130,7 +130,7 @@ WORDS = st.sampled_from(
 
 @given(st.lists(WORDS, max_size=6), st.sampled_from(["qemu-1.5.3", "qemu-1.7.0"]))
 def test_what_is_translated_needs_no_translation(recorded: Recorded, options: list[str], name: str) -> None:
-    """And everything that has nothing to do with pvpanic is as it was, where it was."""
+    """A second translation changes nothing, and options without pvpanic stay where they are."""
     record = recorded(name=name)
     try:
         once = translated_command_line(options, record)

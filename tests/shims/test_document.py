@@ -1,4 +1,4 @@
-"""Reading is safe, and an edit changes nothing but what it is about."""
+"""Documents are read safely, and an edit changes nothing else."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from onpanic.shims.document import LIMIT, Document
-from onpanic.shims.errors import DocumentError
+from onpanic.core.errors import DocumentError
+from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.xml_parser import LIMIT
 
 Operation = Literal["remove", "replace", "insert_before", "insert_after", "append"]
 
@@ -63,7 +64,7 @@ def edited(source: str | bytes, path: str, operation: Operation, xml: str = MARK
         (
             '<domain>\n<a x=">" />\n</domain>',
             "append",
-            '<domain>\n<a x=">">\n  <b>\n    <c/>\n  </b>\n</a>\n</domain>',
+            '<domain>\n<a x=">" >\n  <b>\n    <c/>\n  </b>\n</a>\n</domain>',
         ),
         (
             "<domain>\n<a></a>\n</domain>",
@@ -119,7 +120,7 @@ def test_what_only_looks_like_the_element_is_left_alone(decoy: str, tag: str) ->
 
 
 def test_the_same_name_in_another_namespace_is_another_element() -> None:
-    """Be it by a prefix, or by a default namespace."""
+    """The namespace may be declared with a prefix or as the default."""
     text = "<domain xmlns:p='urn:p'><p:a/><x xmlns='urn:p'><a/></x><a>1</a><p:a>2</p:a></domain>"
     assert edited(text, "a", "remove") == text.replace("<a>1</a>", "")
     assert edited(text, "{urn:p}a", "remove") == text.replace("<p:a/>", "")
@@ -176,9 +177,9 @@ def documents(draw: st.DrawFn) -> str:
 
 
 def shape(root: etree._Element) -> str:
-    """Return a document without differences of spelling and white space.
+    """Return a document without white space and comments, in canonical form.
 
-    What stands behind an element on its line belongs to it, so comments are left out.
+    A comment after an element on the same line belongs to it, so an insertion goes behind the comment.
     """
     etree.strip_tags(root, etree.Comment, etree.ProcessingInstruction)
     return "".join(etree.tostring(root, method="c14n").decode().split())
@@ -190,7 +191,7 @@ def shape(root: etree._Element) -> str:
     st.sampled_from(["remove", "replace", "insert_before", "insert_after", "append"]),
 )
 def test_an_edit_of_the_text_is_that_edit_of_the_tree(text: str, number: int, operation: Operation) -> None:
-    """Whatever the document looks like; and both sides of the edit are as they were, but for white space."""
+    """An edit of the text is the same edit of the tree, and changes nothing on either side of it."""
     document = Document(text)
     places = [found for found in document.root.iter(etree.Element) if found is not document.root]
     number %= len(places)
@@ -204,7 +205,7 @@ def test_an_edit_of_the_text_is_that_edit_of_the_tree(text: str, number: int, op
         wanted = wanted.replace("<p:mark></p:mark>", "")
     assert shape(etree.fromstring(result.encode())) == wanted
     before, mark, after = result.partition(MARK)
-    if mark and not (operation == "append" and document.span(places[number]).single):
+    if mark and not (operation == "append" and document.span(places[number]).self_closing):
         assert text.startswith(before.rstrip())
         assert text.endswith(after.lstrip())
 
@@ -224,6 +225,25 @@ def _edit_tree(place: etree._Element, operation: Operation) -> None:
         parent = place.getparent()
         assert parent is not None
         parent.remove(place)
+
+
+@given(documents(), st.integers(0), st.sampled_from(["insert_before", "insert_after", "append"]))
+def test_an_insertion_can_be_undone_exactly(text: str, number: int, operation: Operation) -> None:
+    """Removing what was inserted restores every byte of any document."""
+    document = Document(text)
+    places = [found for found in document.root.iter(etree.Element) if found is not document.root]
+    place = places[number % len(places)]
+    content = document.content_of(place)
+    getattr(document, operation)(place, "<p:mark>\n  <p:x/>\n</p:mark>")
+    changed = Document(document.edited())
+    mark = next(changed.root.iter("{urn:p}mark"))
+    parent = mark.getparent()
+    assert parent is not None
+    if operation == "append" and not content:
+        changed.clear(parent, self_closing=content is None)
+    else:
+        changed.remove(mark, inserted=True)
+    assert changed.edited() == text
 
 
 # Encodings
@@ -248,6 +268,12 @@ def test_bytes_stay_in_their_encoding(head: str, encoding: str) -> None:
     text = f"{head}<domain><title>{letter}</title>{{}}</domain>"
     source = text.format("<a/>").encode(encoding)
     assert edited(source, "a", "replace") == text.format(MARK).encode(encoding)
+
+
+def test_what_the_encoding_lacks_is_written_as_a_reference() -> None:
+    source = "<?xml version='1.0' encoding='ISO-8859-1'?><domain>\u00e9<a/></domain>".encode("latin-1")
+    result = edited(source, "a", "replace", "<b>\u20ac</b>")
+    assert result == source.replace(b"<a/>", b"<b>&#8364;</b>")
 
 
 def test_text_is_text_whatever_encoding_it_declares() -> None:
@@ -297,6 +323,31 @@ def test_what_is_no_domain_is_an_error_with_a_hint(source: str | bytes, said: st
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize("character", ["x", "\u00e9", "\u20ac", "\U0001f600"])
+def test_the_limit_counts_the_bytes_of_utf_8(character: str) -> None:
+    """The limit is libvirt's REMOTE_STRING_MAX; a document of exactly that length is read."""
+    room = LIMIT - len("<domain></domain>")
+    size = len(character.encode())
+    text = character * (room // size) + "x" * (room % size)
+    longest = f"<domain>{text}</domain>"
+    assert len(longest.encode()) == LIMIT
+    for source in (longest, longest.encode()):
+        assert Document(source).edited() is source
+    for source in (longest + "\n", longest.encode() + b"\n"):
+        with pytest.raises(DocumentError, match="longer than 4 MiB"):
+            Document(source)
+
+
+def test_an_edit_that_makes_a_document_too_long_is_an_error() -> None:
+    """libvirt would refuse the result."""
+    longest = "<domain><a/>{}</domain>".format("x" * (LIMIT - len("<domain><a/></domain>")))
+    for source in (longest, longest.encode()):
+        document = Document(source)
+        document.replace(document.root[0], "<abc/>")
+        with pytest.raises(DocumentError, match="longer than 4 MiB"):
+            document.edited()
+
+
 @pytest.mark.parametrize("place", ["<domain>{}</domain>", "<domain x='{}'/>"])
 def test_entities_never_grow(place: str) -> None:
     entities = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10}'>" for n in range(1, 12))
@@ -311,14 +362,14 @@ def test_nonsense_is_an_error_and_nothing_else(source: str | bytes) -> None:
 
 
 def test_an_element_that_ends_on_a_line_of_its_own() -> None:
-    """What is added beside it has its margin, not that of its end."""
+    """What is inserted beside it is indented like its start tag, not like its end tag."""
     document = Document("<domain>\n  <devices><disk>\n</disk></devices>\n</domain>")
     document.append(document.root, "<a/>")
     assert document.edited() == "<domain>\n  <devices><disk>\n</disk></devices>\n  <a/>\n</domain>"
 
 
 def test_time_grows_with_the_length_only() -> None:
-    """A hundred thousand elements of its own name within one are no more work than as many others."""
+    """Finding the end of an element with 100,000 nested ones of the same name takes linear time."""
     inside = "<metadata/>" * 100_000
     document = Document(f"<domain><metadata>{inside}</metadata></domain>")
     assert document.span(document.root[0]).end == len(document.text) - len("</domain>")

@@ -1,4 +1,4 @@
-"""The real libvirt takes what is written for a policy, means the same by it, and keeps the policy."""
+"""A real libvirt accepts translated domains, understands them as meant, and preserves the policy."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from lxml import etree
 
 from onpanic.matrix.debian import Root
 from onpanic.probe import CapabilityRecord
-from onpanic.probe.decision import Policy
+from onpanic.probe.decision.policy import Policy
 from onpanic.shims import Libvirt, from_libvirt, policy_of, to_libvirt
-from onpanic.shims.domain import Machine
+from onpanic.shims.domain_xml.domain_machine import DomainMachine
 
 pytestmark = pytest.mark.libvirt
 
@@ -60,7 +60,7 @@ DOCUMENTS: dict[str, tuple[dict[str, str], list[str]]] = {
         [],
     ),
 }
-FOREIGN = [
+OTHER_ARCHITECTURES = [
     ("aarch64", "virt", "pvpanic"),
     ("riscv64", "virt", "pvpanic"),
     ("s390x", "s390-ccw-virtio", "s390"),
@@ -105,8 +105,8 @@ def devices(connection: Any, xml: str) -> list[str]:
     return [driver for driver in drivers if "pvpanic" in driver]
 
 
-def undressed(xml: str) -> bytes:
-    """Return a domain without its policy and its words for one, laid out as libvirt does not."""
+def without_policy(xml: str) -> bytes:
+    """Return a domain without its policy and without white space, in canonical form."""
     root = etree.fromstring(xml)
     for element in root.findall("*"):
         if element.tag in ("on_panic", "on_crash") or (element.tag == "metadata" and not len(element)):
@@ -119,7 +119,7 @@ def undressed(xml: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def schema(unavailable: Callable[[str], NoReturn]) -> etree.RelaxNG:
-    """libvirt's own schema of domains."""
+    """Return libvirt's schema of domains."""
     if not SCHEMA.exists():
         unavailable("libvirt has no schemas installed here")
     return etree.RelaxNG(etree.parse(SCHEMA))
@@ -127,16 +127,16 @@ def schema(unavailable: Callable[[str], NoReturn]) -> etree.RelaxNG:
 
 @pytest.fixture(scope="module")
 def target(uri: str, libvirt: Any) -> Libvirt:
-    """What the libvirt that is installed here can say."""
+    """Return what the installed libvirt supports."""
     with closing(libvirt.open(uri)) as connection:
         return Libvirt.of_connection(connection)
 
 
 @pytest.fixture(scope="module")
-def foreign(
+def emulator_of(
     uri: str, debian_root: Callable[[str], Root], unavailable: Callable[[str], NoReturn]
 ) -> Callable[[str], str]:
-    """Give a function to the path of an architecture's emulator that libvirt can start."""
+    """Return a function from an architecture to the path of an emulator that libvirt can start."""
     folder = Path(uri.partition("socket=")[2]).parent.parent
     root = debian_root("trixie")
     if os.geteuid() == 0 and not all(place.stat().st_mode & 1 for place in (root.path, *root.path.parents)):
@@ -147,7 +147,7 @@ def foreign(
         *command, emulator = root.command(f"qemu-system-{arch}")
         script = folder / Path(emulator).name
         words = shlex.join([*command, "--bind", str(folder), str(folder), emulator])
-        script.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {words} "$@"\n', "utf-8")
         script.chmod(0o755)
         return str(script)
 
@@ -174,7 +174,7 @@ def test_libvirt_takes_it_and_keeps_the_policy(
     connection: Any,
     libvirt: Any,
 ) -> None:
-    """It fits the schema, the panic device is the one that was meant, and the policy comes back."""
+    """A translated domain is valid, starts with the intended panic device, and shows its policy again."""
     words, there = DOCUMENTS[document]
     xml = described(stated(value, coredump), **words)
     if layout == "one line":
@@ -200,7 +200,7 @@ def test_the_rest_of_the_domain_is_what_it_is_without_a_policy(
         described(stated(value), **words), recorded(words.get("machine", "pc")), libvirt=target
     )
     back = from_libvirt(connection.defineXML(written.xml).XMLDesc())
-    assert undressed(back.xml) == undressed(without)
+    assert without_policy(back.xml) == without_policy(without)
 
 
 @pytest.mark.parametrize("first", ["ignore", "restart"])
@@ -209,9 +209,9 @@ def test_the_rest_of_the_domain_is_what_it_is_without_a_policy(
 def test_another_policy_takes_the_place_of_the_first(
     model: str, then: str, first: str, recorded: Recorded, target: Libvirt, connection: Any
 ) -> None:
-    """What is edited is what libvirt shows: with its own names of everything."""
+    """A domain as libvirt prints it can be given another policy."""
 
-    def known(machine: Machine) -> CapabilityRecord:
+    def known(machine: DomainMachine) -> CapabilityRecord:
         return recorded(machine.machine, model=model)
 
     xml = described(stated(first), more=OWN_ARGUMENTS, attributes=QEMU)
@@ -235,7 +235,7 @@ def test_the_pci_notifier(
     schema: etree.RelaxNG,
     connection: Any,
 ) -> None:
-    """Where libvirt has no model for it, it is among the arguments, once, however often it is translated."""
+    """If libvirt has no model for it, it is added to the arguments, and only once."""
     xml = described(stated(value), machine=machine)
     record = recorded(machine, model="pvpanic")
     written = to_libvirt(xml, record, libvirt=target)
@@ -266,12 +266,12 @@ def test_a_domain_of_libvirts_own_means_the_same_with_the_policy_that_it_amounts
     assert shown.policy == policy
     written = to_libvirt(shown, lambda machine: recorded(machine.machine), libvirt=target)
     after = connection.defineXML(written.xml).XMLDesc()
-    kept = etree.fromstring(after).findtext("on_crash")
-    assert kept == etree.fromstring(own).findtext("on_crash")
-    assert undressed(from_libvirt(after).xml) == undressed(own)
+    value = etree.fromstring(after).findtext("on_crash")
+    assert value == etree.fromstring(own).findtext("on_crash")
+    assert without_policy(from_libvirt(after).xml) == without_policy(own)
 
 
-@pytest.mark.parametrize(("arch", "machine", "model"), FOREIGN)
+@pytest.mark.parametrize(("arch", "machine", "model"), OTHER_ARCHITECTURES)
 @pytest.mark.parametrize(("value", "coredump"), POLICIES)
 @pytest.mark.parametrize("version", ["9.0.0", "9.1.0"])
 def test_other_architectures_by_the_schema(
@@ -285,7 +285,7 @@ def test_other_architectures_by_the_schema(
     schema: etree.RelaxNG,
     test_driver: Any,
 ) -> None:
-    """The PCI notifier is libvirt's from 9.1.0 on, and those of the architectures need nothing."""
+    """libvirt has a model of the PCI notifier since 9.1.0; an architecture's own notifier needs none."""
     xml = described(stated(value, coredump), kind="test", arch=arch, machine=machine)
     written = to_libvirt(xml, recorded(machine, arch, model), libvirt=version).xml
     root = etree.fromstring(written)
@@ -301,19 +301,19 @@ def test_other_architectures_by_the_schema(
 
 
 @pytest.mark.emulators
-@pytest.mark.parametrize(("arch", "machine", "model"), FOREIGN)
+@pytest.mark.parametrize(("arch", "machine", "model"), OTHER_ARCHITECTURES)
 def test_other_architectures_by_their_emulators(
     arch: str,
     machine: str,
     model: str,
     recorded: Recorded,
     target: Libvirt,
-    foreign: Callable[[str], str],
+    emulator_of: Callable[[str], str],
     connection: Any,
     libvirt: Any,
 ) -> None:
-    """The notifier of an architecture is shown by libvirt, and is no device."""
-    emulator = f"<devices><emulator>{foreign(arch)}</emulator></devices>"
+    """libvirt shows an architecture's own notifier, which is not a device."""
+    emulator = f"<devices><emulator>{emulator_of(arch)}</emulator></devices>"
     for value in ("restart", "ignore"):
         xml = described(stated(value), arch=arch, machine=machine, devices=emulator)
         xml = xml.replace("<acpi/>", "")  # theirs comes with a firmware, which is not there
@@ -330,7 +330,7 @@ def test_other_architectures_by_their_emulators(
 def started_with_the_pci_notifier(
     connection: Any, xml: str, record: CapabilityRecord, target: Libvirt
 ) -> int:
-    """Start a guest, and return how many of the PCI notifier it has."""
+    """Start a guest, and return how many PCI notifiers it has."""
     written = to_libvirt(xml, record, libvirt=target).xml
     started = connection.createXML(written, sys.modules["libvirt"].VIR_DOMAIN_START_PAUSED)
     qemu = sys.modules["libvirt_qemu"]
@@ -343,7 +343,7 @@ def started_with_the_pci_notifier(
 def test_a_guest_starts_with_the_pci_notifier(
     machine: str, recorded: Recorded, target: Libvirt, connection: Any
 ) -> None:
-    """It takes no place on the bus that libvirt has given to another device."""
+    """The notifier gets a slot that libvirt has not given to another device."""
     xml = described(stated("pause"), machine=machine)
     record = recorded(machine, model="pvpanic")
     assert started_with_the_pci_notifier(connection, xml, record, target) == 1
@@ -351,9 +351,9 @@ def test_a_guest_starts_with_the_pci_notifier(
 
 @pytest.mark.emulators
 def test_a_guest_of_another_architecture_starts_with_the_pci_notifier(
-    recorded: Recorded, target: Libvirt, foreign: Callable[[str], str], connection: Any
+    recorded: Recorded, target: Libvirt, emulator_of: Callable[[str], str], connection: Any
 ) -> None:
-    emulator = f"<devices><emulator>{foreign('riscv64')}</emulator></devices>"
+    emulator = f"<devices><emulator>{emulator_of('riscv64')}</emulator></devices>"
     xml = described(stated("pause"), arch="riscv64", machine="virt", devices=emulator)
     record = recorded("virt", "riscv64", "pvpanic")
     assert started_with_the_pci_notifier(connection, xml, record, target) == 1

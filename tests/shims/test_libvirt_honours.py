@@ -1,8 +1,7 @@
-"""Real guests that panic under a real libvirt: what becomes of them is what the policy promised.
+"""Real guests panic under a real libvirt, which does what the policy promises.
 
-The guest is a boot sector.  It remembers in a byte of its clock, which outlives a reset,
-that it has panicked; then it panics, and where it is let go on after that it turns itself
-off.  So each of a policy's outcomes ends in events of its own.
+The guest is a boot sector.  It records in a byte of its clock's memory, which survives a reset, that it
+has panicked, and panics.  If it is continued, it powers itself off.  So each outcome has its own events.
 """
 
 import queue
@@ -66,17 +65,17 @@ Event = tuple[str, int]
 
 
 class Guest:
-    """A guest that panics: a persistent domain, with all that libvirt tells of it."""
+    """A guest that panics: a persistent domain and its lifecycle events."""
 
     def __init__(self, domain: Any, translation: Translation[str], events: "queue.Queue[Event]") -> None:
         self.domain = domain
         self.notes = [note.code for note in translation.notes]
         self._events = events
 
-    def heard(self, last: Event) -> list[Event]:
-        """Wait for an event, and return all of them up to it.
+    def events_until(self, last: Event) -> list[Event]:
+        """Wait for an event, and return all events up to it.
 
-        libvirt may or may not tell that QEMU stopped, before it tells why.
+        libvirt may or may not report that QEMU stopped before it reports why.
         """
         events = list(iter(lambda: self._events.get(timeout=60), last))
         return [*(event for event in events if event != SUSPENDED), last]
@@ -87,15 +86,15 @@ Panic = Callable[..., Guest]
 
 @pytest.fixture(scope="module")
 def panic(libvirt: Any, uri: str) -> Iterator[Panic]:
-    """Give a function that starts a guest with a policy, which panics.
+    """Return a function that starts a guest with a policy, which panics.
 
-    They are ended all together, as libvirt takes its time for each.
+    They are ended all together, because libvirt takes a while for each.
     """
     kinds = {
         getattr(libvirt, f"VIR_DOMAIN_EVENT_{name.upper()}"): name
         for name in ("started", "suspended", "resumed", "stopped", "shutdown", "crashed")
     }
-    heard: defaultdict[str, queue.Queue[Event]] = defaultdict(queue.Queue)
+    received: defaultdict[str, queue.Queue[Event]] = defaultdict(queue.Queue)
     connection = libvirt.open(uri)
     target = Libvirt.of_connection(connection)
     records = {
@@ -103,11 +102,11 @@ def panic(libvirt: Any, uri: str) -> Iterator[Panic]:
         "pvpanic": probe(EMULATOR, machines=["pc"], notifier="pvpanic"),
     }
 
-    def hear(_connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+    def on_event(_connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
         if event in kinds:
-            heard[domain.name()].put((kinds[event], detail))
+            received[domain.name()].put((kinds[event], detail))
 
-    number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, hear, None)
+    number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None)
     domains: list[Any] = []
 
     def start(policy: str, devices: str = "", notifier: str = "isa") -> Guest:
@@ -120,8 +119,8 @@ def panic(libvirt: Any, uri: str) -> Iterator[Panic]:
         domain = connection.defineXML(translation.xml)
         domains.append(domain)
         domain.create()
-        guest = Guest(domain, translation, heard[name])
-        guest.heard(("started", 0))
+        guest = Guest(domain, translation, received[name])
+        guest.events_until(("started", 0))
         return guest
 
     def end(domain: Any) -> None:
@@ -144,7 +143,7 @@ def boot_sector(panic: str) -> bytes:
 
 
 def folder(uri: str) -> Path:
-    """Return where the tests' libvirt has its own things."""
+    """Return the folder of the tests' libvirt."""
     return Path(uri.partition("socket=")[2]).parent
 
 
@@ -154,21 +153,21 @@ def cores(guest: Guest, uri: str) -> list[Path]:
 
 @pytest.mark.parametrize("on_crash", ["", "<on_crash>destroy</on_crash>"])
 def test_restart(on_crash: str, panic: Panic) -> None:
-    """The same QEMU goes on, whatever is to happen on a crash."""
+    """The same QEMU continues with a reset guest, whatever the policy for a crash is."""
     guest = panic(f"<on_panic>restart</on_panic>{on_crash}")
     number = guest.domain.ID()
-    assert guest.heard(RESUMED) == [CRASHED, RESUMED]
+    assert guest.events_until(RESUMED) == [CRASHED, RESUMED]
     assert guest.domain.state() == RUNNING_CRASHED
     assert guest.domain.ID() == number
     guest.domain.suspend()
-    assert guest.heard(SUSPENDED) == [SUSPENDED]  # nothing came between
+    assert guest.events_until(SUSPENDED) == [SUSPENDED]  # nothing came between
     assert guest.notes == (["watch-on-crash"] if on_crash else [])
 
 
 @pytest.mark.parametrize("on_crash", ["", "<on_crash>restart</on_crash>"])
 def test_destroy(on_crash: str, panic: Panic) -> None:
     guest = panic(f"<on_panic>destroy</on_panic>{on_crash}")
-    assert guest.heard(STOPPED) == [CRASHED, STOPPED]
+    assert guest.events_until(STOPPED) == [CRASHED, STOPPED]
     assert guest.domain.state() == SHUTOFF_CRASHED
     assert guest.notes == (["watch-on-crash"] if on_crash else [])
 
@@ -186,13 +185,13 @@ def test_destroy(on_crash: str, panic: Panic) -> None:
 def test_a_guest_that_is_kept_goes_on_when_it_is_told_to(
     policy: str, devices: str, notes: list[str], panic: Panic, uri: str
 ) -> None:
-    """What libvirt does not do is left to do, and the guest is still there for it."""
+    """The guest is preserved, and continues when it is told to."""
     guest = panic(policy, devices)
     assert guest.notes == notes
-    assert guest.heard(CRASHED) == [CRASHED]
+    assert guest.events_until(CRASHED) == [CRASHED]
     assert guest.domain.state() == PANICKED
     guest.domain.resume()
-    assert guest.heard(WENT_ON) == [RESUMED, WENT_ON]
+    assert guest.events_until(WENT_ON) == [RESUMED, WENT_ON]
     assert cores(guest, uri) == []
 
 
@@ -205,7 +204,7 @@ def test_a_guest_that_is_kept_goes_on_when_it_is_told_to(
     ],
 )
 def test_a_panic_that_is_ignored_is_not_noticed(policy: str, panic: Panic) -> None:
-    assert panic(policy).heard(WENT_ON) == [WENT_ON]
+    assert panic(policy).events_until(WENT_ON) == [WENT_ON]
 
 
 @pytest.mark.parametrize(
@@ -213,9 +212,9 @@ def test_a_panic_that_is_ignored_is_not_noticed(policy: str, panic: Panic) -> No
     [("restart", RESUMED, RUNNING_CRASHED), ("destroy", STOPPED, SHUTOFF_CRASHED)],
 )
 def test_a_coredump_first(value: str, then: Event, state: list[int], panic: Panic, uri: str) -> None:
-    """It is an ELF file, with the guest's memory in it, where libvirt's auto_dump_path says."""
+    """The coredump is an ELF file with the guest's memory, in libvirt's auto_dump_path."""
     guest = panic(f"<on_panic coredump='yes'>{value}</on_panic>")
-    assert guest.heard(then) == [CRASHED, then]
+    assert guest.events_until(then) == [CRASHED, then]
     assert guest.domain.state() == state
     (core,) = cores(guest, uri)
     content = core.read_bytes()
@@ -231,16 +230,16 @@ def test_a_coredump_that_fails_leaves_the_guest_panicked(value: str, panic: Pani
     try:
         guest = panic(f"<on_panic coredump='yes'>{value}</on_panic>")
         assert guest.notes == ["failed-dump-preserves"]
-        assert guest.heard(CRASHED) == [CRASHED]
+        assert guest.events_until(CRASHED) == [CRASHED]
         assert guest.domain.state() == PANICKED
         guest.domain.resume()
-        assert guest.heard(WENT_ON) == [RESUMED, WENT_ON]
+        assert guest.events_until(WENT_ON) == [RESUMED, WENT_ON]
     finally:
         place.chmod(mode)
 
 
 def test_the_pci_notifier(panic: Panic) -> None:
-    """By <qemu:commandline> where this libvirt has no model for it."""
+    """The PCI notifier works, through <qemu:commandline> if this libvirt has no model for it."""
     guest = panic("<on_panic>restart</on_panic>", notifier="pvpanic")
-    assert guest.heard(RESUMED) == [CRASHED, RESUMED]
+    assert guest.events_until(RESUMED) == [CRASHED, RESUMED]
     assert guest.domain.state() == RUNNING_CRASHED

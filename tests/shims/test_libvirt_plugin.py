@@ -1,4 +1,4 @@
-"""A connection that knows <on_panic>, on real drivers; and `onpanic domcaps` and `to-libvirt` beside them."""
+"""A `PolicyConnection` on real drivers, and `onpanic domcaps` and `to-libvirt` with the same libvirt."""
 
 import asyncio
 import queue
@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from lxml import etree
 
+from onpanic import shims
 from onpanic.probe import CapabilityRecord, OnpanicError, SourceError, probe
-from onpanic.shims import extend, policy_of
-from onpanic.shims.domain import Machine
-from onpanic.shims.domcaps import with_on_panic
+from onpanic.shims import policy_of
+from onpanic.shims.domain_xml.domain_machine import DomainMachine
+from onpanic.shims.domain_xml.policy_xml import NAMESPACE, OLD_NAMESPACE
+from onpanic.shims.translation.domain_capabilities import with_on_panic
 
 pytestmark = pytest.mark.libvirt
 
@@ -52,7 +54,7 @@ def stated(value: str) -> str:
 
 
 def enums(xml: str) -> dict[str, list[str]] | None:
-    """Return what domain capabilities say of <on_panic>: values by the name of their enum."""
+    """Return the enums of <on_panic> in domain capabilities, None without <on_panic>."""
     root = etree.fromstring(xml)
     block = root.find("on_panic")
     if block is None:
@@ -63,17 +65,17 @@ def enums(xml: str) -> dict[str, list[str]] | None:
 
 @pytest.fixture
 def extended(connection: Any) -> Any:
-    return extend(connection)
+    return shims.extend(connection)
 
 
 @pytest.fixture(scope="module")
 def emulator(uri: str) -> Callable[[str, str], str]:
-    """Give a function that makes an emulator of a shell's words, which libvirt can start."""
+    """Return a function that writes a shell script as an emulator that libvirt can start."""
     folder = Path(uri.partition("socket=")[2]).parent.parent
 
     def write(name: str, script: str) -> str:
         path = folder / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
         path.chmod(0o755)
         return str(path)
 
@@ -82,7 +84,7 @@ def emulator(uri: str) -> Callable[[str, str], str]:
 
 @pytest.fixture(scope="module")
 def refusing() -> CapabilityRecord:
-    """Record an emulator whose device reports no panic."""
+    """Return the capability record of an emulator whose device reports no panic."""
     return probe([EMULATOR, "-global", "pvpanic.events=2"], machines=["pc"])
 
 
@@ -102,7 +104,7 @@ def refusing() -> CapabilityRecord:
 def test_the_domain_capabilities_say_what_may_be_promised(
     words: tuple[str | None, ...], extended: Any, connection: Any
 ) -> None:
-    """All else is as libvirt says it."""
+    """The accepted values are listed, and the rest is what libvirt returns."""
     said = extended.getDomainCapabilities(*words)
     assert enums(said) == {"value": VALUES, "coredump": ["no", "yes"]}
     start, end = said.index("  <on_panic"), said.index("</on_panic>\n") + len("</on_panic>\n")
@@ -115,7 +117,7 @@ def test_they_take_the_words_that_libvirt_takes(extended: Any) -> None:
 
 
 def test_an_emulator_that_does_not_work(refusing: CapabilityRecord, connection: Any) -> None:
-    said = extend(connection, refusing).getDomainCapabilities(machine="pc")
+    said = shims.extend(connection, refusing).getDomainCapabilities(machine="pc")
     assert enums(said) == {"value": ["default", "ignore"], "coredump": ["no"]}
 
 
@@ -123,7 +125,7 @@ def test_an_emulator_that_does_not_work(refusing: CapabilityRecord, connection: 
 def test_it_is_the_emulator_that_libvirt_names_which_is_asked(
     emulator: Callable[[str, str], str], extended: Any, libvirt: Any
 ) -> None:
-    path = emulator("qemu-deaf", f'exec {EMULATOR} "$@" -global pvpanic.events=2')
+    path = emulator("qemu-silent", f'exec {EMULATOR} "$@" -global pvpanic.events=2')
     said = extended.getDomainCapabilities(path)
     assert etree.fromstring(said).findtext("path") == path
     assert enums(said) == {"value": ["default", "ignore"], "coredump": ["no"]}
@@ -133,7 +135,7 @@ def test_it_is_the_emulator_that_libvirt_names_which_is_asked(
 
 
 def test_xen(connection: Any, refusing: CapabilityRecord) -> None:
-    """What an emulator can do does not matter to it."""
+    """Xen's values do not depend on an emulator."""
     said = connection.getDomainCapabilities()
     xen = said.replace("<domain>qemu</domain>", "<domain>xen</domain>")
     assert enums(with_on_panic(xen, refusing)) == {"value": ["default", "crash"], "coredump": ["no"]}
@@ -166,7 +168,7 @@ def test_a_driver_without_domain_capabilities(test_driver: Any, libvirt: Any) ->
         test_driver.getDomainCapabilities()
         return
     with pytest.raises(libvirt.libvirtError) as caught:
-        extend(test_driver).getDomainCapabilities()
+        shims.extend(test_driver).getDomainCapabilities()
     assert caught.value.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT
 
 
@@ -174,13 +176,13 @@ def test_an_emulator_on_another_host(
     connection: Any, libvirt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connection, "getURI", lambda: "qemu+ssh://elsewhere/system")
-    far = extend(connection)
+    far = shims.extend(connection)
     assert enums(far.getDomainCapabilities()) is None
     assert "elsewhere" in caplog.text
     with pytest.raises(libvirt.libvirtError, match="the emulator is on another host") as caught:
         far.defineXML(described(stated("restart")))
     assert caught.value.get_error_code() == libvirt.VIR_ERR_CONFIG_UNSUPPORTED
-    known = extend(connection, probe(EMULATOR, machines=["pc"]))
+    known = shims.extend(connection, probe(EMULATOR, machines=["pc"]))
     assert enums(known.getDomainCapabilities()) is not None
     assert known.defineXML(described(stated("restart"))).name() == "guest"
 
@@ -227,9 +229,9 @@ def test_xml_for_a_migration_is_libvirts(extended: Any, connection: Any, libvirt
 @pytest.mark.parametrize(
     ("policy", "number", "reason"),
     [
-        (stated("crash"), 67, "crash-needs-xen: crash means to do as <on_crash> says"),
-        (stated("explode"), 67, "unknown-value: this is no value of <on_panic> ('explode')"),
-        ("<on_panic coredump='yes'>ignore</on_panic>", 67, "coredump-needs-action: a coredump goes only"),
+        (stated("crash"), 67, "crash-needs-xen: crash means to do what <on_crash> says"),
+        (stated("explode"), 67, "unknown-value: this is not a value of <on_panic> ('explode')"),
+        ("<on_panic coredump='yes'>ignore</on_panic>", 67, "coredump-needs-action: a coredump is valid only"),
         (stated("pause") + "<on_crash>explode</on_crash>", 67, "unknown-on-crash: "),
         ("<on_panic dump='yes'>pause</on_panic>", 27, "<on_panic> has no attribute dump"),
         (stated("pause") * 2, 27, "there is more than one <on_panic>"),
@@ -257,16 +259,16 @@ def test_a_policy_for_another_hypervisor(kind: str, extended: Any, libvirt: Any)
 
 
 def test_an_error_says_what_is_wrong_now(connection: Any, libvirt: Any) -> None:
-    """Not what libvirt said to a function that was asked for the record."""
+    """The message is not libvirt's last error, which is about something else."""
 
-    def unknown(_machine: Machine) -> CapabilityRecord:
+    def unknown(_machine: DomainMachine) -> CapabilityRecord:
         with suppress(libvirt.libvirtError):
             connection.lookupByName("none")
-        raise SourceError("nobody knows", "ask somebody else")
+        raise SourceError("the emulator is not known", "name it")
 
     with pytest.raises(libvirt.libvirtError) as caught:
-        extend(connection, unknown).defineXML(described(stated("restart")))
-    assert str(caught.value) == "unsupported configuration: nobody knows"
+        shims.extend(connection, unknown).defineXML(described(stated("restart")))
+    assert str(caught.value) == "unsupported configuration: the emulator is not known"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +294,7 @@ def test_an_emulator_that_is_not_there(
 def test_a_domain_without_a_policy_goes_through_as_it_is(
     words: str, connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is asked for it, and both ways not a byte is changed."""
+    """No record is needed, and no byte is changed in either direction."""
     xml = described(words, devices="<panic model='isa'/>")
     got: list[str] = []
     define = connection.defineXML
@@ -303,20 +305,38 @@ def test_a_domain_without_a_policy_goes_through_as_it_is(
 
     monkeypatch.setattr(connection, "defineXML", listen)
 
-    def nobody(_machine: Machine) -> CapabilityRecord:
+    def no_record(_machine: DomainMachine) -> CapabilityRecord:
         raise AssertionError
 
-    domain = extend(connection, nobody).defineXML(xml)
+    domain = shims.extend(connection, no_record).defineXML(xml)
     assert got == [xml]
     assert domain.XMLDesc() == connection.lookupByName("guest").XMLDesc()
 
 
 def test_the_test_driver(test_driver: Any) -> None:
     own = test_driver.lookupByName("test")
-    extended = extend(test_driver, probe(EMULATOR, machines=["pc"]))
+    extended = shims.extend(test_driver, probe(EMULATOR, machines=["pc"]))
     assert extended.lookupByName("test").XMLDesc() == own.XMLDesc()
     xml = described("<on_panic coredump='yes'>rename-restart</on_panic>", kind="test", arch="i686")
     assert policy_of(extended.defineXML(xml).XMLDesc()) == policy_of(xml)
+
+
+def test_a_policy_in_the_old_namespace(test_driver: Any) -> None:
+    """A domain that version 0.1.0 has defined shows its policy; defined again, it has the new one."""
+    connection = shims.extend(test_driver, probe(EMULATOR, machines=["pc"]))
+    connection.defineXML(described(stated("pause"), kind="test", arch="i686"))
+    stored = test_driver.lookupByName("guest").XMLDesc()
+    assert NAMESPACE in stored
+    old = stored.replace(NAMESPACE, OLD_NAMESPACE)
+    test_driver.defineXML(old)
+    shown = connection.lookupByName("guest").XMLDesc()
+    assert "<on_panic>pause</on_panic>" in shown
+    assert OLD_NAMESPACE not in shown
+    for document in (old, shown):
+        connection.defineXML(document)
+        again = test_driver.lookupByName("guest").XMLDesc()
+        assert NAMESPACE in again
+        assert OLD_NAMESPACE not in again
 
 
 # What is wrapped stays what it is
@@ -340,29 +360,29 @@ def test_libvirts_own_functions_work_with_what_is_wrapped(
     assert [number.name() for number in extended.listAllDomains()] == ["guest"]
 
 
-def test_events_are_heard(extended: Any, libvirt: Any) -> None:
-    heard: queue.Queue[tuple[str, Any]] = queue.Queue()
+def test_events_arrive(extended: Any, libvirt: Any) -> None:
+    received: queue.Queue[tuple[str, Any]] = queue.Queue()
     domain = extended.createXML(described(stated("preserve")))
     qemu = sys.modules["libvirt_qemu"]
 
     def lifecycle(_connection: Any, found: Any, event: int, _detail: int, _opaque: Any) -> None:
-        heard.put((found.name(), event))
+        received.put((found.name(), event))
 
     def monitor(_connection: Any, found: Any, event: str, *_details: Any) -> None:
-        heard.put((found.name(), event))
+        received.put((found.name(), event))
 
     number = extended.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle, None)
     other = qemu.qemuMonitorEventRegister(extended, domain, "GUEST_PANICKED", monitor, None)
     qemu.qemuMonitorCommand(domain, "o /b 0x505 1", qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
     wanted = {("guest", libvirt.VIR_DOMAIN_EVENT_CRASHED), ("guest", "GUEST_PANICKED")}
     while wanted:
-        wanted -= {heard.get(timeout=60)}
+        wanted -= {received.get(timeout=60)}
     extended.domainEventDeregisterAny(number)
     qemu.qemuMonitorEventDeregister(extended, other)
 
 
 def test_a_connection_is_a_context_as_libvirts_is(libvirt: Any) -> None:
-    with extend(libvirt.open("test:///default")) as connection:
+    with shims.extend(libvirt.open("test:///default")) as connection:
         assert connection.isAlive()
 
 
@@ -393,7 +413,7 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 def test_domcaps(uri: str, onpanic: Run, connection: Any) -> None:
     done = onpanic("domcaps", "--connect", uri)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == extend(connection).getDomainCapabilities()
+    assert done.stdout == shims.extend(connection).getDomainCapabilities()
     words = ("--machine", "q35", "--arch", "x86_64", "--virttype", "qemu", "--emulator", EMULATOR)
     done = onpanic("domcaps", "--connect", uri, *words)
     assert (done.returncode, done.stderr) == (0, "")
@@ -431,7 +451,7 @@ def test_domcaps_cannot_be_had(words: tuple[str, ...], message: str, uri: str, o
 def test_domcaps_of_an_emulator_that_is_gone(
     uri: str, emulator: Callable[[str, str], str], onpanic: Run
 ) -> None:
-    """libvirt has asked it, and knows the answer still."""
+    """libvirt has cached what the emulator can do."""
     script = f'case "$*" in *"-machine none"*) exec {EMULATOR} "$@";; *) echo it is gone >&2; exit 3;; esac'
     said = complaint(onpanic("domcaps", "--connect", uri, "--emulator", emulator("qemu-gone", script)))
     assert "it is gone" in said
@@ -439,11 +459,12 @@ def test_domcaps_of_an_emulator_that_is_gone(
 
 @contextmanager
 def between(path: str, procedure: int, hang: bool) -> Iterator[tuple[str, threading.Event]]:
-    """Stand between libvirt and its client until the client asks for a certain procedure.
+    """Relay between libvirt and its client until the client calls a certain procedure.
 
     Then the connection is closed, or nothing is answered any more, and an event is set.
     """
     with tempfile.TemporaryDirectory(prefix="onpanic-") as name, socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(60)
         listener.bind(f"{name}/x")
         listener.listen()
         asked, done = threading.Event(), threading.Event()
@@ -460,7 +481,7 @@ def between(path: str, procedure: int, hang: bool) -> Iterator[tuple[str, thread
                         break
                     server.sendall(head + requests.read(length - 16))
                 if hang:
-                    done.wait()
+                    done.wait(120)
                 for one in (server, client):
                     with suppress(OSError):
                         one.shutdown(socket.SHUT_RDWR)
@@ -476,7 +497,8 @@ def between(path: str, procedure: int, hang: bool) -> Iterator[tuple[str, thread
             yield f"qemu+unix:///session?socket={name}/x", asked
         finally:
             done.set()
-            thread.join()
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("hang", [False, True])
@@ -485,8 +507,8 @@ def between(path: str, procedure: int, hang: bool) -> Iterator[tuple[str, thread
 def test_libvirt_goes_away_in_the_middle(
     question: str, command: str, hang: bool, uri: str, onpanic: Run, tmp_path: Path
 ) -> None:
-    """Where it is asked, its answer is not guessed at."""
-    (tmp_path / "domain.xml").write_text(described(stated("restart")))
+    """If libvirt does not answer, the command fails instead of guessing."""
+    (tmp_path / "domain.xml").write_text(described(stated("restart")), "utf-8")
     words = [command, str(tmp_path / "domain.xml")] if command == "to-libvirt" else [command]
     with between(uri.partition("socket=")[2], QUESTIONS[question], hang) as (middle, asked):
         done = onpanic(*words, "--connect", middle, "--timeout", "1" if hang else "20")
@@ -500,25 +522,25 @@ def test_libvirt_goes_away_in_the_middle(
 def test_to_libvirt_asks_the_libvirt_that_it_is_for(
     uri: str, onpanic: Run, tmp_path: Path, connection: Any
 ) -> None:
-    (tmp_path / "domain.xml").write_text(described("<on_panic coredump='yes'>destroy</on_panic>"))
+    (tmp_path / "domain.xml").write_text(described("<on_panic coredump='yes'>destroy</on_panic>"), "utf-8")
     done = onpanic("to-libvirt", "--connect", uri, "-q", str(tmp_path / "domain.xml"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "<on_crash>coredump-destroy</on_crash>" in done.stdout
-    shown = extend(connection).defineXML(done.stdout).XMLDesc()
+    shown = shims.extend(connection).defineXML(done.stdout).XMLDesc()
     assert "<on_panic coredump='yes'>destroy</on_panic>" in shown
 
 
 def test_to_libvirt_by_a_policy_that_is_refused(uri: str, onpanic: Run, tmp_path: Path) -> None:
-    (tmp_path / "domain.xml").write_text(described(stated("crash")))
+    (tmp_path / "domain.xml").write_text(described(stated("crash")), "utf-8")
     done = onpanic("to-libvirt", "--connect", uri, str(tmp_path / "domain.xml"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("onpanic: refused: crash-needs-xen: ")
 
 
 def test_the_daemon_ends(libvirtd: Socket, libvirt: Any) -> None:
-    """Between two calls; libvirt's own error is what one gets."""
+    """If the daemon ends between two calls, libvirt's own error is raised."""
     with libvirtd() as found:
-        connection = extend(libvirt.open(found))
+        connection = shims.extend(libvirt.open(found))
     for call in (
         connection.getDomainCapabilities,
         lambda: connection.defineXML(described(stated("restart"))),

@@ -1,17 +1,24 @@
-"""Policies in a domain's XML: as a user writes them, and as the metadata keep them."""
+"""Policies in a domain's XML: as a user states them, and as the metadata store them."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from onpanic.probe.decision import ON_CRASH, ON_PANIC, Policy
+from onpanic.core.errors import DocumentError
+from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
 from onpanic.shims import policy_of
-from onpanic.shims.errors import DocumentError
-from onpanic.shims.policy import NAMESPACE, Kept, Written, kept_element, kept_policy, policy_elements
+from onpanic.shims.domain_xml.policy_xml import (
+    NAMESPACE,
+    StoredPolicy,
+    WrittenChanges,
+    policy_elements,
+    stored_policy,
+    stored_policy_xml,
+)
 
 ONPANIC = f"xmlns:onpanic='{NAMESPACE}'"
-KEPT = f"<onpanic:policy {ONPANIC}><onpanic:on_panic>pause</onpanic:on_panic></onpanic:policy>"
+STORED = f"<onpanic:policy {ONPANIC}><onpanic:on_panic>pause</onpanic:on_panic></onpanic:policy>"
 
 
 def domain(*parts: str) -> str:
@@ -50,15 +57,15 @@ def domain(*parts: str) -> str:
                 "<on_crash>coredump-<!-- x -->restart</on_crash>",
             )
         ),
-        # libvirt's word for ignoring a panic is no word on crashes
+        # libvirt's value for ignoring a panic is not about crashes
         ("<on_panic>ignore</on_panic><on_crash>preserve-running</on_crash>", Policy("ignore")),
-        # Kept
-        (f"<metadata>{KEPT}</metadata>", Policy("pause")),
-        (f"<metadata/><metadata><x/>{KEPT}</metadata>", Policy("pause")),
-        (f"<metadata>{KEPT}</metadata><on_crash>restart</on_crash>", Policy("pause")),
-        (f"<metadata>{KEPT}</metadata><on_panic>ignore</on_panic>", Policy("ignore")),
-        (f"<metadata><x>{KEPT}</x></metadata>{KEPT}<metadata xmlns='urn:x'>{KEPT}</metadata>", None),
-        ("<metadata>" + KEPT.replace(NAMESPACE, NAMESPACE + "0") + "</metadata>", None),
+        # Stored
+        (f"<metadata>{STORED}</metadata>", Policy("pause")),
+        (f"<metadata/><metadata><x/>{STORED}</metadata>", Policy("pause")),
+        (f"<metadata>{STORED}</metadata><on_crash>restart</on_crash>", Policy("pause")),
+        (f"<metadata>{STORED}</metadata><on_panic>ignore</on_panic>", Policy("ignore")),
+        (f"<metadata><x>{STORED}</x></metadata>{STORED}<metadata xmlns='urn:x'>{STORED}</metadata>", None),
+        ("<metadata>" + STORED.replace(NAMESPACE, NAMESPACE + "0") + "</metadata>", None),
         ("<metadata><policy><on_panic>pause</on_panic></policy></metadata>", None),
     ],
 )
@@ -84,11 +91,11 @@ def test_reading(xml: str, policy: Policy | None) -> None:
         ("<on_panic/><on_crash>a<b/></on_crash>", "<on_crash> has elements"),
         ("<on_panic/><on_crash coredump='no'>coredump-restart</on_crash>", "contradicts"),
         ("<on_crash coredump='no'>coredump-destroy</on_crash>", "contradicts"),
-        (f"<metadata>{KEPT}{KEPT}</metadata>", "twice"),
-        (f"<metadata>{KEPT}</metadata><metadata>{KEPT}</metadata>", "twice"),
+        (f"<metadata>{STORED}{STORED}</metadata>", "twice"),
+        (f"<metadata>{STORED}</metadata><metadata>{STORED}</metadata>", "twice"),
         (f"<metadata><onpanic:policy {ONPANIC}/></metadata>", "no <on_panic>"),
-        ("<metadata>" + KEPT.replace(">pause", " x='1'>pause") + "</metadata>", "no attribute x"),
-        ("<metadata>" + KEPT.replace("pause", "<pause/>") + "</metadata>", "has elements"),
+        ("<metadata>" + STORED.replace(">pause", " x='1'>pause") + "</metadata>", "no attribute x"),
+        ("<metadata>" + STORED.replace("pause", "<pause/>") + "</metadata>", "has elements"),
     ],
 )
 def test_contradictions(xml: str, said: str) -> None:
@@ -107,15 +114,15 @@ POLICIES = st.builds(
     st.booleans(),
 )
 WRITTEN = st.builds(
-    Written,
+    WrittenChanges,
     st.sampled_from([None, "preserve", "coredump-restart"]),
     st.sampled_from([None, "isa", "pvpanic"]),
     st.sampled_from([None, "-device pvpanic-pci"]),
 )
 
 
-def kept(xml: str) -> Kept:
-    found = kept_policy(etree.fromstring(xml))
+def stored(xml: str) -> StoredPolicy:
+    found = stored_policy(etree.fromstring(xml))
     assert found is not None
     return found
 
@@ -126,15 +133,15 @@ def test_what_is_stated_is_read_again(policy: Policy) -> None:
 
 
 @given(POLICIES, WRITTEN, st.sampled_from(["as written", "another prefix", "no prefix", "from the root"]))
-def test_what_is_kept_is_read_again(policy: Policy, written: Written, spelling: str) -> None:
-    """However libvirt, or who edits a domain, spells the namespace."""
-    xml = domain("<metadata>", kept_element(policy, written), "</metadata>")
+def test_what_is_kept_is_read_again(policy: Policy, written: WrittenChanges, spelling: str) -> None:
+    """A stored policy is read with any prefix of its namespace."""
+    xml = domain("<metadata>", stored_policy_xml(policy, written), "</metadata>")
     if spelling == "another prefix":
         xml = xml.replace("onpanic:", "p:").replace("xmlns:onpanic", "xmlns:p")
     elif spelling == "no prefix":
         xml = xml.replace("onpanic:", "").replace("xmlns:onpanic", "xmlns")
     elif spelling == "from the root":
         xml = xml.replace(f" {ONPANIC}", "").replace("<domain", f"<domain {ONPANIC}")
-    found = kept(xml.replace("'", '"'))
+    found = stored(xml.replace("'", '"'))
     assert (found.policy, found.written) == (policy, written)
     assert found.element.tag == f"{{{NAMESPACE}}}policy"

@@ -1,4 +1,4 @@
-"""A panicked guest is continued where that can be, and reset only where that is allowed."""
+"""A panicked guest is continued if possible, and reset only if that is allowed."""
 
 import json
 import subprocess
@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
+from onpanic import shims
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, QEMU_7_2, RHEL_6, Fault, PlayedEmulator
-from onpanic.shims import extend
 
 pytestmark = pytest.mark.processes
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Any]  # a `Guest` of tests/conftest.py
 Play = Callable[[PlayedEmulator], str]
+Until = Callable[[Callable[[], object]], None]
 
 PANIC = {"command-line": "o /b 0x505 1"}
 XML = """\
@@ -31,7 +32,7 @@ XML = """\
 
 
 def said(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
-    """Return the exit status, and the one line that was said, on the stream where it belongs."""
+    """Return the exit status and the one line of output, which must be on the right stream."""
     lines = (done.stdout + done.stderr).splitlines()
     assert (done.stdout == "") == (done.returncode != 0), done
     assert len(lines) == 1 or lines[1].startswith("onpanic: hint: "), lines
@@ -44,7 +45,7 @@ def said(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
 @pytest.mark.emulators
 @pytest.mark.parametrize("way", ["path", "port"])
 def test_a_panicked_guest_is_continued(way: str, guest: Start, onpanic: Run) -> None:
-    """As it is: it is not reset."""
+    """The guest continues without a reset."""
     running = guest("-device", "pvpanic", "-no-shutdown")
     running.ask("human-monitor-command", **PANIC)
     assert running.status == "guest-panicked"
@@ -59,7 +60,7 @@ def test_a_panicked_guest_is_continued(way: str, guest: Start, onpanic: Run) -> 
 
 @pytest.mark.emulators
 def test_what_did_not_panic_is_left_alone(guest: Start, onpanic: Run) -> None:
-    """Somebody has stopped it, and will know why."""
+    """A guest that was stopped on request stays stopped."""
     running = guest("-device", "pvpanic")
     running.ask("stop")
     running.events.clear()
@@ -72,12 +73,11 @@ def test_what_did_not_panic_is_left_alone(guest: Start, onpanic: Run) -> None:
 
 
 @pytest.mark.emulators
-def test_a_guest_that_is_shut_down_needs_a_reset(guest: Start, onpanic: Run) -> None:
-    """With -no-reboot not even that helps, which is said."""
+def test_a_guest_that_is_shut_down_needs_a_reset(guest: Start, onpanic: Run, until: Until) -> None:
+    """With -no-reboot even a reset does not help, which is reported."""
     running = guest("-no-shutdown", "-no-reboot")
     running.ask("system_reset")
-    while running.status != "shutdown":
-        pass
+    until(lambda: running.status == "shutdown")
     running.events.clear()
     done = onpanic("resume", "--qmp", str(running.path))
     assert "refused: guest-needs-reset: " in said(done)[1]
@@ -97,7 +97,7 @@ def test_json(guest: Start, onpanic: Run) -> None:
     assert (onpanic("resume", "-q", "--qmp", str(running.path)).stdout) == ""
 
 
-# Emulators that cannot be had any more, and states that cannot be brought about
+# Emulators that are not available any more, and states that cannot be provoked
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_reset_only_where_it_is_needed_and_allowed(
 @pytest.mark.parametrize("at", ["query-status", "cont", "system_reset"])
 @pytest.mark.parametrize("kind", ["hang", "exit", "hang-up", "wrong-shape", "silence", "junk"])
 def test_a_monitor_that_fails(at: str, kind: str, played: Play, onpanic: Run) -> None:
-    """It is an error, and never taken for a success."""
+    """A monitor that fails is an error, not a success."""
     emulator = QEMU_1_5.but(run_state="guest-panicked", fault=Fault(kind, at=at))
     done = onpanic("resume", "--qmp", played(emulator), "--allow-reset", "--timeout", "1")
     assert said(done)[0] in (1, 2)
@@ -160,22 +160,21 @@ def test_no_such_guest(command: str, words: list[str], message: str, onpanic: Ru
 
 @pytest.fixture
 def start(connection: Any, libvirt: Any) -> Callable[..., Any]:
-    """Give a function that starts a domain with the policy ``pause``."""
+    """Return a function that starts a domain with the policy ``pause``."""
 
     def run(more: str = "") -> Any:
-        return extend(connection).createXML(XML.format(more=more))
+        return shims.extend(connection).createXML(XML.format(more=more))
 
     return run
 
 
 @pytest.fixture
-def panic(libvirt: Any) -> Callable[[Any], None]:
-    """Give a function that makes a domain panic, and waits until libvirt has noticed."""
+def panic(libvirt: Any, until: Until) -> Callable[[Any], None]:
+    """Return a function that makes a domain panic and waits until libvirt has noticed."""
 
     def write(domain: Any) -> None:
         hmp(domain, "o /b 0x505 1")
-        while domain.state()[0] != libvirt.VIR_DOMAIN_CRASHED:
-            pass
+        until(lambda: domain.state()[0] == libvirt.VIR_DOMAIN_CRASHED)
 
     return write
 
@@ -206,7 +205,7 @@ class TestLibvirt:
     def test_a_guest_that_was_reset_after_its_panic(
         self, start: Start, panic: Callable[[Any], None], uri: str, onpanic: Run, libvirt: Any
     ) -> None:
-        """libvirt leaves it paused."""
+        """libvirt leaves the guest paused, and it is continued."""
         domain = start()
         panic(domain)
         domain.reset()
@@ -218,7 +217,7 @@ class TestLibvirt:
     def test_a_guest_that_goes_on_without_libvirts_knowledge(
         self, connection: Any, panic: Callable[[Any], None], uri: str, onpanic: Run, libvirt: Any
     ) -> None:
-        """QEMU was told to ignore panics; libvirt shows the guest as crashed for good."""
+        """QEMU ignores panics, which libvirt does not know; afterwards libvirt's state is right."""
         arguments = "<qemu:arg value='-action'/><qemu:arg value='panic=none'/>"
         xml = XML.format(more=f"<qemu:commandline>{arguments}</qemu:commandline>")
         own = "<on_crash>preserve</on_crash><devices><panic/></devices>"
@@ -233,7 +232,7 @@ class TestLibvirt:
         assert "running" in hmp(domain, "info status")
 
     def test_what_did_not_panic_is_left_alone(self, start: Start, uri: str, onpanic: Run) -> None:
-        """Be it paused through libvirt, behind its back, or off."""
+        """A guest that was paused, with or without libvirt, or is off is not continued."""
         domain = start()
         domain.suspend()
         for state in ("paused (user)", "paused", "shutoff"):
@@ -256,7 +255,7 @@ class TestLibvirt:
 
 
 class LibvirtOnOldQemu:
-    """A domain of a libvirt of before 2.0, on a QEMU that refuses ``cont`` (no such pair can be had)."""
+    """A domain of a libvirt before 2.0 on a QEMU that refuses ``cont``; neither is available any more."""
 
     def __init__(self, state: list[int], *, words: str = "Resetting the Virtual Machine is required") -> None:
         self.calls: list[str] = []
@@ -281,8 +280,8 @@ class LibvirtOnOldQemu:
 
 @pytest.mark.libvirt
 def test_libvirt_on_a_qemu_that_refuses(libvirt: Any) -> None:
-    from onpanic.shims.errors import RefusedError
-    from onpanic.shims.resume import resume_domain
+    from onpanic.core.errors import RefusedError
+    from onpanic.shims.guests.resume import resume_domain
 
     panicked = [libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED]
     domain = LibvirtOnOldQemu(panicked)

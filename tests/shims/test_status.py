@@ -1,4 +1,4 @@
-"""A screen explains what state a guest is in, since when, what its policy says, and what can be done."""
+"""`onpanic status` explains a guest's state, since when, the guest's policy, and what can be done."""
 
 import json
 import os
@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
+from onpanic import shims
 from onpanic.probe.testing import QEMU_7_2, Fault, PlayedEmulator
-from onpanic.shims import extend
 
 pytestmark = pytest.mark.processes
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Any]  # a `Guest` of tests/conftest.py
 Play = Callable[[PlayedEmulator], str]
+Until = Callable[[Callable[[], object]], None]
 
 XML = """\
 <domain type="qemu">
@@ -34,7 +35,7 @@ XML = """\
 </domain>
 """
 PAUSE = "<on_panic coredump='yes'>pause</on_panic><on_crash>restart</on_crash>"
-CRASHED = "guest: crashed: it panicked and was destroyed for it, or its QEMU ended;"
+CRASHED = "guest: crashed: it panicked and was destroyed, or its QEMU exited;"
 DUMP = "keep its memory           "
 CONTINUE = "continue it as it is      "
 RESET = "reset it and let it boot  "
@@ -45,7 +46,7 @@ RESET = "reset it and let it boot  "
 
 @pytest.mark.emulators
 def test_a_real_guest(guest: Start, onpanic: Run) -> None:
-    """The command that is given works."""
+    """The command that is printed works."""
     running = guest("-device", "pvpanic", "-no-shutdown", "-name", "web")
     assert onpanic("status", "--qmp", str(running.path)).stdout == (
         "web: running: the guest runs\n  QEMU       running\n"
@@ -80,7 +81,7 @@ def test_a_real_guest(guest: Start, onpanic: Run) -> None:
     ],
 )
 def test_each_run_state(run_state: str, name: str, remedies: int, played: Play, onpanic: Run) -> None:
-    """QEMU's word for it, and one for people."""
+    """Each run state of QEMU is explained."""
     address = played(QEMU_7_2.but(run_state=run_state))
     done = onpanic("status", "--qmp", address, "--format", "json")
     assert done.returncode == 0
@@ -105,7 +106,7 @@ def test_a_monitor_that_fails(kind: str, played: Play, onpanic: Run) -> None:
 
 @pytest.fixture
 def screen(uri: str, onpanic: Run) -> Callable[[], list[str]]:
-    """Give a function to the lines that are shown for the domain, without the times."""
+    """Return a function that returns the lines that are printed for the domain, without the times."""
 
     def show() -> list[str]:
         done = onpanic("status", "--domain", "guest", "--connect", uri)
@@ -122,10 +123,10 @@ KEPT = POLICY.format(PAUSE.replace("><on_crash", "> <on_crash"), "kept in its me
 
 @pytest.fixture
 def define(connection: Any) -> Callable[..., Any]:
-    """Give a function that defines the domain, with a policy."""
+    """Return a function that defines the domain with a policy."""
 
     def run(policy: str = PAUSE, devices: str = "") -> Any:
-        return extend(connection).defineXML(XML.format(policy=policy, devices=devices))
+        return shims.extend(connection).defineXML(XML.format(policy=policy, devices=devices))
 
     return run
 
@@ -137,12 +138,12 @@ def hmp(domain: Any, line: str) -> None:
 
 
 def panic(domain: Any, state: int = 6) -> None:
-    """Make the domain panic, and wait until libvirt is through with it."""
+    """Make the domain panic, and wait for the state that libvirt brings it to."""
     hmp(domain, "o /b 0x505 1")
-    until(domain, state)
+    wait_for_state(domain, state)
 
 
-def until(domain: Any, *states: int) -> None:
+def wait_for_state(domain: Any, *states: int) -> None:
     deadline = time.monotonic() + 60
     while domain.state()[0] not in states:
         assert time.monotonic() < deadline
@@ -150,8 +151,8 @@ def until(domain: Any, *states: int) -> None:
 
 
 def qemu(uri: str) -> int:
-    """Return the process of the domain's QEMU."""
-    return int((Path(uri.partition("socket=")[2]).parent / "qemu/run/guest.pid").read_text())
+    """Return the process id of the domain's QEMU."""
+    return int((Path(uri.partition("socket=")[2]).parent / "qemu/run/guest.pid").read_text("utf-8"))
 
 
 @pytest.mark.libvirt
@@ -160,7 +161,7 @@ class TestLibvirt:
     def test_a_panicked_guest(
         self, define: Callable[..., Any], screen: Screen, uri: str, onpanic: Run
     ) -> None:
-        """The commands that are given name the libvirt that was named."""
+        """The commands that are printed name the connection."""
         domain = define()
         domain.create()
         panic(domain)
@@ -183,27 +184,28 @@ class TestLibvirt:
         domain.create()
         panic(domain)
         domain.reset()
-        assert screen()[0] == "guest: paused: it panicked and was reset since; it waits to be started"
+        assert screen()[0] == "guest: paused: it panicked and has been reset; it waits to be continued"
 
-    def test_a_guest_that_libvirt_restarted(self, define: Callable[..., Any], screen: Screen) -> None:
+    def test_a_guest_that_libvirt_restarted(
+        self, define: Callable[..., Any], screen: Screen, until: Until
+    ) -> None:
         domain = define("<on_panic>restart</on_panic>")
         domain.create()
         hmp(domain, "o /b 0x505 1")
-        while domain.state() != [1, 9]:
-            time.sleep(0.01)
+        until(lambda: domain.state() == [1, 9])
         assert screen()[0] == "guest: running: the guest runs; it has panicked since it was started"
 
-    def test_a_guest_that_somebody_stopped(self, define: Callable[..., Any], screen: Screen) -> None:
-        """QEMU is asked only where libvirt does not know why."""
+    def test_a_guest_that_was_stopped(self, define: Callable[..., Any], screen: Screen) -> None:
+        """QEMU is asked only if libvirt does not know why the guest is paused."""
         domain = define()
         domain.create()
         domain.suspend()
-        stopped = "guest: paused: somebody stopped the guest; it did not panic"
+        stopped = "guest: paused: the guest was stopped on request; it did not panic"
         assert screen()[:2] == [stopped, "  libvirt    paused (user)"]
         assert "custom-monitor" not in domain.XMLDesc()
         domain.resume()
         hmp(domain, "stop")
-        until(domain, 3)
+        wait_for_state(domain, 3)
         assert screen()[:3] == [stopped, "  libvirt    paused (unknown)", "  QEMU       paused"]
 
     def test_a_guest_that_is_off(self, define: Callable[..., Any], screen: Screen, uri: str) -> None:
@@ -228,8 +230,8 @@ class TestLibvirt:
     @pytest.mark.parametrize(
         ("policy", "state"),
         [
-            ("<on_panic>pause</on_panic>", "crashed process: its QEMU ended or was killed;"),
-            ("<on_panic>ignore</on_panic>", "crashed process: its QEMU ended or was killed;"),
+            ("<on_panic>pause</on_panic>", "crashed process: its QEMU exited or was killed;"),
+            ("<on_panic>ignore</on_panic>", "crashed process: its QEMU exited or was killed;"),
             (
                 "<on_panic>destroy</on_panic>",
                 CRASHED.removeprefix("guest: "),
@@ -239,11 +241,11 @@ class TestLibvirt:
     def test_a_guest_whose_qemu_was_killed(
         self, policy: str, state: str, define: Callable[..., Any], screen: Screen, uri: str
     ) -> None:
-        """libvirt shows it like a panic that it destroyed the guest for; where that can be told, it is."""
+        """libvirt shows the same state as after a panic with ``destroy``; other policies rule that out."""
         domain = define(policy)
         domain.create()
         os.kill(qemu(uri), signal.SIGKILL)
-        until(domain, 5)
+        wait_for_state(domain, 5)
         shown = screen()
         assert shown[0].startswith(f"guest: {state}")
         assert shown[1:3] == ["  libvirt    shutoff (crashed)", "  since      TIME"]
@@ -251,12 +253,12 @@ class TestLibvirt:
     def test_a_guest_that_was_destroyed_for_its_panic(
         self, define: Callable[..., Any], screen: Screen
     ) -> None:
-        """The policy of a domain that was never ours is what libvirt does."""
+        """The policy of a domain that was never translated is what libvirt carries out."""
         domain = define("", "<panic model='isa'/>")
         domain.create()
         panic(domain, 5)
         assert screen()[:4] == [
-            f"{CRASHED} libvirt does not keep which",
+            f"{CRASHED} libvirt does not record which",
             "  libvirt    shutoff (crashed)",
             "  since      TIME",
             POLICY.format(
@@ -274,11 +276,11 @@ class TestLibvirt:
         assert "  policy     cannot be read: the policy in the metadata has no <on_panic>" in screen()
 
     def test_qemu_hangs(self, define: Callable[..., Any], uri: str, onpanic: Run) -> None:
-        """Where only QEMU can tell, and does not."""
+        """If only QEMU knows the state and does not answer, the command ends in time."""
         domain = define()
         domain.create()
         hmp(domain, "stop")
-        until(domain, 3)
+        wait_for_state(domain, 3)
         process = qemu(uri)
         os.kill(process, signal.SIGSTOP)
         try:

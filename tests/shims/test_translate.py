@@ -1,4 +1,4 @@
-"""To libvirt and back: nothing of the policy is lost, and nothing else in the document is touched."""
+"""Translating to libvirt and back loses nothing of the policy, and changes nothing else."""
 
 import contextlib
 import re
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from onpanic.probe import CapabilityRecord, RecordError
-from onpanic.probe.decision import ON_CRASH, Policy
-from onpanic.probe.record import NotifierModel
+from onpanic.probe.decision.policy import ON_CRASH, Policy
+from onpanic.probe.record.capability_record import NotifierModel
 from onpanic.shims import DocumentError, RefusedError, from_libvirt, policy_of, to_libvirt
-from onpanic.shims.policy import NAMESPACE, policy_elements
+from onpanic.shims.domain_xml.policy_xml import NAMESPACE, policy_elements
 
 Domain = Callable[..., str]
 Recorded = Callable[..., CapabilityRecord]
@@ -57,6 +57,9 @@ TRANSLATED = f"""\
 """
 
 
+OLD = TRANSLATED.replace(NAMESPACE, "https://onpanic.example/xmlns/domain/1")
+
+
 def codes(translation: Any) -> str:
     return " ".join(note.code for note in translation.notes)
 
@@ -77,11 +80,42 @@ def test_bytes_are_bytes(record: CapabilityRecord) -> None:
 
 
 def test_a_domain_that_states_nothing_comes_back_as_it_is(domain: Domain) -> None:
-    """No emulator is started for it, either."""
+    """The document is returned as it is, and no emulator is started."""
     xml = domain("<on_crash>restart</on_crash>", devices=ISA)
     found = to_libvirt(xml, libvirt="9.0.0")
     assert found.xml is xml
     assert (found.policy, found.notes) == (None, ())
+
+
+# Documents of version 0.1.0, whose namespace was another one
+
+
+def test_the_old_namespace_is_read() -> None:
+    assert policy_of(OLD) == policy_of(TRANSLATED)
+    back = from_libvirt(OLD)
+    assert (back.xml, back.notes) == (STATED, ())
+
+
+def test_the_old_namespace_is_replaced_by_the_new_one(record: CapabilityRecord) -> None:
+    assert to_libvirt(OLD, record, libvirt="9.0.0").xml == TRANSLATED
+    assert to_libvirt(TRANSLATED, record, libvirt="9.0.0").xml == TRANSLATED
+
+
+def test_changes_since_an_old_translation_are_noted() -> None:
+    changed = OLD.replace("<on_crash>coredump-restart", "<on_crash>preserve").replace(ISA, "")
+    assert codes(from_libvirt(changed)) == "notifier-drifted on-crash-drifted"
+
+
+def test_a_policy_in_both_namespaces_is_an_error() -> None:
+    start, end = OLD.index("    <onpanic:policy"), OLD.index("  </metadata>")
+    both = TRANSLATED.replace("  </metadata>", OLD[start:end] + "  </metadata>")
+    with pytest.raises(DocumentError, match="twice"):
+        from_libvirt(both)
+
+
+def test_the_namespace_needs_no_domain_name() -> None:
+    """The namespace is in users' domains, so it must never change."""
+    assert NAMESPACE == "urn:uuid:ae79e4ab-53c8-4ed2-aab8-40f241372412"
 
 
 # Any domain
@@ -126,7 +160,7 @@ BREAKS = ["", "\n", "\n  ", "\n\t", "\r\n    ", "\r "]
 
 @st.composite
 def domains(draw: st.DrawFn) -> tuple[str, str, Policy, NotifierModel]:
-    """Return a domain, what of it is its <on_panic>, its policy, and the notifier that it can have."""
+    """Draw a domain, its <on_panic>, its policy, and the notifier that it can have."""
     parts = [draw(st.sampled_from(choices)) for choices in PARTS.values()]
     parts = [part + draw(st.sampled_from(BEHIND)) for part in parts if part]
     policy = draw(POLICIES)
@@ -140,7 +174,7 @@ def domains(draw: st.DrawFn) -> tuple[str, str, Policy, NotifierModel]:
 
 @given(domains(), st.sampled_from(VERSIONS))
 def test_the_way_back_is_exact(recorded: Recorded, stated: Stated, version: str) -> None:
-    """The policy is the same, and the document is but for the place of <on_panic>, text or bytes."""
+    """The policy is the same, and the document differs only in the place of <on_panic>."""
     xml, on_panic, policy, model = stated
     record = recorded(model=model)
     there = to_libvirt(xml, record, libvirt=version)
@@ -156,7 +190,7 @@ def test_the_way_back_is_exact(recorded: Recorded, stated: Stated, version: str)
 def test_translating_again_is_translating_once(
     recorded: Recorded, stated: Stated, first: str, second: str
 ) -> None:
-    """For the same libvirt or for another one; white space beside what is added may be elsewhere."""
+    """The result does not depend on an earlier translation for another libvirt, except for white space."""
     record = recorded(model=stated[3])
     once = to_libvirt(stated[0], record, libvirt=second)
     twice = to_libvirt(to_libvirt(stated[0], record, libvirt=first), record, libvirt=second)
@@ -165,7 +199,7 @@ def test_translating_again_is_translating_once(
 
 
 def printed(xml: str) -> str:
-    """Return a domain about as libvirt prints it: its quotes, its defaults, its additions to devices."""
+    """Return a domain about as libvirt prints it, with its quotes, defaults and additions to devices."""
     root = etree.fromstring(xml)
     for panic in root.iterfind("devices/panic"):
         panic[:] = [
@@ -293,7 +327,7 @@ def test_there_is_one_notifier(
 def test_an_architectures_notifier_is_not_ignored_by_leaving_it_out(
     machine: dict[str, Any], domain: Domain, recorded: Recorded
 ) -> None:
-    """Be the machine type named, or left to libvirt."""
+    """An architecture's notifier cannot be left out, whether or not the machine type is named."""
     xml = domain("<on_panic>ignore</on_panic>", **machine).replace(" machine=''", "")
     found = to_libvirt(xml, recorded(*OTHERS[machine["arch"]]), libvirt="9.0.0")
     assert "<on_crash>preserve</on_crash>" in found.xml
@@ -302,7 +336,7 @@ def test_an_architectures_notifier_is_not_ignored_by_leaving_it_out(
 
 @pytest.mark.parametrize("name", ["qemu-1.5.3", "qemu-1.6.0"])
 def test_a_notifier_that_stops_for_good_is_not_ignored(name: str, domain: Domain, recorded: Recorded) -> None:
-    """Nobody can continue the guest there, so it may not be promised."""
+    """The guest could not be continued, so ``ignore`` is refused."""
     with pytest.raises(RefusedError):
         to_libvirt(domain("<on_panic>ignore</on_panic>", devices=ISA), recorded(name=name), libvirt="9.0.0")
 
@@ -325,7 +359,7 @@ MOVED = "<{0}arg value='-global'/><{0}arg value='pvpanic.ioport=0'/>"
     ],
 )
 def test_a_builtin_notifier_is_moved_away(end: str, translated: str, recorded: Recorded) -> None:
-    """QEMU 1.5: the builtin cannot be left out, and what a user has on the command line stays."""
+    """QEMU 1.5's builtin is moved away, and the user's own arguments stay."""
     start = "<domain type='kvm'><name>guest</name>"
     stated = f"{start}<on_panic>ignore</on_panic><on_crash>destroy</on_crash>"
     there = to_libvirt(
@@ -341,8 +375,22 @@ def test_a_builtin_notifier_is_moved_away(end: str, translated: str, recorded: R
     assert caught.value.decision.code == "builtin-panic-device"
 
 
+def test_arguments_that_were_moved_apart_are_removed(recorded: Recorded) -> None:
+    """Only the arguments are removed, not the elements that they are in now."""
+    xml = "<domain type='kvm'><name>guest</name><on_panic>ignore</on_panic></domain>"
+    there = to_libvirt(xml, recorded(name="qemu-1.5.3"), libvirt="9.0.0").xml
+    apart = there.replace(
+        "<qemu:arg value='pvpanic", "</qemu:commandline><x/><qemu:commandline><qemu:arg value='pvpanic"
+    )
+    declared = f"xmlns:qemu='{QEMU}'"
+    apart = apart.replace(f" {declared}", "").replace("<domain", f"<domain {declared}")
+    back = from_libvirt(apart).xml
+    assert "qemu:arg" not in back
+    assert back.count("<qemu:commandline></qemu:commandline>") == 2
+
+
 def test_hardware_that_the_guest_has_by_now_stays(domain: Domain, recorded: Recorded) -> None:
-    """libvirt gave it a place on the PCI bus: it is there for good."""
+    """A notifier to which libvirt gave a PCI address stays."""
     record = recorded(*OTHERS["aarch64"])
     there = to_libvirt(domain("<on_panic>restart</on_panic>", **VIRT), record, libvirt="9.1.0").xml
     placed = "<panic model='pvpanic'><address type='pci' bus='0x01'/></panic>"
@@ -399,7 +447,7 @@ def test_an_emulator_is_asked_only_if_it_matters(
     assert [(m.arch, m.machine, m.emulator) for m in machines] == [("x86_64", "pc", "/nowhere/qemu")] * asked
 
 
-# What others have done to a translated domain
+# Translated domains that were edited
 
 
 @pytest.mark.parametrize(
@@ -420,7 +468,7 @@ def test_an_emulator_is_asked_only_if_it_matters(
         ),
         # The notifier was taken out, or the note of what was written was
         (f"    {ISA}\n", "", "restart destroy", "notifier-drifted"),
-        # The attribute that libvirt lacks is somebody's own
+        # The attribute that libvirt does not have is the user's
         (
             "<on_crash>coredump-",
             "<on_panic>pause</on_panic><on_crash coredump='yes'>coredump-",
@@ -483,7 +531,7 @@ def test_arguments_that_defeat_the_policy(
     ],
 )
 def test_what_was_empty_is_empty_again(end: str, record: CapabilityRecord) -> None:
-    """Its attributes and its line breaks stay."""
+    """The attributes and the line breaks of an empty element stay."""
     value = "ignore" if "on_crash" in end else "restart"
     xml = f"<domain type='kvm'>\n<name>a</name>\n<on_panic>{value}</on_panic>\n{end}\n</domain>"
     back = from_libvirt(to_libvirt(xml, record, libvirt="9.0.0")).xml
@@ -492,7 +540,7 @@ def test_what_was_empty_is_empty_again(end: str, record: CapabilityRecord) -> No
 
 @pytest.mark.parametrize("lines", [["<on_crash/>"], ["<on_crash></on_crash>"], []])
 def test_an_empty_on_crash_is_none(lines: list[str], domain: Domain, record: CapabilityRecord) -> None:
-    """To libvirt it is as if it was not there, so nothing has drifted."""
+    """libvirt treats an empty <on_crash> like none, so nothing is noted."""
     there = to_libvirt(domain("<on_panic>ignore</on_panic>", *lines), record, libvirt="9.0.0")
     assert from_libvirt(there).notes == ()
 
@@ -506,8 +554,8 @@ def test_an_empty_on_crash_is_none(lines: list[str], domain: Domain, record: Cap
         f"<devices>{ISA}</devices><on_crash>{{{{}}}}</on_crash>",
     ],
 )
-def test_a_word_that_is_no_value_does_no_harm(xml: str, word: str) -> None:
-    """It comes out as the text that it is, or is an error."""
+def test_any_text_as_a_value_is_harmless(xml: str, word: str) -> None:
+    """Any text as a value is preserved, or is an error."""
     try:
         back = from_libvirt(f"<domain type='kvm'>{xml.format(NAMESPACE).format(word)}</domain>")
     except (DocumentError, RefusedError) as error:
@@ -517,7 +565,7 @@ def test_a_word_that_is_no_value_does_no_harm(xml: str, word: str) -> None:
         assert policy_of(back.xml) == back.policy
 
 
-# What a domain that was never ours amounts to
+# The policy of a domain that was never translated
 
 
 @pytest.mark.parametrize(
@@ -543,7 +591,7 @@ def test_a_word_that_is_no_value_does_no_harm(xml: str, word: str) -> None:
         ("vmware", ISA, "destroy", Policy("ignore", on_crash="destroy")),
     ],
 )
-def test_what_a_domain_amounts_to(
+def test_the_effective_policy(
     kind: str, devices: str, on_crash: str, policy: Policy, domain: Domain, record: CapabilityRecord
 ) -> None:
     xml = domain(*([f"<on_crash>{on_crash}</on_crash>"] if on_crash else []), kind=kind, devices=devices)

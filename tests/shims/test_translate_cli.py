@@ -1,4 +1,4 @@
-"""The commands to-libvirt and from-libvirt, as a user runs them, and what others may hand to them."""
+"""The commands to-libvirt and from-libvirt, with valid and invalid input."""
 
 import json
 import os
@@ -26,7 +26,7 @@ STATED = "<on_panic coredump='yes'>restart</on_panic>"
 @pytest.fixture
 def given(tmp_path: Path, record: CapabilityRecord, domain: Domain, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a domain and a record, in which the commands run."""
-    (tmp_path / "domain.xml").write_text(domain(STATED))
+    (tmp_path / "domain.xml").write_text(domain(STATED), "utf-8")
     (tmp_path / "record.json").write_bytes(record.to_json())
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -34,9 +34,9 @@ def given(tmp_path: Path, record: CapabilityRecord, domain: Domain, monkeypatch:
 
 @pytest.fixture
 def to_libvirt(given: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Give a function that runs ``onpanic to-libvirt`` with the record, for libvirt 9.0.
+    """Return a function that runs ``onpanic to-libvirt`` with the record, for libvirt 9.0.
 
-    It runs in this process, as starting one takes longer than all the rest.
+    It runs in this process, because starting one takes longer than the test.
     """
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -47,7 +47,7 @@ def to_libvirt(given: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def complaint(done: subprocess.CompletedProcess[str], status: int = 2) -> str:
-    """Return what a command said that failed: a line, and maybe a hint."""
+    """Return the error message of a command that failed: one line, perhaps followed by a hint."""
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
     first, *hints = done.stderr.splitlines()
     assert first.startswith("onpanic: ")
@@ -57,14 +57,14 @@ def complaint(done: subprocess.CompletedProcess[str], status: int = 2) -> str:
 
 
 def test_there_and_back(onpanic: Run, given: Path) -> None:
-    """Notes on stderr, the document on stdout, the source as it was."""
+    """The document is printed on stdout and the notes on stderr; the source is not changed."""
     before = (given / "domain.xml").read_bytes()
     done = onpanic("to-libvirt", "domain.xml", "--record", "record.json", "--libvirt-version", "9.0.0")
     assert done.returncode == 0
     assert "<on_crash>coredump-restart</on_crash>" in done.stdout
     assert done.stderr.startswith("onpanic: note: failed-dump-preserves: ")
     assert all(line.startswith("onpanic: note: ") for line in done.stderr.splitlines())
-    (given / "translated.xml").write_text(done.stdout)
+    (given / "translated.xml").write_text(done.stdout, "utf-8")
     back = onpanic("from-libvirt", "translated.xml")
     assert (back.returncode, back.stdout, back.stderr) == (0, before.decode(), "")
     assert (given / "domain.xml").read_bytes() == before
@@ -73,12 +73,12 @@ def test_there_and_back(onpanic: Run, given: Path) -> None:
 def test_quiet_says_nothing_on_success_only(to_libvirt: Run, given: Path, domain: Domain) -> None:
     done = to_libvirt("-q", "domain.xml")
     assert (done.returncode, done.stderr) == (0, "")
-    (given / "domain.xml").write_text(domain("<on_panic>crash</on_panic>"))
+    (given / "domain.xml").write_text(domain("<on_panic>crash</on_panic>"), "utf-8")
     assert "crash-needs-xen" in complaint(to_libvirt("-q", "domain.xml"), 1)
 
 
 def test_a_domain_without_a_policy_is_printed_as_it_is(to_libvirt: Run, given: Path, domain: Domain) -> None:
-    (given / "domain.xml").write_text(domain())
+    (given / "domain.xml").write_text(domain(), "utf-8")
     done = to_libvirt("domain.xml")
     assert (done.returncode, done.stdout) == (0, domain())
     assert "states no policy" in done.stderr
@@ -94,6 +94,7 @@ def test_stdin_and_bytes_that_are_not_utf8(given: Path, domain: Domain) -> None:
             [sys.executable, "-m", "onpanic", command, *options, "-"],
             input=source,
             capture_output=True,
+            timeout=60,
             check=True,
         )
         assert b"<title>\xe9</title>" in done.stdout
@@ -103,18 +104,18 @@ def test_stdin_and_bytes_that_are_not_utf8(given: Path, domain: Domain) -> None:
 def test_the_output_is_written_whole_or_not_at_all(
     to_libvirt: Run, onpanic: Run, given: Path, domain: Domain
 ) -> None:
-    """Be it the input itself; and a refusal leaves a file alone."""
-    before = (given / "domain.xml").read_text()
+    """The output may be the input itself; a refusal does not change it."""
+    before = (given / "domain.xml").read_text("utf-8")
     assert to_libvirt("domain.xml", "-o", "domain.xml").stdout == ""
-    assert "<on_panic" not in (given / "domain.xml").read_text()
+    assert "<on_panic" not in (given / "domain.xml").read_text("utf-8")
     (given / "link.xml").symlink_to("domain.xml")
     assert onpanic("from-libvirt", "domain.xml", "-o", "link.xml").returncode == 0
     assert (given / "link.xml").is_symlink()
-    assert (given / "domain.xml").read_text() == before
-    (given / "domain.xml").write_text(domain("<on_panic>crash</on_panic>"))
-    (given / "old.xml").write_text("old")
+    assert (given / "domain.xml").read_text("utf-8") == before
+    (given / "domain.xml").write_text(domain("<on_panic>crash</on_panic>"), "utf-8")
+    (given / "old.xml").write_text("old", "utf-8")
     complaint(to_libvirt("domain.xml", "-o", "old.xml"), 1)
-    assert (given / "old.xml").read_text() == "old"
+    assert (given / "old.xml").read_text("utf-8") == "old"
     assert sorted(path.name for path in given.iterdir()) == [
         "domain.xml",
         "link.xml",
@@ -139,8 +140,8 @@ def test_an_output_that_cannot_be_written(output: str, to_libvirt: Run, given: P
         (["/proc/self/mem"], 2, "/proc/self/mem: "),
         (["domain.xml", "--record", "missing.json"], 2, "missing.json: No such file"),
         (["domain.xml", "--emulator", "qemu"], 2, "more than one source"),
-        (["domain.xml", "--libvirt-version", "nine"], 2, "'nine' is no version of libvirt"),
-        (["domain.xml", "--libvirt-version", ""], 2, "is no version of libvirt"),
+        (["domain.xml", "--libvirt-version", "nine"], 2, "'nine' is not a version of libvirt"),
+        (["domain.xml", "--libvirt-version", ""], 2, "is not a version of libvirt"),
         (["domain.xml", "--libvirt-version", "1.2.0"], 1, "refused: libvirt-too-old: "),
         (["domain.xml", "--connect", "test:///default"], 2, "leave one out"),
     ],
@@ -202,7 +203,7 @@ BOMB = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10}'>" for n in range(1, 12))
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "",
 )
 def test_a_domain_that_is_none(xml: bytes, status: int, said: str, to_libvirt: Run, given: Path) -> None:
-    """One clear error, and the output is not there."""
+    """There is one clear error, and no output file."""
     (given / "bad.xml").write_bytes(xml)
     words = complaint(to_libvirt("bad.xml", "-o", "out.xml"), status)
     assert said in words
@@ -230,7 +231,7 @@ def test_a_gigabyte_is_not_read(onpanic: Run, given: Path) -> None:
 )
 def test_a_record_that_is_none(change: Callable[[str], str], said: str, to_libvirt: Run, given: Path) -> None:
     file = given / "record.json"
-    file.write_text(change(file.read_text()))
+    file.write_text(change(file.read_text("utf-8")), "utf-8")
     assert said in complaint(to_libvirt("domain.xml"))
 
 
@@ -239,13 +240,14 @@ def test_a_record_that_is_none(change: Callable[[str], str], said: str, to_libvi
 
 @pytest.fixture
 def played(given: Path, domain: Domain) -> Callable[[Fault | None], Path]:
-    """Give a function that makes the domain's emulator one that is played."""
+    """Return a function that gives the domain a played emulator."""
 
     def play(fault: Fault | None) -> Path:
         script = given / "qemu"
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(QEMU_7_2.but(fault=fault).command())} "$@"\n')
+        command = shlex.join(QEMU_7_2.but(fault=fault).command())
+        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n', "utf-8")
         script.chmod(0o755)
-        (given / "domain.xml").write_text(domain(STATED, devices=f"<emulator>{script}</emulator>"))
+        (given / "domain.xml").write_text(domain(STATED, devices=f"<emulator>{script}</emulator>"), "utf-8")
         return script
 
     return play
@@ -258,7 +260,7 @@ def test_the_emulator_is_asked(
     emulator = played(None)
     if source:
         path = given / "domain.xml"
-        path.write_text(path.read_text().replace(str(emulator), "/nowhere/qemu"))
+        path.write_text(path.read_text("utf-8").replace(str(emulator), "/nowhere/qemu"), "utf-8")
         source = [*source, str(emulator)]
     done = onpanic("to-libvirt", "domain.xml", "-q", "--libvirt-version", "9.0.0", *source)
     assert (done.returncode, done.stderr) == (0, "")
@@ -277,7 +279,7 @@ def test_an_emulator_that_is_gone(onpanic: Run, given: Path) -> None:
 def test_an_emulator_that_fails(
     fault: Fault, said: str, played: Callable[..., Path], onpanic: Run, given: Path
 ) -> None:
-    """Nothing of it is left, neither a file nor a process."""
+    """No file and no process is left."""
     played(fault)
     before = sorted(given.iterdir())
     mark = f"mark-{uuid.uuid4().hex}"
@@ -291,23 +293,23 @@ def test_an_emulator_that_fails(
 
 
 def survivors(mark: str) -> list[str]:
-    """Return the processes with a word in their environment."""
+    """Return the command lines of the processes with a word in their environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if mark.encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text())
+                found.append((process / "cmdline").read_text("utf-8", "replace"))
         except OSError:
-            continue  # it has ended, or is somebody else's
+            continue  # it has ended, or belongs to another user
     return found
 
 
 @pytest.mark.parametrize("stream", ["<&-", ">&-"])
 def test_a_stream_that_is_closed_is_an_error(stream: str, given: Path, domain: Domain) -> None:
-    (given / "domain.xml").write_text(domain())
+    (given / "domain.xml").write_text(domain(), "utf-8")
     word = "-" if stream == "<&-" else "domain.xml"
     script = f"{shlex.join([sys.executable, '-m', 'onpanic', 'from-libvirt', word])} {stream}"
     done = subprocess.run(
-        ["sh", "-c", script], capture_output=True, text=True, check=False, env=dict(os.environ)
+        ["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ)
     )
     assert complaint(done)

@@ -1,4 +1,4 @@
-"""onpanic-qemu becomes the emulator, on a command line that it understands."""
+"""onpanic-qemu translates a command line and becomes the emulator."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +15,26 @@ from typing import Any, NoReturn
 
 import pytest
 
+import onpanic
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, Fault, PlayedEmulator
 
 pytestmark = pytest.mark.processes
 
-WRAPPER = str(Path(sys.executable).with_name("onpanic-qemu"))
+# Where the packages are that are tested; they need not be installed
+PATHS = [str(Path(path).parent) for path in onpanic.__path__]
 QEMU = "/usr/bin/qemu-system-x86_64"
 MACHINE = ["-S", "-display", "none", "-nodefaults", "-m", "16", "-qmp", "stdio"]
 AWAY = "-global pvpanic.ioport=0"
 
+# As it is started by a shell, even if this process ignores SIGINT
+DEFAULT_SIGNALS = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
 Play = Callable[[PlayedEmulator], tuple[str, Callable[[], list[str]]]]
+Until = Callable[[Callable[[], object]], None]
 
 
 def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -41,16 +51,26 @@ def run(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Play:
-    """Give a function that makes an emulator that is played, and one that tells with what it was started."""
+    """Return a function that makes a played emulator and a list of the options that it was started with."""
 
     def make(emulator: PlayedEmulator) -> tuple[str, Callable[[], list[str]]]:
         path, log = tmp_path / "qemu", tmp_path / "log"
         play = shlex.join(emulator.command())
-        path.write_text(f'#!/bin/sh\necho "$*" >> {shlex.quote(str(log))}\nexec {play} "$@"\n')
+        path.write_text(f'#!/bin/sh\necho "$*" >> {shlex.quote(str(log))}\nexec {play} "$@"\n', "utf-8")
         path.chmod(0o755)
-        return str(path), lambda: log.read_text().splitlines() if log.exists() else []
+        return str(path), lambda: log.read_text("utf-8").splitlines() if log.exists() else []
 
     return make
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the path of ``onpanic-qemu``, a script like the one that an installer writes."""
+    path = tmp_path_factory.mktemp("bin") / "onpanic-qemu"
+    start = f"import sys\nsys.path[:0] = {PATHS!r}\nfrom onpanic.shims.qemu.wrapper import main\nmain()\n"
+    path.write_text(f"#!{sys.executable}\n{start}", "utf-8")
+    path.chmod(0o755)
+    return str(path)
 
 
 # What becomes of a command line
@@ -66,14 +86,16 @@ def emulator(tmp_path: Path) -> Play:
         (QEMU_1_5, "-M pc-i440fx-1.4", "-M pc-i440fx-1.4"),
         (QEMU_1_6, "-m 16", "-m 16"),
         (QEMU_1_6, "-machine type=pc-i440fx-1.5", f"-machine type=pc-i440fx-1.5 {AWAY}"),
-        # An emulator that does not get as far as to tell
+        # An emulator that fails while it is probed
         (QEMU_1_7.failing(Fault("exit", at="qom-list")), "-m 16", f"-m 16 {AWAY}"),
     ],
     ids=lambda value: ".".join(map(str, value.version)) if isinstance(value, PlayedEmulator) else None,
 )
-def test_a_machine_is_started(like: PlayedEmulator, options: str, translated: str, emulator: Play) -> None:
+def test_a_machine_is_started(
+    program: str, like: PlayedEmulator, options: str, translated: str, emulator: Play
+) -> None:
     path, starts = emulator(like)
-    done = run(WRAPPER, "--emulator", path, *options.split())
+    done = run(program, "--emulator", path, *options.split())
     assert starts()[-1] == translated
     assert len(starts()) > 1
     assert '"QMP"' in done.stdout
@@ -88,10 +110,12 @@ def test_a_machine_is_started(like: PlayedEmulator, options: str, translated: st
     ],
     ids=lambda value: ".".join(map(str, value.version)) if isinstance(value, PlayedEmulator) else None,
 )
-def test_what_cannot_be_had_is_refused(like: PlayedEmulator, options: str, code: str, emulator: Play) -> None:
-    """With one line that says why; the machine is not started."""
+def test_what_cannot_be_had_is_refused(
+    program: str, like: PlayedEmulator, options: str, code: str, emulator: Play
+) -> None:
+    """A refusal is one line with the reason, and the machine is not started."""
     path, starts = emulator(like)
-    done = run(WRAPPER, "--emulator", path, *options.split())
+    done = run(program, "--emulator", path, *options.split())
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -112,9 +136,9 @@ def test_what_cannot_be_had_is_refused(like: PlayedEmulator, options: str, code:
         "-M pc -machine none -S -no-user-config -nodefaults -nographic",
     ],
 )
-def test_what_runs_no_machine_goes_through_at_once(options: str, emulator: Play) -> None:
+def test_what_runs_no_machine_goes_through_at_once(program: str, options: str, emulator: Play) -> None:
     path, starts = emulator(QEMU_1_5)
-    run(WRAPPER, "--emulator", path, *options.split())
+    run(program, "--emulator", path, *options.split())
     assert starts() == [options]
 
 
@@ -125,30 +149,32 @@ def test_what_runs_no_machine_goes_through_at_once(options: str, emulator: Play)
         (["--emulator", "no-such-qemu"], 2, "no-such-qemu: no such emulator"),
         (["--emulator"], 2, "the emulator: no such emulator"),
         (["--emulator", "/"], 2, "/: no such emulator"),
-        (["--emulator", WRAPPER], 2, f"{WRAPPER}: no such emulator"),
+        (["--emulator", "{program}"], 2, "{program}: no such emulator"),
         (["--emulator", "{text}"], 2, "Exec format error"),
     ],
 )
-def test_an_emulator_that_is_none(words: list[str], status: int, said: str, tmp_path: Path) -> None:
+def test_an_emulator_that_is_none(
+    program: str, words: list[str], status: int, said: str, tmp_path: Path
+) -> None:
     text = tmp_path / "text"
-    text.write_text("not a program")
+    text.write_text("not a program", "utf-8")
     text.chmod(0o755)
-    done = run(WRAPPER, *(word.format(text=text) for word in words))
+    done = run(program, *(word.format(text=text, program=program) for word in words))
     assert (done.returncode, done.stdout) == (status, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("onpanic-qemu: ")
-    assert said in line
+    assert said.format(program=program) in line
 
 
 @pytest.mark.parametrize("name", ["qemu-system-x86_64", "onpanic-qemu-system-x86_64"])
-def test_it_goes_by_its_name(name: str, tmp_path: Path) -> None:
-    """As a link, it is the emulator that is behind it in the PATH, and never itself."""
+def test_it_goes_by_its_name(program: str, name: str, tmp_path: Path) -> None:
+    """A link with an emulator's name runs the next emulator of this name in PATH, never itself."""
     real, links = tmp_path / "real", tmp_path / "links"
     for folder in (real, links):
         folder.mkdir()
-    (real / "qemu-system-x86_64").write_text("#!/bin/sh\necho real $*\n")
+    (real / "qemu-system-x86_64").write_text("#!/bin/sh\necho real $*\n", "utf-8")
     (real / "qemu-system-x86_64").chmod(0o755)
-    (links / name).symlink_to(WRAPPER)
+    (links / name).symlink_to(program)
     done = run(str(links / name), "-version", env={**os.environ, "PATH": f"{links}:{real}:/usr/bin:/bin"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "real -version\n", "")
 
@@ -158,14 +184,17 @@ def test_it_goes_by_its_name(name: str, tmp_path: Path) -> None:
 
 @contextmanager
 def started(*words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a QEMU whose monitor is on its stdin and stdout, and end it."""
+    """Start a QEMU with its monitor on stdin and stdout, for at most a minute."""
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options) as process:
+        deadline = threading.Timer(60, process.kill)
+        deadline.start()
         try:
             assert process.stdout
             assert "QMP" in json.loads(process.stdout.readline())
             ask(process, "qmp_capabilities")
             yield process
         finally:
+            deadline.cancel()
             process.kill()
 
 
@@ -182,20 +211,20 @@ def ask(process: subprocess.Popen[bytes], command: str, **arguments: Any) -> Any
 
 @pytest.mark.emulators
 @pytest.mark.parametrize("device", ["isa-pvpanic", '{"driver": "isa-pvpanic", "id": "notifier"}'])
-def test_the_process_is_the_emulator(device: str) -> None:
-    """With its device, with its environment, and with its signals."""
+def test_the_process_is_the_emulator(program: str, device: str) -> None:
+    """The wrapper's process becomes the emulator, with its device, its environment and its signals."""
     environment = {"HOME": "/", "ONE": "two=three", "PATH": os.environ["PATH"]}  # not even a locale
-    with started(WRAPPER, "--emulator", QEMU, *MACHINE, "-device", device, env=environment) as process:
+    with started(program, "--emulator", QEMU, *MACHINE, "-device", device, env=environment) as process:
         proc = Path(f"/proc/{process.pid}")
         assert (proc / "exe").samefile(QEMU)
         assert sorted((proc / "environ").read_bytes().split(b"\0")) == sorted(
             [b"", *(f"{name}={value}".encode() for name, value in environment.items())]
         )
         (ignored,) = [
-            line for line in (proc / "status").read_text().splitlines() if line.startswith("SigIgn")
+            line for line in (proc / "status").read_text("utf-8").splitlines() if line.startswith("SigIgn")
         ]
         with started(QEMU, *MACHINE) as plain:
-            assert ignored in Path(f"/proc/{plain.pid}/status").read_text()
+            assert ignored in Path(f"/proc/{plain.pid}/status").read_text("utf-8")
         assert [p for p in Path("/proc").glob("[0-9]*") if parent(p) == process.pid] == []
         tree = ask(process, "human-monitor-command", **{"command-line": "info qtree"})
         assert tree.count("dev: pvpanic, ") == 1
@@ -205,7 +234,7 @@ def test_the_process_is_the_emulator(device: str) -> None:
 
 def parent(process: Path) -> int:
     try:
-        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        return int((process / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1])
     except OSError:
         return 0
 
@@ -214,23 +243,27 @@ def parent(process: Path) -> int:
 @pytest.mark.parametrize(
     "options", [["-version"], ["-machine", "nonsense"], ["-device", "nonsense"], ["-nonsense"]]
 )
-def test_what_the_emulator_says_is_its_own(options: list[str]) -> None:
-    """And its exit status is, too."""
-    ours, theirs = run(WRAPPER, "--emulator", QEMU, *options), run(QEMU, *options)
+def test_what_the_emulator_says_is_its_own(program: str, options: list[str]) -> None:
+    """The emulator's output and exit status are passed on unchanged."""
+    ours, theirs = run(program, "--emulator", QEMU, *options), run(QEMU, *options)
     assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_it_is_ended_while_it_asks(number: signal.Signals, emulator: Play, tmp_path: Path) -> None:
-    """No emulator is left behind."""
+def test_it_is_ended_while_it_asks(
+    program: str, number: signal.Signals, emulator: Play, tmp_path: Path, until: Until
+) -> None:
+    """If the wrapper is killed while it probes, no emulator is left."""
     path, starts = emulator(QEMU_1_7.but(fault=Fault("hang"), stubborn=True))
-    with subprocess.Popen([WRAPPER, "--emulator", path, "-m", "16"], stderr=subprocess.DEVNULL) as process:
-        while not starts():
-            time.sleep(0.01)
-        process.send_signal(number)
-    assert process.returncode != 0
-    while survivors(str(tmp_path)):  # the lifeline takes a moment
-        time.sleep(0.01)
+    command = [sys.executable, "-c", DEFAULT_SIGNALS, program, "--emulator", path, "-m", "16"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(starts)
+            process.send_signal(number)
+            assert process.wait(timeout=60) != 0
+        finally:
+            process.kill()
+    until(lambda: not survivors(str(tmp_path)))  # the reaper takes a moment
 
 
 def survivors(word: str) -> list[bytes]:
@@ -263,7 +296,7 @@ XML = """\
 
 @pytest.fixture(scope="module")
 def wrapper(uri: str, unavailable: Callable[[str], NoReturn]) -> Callable[[str], str]:
-    """Give a function that makes the wrapper of an emulator, as one would install it for libvirt.
+    """Return a function that writes a wrapper of an emulator, as it would be installed for libvirt.
 
     Root's tests have a libvirtd that is not root, which may not reach root's Python.
     """
@@ -274,12 +307,14 @@ def wrapper(uri: str, unavailable: Callable[[str], NoReturn]) -> Callable[[str],
     if not shutil.which(python):
         unavailable(f"no {python} here, and {sys.executable} is root's alone")
     packages = [path for path in sys.path if path.endswith("site-packages")]
-    start = f"import site; [site.addsitedir(path) for path in {packages}]"
-    code = f"{start}; from onpanic.shims.wrapper import main; main()"
+    start = f"import site, sys; sys.path[:0] = {PATHS}; [site.addsitedir(path) for path in {packages}]"
+    code = f"{start}; from onpanic.shims.qemu.wrapper import main; main()"
 
     def make(emulator: str) -> str:
         path = folder / f"onpanic-{Path(emulator).name}"
-        path.write_text(f'#!/bin/sh\nexec {shlex.join([python, "-c", code, "--emulator", emulator])} "$@"\n')
+        path.write_text(
+            f'#!/bin/sh\nexec {shlex.join([python, "-c", code, "--emulator", emulator])} "$@"\n', "utf-8"
+        )
         path.chmod(0o755)
         return str(path)
 
@@ -302,16 +337,16 @@ def test_libvirt_probes_the_wrapper_as_it_probes_the_emulator(
 @pytest.mark.libvirt
 @pytest.mark.emulators
 def test_libvirt_starts_a_guest_through_the_wrapper(
-    wrapper: Callable[[str], str], connection: Any, libvirt: Any
+    wrapper: Callable[[str], str], connection: Any, libvirt: Any, until: Until
 ) -> None:
-    """The guest has the device, and its panic is libvirt's."""
+    """The guest has the device, and libvirt sees its panic."""
     qemu = sys.modules["libvirt_qemu"]
     domain = connection.createXML(XML.format(emulator=wrapper(QEMU), device="isa-pvpanic,id=notifier"))
     tree = qemu.qemuMonitorCommand(domain, "info qtree", qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
     assert 'dev: pvpanic, id "notifier"' in tree
     qemu.qemuMonitorCommand(domain, "o /b 0x505 1", qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
-    while domain.state() != [libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED]:
-        time.sleep(0.01)
+    panicked = [libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED]
+    until(lambda: domain.state() == panicked)
 
 
 @pytest.mark.libvirt
@@ -320,7 +355,7 @@ def test_libvirt_says_why_a_guest_does_not_start(
     wrapper: Callable[[str], str], uri: str, connection: Any, libvirt: Any
 ) -> None:
     silent = Path(uri.partition("socket=")[2]).parent.parent / "silent"
-    silent.write_text(f'#!/bin/sh\nexec {QEMU} -global pvpanic.events=2 "$@"\n')
+    silent.write_text(f'#!/bin/sh\nexec {QEMU} -global pvpanic.events=2 "$@"\n', "utf-8")
     silent.chmod(0o755)
     with pytest.raises(libvirt.libvirtError, match="refused: panic-not-reported: "):
         connection.createXML(XML.format(emulator=wrapper(str(silent)), device="isa-pvpanic"))

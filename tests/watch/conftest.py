@@ -1,4 +1,4 @@
-"""What tests of the watcher share: the watcher as a process, with all that it says."""
+"""Fixtures of the watcher's tests: the watcher as a process, with its log."""
 
 import json
 import os
@@ -13,23 +13,23 @@ from typing import Any, NoReturn
 
 import pytest
 
-from onpanic.matrix.debian import FetchError
+from onpanic.core.errors import FetchError
 
-from ..conftest import _folder
-from . import guests
-from .guests import PATIENCE, Linux
+from ..running.emulators import emulators_folder
+from . import panicking_guests
+from .panicking_guests import DEADLINE, Linux
 
-Line = dict[str, Any]
+LogLine = dict[str, Any]
 
 
-class Watching:
-    """A watcher that runs, with what it has said.
+class WatchProcess:
+    """A running watcher.
 
-    :ivar lines: All lines, in order.
+    :ivar lines: Its log, a JSON object for each line.
     """
 
     def __init__(self, *words: str, **environment: str) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[LogLine] = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "onpanic", "watch", "--log-format", "json", *words],
             stdin=subprocess.DEVNULL,
@@ -46,15 +46,15 @@ class Watching:
         for line in self.process.stdout:
             self.lines.append(json.loads(line))
 
-    def said(self, event: str, **members: Any) -> list[Line]:
+    def logged(self, event: str, **members: Any) -> list[LogLine]:
         """Return the lines of an event that have these members."""
         wanted = {"event": event, **members}
         return [line for line in list(self.lines) if wanted.items() <= line.items()]
 
-    def until(self, event: str, *, times: int = 1, **members: Any) -> Line:
+    def until(self, event: str, *, times: int = 1, **members: Any) -> LogLine:
         """Wait for a line, and return it."""
-        deadline = time.monotonic() + PATIENCE
-        while len(found := self.said(event, **members)) < times:
+        deadline = time.monotonic() + DEADLINE
+        while len(found := self.logged(event, **members)) < times:
             ended = self.process.poll() is not None and not self._reader.is_alive()
             assert not ended, (event, members, self.lines, self.errors())
             assert time.monotonic() < deadline, (event, members, self.lines)
@@ -62,46 +62,46 @@ class Watching:
         return found[times - 1]
 
     def actions(self, **members: Any) -> list[tuple[str, str]]:
-        """Return what was done, with its outcome."""
-        return [(line["action"], line["outcome"]) for line in self.said("action", **members)]
+        """Return the actions with these members, each with its outcome."""
+        return [(line["action"], line["outcome"]) for line in self.logged("action", **members)]
 
     def errors(self) -> str:
-        """Return what it said on stderr; it has to have ended."""
+        """Return its stderr.  It must have ended."""
         assert self.process.stderr
         return self.process.stderr.read()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it cleanly, and return its exit status."""
+        """Stop it by a signal, and return its exit status."""
         self.process.send_signal(number)
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for its end, and return its exit status; it has complained of nothing."""
-        status = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        """Wait until it has exited, and return its exit status.  Nothing may be on stderr."""
+        status = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
         assert self.errors() == ""
         return status
 
     def kill(self) -> None:
         """Kill it."""
         self.process.kill()
-        self.process.wait()
-        self._reader.join(PATIENCE)
+        self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """Return the folder where the watcher notes what it has done."""
+    """Return the directory of the journal."""
     return tmp_path / "state"
 
 
 @pytest.fixture
-def watch(state: Path) -> Iterator[Callable[..., Watching]]:
-    """Give a function that starts a watcher, with the options given."""
-    started: list[Watching] = []
+def watch(state: Path) -> Iterator[Callable[..., WatchProcess]]:
+    """Return a function that starts a watcher, with more options and environment variables."""
+    started: list[WatchProcess] = []
 
-    def start(*words: str, **environment: str) -> Watching:
-        started.append(Watching("--state-dir", str(state), *words, **environment))
+    def start(*words: str, **environment: str) -> WatchProcess:
+        started.append(WatchProcess("--state-dir", str(state), *words, **environment))
         return started[-1]
 
     yield start
@@ -114,8 +114,8 @@ def watch(state: Path) -> Iterator[Callable[..., Watching]]:
 
 @pytest.fixture(scope="session")
 def linux(unavailable: Callable[[str], NoReturn]) -> Linux:
-    """Return a real Linux that panics when it is told to."""
+    """Return a real Linux that panics on command."""
     try:
-        return guests.linux(_folder() / "guests")
+        return panicking_guests.linux(emulators_folder() / "guests")
     except FetchError as error:
         unavailable(f"no Linux: {' / '.join(str(error).splitlines())}")

@@ -1,4 +1,4 @@
-"""Real guests that panic under a real libvirt, with a watcher: what becomes of them is what was promised."""
+"""Domains of a real libvirt whose guests panic: libvirt and the watcher carry out their policies."""
 
 import asyncio
 import os
@@ -6,7 +6,6 @@ import random
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,19 +15,21 @@ from typing import Any
 
 import pytest
 
-from onpanic.probe import CapabilityRecord, SourceError, probe
+from onpanic.probe import CapabilityRecord, probe
 from onpanic.shims import Libvirt, to_libvirt
-from onpanic.shims.policy import NAMESPACE
-from onpanic.watch import Line, Settings, watch_domains
-from onpanic.watch.hypervisor import Hypervisor
+from onpanic.shims.domain_xml.policy_xml import NAMESPACE
+from onpanic.watch import Line, Settings
+from onpanic.watch.sources.domains import Domains as WatchedDomains
+from onpanic.watch.supervision.context import WatchContext
+from onpanic.watch.supervision.journal import Journal
 
-from . import guests
-from .conftest import Watching
-from .guests import folder_of, until
+from . import panicking_guests as guests
+from .conftest import WatchProcess
+from .panicking_guests import folder_of, until
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.emulators]
 
-Watch = Callable[..., Watching]
+Watch = Callable[..., WatchProcess]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 XML = """\
@@ -54,7 +55,7 @@ BOOTED = [1, 1]
 
 
 class Domains:
-    """Domains of one libvirt, started with policies, and ended."""
+    """Domains of one libvirt, which are started with policies."""
 
     def __init__(self, libvirt: Any, uri: str, record: CapabilityRecord) -> None:
         self.libvirt = libvirt
@@ -96,9 +97,9 @@ class Domains:
         return domain
 
     def panic(self, domain: Any) -> None:
-        """Have it panic, through a monitor that libvirt knows nothing of."""
+        """Make it panic, through a monitor that libvirt does not know."""
         with socket.socket(socket.AF_UNIX) as line, line.makefile() as said:
-            line.settimeout(guests.PATIENCE)
+            line.settimeout(guests.DEADLINE)
             line.connect(f"{self.folder}/{domain.name()}.qmp")
             said.readline()
             line.sendall(b'{"execute": "qmp_capabilities"}')
@@ -114,7 +115,7 @@ class Domains:
         return self.connection.lookupByUUIDString(domain.UUIDString())
 
     def cores(self) -> list[Path]:
-        """Return the dumps of the watcher's and, by their names, of libvirt's own."""
+        """Return the dumps, the watcher's and libvirt's own."""
         return sorted((self.folder / "qemu/dump").glob("*"))
 
     def end(self) -> None:
@@ -184,7 +185,7 @@ POLICIES = [
 
 @pytest.mark.parametrize(("value", "coredump"), POLICIES)
 def test_a_policy_is_carried_out(value: str, coredump: bool, domains: Domains, watch: Watch) -> None:
-    """By libvirt what libvirt can, by the watcher the rest."""
+    """By libvirt as far as it can, and by the watcher otherwise."""
     watcher = watch("--connect", domains.uri)
     watcher.until("watching")
     serial = f"<serial type='file'><source path='{domains.folder}/said'/><target port='0'/></serial>"
@@ -197,13 +198,13 @@ def test_a_policy_is_carried_out(value: str, coredump: bool, domains: Domains, w
     watcher.until("action", action=steps[-1][0], outcome=steps[-1][1])
     until(lambda: domains.domain(one).state() == state)
     if value == "ignore":
-        guests.told(domains.folder / "said", "abcdef")
+        guests.wait_for_text(domains.folder / "said", "abcdef")
     assert domains.domain(one).name() == ("guest-restart-1" if value == "rename-restart" else "guest")
     assert watcher.actions() == [*([("coredump", "done")] if coredump else []), *steps]
     by_libvirt = value in ("restart", "destroy")
-    assert all(("by" in line) == by_libvirt for line in watcher.said("action"))
-    assert len(watcher.said("panicked")) == 1
-    assert all(line["uuid"] == one.UUIDString() for line in watcher.said("action"))
+    assert all(("by" in line) == by_libvirt for line in watcher.logged("action"))
+    assert len(watcher.logged("panicked")) == 1
+    assert all(line["uuid"] == one.UUIDString() for line in watcher.logged("action"))
     assert watcher.stop() == 0
     assert len(domains.cores()) == coredump
     for core in domains.cores():
@@ -212,8 +213,8 @@ def test_a_policy_is_carried_out(value: str, coredump: bool, domains: Domains, w
 
 
 @pytest.mark.parametrize("value", ["destroy", "rename-restart"])
-def test_a_transient_domain_that_is_gone(value: str, domains: Domains, watch: Watch) -> None:
-    """libvirt forgets it before it says so."""
+def test_a_transient_domain(value: str, domains: Domains, watch: Watch) -> None:
+    """libvirt removes it before the event arrives."""
     watcher = watch("--connect", domains.uri)
     watcher.until("watching")
     one = domains.start(on_panic(value), guests.waits(), transient=True)
@@ -229,8 +230,8 @@ def test_a_transient_domain_that_is_gone(value: str, domains: Domains, watch: Wa
 
 
 @pytest.mark.parametrize("value", ["ignore", "preserve", "rename-restart", "restart"])
-def test_a_panic_while_nobody_watched(value: str, domains: Domains, watch: Watch) -> None:
-    """What libvirt did by itself was its own; the rest is done as soon as somebody watches."""
+def test_a_panic_while_no_watcher_ran(value: str, domains: Domains, watch: Watch) -> None:
+    """What libvirt has done is its own; the watcher does the rest as soon as it runs."""
     one = domains.start(on_panic(value, coredump=value == "preserve"), guests.waits())
     domains.panic(one)
     until(lambda: one.state() in (PANICKED, RUNNING_AGAIN))
@@ -238,7 +239,7 @@ def test_a_panic_while_nobody_watched(value: str, domains: Domains, watch: Watch
     assert watcher.wait() == 0
     state, steps = ENDS[value]
     if value == "restart":
-        assert (one.state(), watcher.said("action")) == (RUNNING_AGAIN, [])
+        assert (one.state(), watcher.logged("action")) == (RUNNING_AGAIN, [])
         return
     assert domains.domain(one).state() == state
     assert watcher.actions() == [*([("coredump", "done")] if value == "preserve" else []), *steps]
@@ -248,7 +249,7 @@ def test_a_panic_while_nobody_watched(value: str, domains: Domains, watch: Watch
 
 @pytest.mark.parametrize("coredump", [False, True])
 def test_a_panic_while_libvirt_was_down(coredump: bool, own: Domains, watch: Watch) -> None:
-    """libvirt does nothing about it when it is there again, so the watcher does; it connects by itself."""
+    """A restarted libvirt does nothing about it, so the watcher does, once it has connected again."""
     one = own.start(on_panic("restart", coredump), guests.waits())
     watcher = watch("--connect", own.uri)
     watcher.until("watching")
@@ -259,7 +260,7 @@ def test_a_panic_while_libvirt_was_down(coredump: bool, own: Domains, watch: Wat
         own.again()
         assert own.domain(one).state()[0] == 1
         assert watcher.actions() == [*([("coredump", "done")] if coredump else []), ("restart", "done")]
-        assert all("by" not in line for line in watcher.said("action"))
+        assert all("by" not in line for line in watcher.logged("action"))
         assert len(own.cores()) == coredump
         own.end()
 
@@ -271,10 +272,10 @@ def test_a_panic_while_libvirt_was_down(coredump: bool, own: Domains, watch: Wat
         ("", []),
     ],
 )
-def test_an_internal_error_is_what_on_crash_is_about(
+def test_an_internal_error_is_covered_by_on_crash(
     on_crash: str, steps: list[tuple[str, str]], own: Domains, watch: Watch
 ) -> None:
-    """Without it, libvirt's own way stands: the guest stays."""
+    """Without <on_crash>, the guest stays as it is."""
     one = own.start(f"{on_panic('preserve')}{on_crash}", guests.panics())
     until(lambda: one.state() == PANICKED)
     one = guests.internal_error_in_libvirt(one, own.folder)
@@ -285,7 +286,7 @@ def test_an_internal_error_is_what_on_crash_is_about(
         watcher = watch("--connect", own.uri, "--once")
         assert watcher.wait() == 0
         assert watcher.actions() == steps
-        assert len(watcher.said("internal-error")) == bool(steps)
+        assert len(watcher.logged("internal-error")) == bool(steps)
         state = own.domain(one).state()[0]
         assert state == (1 if steps else 3)
         own.end()
@@ -294,7 +295,7 @@ def test_an_internal_error_is_what_on_crash_is_about(
 def test_a_guest_that_goes_on_after_a_pause(
     domains: Domains, watch: Watch, onpanic: Run, linux: guests.Linux
 ) -> None:
-    """A real Linux: it is dumped, its status is said, and it reboots by itself once it may go on."""
+    """A real Linux is dumped, shown by `onpanic status`, and reboots itself once it is continued."""
     place = domains.folder
     here = linux.copied(place)
     watcher = watch("--connect", domains.uri)
@@ -306,8 +307,8 @@ def test_a_guest_that_goes_on_after_a_pause(
         devices=f"<panic model='isa'/>{here.serial(place)}",
         mebibytes=here.mebibytes,
     )
-    guests.told(place / "serial.log", guests.READY)
-    guests.say(place / "serial", "panic")
+    guests.wait_for_text(place / "serial.log", guests.READY)
+    guests.send_command(place / "serial", "panic")
     watcher.until("action", action="pause", outcome="kept")
     guest = ["--domain", "guest", "--connect", domains.uri]
     assert onpanic("status", *guest).stdout.startswith("guest: paused (panicked): ")
@@ -317,35 +318,22 @@ def test_a_guest_that_goes_on_after_a_pause(
     assert b"Linux version" in core.read_bytes()
     assert onpanic("resume", *guest).returncode == 0
     watcher.until("over")
-    guests.told(place / "serial.log", guests.READY, times=2)
-    assert len(watcher.said("panicked")) == 1
+    guests.wait_for_text(place / "serial.log", guests.READY, times=2)
+    assert len(watcher.logged("panicked")) == 1
 
 
-def test_a_libvirt_that_is_not_there_costs_nothing(libvirt: Any, tmp_path: Path) -> None:
-    """However often it is tried: no thread is left of an attempt."""
-
-    async def attempts() -> None:
-        hypervisor = Hypervisor(f"qemu+unix:///session?socket={tmp_path}/none", print, print)
-        for _ in range(20):
-            with pytest.raises(SourceError, match="No such file"):
-                await hypervisor.open()
-
-    before = threading.active_count()
-    asyncio.run(attempts())
-    until(lambda: threading.active_count() <= before + 1)  # libvirt's events may have begun
-
-
-def test_a_crash_kernel_is_left_to_its_work(domains: Domains, watch: Watch) -> None:
+def test_a_crash_kernel_is_not_disturbed(domains: Domains, watch: Watch) -> None:
+    """The event is logged, and nothing is done."""
     watcher = watch("--connect", domains.uri)
     watcher.until("watching")
     one = domains.start(on_panic("destroy"), guests.crashloads())
     watcher.until("crashloaded")
     assert one.state()[0] == 1
-    assert watcher.said("action") == []
+    assert watcher.logged("action") == []
 
 
 def test_two_watchers_do_not_act_twice(domains: Domains, watch: Watch) -> None:
-    """One stands by, and acts when the other is killed."""
+    """The second stands by, and acts when the first is killed."""
     one = domains.start(on_panic("preserve", coredump=True), guests.waits())
     first = watch("--connect", domains.uri)
     first.until("watching")
@@ -359,21 +347,21 @@ def test_two_watchers_do_not_act_twice(domains: Domains, watch: Watch) -> None:
     second.until("over")
     domains.panic(one)
     second.until("action", action="preserve", outcome="kept")
-    assert len(second.said("panicked")) == 1
+    assert len(second.logged("panicked")) == 1
     assert second.stop() == 0
 
 
 def test_a_guest_that_panics_again_and_again(domains: Domains, watch: Watch) -> None:
-    """libvirt would restart it for ever; it is restarted later and later, and at last not any more."""
+    """The watcher limits libvirt's restarts, and restores libvirt's action when it stops."""
     watcher = watch("--connect", domains.uri, "--start-limit", "3")
     watcher.until("watching")
     one = domains.start(on_panic("restart"), guests.panics_for_ever())
     watcher.until("action", outcome="start-limit-hit")
     until(lambda: one.state() == PANICKED)
-    done = [(line["outcome"], line.get("by", "")) for line in watcher.said("action", action="restart")]
+    done = [(line["outcome"], line.get("by", "")) for line in watcher.logged("action", action="restart")]
     assert done[:2] == [("done", "libvirt")] * 2
     assert done[-1] == ("start-limit-hit", "")
-    assert len(watcher.said("panicked")) == len([outcome for outcome, _ in done if outcome == "done"]) + 1
+    assert len(watcher.logged("panicked")) == len([outcome for outcome, _ in done if outcome == "done"]) + 1
     assert "<on_crash>preserve</on_crash>" in one.XMLDesc()
     assert watcher.stop() == 0
     assert "<on_crash>restart</on_crash>" in one.XMLDesc()  # libvirt's again
@@ -386,7 +374,7 @@ def test_a_guest_that_panics_again_and_again(domains: Domains, watch: Watch) -> 
 def test_killed_at_any_moment_it_ends_the_same(
     value: str, number: int, domains: Domains, watch: Watch
 ) -> None:
-    """The watcher is killed again and again, at moments of chance, until one may go on."""
+    """The watcher is killed several times, at random moments, until one may finish."""
     chance = random.Random(f"{value}{number}")
     coredump = value != "ignore"
     one = domains.start(on_panic(value, coredump), guests.waits(), transient=number == 0, mebibytes=64)
@@ -406,8 +394,8 @@ def test_killed_at_any_moment_it_ends_the_same(
     assert all(guests.complete(core) for core in domains.cores())
 
 
-def test_a_dump_that_fails_never_loses_the_guest(domains: Domains, watch: Watch) -> None:
-    """libvirt's own words are said; when there is room it is made, and all the rest is done."""
+def test_a_failed_dump_never_loses_the_guest(domains: Domains, watch: Watch) -> None:
+    """libvirt's message is logged; once the dump is possible, it is made and the other steps follow."""
     one = domains.start(on_panic("rename-restart", coredump=True), guests.waits())
     watcher = watch("--connect", domains.uri, "--dump-dir", "/nowhere")
     watcher.until("watching")
@@ -425,23 +413,36 @@ def test_a_dump_that_fails_never_loses_the_guest(domains: Domains, watch: Watch)
     assert len(domains.cores()) == 1
 
 
-def test_no_right_to_act(
-    domains: Domains, libvirt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """libvirt's own words are said, and the guest stays as it is."""
+def test_a_connection_that_may_only_read(domains: Domains, libvirt: Any, tmp_path: Path) -> None:
+    """libvirt's message is logged, and the guest stays as it is."""
     one = domains.start(on_panic("ignore"), guests.waits())
     domains.panic(one)
     until(lambda: one.state() == PANICKED)
-    monkeypatch.setattr("onpanic.watch.hypervisor.connect", libvirt.openReadOnly)
     lines: list[Line] = []
-    asyncio.run(watch_domains(domains.uri, Settings(), lines.append, state=tmp_path, once=True))
+
+    async def watch_once() -> None:
+        journal = Journal(tmp_path, print)
+        assert journal.try_acquire()
+        context = WatchContext(journal, Settings(), lines.append)
+        source = WatchedDomains(domains.uri, context, opener=libvirt.openReadOnly)
+        running = asyncio.create_task(source.run())
+        async with asyncio.timeout(guests.DEADLINE):
+            await source.ready.wait()
+            await source.wait_idle()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await source.close()
+        journal.close()
+
+    asyncio.run(watch_once())
     (failed,) = [line for line in lines if line.event == "action"]
     assert (failed.action, failed.outcome) == ("continue", "failed")
     assert "read only access" in failed.detail
     assert one.state() == PANICKED
 
 
-def test_a_dump_of_libvirts_that_fails_never_loses_the_guest(domains: Domains, watch: Watch) -> None:
+def test_a_failed_dump_of_libvirt_never_loses_the_guest(domains: Domains, watch: Watch) -> None:
+    """libvirt leaves the guest as it is, and so does the watcher."""
     watcher = watch("--connect", domains.uri)
     watcher.until("watching")
     one = domains.start(on_panic("destroy", coredump=True), guests.waits())
@@ -458,8 +459,8 @@ def test_a_dump_of_libvirts_that_fails_never_loses_the_guest(domains: Domains, w
     assert watcher.stop() == 0
 
 
-def test_a_policy_that_was_broken_by_hand(domains: Domains, watch: Watch, libvirt: Any) -> None:
-    """It is said, the guest is left alone, and when the policy is mended it is carried out."""
+def test_a_policy_that_is_broken_and_repaired(domains: Domains, watch: Watch, libvirt: Any) -> None:
+    """The problem is logged, and the panic is handled once the policy is valid."""
 
     def write(text: str) -> None:
         live = libvirt.VIR_DOMAIN_AFFECT_LIVE
@@ -474,7 +475,7 @@ def test_a_policy_that_was_broken_by_hand(domains: Domains, watch: Watch, libvir
     domains.panic(one)
     domains.panic(other)
     watcher.until("action", domain="other", outcome="done")
-    assert watcher.said("action", domain="guest") == []
+    assert watcher.logged("action", domain="guest") == []
     write("<nonsense/>")
     write("<policy><on_panic coredump='maybe'>pause</on_panic></policy>")
     assert "maybe" in watcher.until("problem", domain="guest", times=2)["detail"]
@@ -483,10 +484,8 @@ def test_a_policy_that_was_broken_by_hand(domains: Domains, watch: Watch, libvir
     assert one.state() == WENT_ON
 
 
-def test_what_libvirt_will_do_in_spite_of_the_policy_is_said(
-    domains: Domains, watch: Watch, libvirt: Any
-) -> None:
-    """Somebody has changed <on_crash> since."""
+def test_an_on_crash_that_was_changed_is_a_warning(domains: Domains, watch: Watch, libvirt: Any) -> None:
+    """And what libvirt does then is reported as not the policy's."""
     one = domains.start(on_panic("preserve"), guests.waits())
     one.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, 0, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     watcher = watch("--connect", domains.uri)
@@ -497,10 +496,10 @@ def test_what_libvirt_will_do_in_spite_of_the_policy_is_said(
 
 
 def test_a_domain_that_disappears_while_it_is_waited_for(domains: Domains, watch: Watch) -> None:
-    """Somebody lets it go on; it turns itself off, and is gone."""
+    """Someone continues it; it turns itself off, and is gone."""
     one = domains.start(on_panic("rename-restart"), guests.panics(), transient=True)
     watcher = watch("--connect", domains.uri)
-    watcher.until("action", outcome="delayed")  # the second of them
+    watcher.until("action", outcome="delayed")  # the second of its panics
     domains.domain(one).resume()
     watcher.until("over")
     until(
@@ -509,8 +508,8 @@ def test_a_domain_that_disappears_while_it_is_waited_for(domains: Domains, watch
     assert watcher.stop() == 0
 
 
-def test_a_dry_run_only_says_what_would_be_done(domains: Domains, watch: Watch, state: Path) -> None:
-    """Beside a watcher that acts, too."""
+def test_a_dry_run_does_nothing(domains: Domains, watch: Watch, state: Path) -> None:
+    """It logs what would be done."""
     one = domains.start(on_panic("rename-restart", coredump=True), guests.waits())
     domains.panic(one)
     until(lambda: one.state() == PANICKED)
@@ -522,8 +521,8 @@ def test_a_dry_run_only_says_what_would_be_done(domains: Domains, watch: Watch, 
     assert domains.cores() == []
 
 
-def test_guests_that_libvirt_has_not_come_to_are_left_to_it(domains: Domains, watch: Watch) -> None:
-    """It ends one after the other; until then the others show as paused, and are none of the watcher's."""
+def test_guests_that_wait_for_libvirt_are_left_to_it(domains: Domains, watch: Watch) -> None:
+    """libvirt handles one panic after the other, and shows the other guests as paused until then."""
     on_crash = "<on_crash>destroy</on_crash>"
     policies = {f"slow{number}": on_panic("destroy") for number in range(3)}
     policies |= {"restarted": on_panic("restart") + on_crash, "ignored": on_panic("ignore") + on_crash}
@@ -538,11 +537,11 @@ def test_guests_that_libvirt_has_not_come_to_are_left_to_it(domains: Domains, wa
     assert found["restarted"].state() == RUNNING_AGAIN
     assert found["ignored"].state() == WENT_ON
     assert watcher.stop() == 0
-    assert len(watcher.said("panicked")) == len(watcher.said("action")) == 5
+    assert len(watcher.logged("panicked")) == len(watcher.logged("action")) == 5
 
 
 def test_a_burst(domains: Domains, watch: Watch) -> None:
-    """Twelve guests panic at once: none is missed, none is seen to twice."""
+    """Twelve guests panic at once: none is missed, and none is continued twice."""
     names = [f"guest{number}" for number in range(12)]
     found = [domains.start(on_panic("ignore"), guests.waits(), name=name) for name in names]
     watcher = watch("--connect", domains.uri)
@@ -552,5 +551,5 @@ def test_a_burst(domains: Domains, watch: Watch) -> None:
     watcher.until("action", outcome="done", times=12)
     assert all(one.state() == WENT_ON for one in found)
     assert watcher.stop() == 0
-    assert sorted(line["domain"] for line in watcher.said("action")) == sorted(names)
-    assert len(watcher.said("panicked")) == 12
+    assert sorted(line["domain"] for line in watcher.logged("action")) == sorted(names)
+    assert len(watcher.logged("panicked")) == 12

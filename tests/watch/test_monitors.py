@@ -1,4 +1,4 @@
-"""Guests without libvirt: real QEMUs whose guests panic, with a watcher at their monitor."""
+"""Guests without libvirt: a watcher at the monitors of real QEMUs whose guests panic."""
 
 import json
 import random
@@ -15,15 +15,15 @@ import pytest
 
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_7, Fault, PlayedEmulator
 
-from ..conftest import Guest
-from . import guests
-from .conftest import Watching
-from .guests import until
+from ..running.guest import Guest
+from . import panicking_guests as guests
+from .conftest import WatchProcess
+from .panicking_guests import until
 
 pytestmark = [pytest.mark.emulators, pytest.mark.processes]
 
 Start = Callable[..., Guest]
-Watch = Callable[..., Watching]
+Watch = Callable[..., WatchProcess]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 PANIC = ["-device", "pvpanic", "-no-shutdown"]
@@ -34,7 +34,7 @@ STAY = ("preserve", "pause")
 
 @pytest.fixture
 def counting(guest: Start, folder: Path) -> Callable[..., Guest]:
-    """Give a function that starts a guest which counts, panics and, if let, goes on counting."""
+    """Return a function that starts a guest which counts, panics and, once continued, counts on."""
 
     def start(*options: str) -> Guest:
         disk = guests.disk(folder / "disk", guests.counts())
@@ -45,7 +45,7 @@ def counting(guest: Start, folder: Path) -> Callable[..., Guest]:
 
 @pytest.fixture
 def panicking(guest: Start, folder: Path) -> Callable[..., Guest]:
-    """Give a function that starts a guest which panics, and halts after a reset."""
+    """Return a function that starts a guest which panics, and halts after a reset."""
 
     def start(*options: str) -> Guest:
         return guest(*PANIC, *guests.disk(folder / "disk", guests.panics()), *options)
@@ -63,7 +63,7 @@ def cores(folder: Path) -> list[Path]:
 def test_a_policy_is_carried_out(
     value: str, coredump: list[str], first: str, counting: Start, watch: Watch, folder: Path
 ) -> None:
-    """Whether the guest panics before the watcher is there or afterwards."""
+    """Whether the guest panics before the watcher starts or afterwards."""
     if value == "ignore" and coredump:
         return
     one = counting("-S", "-name", "guest")
@@ -85,12 +85,12 @@ def test_a_policy_is_carried_out(
         assert one.process.wait(60) == 0
         steps.append(("destroy", "done"))
     elif value == "ignore":
-        guests.told(folder / "said", "abcdef")  # it goes on from where it was
+        guests.wait_for_text(folder / "said", "abcdef")  # it goes on from where it was
         watcher.until("action")
         steps.append(("ignore", "done") if first == "watcher" else ("continue", "done"))
     else:
         watcher.until("action", outcome="start-limit-hit")
-        guests.told(folder / "said", "abcabc")  # it begins anew
+        guests.wait_for_text(folder / "said", "abcabc")  # it begins anew
         steps += [("restart", "done"), ("restart", "start-limit-hit")]
     assert watcher.actions() == steps
     assert watcher.stop() == 0
@@ -106,25 +106,26 @@ def test_a_policy_is_carried_out(
 def test_a_guest_that_goes_on_after_a_pause(
     counting: Start, watch: Watch, folder: Path, onpanic: Run
 ) -> None:
-    """`onpanic resume` lets it, and the next panic is a new one."""
+    """`onpanic resume` continues it, and the next panic is a new one."""
     one = counting()
     watcher = watch("--qmp", str(one.path), "--on-panic", "pause", "--coredump", "--dump-dir", str(folder))
     watcher.until("action", action="pause", outcome="kept")
     done = onpanic("resume", "--qmp", f"localhost:{one.port}")
     assert done.stdout == "continued: was guest-panicked, is running\n"
-    guests.told(folder / "said", "abcdef")
+    guests.wait_for_text(folder / "said", "abcdef")
     watcher.until("over")
     one.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
     watcher.until("action", action="pause", outcome="kept", times=2)
-    assert len(watcher.said("panicked")) == 2
+    assert len(watcher.logged("panicked")) == 2
     assert len(cores(folder)) in (1, 2)  # named by the second
 
 
 @pytest.mark.parametrize("value", ["destroy", "restart", "preserve", ""])
 @pytest.mark.parametrize("coredump", COREDUMPS, ids=["", "coredump"])
-def test_an_internal_error_is_what_on_crash_is_about(
+def test_an_internal_error_is_covered_by_on_crash(
     value: str, coredump: list[str], guest: Start, watch: Watch, folder: Path
 ) -> None:
+    """The action is taken, or none without <on_crash>."""
     if coredump and not value:
         return
     one = guest(*guests.internal_error(guest, folder), "-name", "guest")
@@ -144,7 +145,8 @@ def test_an_internal_error_is_what_on_crash_is_about(
     assert [guests.elf_notes(core) for core in cores(folder)] == [["CORE", "QEMU"]] * len(coredump)
 
 
-def test_a_crash_kernel_is_left_to_its_work(guest: Start, watch: Watch, folder: Path) -> None:
+def test_a_crash_kernel_is_not_disturbed(guest: Start, watch: Watch, folder: Path) -> None:
+    """The event is logged, and nothing is done."""
     disk = guests.disk(folder / "disk", guests.crashloads())
     one = guest(*PANIC, *disk, "-S")
     watcher = watch("--qmp", str(one.path), "--on-panic", "destroy")
@@ -152,12 +154,13 @@ def test_a_crash_kernel_is_left_to_its_work(guest: Start, watch: Watch, folder: 
     one.ask("cont")
     watcher.until("crashloaded")
     assert one.status == "running"
-    assert watcher.said("action") == []
+    assert watcher.logged("action") == []
 
 
-def test_an_s390x_guest_shows_what_it_panicked_of(
+def test_the_reason_of_an_s390x_guest(
     debian_emulator: Callable[..., list[str]], watch: Watch, folder: Path
 ) -> None:
+    """The log has what the CPU reports."""
     emulator = guests.with_folder(debian_emulator("trixie", "qemu-system-s390x"), folder)
     options = ["-accel", "tcg", "-display", "none", "-nodefaults", "-m", "16", "-S"]
     monitor = ["-qmp", f"unix:{folder}/monitor,server=on,wait=off", "-qmp", "stdio"]
@@ -180,15 +183,15 @@ def test_an_s390x_guest_shows_what_it_panicked_of(
 
 
 def test_a_real_linux(guest: Start, watch: Watch, folder: Path, linux: guests.Linux) -> None:
-    """It panics in earnest, is dumped, and boots again."""
+    """It panics, is dumped, and boots again."""
     log = folder / "serial.log"
     one = guest(*PANIC, *linux.options(folder))
     words = ["--on-panic", "restart", "--coredump", "--dump-dir", str(folder)]
     watcher = watch("--qmp", str(one.path), *words)
-    guests.told(log, guests.READY)
-    guests.say(folder / "serial", "panic")
+    guests.wait_for_text(log, guests.READY)
+    guests.send_command(folder / "serial", "panic")
     watcher.until("action", action="restart", outcome="done")
-    guests.told(log, guests.READY, times=2)
+    guests.wait_for_text(log, guests.READY, times=2)
     assert watcher.stop() == 0
     (core,) = cores(folder)
     assert guests.elf_notes(core) == ["CORE", "QEMU"]
@@ -209,7 +212,7 @@ subprocess.run(command, check=True)
 
 @pytest.fixture
 def renewed(folder: Path) -> Any:
-    """Give a starter for a guest like the first one, and end what it starts."""
+    """Return a function that writes a start command for a guest like another one; end what it has started."""
     log, pid, program = folder / "names", folder / "pid", folder / "starter"
 
     def starter(one: Guest) -> str:
@@ -222,14 +225,14 @@ def renewed(folder: Path) -> Any:
 
     yield starter
     if pid.exists():
-        subprocess.run(["kill", "-9", pid.read_text().strip()], check=False)
+        subprocess.run(["kill", "-9", pid.read_text().strip()], check=False, timeout=60)
 
 
 @pytest.mark.parametrize("coredump", COREDUMPS, ids=["", "coredump"])
-def test_a_guest_is_started_anew_by_who_knows_how(
+def test_a_guest_is_started_by_the_start_command(
     coredump: list[str], panicking: Start, renewed: Any, watch: Watch, folder: Path
 ) -> None:
-    """It has another name then, and the same address; the start limit counts it."""
+    """It has another name then, and the same address."""
     one = panicking("-name", "guest", "-S")
     options = ["--start", renewed(one), "--dump-dir", str(folder), "--start-limit", "1"]
     watcher = watch("--qmp", str(one.path), "--on-panic", "rename-restart", *coredump, *options)
@@ -252,7 +255,7 @@ def test_a_guest_is_started_anew_by_who_knows_how(
 def test_killed_at_any_moment_it_ends_the_same(
     value: str, coredump: bool, number: int, panicking: Start, renewed: Any, watch: Watch, folder: Path
 ) -> None:
-    """The watcher is killed again and again, at moments of chance, until one may go on."""
+    """The watcher is killed several times, at random moments, until one may finish."""
     chance = random.Random(f"{value}{number}")
     one = panicking("-name", "guest", "-m", "64", "-S")  # nor does the next one run by itself
     one.ask("cont")
@@ -283,7 +286,7 @@ def test_killed_at_any_moment_it_ends_the_same(
 
 
 def test_two_watchers_do_not_act_twice(panicking: Start, watch: Watch, folder: Path) -> None:
-    """One stands by, and acts when the other is killed."""
+    """The second stands by, and acts when the first is killed."""
     one = panicking("-S")
     options = ["--qmp", str(one.path), "--on-panic", "preserve", "--coredump", "--dump-dir", str(folder)]
     first = watch(*options)
@@ -296,25 +299,27 @@ def test_two_watchers_do_not_act_twice(panicking: Start, watch: Watch, folder: P
     first.kill()
     second.until("connected")
     assert second.stop() == 0
-    assert second.said("action") == []
+    assert second.logged("action") == []
     assert len(cores(folder)) == 1
 
 
-def test_two_watchers_of_different_guests_are_none_of_each_others_business(
+def test_two_watchers_of_different_guests_are_independent(
     panicking: Start, watch: Watch, folder: Path
 ) -> None:
+    """Neither stands by."""
     other = watch("--qmp", str(folder / "another"), "--on-panic", "pause")
     other.until("waiting")
     one = panicking()
     watcher = watch("--qmp", str(one.path), "--on-panic", "pause")
     watcher.until("action", outcome="kept")
+    assert watcher.logged("standby") == other.logged("standby") == []
 
 
 @pytest.mark.parametrize("options", [["-action", "panic=pause"], ["-no-shutdown"]], ids=" ".join)
-def test_a_guest_that_may_not_reboot_is_restarted_all_the_same(
+def test_a_guest_that_may_not_reboot_is_restarted(
     options: list[str], guest: Start, watch: Watch, folder: Path
 ) -> None:
-    """-no-reboot would end it, or leave it shut down."""
+    """-no-reboot would end it, or leave it in the shutdown state."""
     disk = guests.disk(folder / "disk", guests.panics())
     one = guest("-device", "pvpanic", "-no-reboot", *options, *disk, "-S")
     watcher = watch("--qmp", str(one.path), "--on-panic", "restart")
@@ -325,7 +330,7 @@ def test_a_guest_that_may_not_reboot_is_restarted_all_the_same(
 
 
 def test_an_emulator_that_comes_and_goes(guest: Start, watch: Watch, folder: Path) -> None:
-    """It need not be there when the watcher starts, and may be another one later."""
+    """It need not run when the watcher starts, and may be replaced."""
     watcher = watch("--qmp", str(folder / "asked"), "--on-panic", "pause")
     assert "No such file" in watcher.until("waiting")["detail"]
     for times in (1, 2):
@@ -338,21 +343,22 @@ def test_an_emulator_that_comes_and_goes(guest: Start, watch: Watch, folder: Pat
 
 
 def test_progress_of_a_large_dump(guest: Start, watch: Watch, folder: Path) -> None:
+    """It is logged while it is made."""
     one = guest(*PANIC, "-m", "1500")
     options = ["--dump-dir", str(folder), "--progress", "0.05"]
     watcher = watch("--qmp", str(one.path), "--on-panic", "preserve", "--coredump", *options)
     watcher.until("connected")
     one.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
     watcher.until("action", action="coredump", outcome="done")
-    steps = [(line["done"], line["total"]) for line in watcher.said("progress")]
+    steps = [(line["done"], line["total"]) for line in watcher.logged("progress")]
     assert steps
     assert steps == sorted(steps)
     assert all(0 <= done <= total for done, total in steps)
 
 
 @pytest.mark.parametrize("folder_of_dumps", ["/nowhere", "full"])
-def test_no_room_for_a_dump(folder_of_dumps: str, watch: Watch, folder: Path) -> None:
-    """The guest stays as it is, QEMU's own words are said, and nothing half-written is left."""
+def test_a_dump_without_space(folder_of_dumps: str, watch: Watch, folder: Path) -> None:
+    """The guest stays as it is, QEMU's message is logged, and no incomplete file is left."""
     dumps = folder / "dumps"
     dumps.mkdir()
     small = ["bwrap", "--dev-bind", "/", "/", "--size", str(1 << 20), "--tmpfs", str(dumps)]
@@ -376,14 +382,14 @@ def test_no_room_for_a_dump(folder_of_dumps: str, watch: Watch, folder: Path) ->
         one.end()
 
 
-# Emulators that fail, and that cannot be had any more
+# Emulators that fail, and old ones
 
 
 @pytest.mark.parametrize("emulator", [QEMU_1_7, QEMU_1_5], ids=["1.7", "1.5"])
 def test_old_emulators(
     emulator: PlayedEmulator, played: Callable[[PlayedEmulator], str], watch: Watch
 ) -> None:
-    """A panic is ignored where `cont` is accepted, and where it is not QEMU's words are said."""
+    """A panic is ignored where `cont` is accepted; where it is not, QEMU's message is logged."""
     watcher = watch("--qmp", played(emulator.but(run_state="guest-panicked")), "--on-panic", "ignore")
     watcher.until("panicked")
     done = watcher.until("action", action="continue")
@@ -396,10 +402,10 @@ def test_old_emulators(
 
 @pytest.mark.parametrize("kind", ["hang", "exit", "hang-up", "silence", "junk", "wrong-shape"])
 @pytest.mark.parametrize("at", ["query-name", "query-status", "cont"])
-def test_a_monitor_that_fails_is_one_line_and_no_more(
+def test_a_monitor_that_fails_does_not_affect_others(
     kind: str, at: str, played: Callable[[PlayedEmulator], str], guest: Start, watch: Watch
 ) -> None:
-    """The next guest is still looked after."""
+    """The other guest is still watched."""
     one = guest(*PANIC)
     bad = played(QEMU_1_7.but(run_state="guest-panicked", fault=Fault(kind, at=at)))
     watcher = watch("--qmp", bad, str(one.path), "--on-panic", "pause")
@@ -412,12 +418,12 @@ def test_a_monitor_that_fails_is_one_line_and_no_more(
 # Many
 
 
-class Crowd:
-    """Guests that are played, many in one process: what each was asked is counted."""
+class PlayedMonitors:
+    """Many played guests in a process of their own."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.program = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("crowd.py")), str(folder), str(number)],
+            [sys.executable, str(Path(__file__).with_name("played_monitor.py")), str(folder), str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -435,17 +441,17 @@ class Crowd:
 
 
 def test_a_hundred_panics_at_once(watch: Watch, folder: Path) -> None:
-    """Of 200 guests under one watcher a hundred panic: none is missed, none is seen to twice."""
-    crowd = Crowd(folder, 200)
+    """Of 200 guests, a hundred panic: none is missed, and none is continued twice."""
+    played = PlayedMonitors(folder, 200)
     try:
-        watcher = watch("--qmp", *crowd.addresses, "--on-panic", "ignore")
+        watcher = watch("--qmp", *played.addresses, "--on-panic", "ignore")
         watcher.until("connected", times=200)
-        crowd.ask("panic 100")
+        played.ask("panic 100")
         watcher.until("action", times=100, outcome="done")
-        assert crowd.ask("counts") == [1] * 100 + [0] * 100
+        assert played.ask("counts") == [1] * 100 + [0] * 100
         assert watcher.stop() == 0
-        assert len(watcher.said("panicked")) == 100
-        assert len(watcher.said("action")) == 100
+        assert len(watcher.logged("panicked")) == 100
+        assert len(watcher.logged("action")) == 100
     finally:
-        crowd.program.kill()
-        crowd.program.communicate()
+        played.program.kill()
+        played.program.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""Many QEMU builds beside each other: records in, a matrix out.
+"""The compatibility matrix: what many QEMU builds do when their guest panics.
 
 ::
 
@@ -8,18 +8,44 @@
     for found in matrix.ranges:
         print(found.fact, found.emulator, found.line, found.answer, found.text)
 
-Names are loaded when they are first used.
+Data goes through the sub-packages in this order:
+
+`sources`     what records are made from: emulators, recordings, libvirt's replies
+`collecting`  asks each source, and writes its record
+`records`     a folder of records
+`model`       builds the matrix from records
+`lint`        rules that records and the matrix must follow
+`outputs`     matrix.json, MATRIX.md and index.html
+
+Names are imported when they are first used.
 """
 
 from typing import TYPE_CHECKING
 
-from onpanic.probe.lazy import loading
-
 if TYPE_CHECKING:
-    from .building import build
-    from .model import Build, Machine, Matrix, Profile, Range, Statement
-    from .outputs import write_outputs
-    from .reading import published, read_matrix
+    from onpanic.matrix.model.building import build
+    from onpanic.matrix.model.matrix import Build, Matrix, MatrixMachine, Profile, Range, Statement
+    from onpanic.matrix.model.matrix_file import published, read_matrix
+    from onpanic.matrix.outputs.output_files import write_outputs
+else:
+    from onpanic.core.lazy_imports import lazy_imports
+
+    __getattr__, __dir__ = lazy_imports(
+        __name__,
+        {
+            "onpanic.matrix.model.building": ("build",),
+            "onpanic.matrix.model.matrix": (
+                "Build",
+                "Matrix",
+                "MatrixMachine",
+                "Profile",
+                "Range",
+                "Statement",
+            ),
+            "onpanic.matrix.model.matrix_file": ("published", "read_matrix"),
+            "onpanic.matrix.outputs.output_files": ("write_outputs",),
+        },
+    )
 
 __all__ = (  # noqa: RUF022
     # Most to least important
@@ -28,18 +54,10 @@ __all__ = (  # noqa: RUF022
     "published",
     "read_matrix",
     "write_outputs",
-    # What a matrix is made of
+    # What a matrix consists of
     "Build",
-    "Machine",
+    "MatrixMachine",
     "Profile",
     "Statement",
     "Range",
 )
-
-_HOMES = {
-    "building": ("build",),
-    "model": ("Build", "Machine", "Matrix", "Profile", "Range", "Statement"),
-    "outputs": ("write_outputs",),
-    "reading": ("published", "read_matrix"),
-}
-__getattr__, __dir__ = loading(__name__, _HOMES)

@@ -5,5 +5,5 @@ def test_a_panicked_guest_can_be_restarted(onpanic_record):
     assert onpanic_record.accepts("restart", coredump=True)
 
 
-def test_nothing_is_found(onpanic_findings):
+def test_there_are_no_errors(onpanic_findings):
     assert [finding.tag for finding in onpanic_findings if finding.severity == "error"] == []

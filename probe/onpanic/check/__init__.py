@@ -1,4 +1,4 @@
-"""Is this QEMU fit to be shipped?  Findings, as a distribution's CI wants them.
+"""Whether a QEMU build is fit to be shipped: findings, as a distribution's CI needs them.
 
 ::
 
@@ -8,15 +8,16 @@
     for finding in findings_of(probe("qemu-system-x86_64", all_machines=True)):
         print(finding.severity, finding.tag, finding.machines, finding.evidence)
 
-Data flows from a record through `findings`, `baseline` and `expectations` to a `report`,
-and from there through one of the `formats` to whoever reads it.
+`findings` and `baseline` turn a record into findings, `expectations` takes out those that are
+expected, `report` has the result, and `formats` print it.
 """
 
-from .baseline import changes
-from .expectations import Expectation, ExpectationError, Expected, parsed
-from .findings import Asked, Finding, findings_of
-from .report import Report, exit_status, report_of, with_stale_entries
-from .tags import SEVERITIES, TAGS, Severity, Tag
+from onpanic.check.baseline import changes
+from onpanic.check.expectations import Expectation, Expected, parsed
+from onpanic.check.findings import Asked, Finding, findings_of
+from onpanic.check.report import Report, exit_status, report_of, with_stale_entries
+from onpanic.check.tags import SEVERITIES, TAGS, Severity, Tag
+from onpanic.core.errors import ExpectationError
 
 __all__ = (  # noqa: RUF022
     # Most to least important

@@ -1,39 +1,37 @@
 """What changed against an older build's record: a pure function.
 
-Guests that migrate, or that are started again on the new build, see what their machine
-type has; so a difference there is the first thing to know.  QEMU 9.1 offered a new event
-bit on old machine types too, without anybody noticing.
+A guest that migrates to the new build, or is started on it, sees what its machine type has there.
+So a difference that guests can see is an error.  QEMU 9.1, for example, offers a new event bit on
+old machine types too.
+
+What a changed answer means is part of the question: `Question.change`.
 """
 
 from collections.abc import Iterator
 
-from onpanic.probe.errors import RecordError
-from onpanic.probe.facts import Fact
-from onpanic.probe.record import CapabilityRecord, MachineRecord, Notifier
-
-from .findings import Asked, Finding, gathered
-from .tags import TAGS
+from onpanic.check.findings import Asked, Finding, grouped
+from onpanic.check.tags import TAGS
+from onpanic.core.errors import RecordError
+from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, Fact, Question
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord, Notifier
 
 __all__ = ("changes",)
-
-# What a guest can see, and what its host can rely on
-_VISIBLE = ("builtin-pvpanic", "pvpanic-attachable", "acpi-exposes-pvpanic")
-_BEHAVIOUR = ("panic-reported", "panic-stops-guest", "cont-after-panic")
 
 
 def changes(
     old: CapabilityRecord, new: CapabilityRecord, asked: Asked, *, new_ones: bool = False
 ) -> list[Finding]:
-    """Return what changed between two builds of an emulator, the worst first.
+    """Return what changed between two builds of an emulator, the most severe first.
 
-    Machine types are compared by name.  What is unknown in either record is not compared,
-    but said where it was known before.
+    Machine types are compared by name.  A fact that is unknown in the older record is
+    not compared; one that is unknown only in the newer record is a finding.
 
     :param old: The older build's record.
-    :param new: The record of the build in question.
-    :param asked: What the new record is of; if of all machine types, one that it lacks is gone.
-    :param new_ones: Tell of new machine types, too; they break nothing.
-    :raise RecordError: When they are of different architectures, or have no machine type in common.
+    :param new: The newer build's record.
+    :param asked: What the newer record was asked for.  If it was all machine types, one that is not in
+        it is gone.
+    :param new_ones: Whether new machine types are findings too; they break nothing.
+    :raise RecordError: When the records are of different architectures, or have no machine type in common.
     """
     if old.emulator.target and new.emulator.target and old.emulator.target != new.emulator.target:
         raise RecordError(
@@ -46,24 +44,20 @@ def changes(
             f"the baseline has no machine type of these: {', '.join(machines)}",
             "make it with onpanic probe --all-machines --format json",
         )
-    listed = asked.all_machines and len(machines) > 1
     found: list[Finding] = []
     for before in old.machines:
         after = machines.get(before.name)
         if after is not None and before.started:
             found += _of_machine(before, after, asked)
-        elif after is None and listed:
+        elif after is None and asked.all_machines and len(machines) > 1:
             found.append(_finding("machine-type-gone", before.name, f"{_version(old)} had it"))
     if new_ones:
         known = {machine.name for machine in old.machines}
         more = (name for name in machines if name not in known)
         found += [_finding("machine-type-new", name, f"{_version(old)} did not have it") for name in more]
-    found += [
-        Finding(one.tag, one.severity, (), one.evidence)
-        for name in sorted(set(old.facts) & set(new.facts))
-        for one in _of_fact("", name, old.facts[name], new.facts[name], visible=False)
-    ]
-    return gathered(found)
+    for question in EMULATOR_QUESTIONS.values():
+        found += _of_fact(question, "", old.facts, new.facts)
+    return grouped(found)
 
 
 def _of_machine(before: MachineRecord, after: MachineRecord, asked: Asked) -> Iterator[Finding]:
@@ -72,39 +66,42 @@ def _of_machine(before: MachineRecord, after: MachineRecord, asked: Asked) -> It
         return
     if before.notifier and after.notifier:
         yield from _of_device(before.name, before.notifier, after.notifier)
-    for name in (*_VISIBLE, *_BEHAVIOUR):
-        if name == "acpi-exposes-pvpanic" and not asked.acpi:
-            continue
-        if name in before.facts and name in after.facts:
-            visible = name in _VISIBLE
-            yield from _of_fact(before.name, name, before.facts[name], after.facts[name], visible=visible)
+    for question in MACHINE_QUESTIONS.values():
+        if asked.acpi or not question.on_request:
+            yield from _of_fact(question, before.name, before.facts, after.facts)
 
 
 def _of_device(machine: str, before: Notifier, after: Notifier) -> Iterator[Finding]:
     if before.model != after.model:
-        said = f"the notifier was {before.model}, and now is {after.model}"
-        yield _finding("guest-visible-change", machine, said)
+        evidence = f"the notifier was {before.model}, and now is {after.model}"
+        yield _finding("guest-visible-change", machine, evidence)
     elif before.event_mask is not None and after.event_mask is None:
         yield _finding("evidence-lost", machine, f"the device offered the bits {before.event_mask:#04x}")
     elif before.event_mask is not None and before.event_mask != after.event_mask:
-        said = f"the device offered the bits {before.event_mask:#04x}, and now {after.event_mask:#04x}"
-        yield _finding("guest-visible-change", machine, said)
+        evidence = f"the device offered the bits {before.event_mask:#04x}, and now {after.event_mask:#04x}"
+        yield _finding("guest-visible-change", machine, evidence)
 
 
-def _of_fact(machine: str, name: str, before: Fact, after: Fact, *, visible: bool) -> Iterator[Finding]:
-    if before.answer in ("unknown", after.answer):
+def _of_fact(
+    question: Question, machine: str, before: dict[str, Fact], after: dict[str, Fact]
+) -> Iterator[Finding]:
+    """Yield the finding of a fact whose answer has changed; of the emulator if `machine` is empty."""
+    old, new = before.get(question.name), after.get(question.name)
+    if old is None or new is None or old.answer in ("unknown", new.answer):
         return
-    said = f"{name} was {before.answer}, and now is {after.answer} ({after.detail})"
-    if after.answer == "unknown":
-        yield _finding("evidence-lost", machine, said)
-    elif visible:
-        yield _finding("guest-visible-change", machine, said)
+    evidence = f"{question.name} was {old.answer}, and now is {new.answer} ({new.detail})"
+    if new.answer == "unknown":
+        yield _finding("evidence-lost", machine, evidence)
+    elif question.change == "guest-visible":
+        yield _finding("guest-visible-change", machine, evidence)
     else:
-        yield _finding("behaviour-lost" if after.answer == "no" else "behaviour-gained", machine, said)
+        wanted = question.requires.answer if question.requires else "yes"
+        code = "behaviour-gained" if new.answer == wanted else "behaviour-lost"
+        yield _finding(code, machine, evidence)
 
 
 def _finding(code: str, machine: str, evidence: str) -> Finding:
-    return Finding(code, TAGS[code].severity, (machine,), evidence)
+    return Finding(code, TAGS[code].severity, (machine,) if machine else (), evidence)
 
 
 def _version(record: CapabilityRecord) -> str:

@@ -1,4 +1,4 @@
-"""Findings that are known, and why they may be: a small reviewed file.
+"""Expected findings, each with a reason: a small file that maintainers review.
 
 ::
 
@@ -8,8 +8,8 @@
     evidence = "*0x03, and now 0x07"
     reason = "QEMU 9.1 offers GUEST_PVSHUTDOWN on every machine type; migration is not supported across it"
 
-TOML, as a maintainer reviews it and comments on it.  An entry that nothing answers to any
-more is itself a finding, so that the file stays as short as it can be.
+It is TOML, so that it can have comments.  An entry that matches nothing any more is itself a finding, so
+that the file stays short.
 """
 
 import tomllib
@@ -18,32 +18,21 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from onpanic.probe.errors import OnpanicError
+from onpanic.check.findings import Finding
+from onpanic.check.tags import TAGS
+from onpanic.core.errors import ExpectationError
 
-from .findings import Finding
-from .tags import TAGS
-
-__all__ = ("Expectation", "ExpectationError", "Expected", "parsed", "sorted_out", "stale")
-
-
-class ExpectationError(OnpanicError, ValueError):
-    """An expectation file is not one.
-
-    For example::
-
-        known.toml: no such tag: panic-devise-missing
-    """
+__all__ = ("Expectation", "Expected", "parsed", "separated", "stale")
 
 
 class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An entry of the file.
 
     :param tag: The finding's tag.
-    :param reason: Why it may be; for the next reviewer.
-    :param machines: Names of machine types, as a shell matches them; without any, whatever
-        the finding holds for.
-    :param evidence: What was seen, as a shell matches it, so that nothing else is expected with it.
-    :param emulator: The emulator's command or its name, as a shell matches it.
+    :param reason: Why it is accepted; for the next reviewer.
+    :param machines: Shell patterns of machine types; None for any.
+    :param evidence: A shell pattern of the finding's evidence, so that no other finding matches.
+    :param emulator: A shell pattern of the emulator's command or name.
     """
 
     tag: str
@@ -54,15 +43,15 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The names of machine types, as a shell matches them."""
+        """Shell patterns of machine types."""
         return ("*",) if self.machines is None else self.machines
 
     def fits(self, finding: Finding) -> bool:
-        """Say if a finding is what it expects, on whatever machine type."""
+        """Return whether a finding matches, whatever the machine type."""
         return finding.tag == self.tag and fnmatchcase(finding.evidence, self.evidence)
 
     def is_of(self, emulator: str, name: str) -> bool:
-        """Say if it is about an emulator: by its command, or by its name."""
+        """Return whether the entry is about an emulator, by its command or its name."""
         return fnmatchcase(emulator, self.emulator) or fnmatchcase(name, self.emulator)
 
 
@@ -73,20 +62,20 @@ class Expected(msgspec.Struct, frozen=True):
     reason: str
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _ExpectationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expect: list[Expectation] = []
 
 
 def parsed(text: str, name: str) -> tuple[Expectation, ...]:
     """Read an expectation file.
 
-    :param text: What is in it.
-    :param name: Its name, for errors.
-    :raise ExpectationError: When it is no such file, names a tag that there is not, or gives no reason.
+    :param text: The file's contents.
+    :param name: The file's name, for errors.
+    :raise ExpectationError: When it is not such a file, names an unknown tag, or gives no reason.
     """
     try:
-        entries = msgspec.convert(tomllib.loads(text), _File).expect
-    except (ValueError, RecursionError) as error:  # of tomllib, of msgspec, and of numbers too long
+        entries = msgspec.convert(tomllib.loads(text), _ExpectationFile).expect
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:  # ValueError: also of long numbers
         raise ExpectationError(
             f"{name}: not an expectation file: {error}", "it has [[expect]] entries with tag and reason"
         ) from error
@@ -94,20 +83,20 @@ def parsed(text: str, name: str) -> tuple[Expectation, ...]:
         if entry.tag not in TAGS:
             raise ExpectationError(f"{name}: no such tag: {entry.tag}", "onpanic explain lists them all")
         if entry.machines == ():
-            raise ExpectationError(f"{name}: no machine types for {entry.tag}", "take the entry out")
+            raise ExpectationError(f"{name}: no machine types for {entry.tag}", "remove the entry")
         if not entry.reason.strip():
-            raise ExpectationError(f"{name}: no reason for {entry.tag}", "say why it may be")
+            raise ExpectationError(f"{name}: no reason for {entry.tag}", "state why it is accepted")
     return tuple(entries)
 
 
-def sorted_out(
+def separated(
     findings: Sequence[Finding], expectations: Sequence[Expectation]
 ) -> tuple[list[Finding], list[Expected]]:
-    """Part findings into those that nobody expected and those that somebody did.
+    """Separate findings into those that are not expected and those that are.
 
-    Of a finding that holds for several machine types, each is expected or not by itself.
+    Each machine type of a finding is expected or not by itself.
 
-    :param expectations: Those that are about the emulator.
+    :param expectations: The entries that are about the emulator.
     """
     left: list[Finding] = []
     expected: list[Expected] = []
@@ -129,11 +118,11 @@ def sorted_out(
 def stale(
     entry: Expectation, findings: Sequence[Finding], machines: Collection[str], *, complete: bool
 ) -> list[Finding]:
-    """Return a finding for each part of an entry that nothing answers to any more.
+    """Return a finding for each pattern of an entry that matches nothing any more.
 
     :param findings: What was found on the emulators that the entry is about.
-    :param machines: The machine types that were looked at.
-    :param complete: Those are all; else a machine type that was not looked at is no reason to complain.
+    :param machines: The machine types that were checked.
+    :param complete: Whether those are all; if not, a pattern that matches none of them is not reported.
     """
     found = [finding for finding in findings if entry.fits(finding)]
     on = {machine for finding in found for machine in finding.machines or ("",)}

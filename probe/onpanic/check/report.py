@@ -1,15 +1,14 @@
-"""What a check of one emulator came to, and what the exit status of all of them is."""
+"""The result of checking one emulator, and the exit status of several results."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from onpanic.probe.record import CapabilityRecord
-
-from .baseline import changes
-from .expectations import Expectation, Expected, sorted_out, stale
-from .findings import Asked, Finding, findings_of, gathered
-from .tags import SEVERITIES, Severity
+from onpanic.check.baseline import changes
+from onpanic.check.expectations import Expectation, Expected, separated, stale
+from onpanic.check.findings import Asked, Finding, findings_of, grouped
+from onpanic.check.tags import SEVERITIES, Severity
+from onpanic.probe.record.capability_record import CapabilityRecord
 
 __all__ = (
     "CANNOT_RUN",
@@ -26,17 +25,17 @@ NOTHING_FOUND, FOUND, CANNOT_RUN, SKIPPED = 0, 1, 2, 77
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a check of one emulator came to.
+    """The result of checking one emulator.
 
     :param emulator: Its command, in one string.
-    :param name: In a word, for where a command is too long; no two of one run have the same.
-    :param version: For example ``QEMU 7.2.22 (Debian …), x86_64``; empty if it did not say.
-    :param machines: The machine types that were looked at.
-    :param findings: What was found and not expected, the worst first.
-    :param expected: What was found and expected.
-    :param problem: Why it could not be checked, empty if it could.
+    :param name: A short name that is unique among the reports of one run.
+    :param version: For example ``QEMU 7.2.22 (Debian …), x86_64``; empty if it is unknown.
+    :param machines: The machine types that were checked.
+    :param findings: Findings that are not expected, the most severe first.
+    :param expected: Findings that are expected.
+    :param problem: Why the emulator could not be checked; empty if it was.
     :param hint: What to do about the problem.
-    :param skipped: Why it was not checked, and need not be; empty if it was.
+    :param skipped: Why the emulator was skipped; empty if it was not.
     """
 
     emulator: str
@@ -50,9 +49,9 @@ class Report(msgspec.Struct, frozen=True):
     skipped: str = ""
 
     def failing(self, fail_on: Severity) -> list[Finding]:
-        """Return the findings that are at least as bad as a severity."""
-        worst = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-        return [finding for finding in self.findings if finding.severity in worst]
+        """Return the findings that are at least as severe as `fail_on`."""
+        severe = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+        return [finding for finding in self.findings if finding.severity in severe]
 
 
 def report_of(
@@ -66,24 +65,24 @@ def report_of(
 ) -> Report:
     """Check a record.
 
-    :param record: What the emulator does.
+    :param record: The emulator's record.
     :param emulator: Its command, in one string.
     :param name: See `Report`.
-    :param asked: What the record was to be of.
-    :param expectations: Findings that are known.
+    :param asked: What the emulator was asked for.
+    :param expectations: Entries of an expectation file, about this emulator or others.
     :param baseline: An older build's record, to compare with.
-    :raise RecordError: When the baseline cannot be compared with.
+    :raise RecordError: When the baseline is of another architecture, or of other machine types.
     """
     version = record.emulator.build
     machines = [machine for machine in record.machines if machine.started and machine.name != "none"]
     if not machines:
-        problem = next((m.problem for m in record.machines if m.problem), "there is none but none")
-        hint = "name another with --machine, or see what the emulator itself says"
+        problem = next((m.problem for m in record.machines if m.problem), "the only machine type is none")
+        hint = "name another with --machine, or start the emulator by hand to see why"
         return Report(emulator, name, version, problem=f"no machine type starts: {problem}", hint=hint)
     found = findings_of(record, asked)
     if baseline is not None:
-        found = gathered([*found, *changes(baseline, record, asked)])
-    left, expected = sorted_out(found, [entry for entry in expectations if entry.is_of(emulator, name)])
+        found = grouped([*found, *changes(baseline, record, asked)])
+    left, expected = separated(found, [entry for entry in expectations if entry.is_of(emulator, name)])
     names = tuple(machine.name for machine in machines)
     return Report(emulator, name, version, names, tuple(left), tuple(expected))
 
@@ -91,12 +90,12 @@ def report_of(
 def with_stale_entries(
     reports: Sequence[Report], expectations: Sequence[Expectation], *, complete: bool
 ) -> list[Report]:
-    """Return reports with a finding for each part of an expectation that nothing answers to.
+    """Return reports with a finding for each part of an expectation that matches nothing.
 
-    It stands in the first report that the expectation is about.  Where one of those could not
-    be checked, nobody knows if it would have answered.
+    It is added to the first report that the expectation is about.  If one of those emulators could not
+    be checked, nothing is added, since its findings are unknown.
 
-    :param complete: All machine types were looked at.
+    :param complete: Whether all machine types were checked.
     """
     extra: dict[int, list[Finding]] = {}
     for entry in expectations:
@@ -115,10 +114,10 @@ def with_stale_entries(
 
 
 def exit_status(reports: Sequence[Report], fail_on: Severity) -> int:
-    """Return the exit status that reports come to.
+    """Return the exit status of a run.
 
-    2 where an emulator could not be checked, else 1 where something was found, else 0; 77 if
-    there was nothing to check.
+    2 if an emulator could not be checked, else 1 if a finding is at least as severe as `fail_on`, else
+    77 if all emulators were skipped, else 0.
     """
     if any(report.problem for report in reports):
         return CANNOT_RUN

@@ -1,29 +1,29 @@
-"""Every finding that a check can have: what it looks at, and how bad it is.
+"""Every tag that a finding can have, with its severity.
 
-A tag's reason and remedy are in the catalogue of `onpanic.probe`, as those of every other
-code: a finding that is also why a policy is refused has one explanation.  Adding a tag is
-adding a line here, its words there, and a row to its test.
+The reason and the remedy of a tag are in the catalogue of `onpanic.probe`, like those of every other
+code.  A tag that is also the refusal of a policy has one explanation for both.  A fact that a decision
+requires needs no entry here: its tag is the refusal, with severity ``error``.
 
-Rules written as methods of one class each were considered and left: all but three of
-them ask if one fact has one answer, which a line of data says.
+One class with a method for each rule was considered and rejected: most rules compare one fact with
+one answer.
 """
 
 from typing import Literal
 
 import msgspec
 
-from onpanic.probe.catalogue import CATALOGUE, Entry
+from onpanic.probe.decision.catalogue import CATALOGUE, Explanation
+from onpanic.probe.facts import QUESTIONS
 
-__all__ = ("EVENT_MASKS", "SEVERITIES", "TAGS", "Answer", "Severity", "Tag")
+__all__ = ("EVENT_MASKS", "SEVERITIES", "TAGS", "Severity", "Tag")
 
 Severity = Literal["error", "warning", "info"]
-Answer = Literal["yes", "no", ""]
 
-#: From worst to least; what ``--fail-on`` names.
+#: From most to least severe; the values of ``--fail-on``.
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
-#: The event bits that QEMU offers from a release on, as it was released: what a machine type that
-#: is named after the release has to offer for ever, or guests see another device after a migration.
+#: The event bits that QEMU's releases offer, from a release on.  A machine type that is named after a
+#: release must offer the same bits in all later releases, or guests see another device after a migration.
 #: Observed on 4.2, 5.2, 7.2, 8.2, 10.0 and 11.1; machine types before 5.2 keep the first bit only.
 EVENT_MASKS: tuple[tuple[tuple[int, int], int], ...] = (((9, 1), 0x07), ((5, 2), 0x03), ((0, 0), 0x01))
 
@@ -32,37 +32,34 @@ class Tag(msgspec.Struct, frozen=True):
     """A kind of finding.
 
     :param code: Its name, as in the catalogue.
-    :param severity: How bad it is.
-    :param fact: The fact that tells; empty for a tag with a rule of its own.
-    :param answer: The fact's answer that makes it a finding.
+    :param severity: How severe such a finding is, unless a rule says otherwise.
     """
 
     code: str
     severity: Severity
-    fact: str = ""
-    answer: Answer = ""
 
     @property
-    def entry(self) -> Entry:
-        """The catalogue's words."""
+    def entry(self) -> Explanation:
+        """The entry of the catalogue."""
         return CATALOGUE[self.code]
 
 
 _TAGS = (
-    Tag("builtin-panic-device", "error", "builtin-pvpanic", "yes"),
-    Tag("cont-refused-after-panic", "error", "cont-after-panic", "no"),
-    Tag("panic-not-reported", "error", "panic-reported", "no"),
-    Tag("panic-does-not-stop-guest", "error", "panic-stops-guest", "no"),
-    Tag("panic-device-missing", "warning", "pvpanic-attachable", "no"),
-    Tag("panic-device-hidden-from-acpi", "warning", "acpi-exposes-pvpanic", "no"),
-    # With a rule of their own
+    # A fact does not have the answer that the decision requires
+    Tag("builtin-panic-device", "error"),
+    Tag("cont-refused-after-panic", "error"),
+    Tag("panic-not-reported", "error"),
+    Tag("panic-does-not-stop-guest", "error"),
+    Tag("panic-device-missing", "warning"),
+    # By rules of `findings`
+    Tag("panic-device-hidden-from-acpi", "warning"),
     Tag("probe-inconclusive", "error"),
     Tag("event-mask-differs-for-machine-type", "warning"),
     Tag("panic-action-not-settable", "info"),
-    Tag("machine-type-does-not-start", "info"),  # an error where it was named, or is the default
-    # Of an expectation file
+    Tag("machine-type-does-not-start", "info"),  # an error if the machine type was named, or is the default
+    # By `expectations`
     Tag("stale-expectation", "warning"),
-    # Against an older build
+    # By `baseline`
     Tag("guest-visible-change", "error"),
     Tag("behaviour-lost", "error"),
     Tag("machine-type-gone", "warning"),
@@ -71,5 +68,8 @@ _TAGS = (
     Tag("behaviour-gained", "info"),
 )
 
+_REFUSALS = [question.requires.refusal for question in QUESTIONS if question.requires]
+
 #: Tags by code.
 TAGS: dict[str, Tag] = {tag.code: tag for tag in _TAGS}
+TAGS |= {code: Tag(code, "error") for code in _REFUSALS if code not in TAGS}

@@ -1,4 +1,4 @@
-"""Ask a QEMU what happens when its guest panics, and decide what may be promised.
+"""Ask a QEMU what happens when its guest panics, and decide which policies can be honoured.
 
 ::
 
@@ -9,30 +9,61 @@
     if not decision:
         print(decision.code, decision.reason, decision.remedy)
 
-Names are loaded when they are first used: the command starts the emulator before it
-loads the rest.
+Names are imported when they are first used: the command starts the emulator before it imports
+the rest.
 """
 
 from typing import TYPE_CHECKING
 
-from .lazy import loading
+from onpanic.core.version import __version__
 
 if TYPE_CHECKING:
-    from .api import aprobe, probe
-    from .decision import Capabilities, Decision, Policy, decide
-    from .errors import (
+    from onpanic.core.errors import (
         DeadlineError,
         EmulatorError,
         EndedError,
+        FileError,
+        MissingExtraError,
         OnpanicError,
         ProtocolFault,
         RecordError,
         RecordingError,
         SourceError,
         StartError,
+        UsageError,
     )
-    from .facts import Fact
-    from .record import CapabilityRecord, MachineRecord
+    from onpanic.probe.api import aprobe, probe
+    from onpanic.probe.decision.policy import Policy
+    from onpanic.probe.decision.rules import Capabilities, Decision, decide
+    from onpanic.probe.facts import Fact
+    from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
+else:
+    from onpanic.core.lazy_imports import lazy_imports
+
+    __getattr__, __dir__ = lazy_imports(
+        __name__,
+        {
+            "onpanic.core.errors": (
+                "DeadlineError",
+                "EmulatorError",
+                "EndedError",
+                "FileError",
+                "MissingExtraError",
+                "OnpanicError",
+                "ProtocolFault",
+                "RecordError",
+                "RecordingError",
+                "SourceError",
+                "StartError",
+                "UsageError",
+            ),
+            "onpanic.probe.api": ("aprobe", "probe"),
+            "onpanic.probe.decision.policy": ("Policy",),
+            "onpanic.probe.decision.rules": ("Capabilities", "Decision", "decide"),
+            "onpanic.probe.facts": ("Fact",),
+            "onpanic.probe.record.capability_record": ("CapabilityRecord", "MachineRecord"),
+        },
+    )
 
 __all__ = (  # noqa: RUF022
     # Most to least important
@@ -45,33 +76,18 @@ __all__ = (  # noqa: RUF022
     "Policy",
     "Capabilities",
     "decide",
+    "__version__",
     # Exceptions, most generic to most explicit
     "OnpanicError",
+    "UsageError",
+    "FileError",
+    "MissingExtraError",
     "EmulatorError",
     "StartError",
     "EndedError",
     "DeadlineError",
     "ProtocolFault",
+    "SourceError",
     "RecordError",
     "RecordingError",
-    "SourceError",
 )
-
-_HOMES = {
-    "api": ("aprobe", "probe"),
-    "decision": ("Capabilities", "Decision", "Policy", "decide"),
-    "errors": (
-        "DeadlineError",
-        "EmulatorError",
-        "EndedError",
-        "OnpanicError",
-        "ProtocolFault",
-        "RecordError",
-        "RecordingError",
-        "SourceError",
-        "StartError",
-    ),
-    "facts": ("Fact",),
-    "record": ("CapabilityRecord", "MachineRecord"),
-}
-__getattr__, __dir__ = loading(__name__, _HOMES)

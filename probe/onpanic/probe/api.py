@@ -1,22 +1,29 @@
-"""Probe an emulator: conversations held, read, and decided."""
+"""Probing an emulator: start it, ask it, and return its capability record."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import get_args
 
-from .conversation import Conversation
-from .errors import DeadlineError, EmulatorError, EndedError, ProtocolFault, StartError
-from .launch import Model
-from .lifeline import Lifeline
-from .reading import record_of
-from .record import CapabilityRecord, Probed
-from .survey import Plan, survey
-from .version import __version__
+from onpanic.core.errors import (
+    DeadlineError,
+    EmulatorError,
+    EndedError,
+    ProtocolFault,
+    StartError,
+    UsageError,
+)
+from onpanic.core.version import PROGRAM
+from onpanic.probe.asking.plan import ProbePlan
+from onpanic.probe.asking.starts import ask_emulator
+from onpanic.probe.conversation import Conversation
+from onpanic.probe.emulator.command_line import Model
+from onpanic.probe.emulator.reaper import Reaper
+from onpanic.probe.record.capability_record import CapabilityRecord, Probed
+from onpanic.probe.record.from_conversations import record_of
 
-__all__ = ("PROGRAM", "Plan", "aprobe", "probe", "read")
-
-PROGRAM = f"onpanic {__version__}"
+__all__ = ("aprobe", "probe", "record_from")
 
 
 def probe(
@@ -35,20 +42,24 @@ def probe(
     Works in any thread that runs no event loop; in a coroutine, await `aprobe`.
 
     :param emulator: A path or name, or a whole command as a list.
-    :param machines: Machine types, names or aliases; the default one if empty.
-    :param all_machines: All machine types that the emulator has.
+    :param machines: A list of machine types, names or aliases; the default one if empty.
+    :param all_machines: Ask about all machine types that the emulator has.
     :param introspect_only: Start no guest CPU: nothing is observed.
-    :param acpi: Boot the firmware too, and read the guest's ACPI tables (half a second).
-    :param notifier: Judge by this one: ``isa`` or ``pvpanic`` (PCI); None for the first that
+    :param acpi: Also boot the firmware and read the guest's ACPI tables (half a second).
+    :param notifier: Judge by this notifier: ``isa`` or ``pvpanic`` (PCI); None for the first that
         the machine type takes.
-    :param timeout: Seconds that the emulator has for one machine type, see `Plan`.
-    :param jobs: How many emulators run at a time; 0 for as many as there are CPUs.
-    :return: The record.  Where the emulator failed in the middle, the facts that it did
-        not live to tell are ``unknown`` and `CapabilityRecord.problems` says why.
-    :raise StartError: When it cannot be started, or does not greet.
-    :raise EmulatorError: When it greets and then answers nothing.
+    :param timeout: Seconds that the emulator has for one machine type, see `ProbePlan`.
+    :param jobs: How many emulators run at a time; 0 for one for each CPU.
+    :return: The record.  If the emulator failed before it had answered everything, the facts that it
+        did not answer are ``unknown`` and `CapabilityRecord.problems` says why.
+    :raise UsageError: When `machines` is a string, the emulator is empty, the notifier is unknown, a number
+        is out of range, or this thread runs an event loop.
+    :raise StartError: When the emulator cannot be started, or sends no QMP greeting.
+    :raise EmulatorError: When it sends a greeting and then answers nothing.
     """
-    plan = Plan(tuple(machines), all_machines, introspect_only, acpi, notifier, timeout, jobs)
+    plan = _plan(machines, all_machines, introspect_only, acpi, notifier, timeout, jobs)
+    if _runs_event_loop():
+        raise UsageError("probe cannot be called in a running event loop", "await aprobe instead")
     return asyncio.run(_probe(emulator, plan))
 
 
@@ -63,21 +74,54 @@ async def aprobe(
     timeout: float = 10.0,  # noqa: ASYNC109
     jobs: int = 0,
 ) -> CapabilityRecord:
-    """Do what `probe` does, in a coroutine.  Same parameters, same result, same errors."""
-    return await _probe(
-        emulator, Plan(tuple(machines), all_machines, introspect_only, acpi, notifier, timeout, jobs)
-    )
+    """Do the same as `probe`, in a coroutine.  Same parameters, same result, same errors.
+
+    If it is cancelled, no process, task or file descriptor is left.
+    """
+    plan = _plan(machines, all_machines, introspect_only, acpi, notifier, timeout, jobs)
+    return await _probe(emulator, plan)
 
 
-async def _probe(emulator: str | Sequence[str], plan: Plan) -> CapabilityRecord:
+def _runs_event_loop() -> bool:
+    """Return whether this thread runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _plan(
+    machines: Sequence[str],
+    all_machines: bool,
+    introspect_only: bool,
+    acpi: bool,
+    notifier: Model | None,
+    timeout: float,
+    jobs: int,
+) -> ProbePlan:
+    if isinstance(machines, str):  # a string is a sequence of its letters
+        raise UsageError(
+            f"machines is the string {machines!r}", f"it is a list of machine types: [{machines!r}]"
+        )
+    if notifier not in (None, *get_args(Model)):
+        raise UsageError(f"there is no notifier {notifier!r}", f"it is one of {', '.join(get_args(Model))}")
+    if not timeout > 0 or jobs < 0:  # nan is not more than 0 either
+        raise UsageError("timeout must be more than 0 seconds, and jobs not negative")
+    return ProbePlan(tuple(machines), all_machines, introspect_only, acpi, notifier, timeout, jobs)
+
+
+async def _probe(emulator: str | Sequence[str], plan: ProbePlan) -> CapabilityRecord:
     command = [emulator] if isinstance(emulator, str) else list(emulator)
+    if not command:
+        raise UsageError("the emulator is an empty list", "name an emulator, e.g. qemu-system-x86_64")
     start = time.monotonic()
-    with Lifeline() as lifeline:
-        conversations = await survey(command, plan, lifeline)
-    return read(conversations, command, time.monotonic() - start)
+    with Reaper() as reaper:
+        conversations = await ask_emulator(command, plan, reaper)
+    return record_from(conversations, command, time.monotonic() - start)
 
 
-def read(
+def record_from(
     conversations: Sequence[Conversation],
     command: Sequence[str],
     seconds: float,
@@ -85,12 +129,13 @@ def read(
     recorded: bool = False,
     listed: bool = False,
 ) -> CapabilityRecord:
-    """Read the record from conversations with one emulator.
+    """Return the record of conversations with one emulator.
 
+    :param conversations: At least one.
     :param command: How the emulator is started.
     :param seconds: How long the conversations took.
-    :param recorded: They come from a recording.
-    :param listed: See `reading.record_of`.
+    :param recorded: Whether they come from a recording.
+    :param listed: See `onpanic.probe.record.from_conversations.record_of`.
     :raise EmulatorError: When none of them got as far as a greeting.
     """
     if not any(c.greeting and not c.refused_to_start for c in conversations):
@@ -102,7 +147,7 @@ def read(
 
 
 def _failure(conversation: Conversation) -> EmulatorError:
-    message, hint = conversation.failed or "the emulator did not greet", conversation.hint
+    message, hint = conversation.failed or "the emulator sent no QMP greeting", conversation.hint
     if conversation.missing:
         return StartError(message, hint, missing=True)
     kinds = {kind.__name__: kind for kind in (EndedError, DeadlineError, ProtocolFault)}

@@ -4,11 +4,11 @@ import os
 import shutil
 from collections.abc import Sequence
 
-from .errors import StartError
+from onpanic.core.errors import StartError
 
-__all__ = ("host_emulator", "resolved")
+__all__ = ("host_emulator", "resolve_command")
 
-# What kernels and libvirt call an architecture and what QEMU calls it, where they differ
+# What the kernel or libvirt call an architecture and what QEMU calls it, where they differ
 _TARGETS = {
     "i486": "i386",
     "i586": "i386",
@@ -18,7 +18,7 @@ _TARGETS = {
     "armv8l": "arm",
     "ppc64le": "ppc64",
 }
-# RHEL ships its only emulator here, out of the PATH
+# RHEL installs its only emulator here, outside the PATH
 _RHEL = "/usr/libexec/qemu-kvm"
 
 
@@ -37,6 +37,6 @@ def host_emulator(architecture: str | None = None) -> str:
     return found
 
 
-def resolved(command: Sequence[str]) -> list[str]:
-    """Return a command with its program's path, as the shell would find it; as it is if it would not."""
+def resolve_command(command: Sequence[str]) -> list[str]:
+    """Return a command with its program's path, as the shell would find it; unchanged if it would not."""
     return [shutil.which(command[0]) or command[0], *command[1:]]

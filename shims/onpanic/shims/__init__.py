@@ -1,4 +1,4 @@
-"""Policies on today's libvirt and yesterday's QEMU.
+"""Panic policies on today's libvirt, and on old QEMUs.
 
 ::
 
@@ -9,21 +9,39 @@
     for note in translation.notes:
         print(note.code, note.reason, note.remedy)
 
-Names are loaded when they are first used, so that nobody needs libvirt or lxml for what
-does not.
+Names are imported when they are first used.  What needs lxml or libvirt's Python module raises
+`onpanic.core.errors.MissingExtraError` without it; what does not, works.
 """
 
 from typing import TYPE_CHECKING
 
-from onpanic.probe.lazy import loading
-
 if TYPE_CHECKING:
-    from .command_line import translated_command_line, translated_device
-    from .errors import DocumentError, RefusedError
-    from .libvirt_versions import Libvirt
-    from .mapping import Note
-    from .policy import policy_of
-    from .translate import Translation, from_libvirt, to_libvirt
+    from onpanic.core.errors import DocumentError, RefusedError
+    from onpanic.shims.connection import PolicyConnection, PolicyDomain, PolicyError, extend
+    from onpanic.shims.domain_xml.domain_machine import DomainMachine
+    from onpanic.shims.domain_xml.policy_xml import policy_of
+    from onpanic.shims.qemu.device_option import translated_command_line, translated_device
+    from onpanic.shims.translation.domain_emulator import Prober
+    from onpanic.shims.translation.libvirt_features import Libvirt
+    from onpanic.shims.translation.mapping import Note
+    from onpanic.shims.translation.translate import Translation, from_libvirt, to_libvirt
+else:
+    from onpanic.core.lazy_imports import lazy_imports
+
+    __getattr__, __dir__ = lazy_imports(
+        __name__,
+        {
+            "onpanic.core.errors": ("DocumentError", "RefusedError"),
+            "onpanic.shims.connection": ("PolicyConnection", "PolicyDomain", "PolicyError", "extend"),
+            "onpanic.shims.domain_xml.domain_machine": ("DomainMachine",),
+            "onpanic.shims.domain_xml.policy_xml": ("policy_of",),
+            "onpanic.shims.qemu.device_option": ("translated_command_line", "translated_device"),
+            "onpanic.shims.translation.domain_emulator": ("Prober",),
+            "onpanic.shims.translation.libvirt_features": ("Libvirt",),
+            "onpanic.shims.translation.mapping": ("Note",),
+            "onpanic.shims.translation.translate": ("Translation", "from_libvirt", "to_libvirt"),
+        },
+    )
 
 __all__ = (  # noqa: RUF022
     # Most to least important
@@ -34,20 +52,14 @@ __all__ = (  # noqa: RUF022
     "Note",
     "Libvirt",
     "policy_of",
+    "Prober",
+    "DomainMachine",
+    "PolicyConnection",
+    "PolicyDomain",
     "translated_command_line",
     "translated_device",
     # Exceptions
     "DocumentError",
     "RefusedError",
+    "PolicyError",
 )
-
-_HOMES = {
-    "command_line": ("translated_command_line", "translated_device"),
-    "errors": ("DocumentError", "RefusedError"),
-    "mapping": ("Note",),
-    "policy": ("policy_of",),
-    "plugin": ("extend",),
-    "libvirt_versions": ("Libvirt",),
-    "translate": ("Translation", "from_libvirt", "to_libvirt"),
-}
-__getattr__, __dir__ = loading(__name__, _HOMES)

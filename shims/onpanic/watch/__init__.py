@@ -1,4 +1,4 @@
-"""Policies, carried out: what no libvirt does by itself, and what libvirt has missed.
+"""Carries out policies: what libvirt does not do by itself, and what it has missed.
 
 ::
 
@@ -6,30 +6,40 @@
 
     asyncio.run(watch_domains("qemu:///system", Settings(), print))
 
-What is done about a guest follows from its policy and the state it is in *now*, looked at
-before each step (`duty.next_step`), and from a short note of what was done already
-(`journal`).  Events only say when to look.  So it does not matter in which order they
-come, whether one is lost, twice there, or came while nobody watched; and a watcher that
-is killed anywhere and started again goes on where the guest is.
+The next step for a guest follows from its policy and from the state that it is in now, which is
+read before each step, and from a short journal of what has been done (`rules.next_step`).  Events
+only say when to read the state.  So their order does not matter, nor whether one is lost or comes
+twice, and a watcher that is killed at any moment and started again continues where the guest is.
 
-Considered and left: acting on each event as it comes (every race of libvirt's becomes a
-case of its own, and a lost event a lost guest), and doing everything here with libvirt's
-``<on_crash>`` at ``preserve`` (then nothing happens where nobody watches, and libvirt is
-good at what it does).  So libvirt keeps what it can do; the watcher waits until libvirt
-is through, and does the rest.
+Two other designs were rejected.  Acting on each event as it comes needs code for each of libvirt's
+races, and loses a guest with each lost event.  Doing everything here, with libvirt's
+``<on_crash>`` at ``preserve``, leaves guests alone wherever no watcher runs.  So libvirt keeps what
+it can do; the watcher waits until libvirt is done, and does the rest.
 
-    libvirt's events, QEMU's events --domains, monitors--> case: look, next step, do --report--> lines
-        lines --text, JSON, hook, metrics--> operators
+The sub-packages, in the direction of imports::
+
+    rules → reporting → guests → supervision → sources → daemon
 """
 
 from typing import TYPE_CHECKING
 
-from onpanic.probe.lazy import loading
-
 if TYPE_CHECKING:
-    from .daemon import watch_domains, watch_monitors
-    from .report import Line
-    from .settings import Settings
+    from onpanic.core.errors import SettingsError
+    from onpanic.watch.daemon import watch_domains, watch_monitors
+    from onpanic.watch.reporting.lines import Line
+    from onpanic.watch.rules.settings import Settings
+else:
+    from onpanic.core.lazy_imports import lazy_imports
+
+    __getattr__, __dir__ = lazy_imports(
+        __name__,
+        {
+            "onpanic.core.errors": ("SettingsError",),
+            "onpanic.watch.daemon": ("watch_domains", "watch_monitors"),
+            "onpanic.watch.reporting.lines": ("Line",),
+            "onpanic.watch.rules.settings": ("Settings",),
+        },
+    )
 
 __all__ = (  # noqa: RUF022
     # Most to least important
@@ -37,11 +47,6 @@ __all__ = (  # noqa: RUF022
     "watch_monitors",
     "Settings",
     "Line",
+    # Exceptions
+    "SettingsError",
 )
-
-_HOMES = {
-    "daemon": ("watch_domains", "watch_monitors"),
-    "settings": ("Settings",),
-    "report": ("Line",),
-}
-__getattr__, __dir__ = loading(__name__, _HOMES)

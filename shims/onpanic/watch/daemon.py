@@ -1,203 +1,261 @@
-"""The watcher as a process: one acts, others stand by; signals; the end."""
+"""The watcher: it takes the lock or stands by, watches guests, reloads its settings, and stops."""
 
 import asyncio
-import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from onpanic.probe.decision import Policy
-from onpanic.probe.errors import OnpanicError
-
-from .hook import Hook
-from .journal import STANDBY, Journal, default_folder, subfolder
-from .notify import notify, reloading
-from .office import Office
-from .report import Line, Sink, now
-from .settings import Settings
+from onpanic.core.errors import MissingExtraError, OnpanicError, UsageError
+from onpanic.core.libvirt_api import libvirt_module
+from onpanic.core.tasks import finish
+from onpanic.probe.decision.policy import Policy
+from onpanic.probe.decision.rules import refusal_of_policy
+from onpanic.watch.reporting.hook import Hook
+from onpanic.watch.reporting.lines import Line, Sink, now
+from onpanic.watch.reporting.systemd import reloading
+from onpanic.watch.rules.settings import Settings
+from onpanic.watch.supervision.context import WatchContext
+from onpanic.watch.supervision.journal import STANDBY, Journal, default_folder, subfolder
 
 __all__ = ("watch_domains", "watch_monitors")
 
+_CANCEL_TIMEOUT = 30.0  # seconds
+_CLOSE_TIMEOUT = 90.0  # seconds; restoring libvirt's action takes a call to libvirt
 
-class _Guests(Protocol):
-    """All guests that are watched."""
+
+class _GuestSource(Protocol):
+    """Guests to watch: the domains of a libvirt connection, or QMP monitors."""
 
     ready: asyncio.Event
 
     async def run(self) -> None: ...
     async def reload(self) -> None: ...
-    async def settled(self) -> None: ...
+    async def wait_idle(self) -> None: ...
     async def close(self) -> None: ...
 
 
 async def watch_domains(
     uri: str | None,
     settings: Settings,
-    say: Sink,
+    sink: Sink,
     *,
     state: Path | None = None,
     dry_run: bool = False,
     once: bool = False,
-    reload: Callable[[], Settings] | None = None,
+    stop: asyncio.Event | None = None,
+    reload: asyncio.Event | None = None,
+    read_settings: Callable[[], Settings] | None = None,
+    notify: Callable[..., object] | None = None,
 ) -> None:
-    """Carry out the policies of a libvirt's domains, until SIGTERM or SIGINT.
+    """Carry out the policies of a libvirt connection's domains, until stopped or cancelled.
+
+    Signal handlers are left to the application, so this also works in a thread's event loop.
 
     :param uri: libvirt's connection URI; None for its default.
-    :param settings: How to act.
-    :param say: Takes a line for each thing seen and done.
-    :param state: The folder where the watcher notes what it has done; None for the usual one.
-    :param dry_run: Only say what would be done.
-    :param once: Do what is due now, and return.
-    :param reload: Returns new settings on SIGHUP.
-    :raise OnpanicError: When libvirt cannot be reached at first, or the folder not be written to.
+    :param settings: The settings.
+    :param sink: Takes a line for each event and action.
+    :param state: The directory of the journal; None for the usual one.
+    :param dry_run: Whether to only log what would be done.
+    :param once: Whether to return when nothing is left to do.
+    :param stop: Set it to stop.  What is in progress is left for the next watcher to continue.
+    :param reload: Set it to call ``read_settings``, and to resume what was given up.
+    :param read_settings: Returns the new settings.  When it raises an `OnpanicError`, the old ones stay.
+    :param notify: Called with assignments of sd_notify(3), for example ``READY=1``.
+    :raise MissingExtraError: When the extra ``watch`` is not installed.
+    :raise SourceError: When libvirt cannot be reached at first.
+    :raise FileError: When the journal's directory cannot be written to.
+    :raise MissingExtraError: When a module of the extra ``watch`` is not installed.
     """
-    from .domains import Domains
-    from .hypervisor import server
+    with _needing_watch():
+        libvirt_module()
+        from onpanic.watch.guests.libvirt_connection import server_identity
+        from onpanic.watch.sources.domains import Domains
 
-    folder = subfolder(state or default_folder(), await server(uri))
-    watch = _Watch(lambda office: Domains(uri, office), settings, say, folder, dry_run, once, reload)
-    await watch.run(alone=True)
+    stop = stop or asyncio.Event()
+    identity, _ = await _until_first(server_identity(uri), stop.wait())
+    if identity.cancelled():
+        return
+    folder = subfolder(state or default_folder(), identity.result())
+    watcher = _Watcher(settings, sink, folder, dry_run, once, stop, reload, read_settings, notify)
+    await watcher.run(lambda context: Domains(uri, context), exclusive=True)
 
 
 async def watch_monitors(
     addresses: Sequence[str],
     policy: Policy,
     settings: Settings,
-    say: Sink,
+    sink: Sink,
     *,
     state: Path | None = None,
     dry_run: bool = False,
     once: bool = False,
-    reload: Callable[[], Settings] | None = None,
+    stop: asyncio.Event | None = None,
+    reload: asyncio.Event | None = None,
+    read_settings: Callable[[], Settings] | None = None,
+    notify: Callable[..., object] | None = None,
 ) -> None:
-    """Carry out a policy for guests without libvirt, over their QMP monitors, until SIGTERM or SIGINT.
+    """Carry out a policy for guests without libvirt, until stopped or cancelled.
 
-    :param addresses: UNIX sockets' paths, or ``host:port``; their emulators may come and go.
-    :param policy: What is to be done for each.
+    :param addresses: Their QMP monitors: UNIX sockets' paths, or ``host:port``.  Emulators may come and go.
+    :param policy: The policy of each guest.
+    :raise UsageError: When an address or the policy is invalid, when the addresses are a string, or when
+        the policy needs the setting ``start`` and it is empty.
 
-    The other parameters and errors are `watch_domains`'.
+    The other parameters and errors are those of `watch_domains`.
     """
-    from .monitors import Monitors
+    _check_policy(policy, settings)
+    with _needing_watch():
+        from onpanic.watch.sources.monitors import Monitors
 
+    if isinstance(addresses, str):  # a string is a sequence of its letters
+        raise UsageError(
+            f"addresses is the string {addresses!r}", f"it is a list of addresses: [{addresses!r}]"
+        )
     folder = subfolder(state or default_folder(), "qmp")
-
-    def guests_of(office: Office) -> Monitors:
-        return Monitors(addresses, policy, office)
-
-    watch = _Watch(guests_of, settings, say, folder, dry_run, once, reload)
-    await watch.run(alone=False)
+    watcher = _Watcher(settings, sink, folder, dry_run, once, stop, reload, read_settings, notify)
+    await watcher.run(lambda context: Monitors(addresses, policy, context), exclusive=False)
 
 
-class _Watch:
-    """A watcher, from its start to its end."""
+@contextmanager
+def _needing_watch() -> Iterator[None]:
+    """Name the extra ``watch`` in an error about a library that is only a part of it."""
+    try:
+        yield
+    except MissingExtraError as error:
+        raise MissingExtraError(error.package, "watch", error.detail) from error
+
+
+def _check_policy(policy: Policy, settings: Settings) -> None:
+    """Check a policy for guests without libvirt.
+
+    :raise UsageError: When it is invalid on QEMU, or needs a command that starts a guest.
+    """
+    refusal = refusal_of_policy(policy, "qemu")
+    if refusal is not None:
+        raise UsageError(f"refused: {refusal.code}: {refusal.reason}", refusal.remedy)
+    if "rename-restart" in (policy.on_panic, policy.on_crash) and not settings.start.strip():
+        raise UsageError(
+            "rename-restart requires a command that starts a guest", "name one with --start COMMAND"
+        )
+
+
+class _Watcher:
+    """A watcher.  The parameters are those of `watch_domains`; `folder` is the directory of its journal."""
 
     def __init__(
         self,
-        guests_of: Callable[[Office], _Guests],
         settings: Settings,
-        say: Sink,
+        sink: Sink,
         folder: Path,
         dry_run: bool,
         once: bool,
-        reload: Callable[[], Settings] | None,
+        stop: asyncio.Event | None,
+        reload: asyncio.Event | None,
+        read_settings: Callable[[], Settings] | None,
+        notify: Callable[..., object] | None,
     ) -> None:
-        def complain(words: str) -> None:
-            self._say(Line("problem", "error", at=now(), detail=words))
+        def warn(text: str) -> None:
+            emit(Line("problem", "error", at=now(), detail=text))
 
-        def tell(line: Line) -> None:
-            say(line)
+        def emit(line: Line) -> None:
+            sink(line)
             self._hook(line)
 
-        self._say = tell
+        self._emit = emit
         self._once = once
-        self._read = reload
-        self._guests_of = guests_of
-        self._guests: _Guests | None = None
-        self._stop = asyncio.Event()
-        self._reloading: set[asyncio.Task[None]] = set()
-        self._journal = Journal(None if dry_run else folder, complain)
-        self._office = Office(self._journal, settings, tell, dry_run=dry_run)
-        self._hook = Hook(lambda: self._office.settings, say)
+        self._stop = stop or asyncio.Event()
+        self._reload_requested = reload or asyncio.Event()
+        self._read_settings = read_settings
+        self._notify = notify or (lambda *_: None)
+        self._source: _GuestSource | None = None
+        self._journal = Journal(None if dry_run else folder, warn)
+        self._context = WatchContext(self._journal, settings, emit, dry_run=dry_run)
+        self._hook = Hook(lambda: self._context.settings, sink)
 
-    async def run(self, *, alone: bool) -> None:
+    async def run(self, source_of: Callable[[WatchContext], _GuestSource], *, exclusive: bool) -> None:
         """Watch.
 
-        :param alone: Stand by as long as another watcher acts for any of the guests.
+        :param source_of: Returns the source of guests.
+        :param exclusive: Whether one lock protects all guests.  This then stands by while another watcher
+            holds it.
         """
-        loop = asyncio.get_running_loop()
-        hooking = asyncio.create_task(self._hook.run())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
-            if not alone or await self._acquired():
-                await self._watch()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hook.drained(), self._office.settings.hook_timeout)
+            await _until_first(
+                self._run(source_of, exclusive=exclusive),
+                self._hook.run(),
+                self._reload_on_request(),
+                seconds=_CANCEL_TIMEOUT + 2 * _CLOSE_TIMEOUT,
+            )
         finally:
-            for task in (hooking, *self._reloading):
-                task.cancel()
-            await asyncio.gather(hooking, *self._reloading, return_exceptions=True)
             self._journal.close()
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(number)
 
-    async def _watch(self) -> None:
-        guests = self._guests = self._guests_of(self._office)
-        running = asyncio.create_task(guests.run())
-        stopped = asyncio.create_task(self._stop.wait())
-        ready = asyncio.create_task(self._when_ready(guests))
-        watched: list[asyncio.Task[Any]] = [running, stopped, *([ready] if self._once else [])]
+    async def _run(self, source_of: Callable[[WatchContext], _GuestSource], *, exclusive: bool) -> None:
+        if exclusive:
+            await _until_first(self._journal.acquire("", self._on_standby), self._stop.wait())
+        if not self._stop.is_set():
+            await self._watch(source_of(self._context))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._context.settings.hook_timeout):
+                await self._hook.drained()
+
+    async def _watch(self, source: _GuestSource) -> None:
+        self._source = source
         try:
-            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-            if running in done:
-                await running  # it ends by an error only
+            await _until_first(source.run(), self._stop.wait(), self._when_ready(source))
         finally:
-            for task in (running, stopped, ready):
-                task.cancel()
-            await asyncio.gather(running, stopped, ready, return_exceptions=True)
-            self._say(Line("stopping", at=now()))
-            notify("STOPPING=1")
-            await guests.close()
+            self._source = None
+            self._emit(Line("stopping", at=now()))
+            self._notify("STOPPING=1")
+            await finish(source.close(), _CLOSE_TIMEOUT)
 
-    async def _when_ready(self, guests: _Guests) -> None:
-        await guests.ready.wait()
-        notify("READY=1", "STATUS=watching")
-        if self._once:
-            await guests.settled()
+    async def _when_ready(self, source: _GuestSource) -> None:
+        """Announce that the watcher is ready; return when it need not run on."""
+        await source.ready.wait()
+        self._notify("READY=1", "STATUS=watching")
+        await (source.wait_idle() if self._once else self._stop.wait())
 
-    async def _acquired(self) -> bool:
-        """Wait until nobody else acts; return False if this shall end before."""
+    def _on_standby(self) -> None:
+        self._emit(Line("standby", at=now(), detail=STANDBY))
+        self._notify("READY=1", "STATUS=standing by")
 
-        def standing_by() -> None:
-            self._say(Line("standby", at=now(), detail=STANDBY))
-            notify("READY=1", "STATUS=standing by")
-
-        turn = asyncio.create_task(self._journal.turn("", standing_by))
-        stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait((turn, stopped), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if turn.done():
-            await turn  # which may have failed
-            return True
-        turn.cancel()
-        return False
-
-    def _on_hangup(self) -> None:
-        task = asyncio.create_task(self._reload())
-        self._reloading.add(task)
-        task.add_done_callback(self._reloading.discard)
+    async def _reload_on_request(self) -> None:
+        while True:
+            await self._reload_requested.wait()
+            self._reload_requested.clear()
+            await self._reload()
 
     async def _reload(self) -> None:
-        """Take new settings, and look at all guests; no event is lost meanwhile, as none waits for it."""
-        reloading()
+        """Take new settings and reconcile all guests.  Events are still handled meanwhile."""
+        self._notify(*reloading())
         try:
-            if self._read:
-                self._office.settings = self._read()
-            if self._guests:
-                await self._guests.reload()
-            self._say(Line("reloaded", at=now()))
+            if self._read_settings:
+                self._context.settings = self._read_settings()
+            if self._source:
+                await self._source.reload()
+            self._emit(Line("reloaded", at=now()))
         except OnpanicError as error:
-            self._say(Line("problem", "error", at=now(), detail=f"not reloaded: {error.message}"))
-        notify("READY=1")
+            self._emit(Line("problem", "error", at=now(), detail=f"not reloaded: {error.message}"))
+        except Exception as error:  # noqa: BLE001  the next reload must still be possible
+            self._emit(Line("problem", "error", at=now(), detail=f"not reloaded: a bug: {error!r}"))
+        self._notify("READY=1")
+
+
+async def _until_first(
+    *coroutines: Coroutine[Any, Any, Any], seconds: float = _CANCEL_TIMEOUT
+) -> list[asyncio.Task[Any]]:
+    """Run coroutines until one of them returns or raises; raise what it raises, and cancel the others.
+
+    :param seconds: How long the others may take to end.
+    :return: Their tasks, in order.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await finish(asyncio.gather(*tasks, return_exceptions=True), seconds)
+    return tasks

@@ -1,18 +1,17 @@
-"""How reports are printed: a pure function from reports to text for each format."""
+"""The formats of ``--format``: for each a pure function from reports to text."""
 
 from collections.abc import Callable, Sequence
 
+from onpanic.check.formats import json, junit, tap, text, tmt
 from onpanic.check.report import Report
 from onpanic.check.tags import Severity
 
-from . import json, junit, tap, text, tmt
-
 __all__ = ("FORMATS", "Format")
 
-#: Reports, and the severity from which on a finding fails, to what is printed.
+#: Takes reports, and the severity from which a finding fails; returns what is printed.
 Format = Callable[[Sequence[Report], Severity], str]
 
-#: Formats by what ``--format`` calls them.
+#: Formats by the values of ``--format``.
 FORMATS: dict[str, Format] = {
     "text": text.printed,
     "json": json.printed,

@@ -1,27 +1,26 @@
-"""A report as test cases, for the formats that test runners read."""
+"""Test cases of a report, for the formats that test runners read."""
 
 from typing import Literal
 
 import msgspec
 
 from onpanic.check.findings import Finding
+from onpanic.check.formats.text import machines
 from onpanic.check.report import Report
 from onpanic.check.tags import TAGS, Severity
-from onpanic.probe.foreign import printable
+from onpanic.core.untrusted import printable
 
-from .text import machines
-
-__all__ = ("Case", "Outcome", "cases")
+__all__ = ("Outcome", "TestPoint", "test_points")
 
 Outcome = Literal["pass", "info", "fail", "error", "skip"]
 
 
-class Case(msgspec.Struct, frozen=True):
+class TestPoint(msgspec.Struct, frozen=True):
     """One test case.
 
-    :param name: A tag, or ``probe`` where the emulator was not checked.
-    :param outcome: ``info`` is a pass with something to say.
-    :param notes: What was found, a line each.
+    :param name: A tag, or ``probe`` if the emulator was not checked.
+    :param outcome: ``info`` is a pass with notes.
+    :param notes: What was found, one line each.
     """
 
     name: str
@@ -29,28 +28,25 @@ class Case(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def cases(report: Report, fail_on: Severity) -> list[Case]:
-    """Return a case for each tag; the same ones for every build, so that their history can be kept."""
+def test_points(report: Report, fail_on: Severity) -> list[TestPoint]:
+    """Return a case for each tag, found or not: a CI system needs the same cases for every build."""
     if report.problem:
-        return [
-            Case(
-                "probe", "error", tuple(printable(words) for words in (report.problem, report.hint) if words)
-            )
-        ]
+        notes = (printable(line) for line in (report.problem, report.hint) if line)
+        return [TestPoint("probe", "error", tuple(notes))]
     if report.skipped:
-        return [Case("probe", "skip", (printable(report.skipped),))]
+        return [TestPoint("probe", "skip", (printable(report.skipped),))]
     failing = {finding.tag for finding in report.failing(fail_on)}
     return [_case(report, tag, fails=tag in failing) for tag in TAGS]
 
 
-def _case(report: Report, tag: str, *, fails: bool) -> Case:
+def _case(report: Report, tag: str, *, fails: bool) -> TestPoint:
     found = [finding for finding in report.findings if finding.tag == tag]
-    notes = [words for finding in found for words in (_said(finding), finding.remedy)]
+    notes = [line for finding in found for line in (_line(finding), finding.remedy)]
     known = [one for one in report.expected if one.finding.tag == tag]
-    notes += [f"expected ({printable(one.reason)}): {_said(one.finding)}" for one in known]
-    return Case(tag, "fail" if fails else "info" if notes else "pass", tuple(notes))
+    notes += [f"expected ({printable(one.reason)}): {_line(one.finding)}" for one in known]
+    return TestPoint(tag, "fail" if fails else "info" if notes else "pass", tuple(notes))
 
 
-def _said(finding: Finding) -> str:
+def _line(finding: Finding) -> str:
     where = f" ({machines(finding)})" if finding.machines else ""
     return f"{finding.severity}: {printable(finding.evidence, 300)}{where}"

@@ -8,7 +8,7 @@ import msgspec
 from onpanic.check.findings import Finding
 from onpanic.check.report import Report
 from onpanic.check.tags import Severity
-from onpanic.probe.foreign import wellformed
+from onpanic.core.untrusted import wellformed
 
 __all__ = ("printed",)
 

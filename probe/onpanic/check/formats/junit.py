@@ -1,18 +1,17 @@
-"""JUnit XML, as Jenkins and GitLab read it: a suite for each emulator, a case for each tag."""
+"""JUnit XML for Jenkins and GitLab: a suite for each emulator, a case for each tag."""
 
 import re
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
+from onpanic.check.formats.cases import TestPoint, test_points
 from onpanic.check.report import Report
 from onpanic.check.tags import Severity
-from onpanic.probe.foreign import wellformed
-
-from .cases import Case, cases
+from onpanic.core.untrusted import wellformed
 
 __all__ = ("printed",)
 
-# What XML 1.0 cannot hold, not even escaped
+# Characters that XML 1.0 does not allow, not even escaped
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -20,12 +19,12 @@ def printed(reports: Sequence[Report], fail_on: Severity) -> str:
     """Return the reports as one document."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
     for report in reports:
-        lines += _suite(report.name or report.emulator, cases(report, fail_on))
+        lines += _suite(report.name or report.emulator, test_points(report, fail_on))
     return "\n".join([*lines, "</testsuites>", ""])
 
 
-def _suite(emulator: str, found: Sequence[Case]) -> Iterator[str]:
-    count = {word: sum(case.outcome == word for case in found) for word in ("fail", "error", "skip")}
+def _suite(emulator: str, found: Sequence[TestPoint]) -> Iterator[str]:
+    count = {kind: sum(case.outcome == kind for case in found) for kind in ("fail", "error", "skip")}
     counts = f'failures="{count["fail"]}" errors="{count["error"]}" skipped="{count["skip"]}"'
     yield f'  <testsuite name={_quoted(emulator)} tests="{len(found)}" {counts}>'
     for case in found:
@@ -34,7 +33,7 @@ def _suite(emulator: str, found: Sequence[Case]) -> Iterator[str]:
     yield "  </testsuite>"
 
 
-def _inside(case: Case) -> str:
+def _inside(case: TestPoint) -> str:
     first, *rest = case.notes
     if case.outcome == "skip":
         return f"<skipped message={_quoted(first)}/>"

@@ -1,11 +1,11 @@
-"""For people: the verdict, then a finding a paragraph, the worst first."""
+"""Text for people: a summary of each emulator, then its findings, the most severe first."""
 
 from collections.abc import Iterator, Sequence
 
 from onpanic.check.findings import Finding
 from onpanic.check.report import Report
 from onpanic.check.tags import SEVERITIES, Severity
-from onpanic.probe.foreign import printable
+from onpanic.core.untrusted import printable
 
 __all__ = ("machines", "printed", "verdict")
 
@@ -18,20 +18,20 @@ def printed(reports: Sequence[Report], fail_on: Severity) -> str:  # noqa: ARG00
 
 
 def verdict(report: Report) -> str:
-    """Return what a report comes to, in a few words."""
+    """Return a summary of a report, in a few words."""
     if report.problem:
         return "could not be checked"
     if report.skipped:
         return "skipped"
     counts = {severity: sum(f.severity == severity for f in report.findings) for severity in SEVERITIES}
-    said = [f"{n} {word}{'s' * (n > 1 and word != 'info')}" for word, n in counts.items() if n]
+    parts = [f"{n} {name}{'s' * (n > 1 and name != 'info')}" for name, n in counts.items() if n]
     known = [f"{len(report.expected)} expected"] if report.expected else []
     number = f"{len(report.machines)} machine type{'s' * (len(report.machines) != 1)}"
-    return f"{', '.join(said + known) or 'nothing found'} on {number}"
+    return f"{', '.join(parts + known) or 'nothing found'} on {number}"
 
 
 def machines(finding: Finding) -> str:
-    """Return the machine types that a finding holds for, or how many there are."""
+    """Return the machine types that a finding is about; only some, if there are many."""
     names = [printable(name, 60) for name in finding.machines]
     more = len(names) - _SHOWN
     return ", ".join(names if more <= 1 else [*names[:_SHOWN], f"and {more} more"])

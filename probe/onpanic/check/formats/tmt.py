@@ -1,17 +1,16 @@
-"""Results for Fedora's tmt, of a test that says ``result: custom``.
+"""Results for Fedora's tmt, for a test with ``result: custom``.
 
-What is printed is for ``$TMT_TEST_DATA/results.yaml``; JSON is YAML.
+The output is written to ``$TMT_TEST_DATA/results.yaml``; it is JSON, which is also YAML.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
+from onpanic.check.formats.cases import test_points
 from onpanic.check.report import Report
 from onpanic.check.tags import Severity
-from onpanic.probe.foreign import printable
-
-from .cases import cases
+from onpanic.core.untrusted import printable
 
 __all__ = ("printed",)
 
@@ -25,7 +24,7 @@ def printed(reports: Sequence[Report], fail_on: Severity) -> str:
             "note": list(case.notes),
         }
         for report in reports
-        for case in cases(report, fail_on)
+        for case in test_points(report, fail_on)
     ]
     return msgspec.json.format(msgspec.json.encode(results), indent=2).decode() + "\n"
 

@@ -1,4 +1,4 @@
-"""One question's answer, and how it is known."""
+"""A fact: the answer to one question, and how it is known."""
 
 from typing import Literal
 
@@ -13,14 +13,14 @@ How = Literal["observed", "introspected", "recorded", "documented"]
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """One question's answer.
+    """The answer to one question.
 
     :param answer: ``yes``, ``no`` or ``unknown``.
     :param how: ``observed`` (made to happen and watched), ``introspected`` (the emulator said so
         over QMP), ``recorded`` (a recording said so), ``documented`` (true of the architecture by
         its specification); None for ``unknown``.
     :param detail: What was seen, or what would settle it, in one line.
-    :param evidence: Place in the record's ``evidence`` of the lines it was read from; unset where
+    :param evidence: Index in the record's ``evidence`` of the lines that it was read from; unset where
         they were not kept.
     """
 
@@ -31,15 +31,15 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 def yes(how: How, detail: str) -> Fact:
-    """Return a fact that is so."""
+    """Return a fact with the answer ``yes``."""
     return Fact("yes", how, detail)
 
 
 def no(how: How, detail: str) -> Fact:
-    """Return a fact that is not so."""
+    """Return a fact with the answer ``no``."""
     return Fact("no", how, detail)
 
 
 def unknown(detail: str) -> Fact:
-    """Return a fact that is not known; the detail says what would settle it."""
+    """Return a fact with the answer ``unknown``; the detail says what would settle it."""
     return Fact("unknown", None, detail)

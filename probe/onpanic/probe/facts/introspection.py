@@ -1,64 +1,21 @@
-"""What the emulator says of itself: QOM types, QMP events, QMP commands.
+"""Facts that the emulator states about itself: its QOM types, QMP events and QMP commands.
 
-A list that names a thing says yes, a list without it says no, and a command that
-does not exist (RHEL 6 has no QOM, QEMU 6 lost ``query-events``) says nothing.
+A list that names something says yes, a list without it says no, and a command that does not
+exist (RHEL 6 has no QOM, QEMU 6 dropped ``query-events``) says nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
-from ..conversation import Conversation, Reply
-from .fact import Fact, no, unknown, yes
+from onpanic.probe.conversation import Conversation, Reply
+from onpanic.probe.facts.fact import Fact, no, unknown, yes
+from onpanic.probe.facts.question import Excerpt, Question, Requirement
 
-__all__ = (
-    "guest_crashloaded_event",
-    "guest_panicked_event",
-    "isa_pvpanic_type",
-    "pvpanic_pci_type",
-    "pvpanic_type",
-    "set_action_command",
-)
+__all__ = ("QUESTIONS",)
 
 
-def isa_pvpanic_type(conversations: Sequence[Conversation]) -> Fact:
-    """Say if the type ``isa-pvpanic`` exists: the name that was proposed in 2013 for the working design."""
-    return _type(conversations, "isa-pvpanic")
-
-
-def pvpanic_type(conversations: Sequence[Conversation]) -> Fact:
-    """Say if the type ``pvpanic`` exists: the ISA device, under the name that it kept."""
-    return _type(conversations, "pvpanic")
-
-
-def pvpanic_pci_type(conversations: Sequence[Conversation]) -> Fact:
-    """Say if the type ``pvpanic-pci`` exists: the PCI device."""
-    return _type(conversations, "pvpanic-pci")
-
-
-def guest_panicked_event(conversations: Sequence[Conversation]) -> Fact:
-    """Say if the emulator has the QMP event ``GUEST_PANICKED``."""
-    return _event(conversations, "GUEST_PANICKED")
-
-
-def guest_crashloaded_event(conversations: Sequence[Conversation]) -> Fact:
-    """Say if it has ``GUEST_CRASHLOADED``, by which a guest says that it dumps itself."""
-    return _event(conversations, "GUEST_CRASHLOADED")
-
-
-def set_action_command(conversations: Sequence[Conversation]) -> Fact:
-    """Say if it has ``set-action``, which sets at run time what a panic does."""
-    listed = _listed(_replies(conversations, "query-commands"))
-    source = "query-commands"
-    if listed is None:
-        listed = _listed(_replies(conversations, "query-qmp-schema"), kind="command")
-        source = "query-qmp-schema"
-    if listed is None:
-        return unknown("neither query-commands nor query-qmp-schema was answered")
-    if "set-action" in listed:
-        return yes("introspected", f"listed by {source}")
-    return no("introspected", f"not among the commands of {source}")
-
-
-def _type(conversations: Sequence[Conversation], name: str) -> Fact:
+def type_exists(conversations: Sequence[Conversation], name: str) -> Fact:
+    """Return whether the emulator has a QOM type."""
     listed = _listed(r for r in _replies(conversations, "qom-list-types") if not r.arguments)
     if listed is not None and name in listed:
         return yes("introspected", "listed by qom-list-types")
@@ -75,7 +32,8 @@ def _type(conversations: Sequence[Conversation], name: str) -> Fact:
     return unknown("qom-list-types was not answered")
 
 
-def _event(conversations: Sequence[Conversation], name: str) -> Fact:
+def event_exists(conversations: Sequence[Conversation], name: str) -> Fact:
+    """Return whether the emulator has a QMP event."""
     if any(c.events(name) for c in conversations):
         return yes("observed", "the event came")
     listed = _listed(_replies(conversations, "query-events"))
@@ -91,6 +49,20 @@ def _event(conversations: Sequence[Conversation], name: str) -> Fact:
     return no("introspected", f"not among the events of {source}")
 
 
+def set_action_exists(conversations: Sequence[Conversation]) -> Fact:
+    """Return whether the emulator has ``set-action``, which sets at run time what a panic does."""
+    listed = _listed(_replies(conversations, "query-commands"))
+    source = "query-commands"
+    if listed is None:
+        listed = _listed(_replies(conversations, "query-qmp-schema"), kind="command")
+        source = "query-qmp-schema"
+    if listed is None:
+        return unknown("neither query-commands nor query-qmp-schema was answered")
+    if "set-action" in listed:
+        return yes("introspected", f"listed by {source}")
+    return no("introspected", f"not among the commands of {source}")
+
+
 def _replies(conversations: Sequence[Conversation], command: str) -> list[Reply]:
     return [r for c in conversations for r in c.replies if r.command == command and r.received >= 0]
 
@@ -101,3 +73,63 @@ def _listed(replies: Iterable[Reply], kind: str = "") -> set[str] | None:
         if reply.ok:
             return {item["name"] for item in reply.items if not kind or item["meta-type"] == kind}
     return None
+
+
+def _type(name: str) -> tuple[Callable[[Sequence[Conversation]], Fact], Excerpt]:
+    shows = Excerpt(("qom-list-types", "device-list-properties"), (name,), starts=True)
+    return partial(type_exists, name=name), shows
+
+
+def _event(name: str) -> tuple[Callable[[Sequence[Conversation]], Fact], Excerpt]:
+    commands = ("query-events", "query-qmp-schema")
+    shows = Excerpt(commands, (name,), ("i /b", "o /b"), (name,), registers=True)
+    return partial(event_exists, name=name), shows
+
+
+#: The questions that this module answers.
+QUESTIONS = (
+    Question(
+        "isa-pvpanic-type",
+        "emulator",
+        "Is there a type isa-pvpanic, the name proposed in 2013 for the working design?",
+        "qom-list-types; no released QEMU has it, and one that has it must still behave",
+        *_type("isa-pvpanic"),
+    ),
+    Question(
+        "pvpanic-type",
+        "emulator",
+        "Is there a type pvpanic, the ISA device?",
+        "qom-list-types; broken builds carry the name too, so it decides nothing",
+        *_type("pvpanic"),
+    ),
+    Question(
+        "pvpanic-pci-type",
+        "emulator",
+        "Is there a type pvpanic-pci, the PCI device?",
+        "qom-list-types; QEMU 6.0 and later, if the build includes it",
+        *_type("pvpanic-pci"),
+    ),
+    Question(
+        "guest-panicked-event",
+        "emulator",
+        "Does the emulator have the event GUEST_PANICKED?",
+        "the event itself, else query-events or query-qmp-schema",
+        *_event("GUEST_PANICKED"),
+        requires=Requirement("yes", "panic-not-reported", architectural=True),
+    ),
+    Question(
+        "guest-crashloaded-event",
+        "emulator",
+        "Does the emulator have the event GUEST_CRASHLOADED: the guest dumps itself?",
+        "the event itself, after a write of bit 1, else query-events or query-qmp-schema",
+        *_event("GUEST_CRASHLOADED"),
+    ),
+    Question(
+        "set-action-command",
+        "emulator",
+        "Can it be set at run time what a panic does?",
+        "query-commands lists set-action; QEMU 6.0 and later",
+        set_action_exists,
+        Excerpt(("query-commands", "query-qmp-schema"), ("set-action",)),
+    ),
+)

@@ -1,8 +1,7 @@
-"""An emulator that is played: for tests of this project and of others.
+"""Played emulators, for tests of this project and of others.
 
-`PlayedEmulator` says what the emulator is to be like and what is to go wrong;
-`PlayedEmulator.command` is a command that behaves so, usable wherever an emulator is
-named::
+`PlayedEmulator` describes an emulator and what goes wrong with it; `PlayedEmulator.command` is a
+command that behaves like that, and can be used wherever an emulator is named::
 
     from onpanic.probe import probe
     from onpanic.probe.testing import QEMU_1_5, Fault
@@ -10,8 +9,8 @@ named::
     assert not probe(QEMU_1_5.command()).accepts("pause")
     probe(QEMU_1_5.failing(Fault("hang", at="cont")).command(), timeout=1)
 
-What is played is what was recorded of the real ones.  It is a model of the monitor, not
-of a machine: nothing is emulated.
+The answers are those that were recorded from real emulators.  It is a model of the monitor, not of a
+machine: nothing is emulated.
 """
 
 import json
@@ -26,11 +25,11 @@ __all__ = ("QEMU_1_5", "QEMU_1_6", "QEMU_1_7", "QEMU_7_2", "RHEL_6", "Fault", "P
 class Fault:
     """What goes wrong, and when.
 
-    :param kind: ``exit`` (with status 1), ``abort`` (SIGABRT), ``hang``, ``hang-up`` (but live on),
-        ``junk`` (a line that is not QMP), ``endless-junk`` (without a line's end), ``babble`` (lines
-        of junk without end), ``long-line`` (64 MiB), ``flood`` (events without end), ``wrong-shape``
-        (a reply that is not what the command returns), ``nesting`` (100,000 brackets), ``silence``
-        (that one reply never comes), ``stray`` (exits, and leaves a child that holds the pipes).
+    :param kind: ``exit`` (with status 1), ``abort`` (SIGABRT), ``hang``, ``hang-up`` (closes the channel,
+        and goes on), ``junk`` (a line that is not QMP), ``endless-junk`` (without a newline), ``babble``
+        (endless lines of junk), ``long-line`` (64 MiB), ``flood`` (endless events), ``wrong-shape`` (an
+        answer that is not what the command returns), ``nesting`` (100,000 brackets), ``silence`` (one
+        answer never comes), ``stray`` (exits, and leaves a child that holds the pipes open).
     :param at: ``start`` (before the greeting), or a QMP command; a line of the human
         monitor is named by its first word.
     :param words: Written to stderr first.
@@ -43,19 +42,19 @@ class Fault:
 
 @dataclass(frozen=True)
 class PlayedEmulator:
-    """What an emulator is like.
+    """What an emulator does.
 
     :param version: Major, minor and micro.
     :param machines: Machine types, the default one first; ``name=alias`` for one with an alias.
-    :param builtin: Machine types that bring a pvpanic.
+    :param builtin: Machine types that create a pvpanic.
     :param types: The QOM types that it lists.
-    :param commands: QMP commands that it has beside the plain ones.
+    :param commands: QMP commands that it has in addition to those of every version.
     :param events: What ``query-events`` lists; None if there is no such command.
-    :param mask: What the port reads as; None if nothing is there although the device is listed.
-    :param acts: What a panic does: ``pause``, ``run``, or ``silent`` for nothing at all.
+    :param mask: What the port reads as; None if nothing answers there although the device is listed.
+    :param acts: What a panic does: ``pause``, ``run``, or ``silent`` for nothing.
     :param resumable: ``cont`` continues a panicked guest.
-    :param run_state: The run state that it is in at first.
-    :param error_class: The QMP error's class if it does not.
+    :param run_state: Its run state at the start.
+    :param error_class: The class of the QMP error if it does not.
     :param stubborn: Ignores SIGTERM, SIGINT and SIGHUP.
     :param fault: What goes wrong, None for nothing.
     """
@@ -79,15 +78,15 @@ class PlayedEmulator:
     fault: Fault | None = None
 
     def command(self) -> list[str]:
-        """Return the command that plays it."""
+        """Return the command that plays this emulator."""
         return [sys.executable, "-m", "onpanic.probe.testing", json.dumps(asdict(self))]
 
     def failing(self, fault: Fault) -> Self:
-        """Return the same emulator with something wrong."""
+        """Return the same emulator with a fault."""
         return replace(self, fault=fault)
 
     def but(self, **changes: Any) -> Self:
-        """Return an emulator that differs in these fields."""
+        """Return an emulator that differs in some fields."""
         return replace(self, **changes)
 
 
@@ -99,14 +98,14 @@ _OLD = PlayedEmulator(
     mask=0x01,
     machines=("pc-i440fx-1.7=pc", "none"),
 )
-#: Builtin in pc and q35, and one-way.
+#: A builtin pvpanic in pc and q35; a panicked guest cannot be continued.
 QEMU_1_5 = _OLD.but(
     version=(1, 5, 3),
     machines=("pc-i440fx-1.5=pc", "pc-i440fx-1.4", "pc-q35-1.5=q35", "isapc", "none"),
     builtin=("pc-i440fx-1.5", "pc-q35-1.5"),
     resumable=False,
 )
-#: Builtin in the machine types of 1.5 only, and one-way.
+#: A builtin pvpanic in the machine types of 1.5 only; a panicked guest cannot be continued.
 QEMU_1_6 = _OLD.but(
     version=(1, 6, 0),
     machines=("pc-i440fx-1.6=pc", "pc-i440fx-1.5", "pc-q35-1.6=q35", "pc-q35-1.5", "isapc", "none"),
@@ -115,7 +114,7 @@ QEMU_1_6 = _OLD.but(
 )
 #: The fix of 2013.
 QEMU_1_7 = _OLD.but(version=(1, 7, 0))
-#: 0.12 by its number: no QOM, no machine list, one-way.
+#: 0.12 by its version: no QOM, no list of machine types; a panicked guest cannot be continued.
 RHEL_6 = _OLD.but(
     version=(0, 12, 1),
     package="(qemu-kvm-0.12.1.2)",
@@ -124,5 +123,5 @@ RHEL_6 = _OLD.but(
     resumable=False,
     error_class="ResetRequired",
 )
-#: What Debian 12 has.
+#: The version of Debian 12.
 QEMU_7_2 = PlayedEmulator(version=(7, 2, 22))

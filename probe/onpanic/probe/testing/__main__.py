@@ -5,13 +5,13 @@ import signal
 import sys
 from typing import Any
 
-from .faults import go_wrong
-from .monitor import Refused, answer, start
-from .wire import messages, send
+from onpanic.probe.testing.faults import go_wrong
+from onpanic.probe.testing.played_monitor import CommandRefused, answer, start
+from onpanic.probe.testing.wire import messages, send
 
 
 def main(argv: list[str]) -> None:
-    """Play until told to quit, or until it goes wrong."""
+    """Play the emulator until ``quit``, or until a fault ends it."""
     like = json.loads(argv[0])
     fault = like["fault"] or {"kind": "", "at": "", "words": ""}
     if like["stubborn"]:
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
         reply: dict[str, Any] = {"id": message["id"]} if "id" in message else {}
         try:
             reply["return"] = answer(machine, message["execute"], arguments)
-        except Refused as refusal:
+        except CommandRefused as refusal:
             reply["error"] = {"class": refusal.args[0], "desc": refusal.args[1]}
         send(reply)
         if machine.quit:

@@ -1,4 +1,4 @@
-"""What can go wrong with a played emulator, see `Fault`."""
+"""The faults of a played emulator, see `Fault`."""
 
 import json
 import os
@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .wire import raw, send
+from onpanic.probe.testing.wire import raw, send
 
 __all__ = ("go_wrong",)
 
 
 def go_wrong(fault: dict[str, Any], message: dict[str, Any]) -> None:
-    """Do what the fault says; return only where the conversation goes on."""
+    """Carry out a fault; return only if the conversation goes on after it."""
     if fault["words"]:
         print(fault["words"], file=sys.stderr, flush=True)
     kind = fault["kind"]

@@ -1,24 +1,32 @@
-"""The wire of a played emulator: QMP on stdin and stdout."""
+"""QMP on stdin and stdout, for a played emulator."""
 
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ("die", "event", "messages", "raw", "send")
+__all__ = ("decoded", "die", "event", "messages", "raw", "send")
 
 
 def messages() -> Iterator[dict[str, Any]]:
-    """Yield what is said to the monitor: JSON objects, which QMP clients need not end with a newline."""
+    """Yield what the monitor is sent."""
+    return decoded(iter(_read, b""))
+
+
+def decoded(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects in a stream; QMP clients need not end them with a newline.
+
+    :param chunks: The stream's bytes, as they arrive.
+    """
     decoder, text = json.JSONDecoder(), ""
-    while data := _read():
+    for data in chunks:
         text += data.decode()
         while text := text.lstrip():
             try:
                 message, end = decoder.raw_decode(text)
             except json.JSONDecodeError:
-                break  # the rest is still to come
+                break  # the rest has not arrived yet
             text = text[end:]
             yield message
 
@@ -27,7 +35,7 @@ def _read() -> bytes:
     try:
         return os.read(0, 65536)
     except OSError:
-        return b""  # whoever was talking has gone
+        return b""  # the client has gone
 
 
 def event(name: str, **data: Any) -> None:
@@ -43,7 +51,7 @@ def raw(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError:
-        os._exit(1)  # whoever was listening has gone
+        os._exit(1)  # the client has gone
 
 
 def die(words: str) -> None:

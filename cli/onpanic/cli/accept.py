@@ -1,0 +1,88 @@
+"""Tell whether an <on_panic> policy is accepted, and why not.
+
+Exit status 0: accepted; 1: refused.
+"""
+
+import argparse
+
+from onpanic.cli.argument_files import read_record
+from onpanic.cli.options import add_timeout
+from onpanic.cli.output import complain, print_json
+from onpanic.core.errors import UsageError
+from onpanic.probe.decision.policy import ON_PANIC, Policy
+from onpanic.probe.decision.rules import Capabilities, Decision, decide
+from onpanic.probe.record.capability_record import CapabilityRecord
+
+TAKES_COMMAND = True
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("value", metavar="VALUE", help=f"the <on_panic> value: {', '.join(ON_PANIC)}")
+    parser.add_argument(
+        "emulator", nargs="?", metavar="EMULATOR", help="probe this emulator (default: the host's own)"
+    )
+    parser.add_argument("--coredump", action="store_true", help="with a dump of the guest's memory first")
+    parser.add_argument("--on-crash", metavar="V", help="the <on_crash> value beside it")
+    parser.add_argument(
+        "--on-crash-coredump", action="store_true", help="with a dump first on a crash as well"
+    )
+    parser.add_argument("--machine", metavar="M", help="machine type or alias (default: the default one)")
+    parser.add_argument(
+        "--notifier",
+        choices=("isa", "pvpanic"),
+        help="judge by this notifier (default: isa where the machine type takes it)",
+    )
+    add_timeout(parser, 10, "how long the emulator may take")
+    parser.add_argument(
+        "--record", metavar="FILE", help="answer from a record that onpanic probe --format json printed"
+    )
+    parser.add_argument("--hypervisor", choices=("qemu", "xen"), default="qemu")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing if the policy is accepted")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decide, print the decision, and return 0 or 1."""
+    decision = _decide(arguments)
+    if arguments.format == "json":
+        import msgspec
+
+        print_json(msgspec.json.encode(decision))
+    elif not decision:
+        print(f"refused: {decision.code}: {decision.reason}\n  {decision.remedy}")
+    elif not arguments.quiet:
+        needs = f"; it needs help: {decision.code}: {decision.reason}\n  {decision.remedy}"
+        print(f"accepted{needs if decision.code else ''}")
+    return 0 if decision else 1
+
+
+def _decide(arguments: argparse.Namespace) -> Decision:
+    sources = [arguments.emulator, arguments.command, arguments.record]
+    if sum(map(bool, sources)) + (arguments.hypervisor == "xen") > 1:
+        raise UsageError("more than one source", "name an emulator, a record, or --hypervisor xen")
+    policy = Policy(arguments.value, arguments.coredump, arguments.on_crash, arguments.on_crash_coredump)
+    decision = decide(policy, arguments.hypervisor, Capabilities({}))
+    if arguments.hypervisor == "xen":
+        return decision
+    if not decision and decision.code != "probe-inconclusive":
+        return decision  # refused whatever the emulator can do
+    record = _record(arguments)
+    if record.problems:
+        complain(record.problems[0])
+    return decide(policy, "qemu", record.capabilities(arguments.machine))
+
+
+def _record(arguments: argparse.Namespace) -> CapabilityRecord:
+    if arguments.record:
+        return read_record(arguments.record)
+    from onpanic.probe.api import probe
+    from onpanic.probe.host import host_emulator, resolve_command
+
+    command = arguments.command or ([arguments.emulator] if arguments.emulator else [host_emulator()])
+    return probe(
+        resolve_command(command),
+        machines=[arguments.machine] if arguments.machine else (),
+        notifier=arguments.notifier,
+        timeout=arguments.timeout,
+    )

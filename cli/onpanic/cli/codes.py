@@ -1,0 +1,385 @@
+"""What ``onpanic explain`` and ``onpanic accept --record`` print.  Written by `make docs`."""
+
+__all__ = ("CODES", "NEEDS_NOTIFIER", "REQUIRED")
+
+#: By code: kind, reason, remedy, and severity as a finding, empty if a check does not find it.
+CODES: dict[str, tuple[str, str, str, str]] = {
+    "unknown-value": (
+        "refusal",
+        "this is not a value of <on_panic>",
+        "use default, crash, ignore, restart, destroy, preserve, rename-restart or pause",
+        "",
+    ),
+    "unknown-on-crash": (
+        "refusal",
+        "this is not a value of <on_crash>",
+        "use destroy, restart, preserve or rename-restart",
+        "",
+    ),
+    "coredump-needs-action": (
+        "refusal",
+        "a coredump is valid only with a value that acts on the panic",
+        "leave coredump out, or use restart, destroy, preserve, rename-restart or pause",
+        "",
+    ),
+    "xen-only-crash": (
+        "refusal",
+        "on Xen <on_panic> can only hand the panic over to <on_crash>",
+        "use default or crash, and state the action in <on_crash>",
+        "",
+    ),
+    "xen-coredump-on-crash": (
+        "refusal",
+        "Xen makes no coredump when it preserves a domain or restarts it under another name",
+        "use coredump with destroy or restart",
+        "",
+    ),
+    "crash-needs-xen": (
+        "refusal",
+        "crash means to do what <on_crash> says, which only Xen does",
+        "name the action itself: restart, destroy, preserve, rename-restart, pause or ignore",
+        "",
+    ),
+    "builtin-panic-device": (
+        "refusal",
+        "the machine type creates a pvpanic that the user did not add, so its presence means nothing",
+        "use a machine type without it, or a QEMU without it (1.7 and later have none)",
+        "error",
+    ),
+    "panic-device-missing": (
+        "refusal",
+        "no panic notifier can be added to this machine type",
+        "use a machine type with an ISA or PCI bus, or a build that includes pvpanic",
+        "warning",
+    ),
+    "panic-not-reported": (
+        "refusal",
+        "a panic raises no GUEST_PANICKED event",
+        "look for -global or events= options that disable the device",
+        "error",
+    ),
+    "panic-does-not-stop-guest": (
+        "refusal",
+        "a panic leaves the guest running, so nothing can be done with its state at the panic",
+        "remove -action panic=none, or set-action, from the emulator's command",
+        "error",
+    ),
+    "cont-refused-after-panic": (
+        "refusal",
+        "a panicked guest cannot be continued: cont is refused until it is reset",
+        "use a QEMU with the fix of 2013 (1.7 and later, or a build with a backport of it)",
+        "error",
+    ),
+    "probe-inconclusive": (
+        "refusal",
+        "it is not known whether the panic notifier works",
+        "find out what the reason names: onpanic probe starts the emulator to do so",
+        "error",
+    ),
+    "hypervisor-reports-no-panic": (
+        "refusal",
+        "only QEMU and Xen report a guest's panic",
+        "use default or ignore",
+        "",
+    ),
+    "record-of-another-target": (
+        "refusal",
+        "the record is of an emulator for another architecture than the domain's",
+        "use a record of the domain's own emulator",
+        "",
+    ),
+    "no-isa-notifier": (
+        "refusal",
+        "isa-pvpanic is an ISA device, and this machine type's panic notifier is not",
+        "use -device pvpanic-pci where the machine type has PCI; s390x and pseries need no device",
+        "",
+    ),
+    "libvirt-too-old": (
+        "refusal",
+        "this libvirt does not have this panic device",
+        "use libvirt 1.2.1 or later, 1.3.5 for models other than isa, 9.1.0 for the PCI device",
+        "",
+    ),
+    "no-such-panic-model": (
+        "refusal",
+        "libvirt does not have this model of <panic> for the domain's architecture",
+        "remove the <panic>: onpanic to-libvirt adds the right one",
+        "",
+    ),
+    "guest-did-not-panic": (
+        "refusal",
+        "the guest did not panic, so onpanic does not continue it",
+        "find out why it was stopped; virsh resume, or cont over QMP, continues it",
+        "",
+    ),
+    "guest-needs-reset": (
+        "refusal",
+        "only a reset leaves this state, and it loses the guest's memory",
+        "allow it with --allow-reset",
+        "",
+    ),
+    "no-way-back": (
+        "refusal",
+        "the guest was reset, and still cannot be continued",
+        "end the emulator and start it again; with -no-reboot -no-shutdown a reset does not help",
+        "",
+    ),
+    "ignore-needs-global": (
+        "help",
+        "the machine type creates a pvpanic itself, which stops the guest unless it is moved away",
+        "start the emulator with -global pvpanic.ioport=0",
+        "",
+    ),
+    "ignore-needs-set-action": (
+        "help",
+        "the architecture always reports a panic, which stops the guest unless QEMU is told not to",
+        "start the emulator with -action panic=none, or send set-action with panic=none over QMP",
+        "",
+    ),
+    "ignore-needs-cont": (
+        "help",
+        "the architecture always reports a panic, and this emulator cannot be told to continue the guest",
+        "send cont over QMP on every GUEST_PANICKED event",
+        "",
+    ),
+    "watch-continues": (
+        "note",
+        "libvirt stops the guest when it panics, since it cannot ignore what the notifier reports",
+        "onpanic watch continues it; libvirt 12.6 and later need no help",
+        "",
+    ),
+    "watch-dumps": (
+        "note",
+        "libvirt makes no coredump of a guest that it preserves",
+        "onpanic watch makes it",
+        "",
+    ),
+    "watch-renames": (
+        "note",
+        "libvirt restarts no QEMU guest under another name, so it preserves the guest",
+        "onpanic watch does the rest",
+        "",
+    ),
+    "watch-on-crash": (
+        "note",
+        "libvirt does nothing on QEMU's internal error, to which the policy's <on_crash> applies",
+        "onpanic watch carries it out",
+        "",
+    ),
+    "failed-dump-preserves": (
+        "note",
+        "if the coredump fails, libvirt leaves the guest panicked and does nothing more",
+        "see that auto_dump_path of qemu.conf has room; onpanic watch acts when it is started or reloaded",
+        "",
+    ),
+    "pause-shows-crashed": (
+        "note",
+        "libvirt shows the paused guest as crashed, since it has no such reason for a pause",
+        "onpanic status shows it as paused; libvirt cannot",
+        "",
+    ),
+    "xen-does-not-rename": (
+        "note",
+        "libvirt's Xen driver restarts the domain under its own name",
+        "there is no way to make it use another name",
+        "",
+    ),
+    "guest-needs-acpi": (
+        "note",
+        "guests find the isa notifier through ACPI, which this domain does not have",
+        "add <acpi/> to <features>",
+        "",
+    ),
+    "device-by-command-line": (
+        "note",
+        "this libvirt has no model for the PCI notifier, so it is added through <qemu:commandline>",
+        "libvirt marks the domain as tainted; 9.1 and later have the model",
+        "",
+    ),
+    "builtin-moved-away": (
+        "note",
+        "the machine type's own pvpanic is moved to a port where no guest looks for it",
+        "this is done through <qemu:commandline>; libvirt marks the domain as tainted",
+        "",
+    ),
+    "on-crash-drifted": (
+        "note",
+        "<on_crash> was changed after the policy was translated",
+        "the policy holds, and onpanic to-libvirt restores <on_crash>; state <on_panic> again to change it",
+        "",
+    ),
+    "notifier-drifted": (
+        "note",
+        "the notifier that was added for the policy was removed, so nothing reports a panic",
+        "the policy holds; onpanic to-libvirt adds the notifier again",
+        "",
+    ),
+    "hyperv-needs-kvm": (
+        "note",
+        "the hyperv notifier works only with KVM, so nothing reports a panic of this domain",
+        "use <panic model='isa'/>, or a domain of type kvm",
+        "",
+    ),
+    "panic-device-hidden-from-acpi": (
+        "finding",
+        "the guest's ACPI tables do not name the ISA pvpanic, so the guest's driver does not find it",
+        "look at the device's AML in QEMU, or at the firmware that is shipped with it",
+        "warning",
+    ),
+    "event-mask-differs-for-machine-type": (
+        "finding",
+        "the device offers other events than in the release that the machine type is named after",
+        "a guest that migrates sees another device; set -global pvpanic.events= to that release's bits",
+        "warning",
+    ),
+    "panic-action-not-settable": (
+        "finding",
+        "what a panic does cannot be set at run time, so libvirt cannot let a panicked guest run",
+        "use QEMU 6.0 or later where preserve-running is wanted",
+        "info",
+    ),
+    "machine-type-does-not-start": (
+        "finding",
+        "the machine type does not start here, so nothing is known about it",
+        "check it where it starts (Xen's do under Xen), or expect it",
+        "info",
+    ),
+    "stale-expectation": (
+        "finding",
+        "the expectation file has an entry that matches nothing any more",
+        "remove the entry",
+        "warning",
+    ),
+    "guest-visible-change": (
+        "finding",
+        "the guest has another device than with the older build",
+        "migrate no guest between the two builds, or restore what the machine type had",
+        "error",
+    ),
+    "behaviour-lost": (
+        "finding",
+        "the older build did something that this one does not do",
+        "find out which patch or build option was lost between the two",
+        "error",
+    ),
+    "machine-type-new": (
+        "finding",
+        "the emulator has a machine type that the older build does not have",
+        "nothing is needed; guests that use it cannot go back to the older build",
+        "info",
+    ),
+    "machine-type-gone": (
+        "finding",
+        "the older build has a machine type that this one lacks: guests that use it do not start",
+        "ask users to move their guests to another machine type before they upgrade",
+        "warning",
+    ),
+    "evidence-lost": (
+        "finding",
+        "something is unknown that was known about the older build",
+        "find out why the probe cannot answer any more; the evidence names the fact",
+        "warning",
+    ),
+    "behaviour-gained": (
+        "finding",
+        "this build does something that the older one did not do",
+        "nothing is needed; make its record the new baseline",
+        "info",
+    ),
+    "isa-pvpanic-type": (
+        "fact",
+        "Is there a type isa-pvpanic, the name proposed in 2013 for the working design?",
+        "qom-list-types; no released QEMU has it, and one that has it must still behave",
+        "",
+    ),
+    "pvpanic-type": (
+        "fact",
+        "Is there a type pvpanic, the ISA device?",
+        "qom-list-types; broken builds carry the name too, so it decides nothing",
+        "",
+    ),
+    "pvpanic-pci-type": (
+        "fact",
+        "Is there a type pvpanic-pci, the PCI device?",
+        "qom-list-types; QEMU 6.0 and later, if the build includes it",
+        "",
+    ),
+    "guest-panicked-event": (
+        "fact",
+        "Does the emulator have the event GUEST_PANICKED?",
+        "the event itself, else query-events or query-qmp-schema",
+        "",
+    ),
+    "guest-crashloaded-event": (
+        "fact",
+        "Does the emulator have the event GUEST_CRASHLOADED: the guest dumps itself?",
+        "the event itself, after a write of bit 1, else query-events or query-qmp-schema",
+        "",
+    ),
+    "set-action-command": (
+        "fact",
+        "Can it be set at run time what a panic does?",
+        "query-commands lists set-action; QEMU 6.0 and later",
+        "",
+    ),
+    "builtin-pvpanic": (
+        "fact",
+        "Is a pvpanic there although none was asked for?",
+        "qom-list under /machine/unattached, beside the device that the probe adds itself",
+        "",
+    ),
+    "pvpanic-attachable": (
+        "fact",
+        "Can the user add a pvpanic?",
+        "a start with -device pvpanic, then with -device pvpanic-pci",
+        "",
+    ),
+    "panic-reported": (
+        "fact",
+        "Does a panic raise GUEST_PANICKED?",
+        "1 is written to the device while the guest runs: the event comes before the next answer, or never",
+        "",
+    ),
+    "panic-stops-guest": (
+        "fact",
+        "Does a panic take the run state to guest-panicked?",
+        "query-status after the panic",
+        "",
+    ),
+    "cont-after-panic": (
+        "fact",
+        "Does cont continue a panicked guest?",
+        "cont in guest-panicked, and query-status after it",
+        "",
+    ),
+    "acpi-exposes-pvpanic": (
+        "fact",
+        "Do the guest's ACPI tables name QEMU0001 when the ISA device is there, and not when it is not?",
+        "onpanic probe --acpi lets the firmware run, twice, and reads the tables in guest memory",
+        "",
+    ),
+}
+
+#: The values of <on_panic> that need a notifier; each takes a coredump.
+NEEDS_NOTIFIER = (
+    "restart",
+    "destroy",
+    "preserve",
+    "rename-restart",
+    "pause",
+)
+
+#: The facts that a notifier needs: of a device, and of one that the architecture brings.
+#: Each with the answer, and the refusal if it is another one.
+REQUIRED: tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]] = (
+    [
+        ("builtin-pvpanic", "no", "builtin-panic-device"),
+        ("pvpanic-attachable", "yes", "panic-device-missing"),
+        ("panic-reported", "yes", "panic-not-reported"),
+        ("panic-stops-guest", "yes", "panic-does-not-stop-guest"),
+        ("cont-after-panic", "yes", "cont-refused-after-panic"),
+    ],
+    [
+        ("guest-panicked-event", "yes", "panic-not-reported"),
+    ],
+)

@@ -1,0 +1,108 @@
+"""Show the compatibility matrix: a row for each build, a column for each fact.
+
+y yes, n no, ? unknown, - not applicable.  Builds with the same answers as the one above them
+are counted and left out, unless --all is given.  Facts about machine types are about the
+default one (virt if there is none), or the one that --machine names; a number refers to a
+note about other machine types.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from onpanic.cli.exit_status import OK
+from onpanic.cli.output import print_json
+from onpanic.cli.terminal import style_for
+from onpanic.core.errors import UsageError
+from onpanic.core.untrusted import printable
+from onpanic.matrix.model.matrix import Build, Matrix
+from onpanic.matrix.model.matrix_file import published, read_matrix
+from onpanic.matrix.outputs.cells import Cell, cells, machine_of
+
+_STYLES = {"y": "yes", "n": "no", "?": "unknown", "-": "dim"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "matrix",
+        nargs="?",
+        type=Path,
+        metavar="MATRIX",
+        help="a matrix.json, or a folder of records (default: the matrix that comes with onpanic)",
+    )
+    parser.add_argument("--arch", metavar="TARGET", help="only this architecture, such as x86_64")
+    parser.add_argument("--build", metavar="TEXT", help="only builds with this in name, version or package")
+    parser.add_argument("--machine", default="", metavar="M", help="machine type or alias")
+    parser.add_argument("--all", action="store_true", help="also builds with the same answers")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="json: the whole matrix, as in matrix.json"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the matrix, and return the exit status."""
+    matrix = _matrix(arguments.matrix)
+    if arguments.format == "json":
+        print_json(matrix.to_json())
+        return OK
+    builds = [build for build in matrix.builds if _is_wanted(build, arguments)]
+    if not builds:
+        raise UsageError("no build of the matrix matches", "leave --arch or --build out")
+    if arguments.machine and not any(machine_of(build, arguments.machine) for build in builds):
+        raise UsageError(
+            f"no build has a machine type {arguments.machine}", "name a machine type or an alias"
+        )
+    style = style_for(sys.stdout)
+    names = {build.id: printable(f"{build.emulator} {build.version} {build.package}", 60) for build in builds}
+    width = max(map(len, names.values()))
+    for depth, fact in enumerate(matrix.facts):
+        print(" " * width + "  " + "|   " * depth + style.paint(fact.name, "dim"))
+    notes: dict[str, int] = {}
+    for target, group in groupby(builds, key=lambda build: build.target):
+        print(style.paint(printable(target) or "unknown target", "title"))
+        for _, same in groupby(group, key=lambda build: build.emulator):
+            rows = [(f"{names[build.id]:{width}}", cells(matrix, build, arguments.machine)) for build in same]
+            _print_rows(rows, notes, everything=arguments.all)
+    for note, number in notes.items():
+        print(f"  {number:<3} {printable(note)}")
+    return OK
+
+
+def _matrix(path: Path | None) -> Matrix:
+    if path is None:
+        return published()
+    if not path.is_dir():
+        return read_matrix(path)
+    from onpanic.cli.matrix.folder import build_folder, print_problems  # builds, which reading does not need
+
+    matrix, problems, _ = build_folder(path)
+    print_problems(problems)
+    return matrix
+
+
+def _is_wanted(build: Build, arguments: argparse.Namespace) -> bool:
+    text = f"{build.id} {build.emulator} {build.version} {build.package} {build.line}".lower()
+    return arguments.arch in (None, build.target) and (arguments.build or "").lower() in text
+
+
+def _print_rows(rows: Sequence[tuple[str, list[Cell]]], notes: dict[str, int], *, everything: bool) -> None:
+    """Print the rows of one emulator; count those with the same cells as the row above.
+
+    :param notes: The notes so far with their numbers; new ones are added.
+    :param everything: Also print rows with the same cells.
+    """
+    style = style_for(sys.stdout)
+    for row_cells, group in groupby(rows, key=lambda row: row[1]):
+        alike = list(group)
+        shown = alike if everything else alike[:1]
+        for name, _ in shown:
+            marks = [f"{notes.setdefault(one.note, len(notes) + 1)}" if one.note else "" for one in row_cells]
+            letters = [style.paint(one.letter, _STYLES[one.letter]) for one in row_cells]
+            row = "".join(f"{letter}{mark:<3}" for letter, mark in zip(letters, marks, strict=True))
+            print(f"{name}  {row}".rstrip())
+        if alike[len(shown) :]:
+            text = f"and {len(alike) - 1} more with the same answers"
+            print(style.paint(f"{text:>{len(alike[0][0])}}", "dim"))

@@ -1,0 +1,148 @@
+"""Carry out the policies of guests that panic: what no libvirt does, and what libvirt has missed.
+
+Every domain with a policy in its metadata (onpanic to-libvirt puts it there) is watched, until
+SIGTERM or Ctrl-C.  With --qmp, guests without libvirt are watched, each with the policy of
+--on-panic and --on-crash.  A line is printed for each event and action.  SIGHUP reads --config
+again, and resumes what was given up.
+"""
+
+import argparse
+import asyncio
+import signal
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onpanic.cli.options import text
+from onpanic.core.errors import UsageError
+from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
+
+if TYPE_CHECKING:
+    from onpanic.watch.reporting.lines import Sink
+
+_SETTINGS = {
+    "dump_dir": ("DIR", str, "directory for dumps, on the guests' host (default: libvirt's own)"),
+    "dump_timeout": ("SECONDS", float, "after which a dump is given up (default: 3600)"),
+    "dumps": ("N", int, "dumps at the same time (default: 2)"),
+    "progress": ("SECONDS", float, "between lines about the progress of a dump (default: 10)"),
+    "start_limit": ("N", int, "restarts of a guest within the interval (default: 5; 0: any number)"),
+    "start_interval": ("SECONDS", float, "that interval (default: 300)"),
+    "hook": ("COMMAND", str, "run for each event and action, which its environment describes"),
+    "hook_timeout": ("SECONDS", float, "after which the hook is killed (default: 30)"),
+    "start": ("COMMAND", str, "starts a guest without libvirt again, for rename-restart"),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    guests = parser.add_argument_group("which guests")
+    guests.add_argument(
+        "--connect", type=text, metavar="URI", help="libvirt connection (default: libvirt's own)"
+    )
+    guests.add_argument(
+        "--qmp", nargs="+", action="extend", metavar="ADDRESS", help="monitors: PATH or HOST:PORT"
+    )
+    guests.add_argument("--on-panic", metavar="VALUE", help=f"with --qmp: {' '.join(ON_PANIC)}")
+    guests.add_argument("--coredump", action="store_true", help="dump their memory first")
+    guests.add_argument("--on-crash", metavar="VALUE", help=f"with --qmp: {' '.join(ON_CRASH)}")
+    guests.add_argument("--on-crash-coredump", action="store_true", help="dump their memory first")
+    how = parser.add_argument_group("how (also in the file of --config, without the leading dashes)")
+    for name, (metavar, kind, description) in _SETTINGS.items():
+        how.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=description)
+    how.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML, read again on SIGHUP")
+    parser.add_argument("--once", action="store_true", help="do what is due now, and exit")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="directory of the journal")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
+    parser.add_argument("--metrics-file", type=Path, metavar="FILE.prom", help="metrics for node_exporter")
+    parser.add_argument("--metrics-listen", metavar="[HOST:]PORT", help="metrics for Prometheus")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Watch until a signal or, with --once, until nothing is left to do; return 0."""
+    asyncio.run(_watch(arguments, _policy(arguments)))
+    return 0
+
+
+async def _watch(arguments: argparse.Namespace, policy: Policy | None) -> None:
+    """Watch domains or, with a policy, monitors; signals stop and reload."""
+    from onpanic.core.libvirt_api import silence_libvirt
+    from onpanic.watch.daemon import watch_domains, watch_monitors
+    from onpanic.watch.reporting.lines import Printer
+    from onpanic.watch.reporting.systemd import notify
+    from onpanic.watch.rules.settings import read_settings
+
+    options = {name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None}
+    read = partial(read_settings, arguments.config, options)
+    settings, stop, reload = read(), asyncio.Event(), asyncio.Event()
+    shared: dict[str, Any] = {
+        "state": arguments.state_dir,
+        "dry_run": arguments.dry_run,
+        "once": arguments.once,
+        "stop": stop,
+        "reload": reload,
+        "read_settings": read,
+        "notify": notify,
+    }
+    loop = asyncio.get_running_loop()
+
+    def stop_from_thread() -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(stop.set)
+
+    printer = Printer(arguments.log_format, stop_from_thread)
+    try:
+        sink = _with_metrics(arguments, printer)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
+        if policy is None:
+            silence_libvirt("watch")
+            await watch_domains(arguments.connect, settings, sink, **shared)
+        else:
+            await watch_monitors(arguments.qmp, policy, settings, sink, **shared)
+    finally:
+        printer.close()
+
+
+def _policy(arguments: argparse.Namespace) -> Policy | None:
+    """Return the policy of guests without libvirt; None if libvirt's domains are to be watched.
+
+    :raise UsageError: When the options contradict each other.
+    """
+    stated = arguments.on_panic or arguments.on_crash or arguments.coredump or arguments.on_crash_coredump
+    if not arguments.qmp:
+        if stated:
+            raise UsageError(
+                "a policy on the command line requires --qmp", "a domain's is in its XML: onpanic to-libvirt"
+            )
+        return None
+    if arguments.connect is not None:
+        raise UsageError("--qmp is about guests without libvirt", "leave out --connect, or --qmp")
+    if not stated:
+        raise UsageError("--qmp requires a policy", "state it with --on-panic VALUE")
+    return Policy(
+        arguments.on_panic or "default", arguments.coredump, arguments.on_crash, arguments.on_crash_coredump
+    )
+
+
+def _with_metrics(arguments: argparse.Namespace, printer: "Sink") -> "Sink":
+    """Return a sink that prints lines and, if metrics are wanted, counts them."""
+    if not (arguments.metrics_file or arguments.metrics_listen):
+        return printer
+    from onpanic.watch.reporting.lines import Line, now
+    from onpanic.watch.reporting.metrics import Metrics
+
+    def warn(text: str) -> None:
+        printer(Line("problem", "warning", at=now(), detail=text))
+
+    metrics = Metrics(arguments.metrics_file, warn)
+    if arguments.metrics_listen:
+        metrics.listen(arguments.metrics_listen)
+
+    def both(line: Line) -> None:
+        printer(line)
+        metrics(line)
+
+    return both

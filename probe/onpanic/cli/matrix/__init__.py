@@ -1,1 +1,0 @@
-"""``onpanic matrix``: its subcommands, one module each, and what they share."""

@@ -1,0 +1,34 @@
+"""Text from outside (an emulator, a guest, a file), made safe to print and to store."""
+
+from typing import Any
+
+__all__ = ("last_lines", "printable", "wellformed")
+
+# Lines that old builds write to stderr on every start and that explain nothing
+_NOISE = ("GLib-WARNING", "I/O thread spun", "Could not open option rom", "is deprecated", "warning: ")
+
+
+def printable(text: str, limit: int = 0) -> str:
+    """Return a text as one line, with every character that a terminal would interpret removed.
+
+    :param limit: Characters after which the line is cut; 0 for no limit.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if not limit or len(line) <= limit else f"{line[:limit]}..."
+
+
+def last_lines(stderr: str) -> str:
+    """Return the last two meaningful lines of an emulator's stderr, as one printable line."""
+    lines = [printable(line, 200) for line in stderr.splitlines() if not any(n in line for n in _NOISE)]
+    return "; ".join([line for line in lines if line][-2:])
+
+
+def wellformed(value: Any) -> Any:
+    """Return a JSON value whose strings can be encoded as UTF-8: lone surrogates are replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, list | tuple):
+        return [wellformed(item) for item in value]
+    if isinstance(value, dict):
+        return {wellformed(name): wellformed(item) for name, item in value.items()}
+    return value

@@ -1,0 +1,8 @@
+"""The version.  It is written here because reading the installed metadata takes milliseconds."""
+
+__all__ = ("PROGRAM", "__version__")
+
+__version__ = "0.1.0"
+
+#: What records and recordings say that they were made by.
+PROGRAM = f"onpanic {__version__}"

@@ -1,0 +1,1 @@
+"""Policies, and which of them are accepted: `rules.decide`, a pure function from facts."""

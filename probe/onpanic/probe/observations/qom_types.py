@@ -1,0 +1,25 @@
+"""Which QOM types of panic notifiers an emulator has."""
+
+from collections.abc import Sequence
+
+from onpanic.probe.conversation import Conversation
+
+__all__ = ("known_types",)
+
+_NOTIFIERS = ("pvpanic", "isa-pvpanic", "pvpanic-pci")
+
+
+def known_types(conversations: Sequence[Conversation]) -> dict[str, bool]:
+    """Return for each type of notifier whether the emulator has it; unknown ones are left out."""
+    found: dict[str, bool] = {}
+    for conversation in conversations:
+        for reply in conversation.replies:
+            if reply.command == "qom-list-types" and reply.ok and not reply.arguments:
+                names = {item["name"] for item in reply.items}
+                return {name: name in names for name in _NOTIFIERS}
+            if reply.command == "device-list-properties":
+                name = str(reply.arguments.get("typename"))
+                absent = reply.refusal is not None and reply.refusal.error_class == "DeviceNotFound"
+                if reply.ok or absent:
+                    found[name] = reply.ok
+    return found

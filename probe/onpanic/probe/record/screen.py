@@ -1,0 +1,117 @@
+"""A record on one screen, as plain text."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from onpanic.core.untrusted import printable
+from onpanic.probe.facts import Fact
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
+
+__all__ = ("Style", "screen")
+
+
+class Style:
+    """How parts of the text are coloured: not at all.  A subclass may."""
+
+    def paint(self, text: str, kind: str) -> str:  # noqa: ARG002
+        """Return a text in the style of its kind (``yes``, ``no``, ``unknown``, ``title``, ``dim``)."""
+        return text
+
+
+def screen(record: CapabilityRecord, style: Style) -> str:
+    """Return a record as text: the facts, how each is known, and which policies are accepted.
+
+    Machine types with the same answers share a paragraph.
+    """
+    record = msgspec.convert(_printable(msgspec.to_builtins(record)), CapabilityRecord)
+    lines = [style.paint(_title(record), "title")]
+    for group in _alike(record.machines):
+        lines += ["", *_machines(group, style)]
+    lines += ["", style.paint("the emulator", "title"), *_facts(record.facts, style)]
+    took = f"probed in {record.probed.seconds:.2f} s by {record.probed.by}"
+    lines += ["", style.paint(took, "dim")]
+    return "\n".join(lines) + "\n"
+
+
+def _printable(value: Any) -> Any:
+    """Return a JSON value without control characters: some of its text comes from the emulator."""
+    if isinstance(value, dict):
+        return {name: _printable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def _title(record: CapabilityRecord) -> str:
+    emulator = record.emulator
+    command = " ".join(emulator.command) or "a running guest"
+    return f"{command}: {emulator.build}"
+
+
+def _machines(group: Sequence[MachineRecord], style: Style) -> Iterable[str]:
+    machine = group[0]
+    yield style.paint(_names(group), "title") + f": {_verdict(machine)}"
+    if machine.problem:
+        yield f"  {style.paint('problem', 'no')}   {machine.problem}"
+    yield from _facts(machine.facts, style)
+    accepted = machine.on_panic.accepted
+    plain = [value for value, how in accepted.items() if not how.coredump]
+    dumping = [value for value, how in accepted.items() if how.coredump]
+    yield f"  {style.paint('accepted', 'yes')}  {' '.join(plain)}"
+    if dumping:
+        yield f"            {' '.join(dumping)}, also with coredump='yes'"
+    for value, how in accepted.items():
+        if how.needs:
+            yield f"            {value} needs {how.needs.code}: {how.needs.remedy}"
+    for code, values in _by_code(machine).items():
+        yield f"  {style.paint('refused', 'no')}   {' '.join(values)}"
+        yield f"            {code}: {machine.on_panic.refused[values[0]].reason}"
+
+
+def _facts(facts: dict[str, Fact], style: Style) -> Iterable[str]:
+    for name, fact in facts.items():
+        answer = style.paint(f"{fact.answer:7}", fact.answer)
+        yield f"  {answer}  {name:23}  {fact.how or '-':12}  {style.paint(fact.detail, 'dim')}"
+
+
+def _names(group: Sequence[MachineRecord]) -> str:
+    if len(group) == 1:
+        extra = [*group[0].aliases, *(["default"] if group[0].default else [])]
+        return group[0].name + (f" ({', '.join(extra)})" if extra else "")
+    return f"{len(group)} machine types ({' '.join(machine.name for machine in group)})"
+
+
+def _verdict(machine: MachineRecord) -> str:
+    """Return the verdict in half a line."""
+    refusal = machine.on_panic.refused.get("pause")
+    if refusal is None:
+        model = machine.notifier.model if machine.notifier else "panic"
+        return f"the {model} notifier works: a panic is reported, stops the guest, and cont continues it"
+    return {
+        "builtin-panic-device": "broken: a builtin pvpanic",
+        "cont-refused-after-panic": "broken: a panicked guest cannot be continued",
+        "panic-device-missing": "no panic notifier",
+        "probe-inconclusive": "not known",
+    }.get(refusal.code, "a panic notifier that does not work")
+
+
+def _by_code(machine: MachineRecord) -> dict[str, list[str]]:
+    codes: dict[str, list[str]] = {}
+    for value, refusal in machine.on_panic.refused.items():
+        codes.setdefault(refusal.code, []).append(value)
+    return codes
+
+
+def _alike(machines: Sequence[MachineRecord]) -> Iterable[list[MachineRecord]]:
+    """Group machine types that have the same answers, known in the same way."""
+    groups: dict[object, list[MachineRecord]] = {}
+    for machine in machines:
+        key = (
+            tuple((n, f.answer, f.how) for n, f in machine.facts.items()),
+            machine.problem,
+            machine.notifier,
+        )
+        groups.setdefault(key, []).append(machine)
+    return groups.values()

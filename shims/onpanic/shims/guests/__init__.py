@@ -1,0 +1,1 @@
+"""Running guests: explaining their state, and continuing a panicked guest."""

@@ -1,0 +1,134 @@
+"""Explaining a guest's state: what it means, since when, the guest's policy, and what can be done."""
+
+from shlex import quote
+from typing import Any
+
+import msgspec
+
+from onpanic.core.errors import DocumentError
+from onpanic.core.libvirt_api import libvirt_module
+from onpanic.core.untrusted import printable
+from onpanic.probe.asking.session import Monitor
+from onpanic.probe.decision.policy import Policy
+from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import machine_of
+from onpanic.shims.domain_xml.elements import Element, child, text_of
+from onpanic.shims.domain_xml.policy_xml import stored_policy
+from onpanic.shims.guests.guest_states import (
+    domain_run_state,
+    explain_domain_state,
+    explain_run_state,
+    query_run_state,
+    state_name,
+)
+from onpanic.shims.guests.state_since import since
+from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
+
+__all__ = ("Status", "status_of_domain", "status_of_monitor")
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A guest's state, explained.
+
+    :param guest: The guest's name; empty if it has none.
+    :param state: The state, in one or two words, e.g. ``panicked``.
+    :param meaning: The same in one sentence.
+    :param said: The state as ``QEMU`` and ``libvirt`` name it, as far as they were asked.
+    :param since: Since when (UTC, RFC 3339); None if it is not known.
+    :param since_is: ``exact``, or ``latest`` if `since` is the latest possible time.
+    :param policy: The guest's policy; None for a QEMU without libvirt, which has none.
+    :param policy_from: ``kept`` if the policy is stored in the metadata, ``amount-to`` if it follows from
+        ``<panic>`` and ``<on_crash>``.
+    :param policy_problem: Why the policy in the metadata cannot be read; empty if it can.
+    :param policy_notes: What was changed after the policy was translated, so that it is not honoured.
+    :param remedies: What can be done, each with the command that does it.
+    """
+
+    guest: str
+    state: str
+    meaning: str
+    said: dict[str, str]
+    since: str | None = None
+    since_is: str | None = None
+    policy: Policy | None = None
+    policy_from: str = ""
+    policy_problem: str = ""
+    policy_notes: tuple[str, ...] = ()
+    remedies: tuple[tuple[str, str], ...] = ()
+
+
+async def status_of_monitor(monitor: Monitor, address: str) -> Status:
+    """Explain the state of a guest through its monitor.
+
+    :param monitor: The guest's monitor, e.g. a `Session` of `onpanic.probe.live.monitor`.
+    :param address: The monitor's address, for the commands of the remedies.
+    :raise EmulatorError: When the monitor does not answer.
+    """
+    run_state = await query_run_state(monitor)
+    name = await monitor.ask("query-name")
+    explanation = explain_run_state(run_state)
+    return Status(
+        guest=printable(name.member("name")),
+        state=explanation.name,
+        meaning=explanation.meaning,
+        said={"QEMU": run_state},
+        remedies=tuple((r.what, r.monitor.format(address=quote(address))) for r in explanation.remedies),
+    )
+
+
+def status_of_domain(domain: Any, connect: str | None = None) -> Status:
+    """Explain the state of a libvirt domain.  Blocks as libvirt does.
+
+    QEMU itself is asked only if libvirt does not know why a domain is paused, because libvirt then marks
+    the domain as tainted.
+
+    :param domain: A `libvirt.virDomain`.
+    :param connect: The connection URI in the commands of the remedies; None for libvirt's default.
+    :raise libvirt.libvirtError: What libvirt raises.
+    """
+    libvirt = libvirt_module()
+    name = domain.name()
+    state, reason = domain.state()
+    root = Document(domain.XMLDesc()).root
+    said = {"libvirt": state_name(state, reason)}
+    explanation = explain_domain_state(state, reason, panic_ends_it=_panic_ends(root))
+    if explanation is None:
+        said["QEMU"] = domain_run_state(domain)
+        explanation = explain_run_state(said["QEMU"])
+    policy, policy_from, problem = None, "", ""
+    notes: tuple[str, ...] = ()
+    try:
+        stored = stored_policy(root)
+        if stored:
+            policy, policy_from = stored.policy, "kept"
+            notes = tuple(note.reason for note in unhonoured_changes(root, stored))
+        else:
+            policy, policy_from = effective_policy(root)[0], "amount-to"
+    except DocumentError as error:  # the metadata have been edited
+        problem = error.message
+    option = f" --connect {quote(connect)}" if connect else ""
+    # If libvirt has not seen the domain end, the log may be about another domain with its name
+    has_log = [state, reason] != [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN]
+    time, is_exact = (has_log and since(domain, explanation.name)) or (None, None)
+    paused = explanation.name == "panicked" and policy is not None and policy.on_panic == "pause"
+    return Status(
+        guest=name,
+        state="paused (panicked)" if paused else explanation.name,  # libvirt has no such state
+        meaning=explanation.meaning,
+        said=said,
+        since=time,
+        since_is=None if time is None else "exact" if is_exact else "latest",
+        policy=policy,
+        policy_from=policy_from,
+        policy_problem=problem,
+        policy_notes=notes,
+        remedies=tuple(
+            (r.what, r.domain.format(domain=quote(name), connect=option)) for r in explanation.remedies
+        ),
+    )
+
+
+def _panic_ends(root: Element) -> bool:
+    """Return whether libvirt destroys the domain when it panics."""
+    word = text_of(child(root, "on_crash")) or "destroy"
+    return bool(machine_of(root).notifiers) and word in ("destroy", "coredump-destroy")

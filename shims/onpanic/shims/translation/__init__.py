@@ -1,0 +1,1 @@
+"""What a policy becomes on libvirt, and the way back."""

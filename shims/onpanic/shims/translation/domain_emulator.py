@@ -1,0 +1,91 @@
+"""Probing the emulator that runs a domain."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from onpanic.core.errors import SourceError
+from onpanic.core.libvirt_api import call_with_timeout, libvirt_module
+from onpanic.probe.api import probe
+from onpanic.probe.host import host_emulator, resolve_command
+from onpanic.probe.record.capability_record import CapabilityRecord
+from onpanic.shims.domain_xml.domain_machine import DomainMachine
+from onpanic.shims.domain_xml.xml_parser import parse_xml
+from onpanic.shims.translation.local_uri import split_local_uri
+
+__all__ = ("Prober", "prober_for", "record_for")
+
+
+class Prober(Protocol):
+    """Finds out what the emulator that runs a domain can do: any function with this signature."""
+
+    def __call__(self, machine: DomainMachine, /) -> CapabilityRecord:
+        """Return the emulator's record.
+
+        :param machine: The machine that the domain describes.
+        :raise OnpanicError: When the emulator cannot be probed.
+        """
+
+
+def record_for(
+    machine: DomainMachine, emulator: Sequence[str] = (), *, timeout: float = 10.0
+) -> CapabilityRecord:
+    """Probe a domain's emulator, with the domain's machine type and model of notifier.
+
+    :param machine: The machine that the domain describes.
+    :param emulator: A command to use instead of the domain's own ``<emulator>``.  Without both, the
+        emulator with QEMU's name for the domain's architecture is probed.
+    :param timeout: Seconds that the emulator has.
+    :raise EmulatorError: When the emulator cannot be probed.
+    """
+    own = [machine.emulator] if machine.emulator else []
+    command = list(emulator) or own or [host_emulator(machine.arch)]
+    return probe(
+        resolve_command(command),
+        machines=[machine.machine] if machine.machine else (),
+        notifier="pvpanic" if machine.notifiers == ("pvpanic",) else None,
+        timeout=timeout,
+    )
+
+
+def prober_for(connection: Any, *, timeout: float = 10.0) -> Prober:
+    """Return a function that probes the emulator with which libvirt would run a domain.
+
+    The function raises `SourceError` if libvirt, and so the emulator, is on another host, or if libvirt
+    does not answer, and `EmulatorError` if the emulator cannot be probed.
+
+    :param connection: A `libvirt.virConnect`, asked for the emulator that a domain does not name.
+    :param timeout: Seconds that libvirt has, and then the emulator.
+    """
+
+    def ask(machine: DomainMachine) -> CapabilityRecord:
+        uri = str(call_with_timeout(timeout, connection.getURI))
+        if split_local_uri(uri) is None:
+            raise SourceError(
+                f"{uri}: the emulator is on another host", "run onpanic probe there, and use its record"
+            )
+        chosen = (
+            []
+            if machine.emulator
+            else call_with_timeout(timeout, partial(_libvirt_emulator, connection, machine))
+        )
+        # In a thread of its own, because this may be called in a thread that runs an event loop
+        return call_with_timeout(None, partial(record_for, machine, chosen, timeout=timeout))
+
+    return ask
+
+
+def _libvirt_emulator(connection: Any, machine: DomainMachine) -> list[str]:
+    """Return the emulator that libvirt uses for a domain; empty if its driver uses none.
+
+    :raise libvirt.libvirtError: When libvirt has no emulator for the domain.
+    """
+    libvirt = libvirt_module()
+    try:
+        xml = connection.getDomainCapabilities(None, machine.arch, machine.machine, machine.kind)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:  # of the test driver, for example
+            raise
+        return []
+    path = parse_xml(xml.encode()).findtext("path")
+    return [path] if path else []

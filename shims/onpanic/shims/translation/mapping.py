@@ -1,0 +1,167 @@
+"""What a policy becomes on libvirt: the mapping, as a pure function.
+
+libvirt acts on a guest's panic only, as ``<on_crash>`` says.  So a policy's ``<on_panic>`` becomes
+libvirt's ``<on_crash>``.  What no value of ``<on_crash>`` expresses is left to ``onpanic watch``, and
+noted.
+
+Alternative considered: a table of every value, with and without coredump, for each libvirt and
+notifier; most of its 80 lines would be the same.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from onpanic.probe.decision.catalogue import CATALOGUE
+from onpanic.probe.decision.policy import Hypervisor, Policy
+from onpanic.shims.translation.libvirt_features import Libvirt
+
+__all__ = ("DomainChanges", "Note", "TranslationContext", "changes_for", "default_value")
+
+# libvirt's <on_crash> for each value that acts on a panic, without and with a coredump
+_ON_CRASH = {
+    "restart": ("restart", "coredump-restart"),
+    "destroy": ("destroy", "coredump-destroy"),
+    "preserve": ("preserve", "preserve"),
+    "rename-restart": ("preserve", "preserve"),
+    "pause": ("preserve", "preserve"),
+}
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something that libvirt alone does not do, or a side effect of what was written.
+
+    :param code: A code of the catalogue, of kind ``note``.
+    :param reason: What it is, in one sentence.
+    :param remedy: What does it instead, or what to do about it.
+    """
+
+    code: str
+    reason: str
+    remedy: str
+
+    @classmethod
+    def of(cls, code: str, detail: str = "") -> "Note":
+        """Return the note with a code of the catalogue.
+
+        :param detail: Added to the reason, in brackets.
+        """
+        entry = CATALOGUE[code]
+        return cls(code, f"{entry.reason} ({detail})" if detail else entry.reason, entry.remedy)
+
+
+class TranslationContext(msgspec.Struct, frozen=True):
+    """Everything but the policy that the mapping depends on.
+
+    :param hypervisor: ``qemu`` or ``xen``; None for one that reports no panics.
+    :param notifiers: libvirt's models of the notifiers that the domain has.
+    :param offered: libvirt's model of the notifier that can be added; None if none can.
+    :param builtin: Whether the machine type brings a pvpanic that was not asked for.
+    :param acpi: Whether the guest has ACPI.
+    :param libvirt: What libvirt supports.
+    :param slot: A free slot of the root PCI bus; None to leave the choice to QEMU.
+    """
+
+    hypervisor: Hypervisor | None
+    notifiers: tuple[str, ...]
+    offered: Literal["isa", "pvpanic"] | None
+    builtin: bool
+    acpi: bool
+    libvirt: Libvirt
+    slot: int | None = None
+
+
+class DomainChanges(msgspec.Struct, frozen=True):
+    """What a policy becomes.
+
+    :param on_crash: The value of libvirt's ``<on_crash>``; None to leave it out.
+    :param panic: The model of the ``<panic>`` to add; None to add none.
+    :param arguments: Arguments to add to QEMU's command line.
+    :param notes: What libvirt alone does not do, and side effects.
+    """
+
+    on_crash: str | None
+    panic: str | None = None
+    arguments: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def default_value(hypervisor: Hypervisor | None) -> str:
+    """Return what ``default`` means: ``crash`` on Xen, ``ignore`` otherwise (RFC v2 of 2013)."""
+    return "crash" if hypervisor == "xen" else "ignore"
+
+
+def changes_for(policy: Policy, context: TranslationContext) -> DomainChanges:
+    """Return what an accepted policy becomes.
+
+    :param policy: A policy that `onpanic.probe.decide` has accepted.
+    :param context: What it is translated for.
+    """
+    value = policy.on_panic
+    if value == "default":
+        value = default_value(context.hypervisor)
+    if value == "crash":
+        return _as_on_crash(policy)
+    if value == "ignore":
+        return _ignoring(policy, context)
+    return _acting(policy, context)
+
+
+def _as_on_crash(policy: Policy) -> DomainChanges:
+    """Return the changes for ``crash`` on Xen, whose ``<on_crash>`` is the policy's."""
+    notes = [Note.of("xen-does-not-rename")] if policy.on_crash == "rename-restart" else []
+    return DomainChanges(_libvirt_value(policy), notes=tuple(notes))
+
+
+def _ignoring(policy: Policy, context: TranslationContext) -> DomainChanges:
+    """Return the changes for ``ignore``."""
+    if context.notifiers:
+        if context.libvirt.preserve_running:
+            return DomainChanges("preserve-running", notes=_on_crash_notes(policy, context))
+        note = Note.of("watch-continues", context.libvirt.name)
+        return DomainChanges("preserve", notes=(note, *_on_crash_notes(policy, context)))
+    arguments = ("-global", "pvpanic.ioport=0") if context.builtin else ()
+    notes = [Note.of("builtin-moved-away")] if context.builtin else []
+    # Nothing reports a panic, so libvirt never acts on the value, but it must accept it
+    qemu = context.hypervisor == "qemu"
+    value = "preserve" if qemu and policy.on_crash == "rename-restart" else _libvirt_value(policy)
+    return DomainChanges(value, arguments=arguments, notes=(*notes, *_on_crash_notes(policy, context)))
+
+
+def _acting(policy: Policy, context: TranslationContext) -> DomainChanges:
+    """Return the changes for a value that acts on a panic, which needs a notifier."""
+    notes: list[Note] = []
+    panic: str | None = None
+    arguments: tuple[str, ...] = ()
+    if not context.notifiers:
+        if context.offered == "pvpanic" and not context.libvirt.pci:
+            # Without an address QEMU would take a slot that libvirt has given to another device
+            address = "" if context.slot is None else f",addr={context.slot:#x}"
+            arguments = ("-device", f"pvpanic-pci{address}")
+            notes.append(Note.of("device-by-command-line", context.libvirt.name))
+        else:
+            panic = context.offered
+    if not context.acpi and {*context.notifiers, *([panic] if panic else [])} == {"isa"}:
+        notes.append(Note.of("guest-needs-acpi"))
+    value = _ON_CRASH[policy.on_panic][policy.coredump]
+    if policy.coredump:
+        notes.append(Note.of("watch-dumps" if value == "preserve" else "failed-dump-preserves"))
+    if policy.on_panic == "rename-restart":
+        notes.append(Note.of("watch-renames"))
+    if policy.on_panic == "pause":
+        notes.append(Note.of("pause-shows-crashed"))
+    return DomainChanges(value, panic, arguments, (*notes, *_on_crash_notes(policy, context)))
+
+
+def _on_crash_notes(policy: Policy, context: TranslationContext) -> tuple[Note, ...]:
+    """Return the note that the policy's ``<on_crash>`` is about QEMU's internal error, unlike libvirt's."""
+    if policy.on_crash is None or context.hypervisor != "qemu":
+        return ()
+    dump = ", with a coredump" if policy.on_crash_coredump else ""
+    return (Note.of("watch-on-crash", f"{policy.on_crash}{dump}"),)
+
+
+def _libvirt_value(policy: Policy) -> str | None:
+    """Return the policy's ``<on_crash>`` as libvirt writes it, which has values instead of an attribute."""
+    dumps = policy.on_crash_coredump and policy.on_crash in ("destroy", "restart")
+    return f"coredump-{policy.on_crash}" if dumps else policy.on_crash

@@ -1,0 +1,167 @@
+"""Translating a domain's XML with a policy into one for libvirt as it is, and back.
+
+Both directions first remove what an earlier translation wrote, so that the result does not depend on
+whether the document has been translated before.  What is left states a policy, or has none.  An
+emulator is started only if no record is given.
+
+What is guaranteed, for a document with the same record and libvirt:
+
+* ``to_libvirt`` of its own result changes no byte; nor does ``from_libvirt`` of its own result.
+* ``from_libvirt`` of the result of ``to_libvirt`` is the document that went in, byte for byte, except
+  for ``<on_panic>`` and ``<on_crash>`` and for spaces, tabs and line breaks directly beside them.
+* These two elements may be spelled differently and be in another place: a coredump is written as
+  ``coredump='yes'``, comments and white space in them are lost, and an ``<on_crash>`` without a value or
+  with ``preserve-running`` may be dropped.  A second time there and back changes no byte.
+
+Alternative considered: editing an earlier translation in place, which would have to distinguish old
+from new at every step.
+"""
+
+from typing import Generic, TypeVar, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from onpanic.probe.decision.policy import Policy
+from onpanic.probe.record.capability_record import CapabilityRecord
+from onpanic.shims.domain_xml.apply_translation import (
+    apply_translation,
+    arguments_in_sequence,
+    state_policy,
+)
+from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import arguments, machine_of
+from onpanic.shims.domain_xml.elements import Element, child, text_of
+from onpanic.shims.domain_xml.pci_slots import free_slot
+from onpanic.shims.domain_xml.policy_xml import StoredPolicy, stated_policy, stored_policy
+from onpanic.shims.domain_xml.strip_translation import strip_translation, written_panics
+from onpanic.shims.translation.domain_emulator import Prober
+from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
+from onpanic.shims.translation.libvirt_features import Libvirt
+from onpanic.shims.translation.mapping import DomainChanges, Note, changes_for
+from onpanic.shims.translation.requirements import check_requirements
+
+__all__ = ("Translation", "from_libvirt", "to_libvirt")
+
+Text = TypeVar("Text", str, bytes)
+
+
+class Translation(msgspec.Struct, Generic[Text], frozen=True):
+    """A translated document.
+
+    :param xml: The document, of the same type as the one that was given.
+    :param policy: The domain's policy; None if it has none, and nothing was changed.
+    :param notes: What libvirt alone does not do, and side effects.
+    """
+
+    xml: Text
+    policy: Policy | None
+    notes: tuple[Note, ...] = ()
+
+    def __str__(self) -> str:
+        return Document(self.xml).text
+
+
+def to_libvirt(
+    xml: Text | Translation[Text],
+    record: CapabilityRecord | Prober | None = None,
+    *,
+    libvirt: Libvirt | str | int | None = None,
+) -> Translation[Text]:
+    """Translate a domain's policy into what libvirt supports, and store the policy in the metadata.
+
+    A policy that ``<on_panic>`` and ``<on_crash>`` state is translated; without one, the policy that the
+    metadata store is translated again, for another libvirt or emulator.  A document without either is
+    returned as it is, and so is one that is translated already and would not become another one.
+
+    :param xml: The domain's XML.
+    :param record: What the emulator can do, or a `Prober`, which is called only if it is needed.  None to
+        probe the domain's own ``<emulator>``, which takes about a tenth of a second.
+    :param libvirt: What the domain is for: libvirt's version (``12.6.0``, or libvirt's number), or a
+        `Libvirt`; None for the libvirt that is installed on this host.
+    :raise DocumentError: When the document cannot be read, or contradicts itself.
+    :raise RefusedError: When the policy cannot be honoured.
+    :raise RecordError: When the record does not have the domain's machine type.
+    :raise EmulatorError: When there is no record, and the emulator cannot be probed.
+    :raise UsageError: When `libvirt` is not a version.
+    """
+    source = xml.xml if isinstance(xml, Translation) else xml
+    original = document = Document(source)
+    stored = stored_policy(document.root)
+    notes = unhonoured_changes(document.root, stored) if stored else ()
+    if stored:
+        document = strip_translation(document, stored)
+    root = document.root
+    policy = stated_policy(root)
+    if policy is None:
+        return Translation(source, None)
+    if not isinstance(libvirt, Libvirt):
+        libvirt = Libvirt.installed() if libvirt is None else Libvirt.of(libvirt)
+    context = check_requirements(policy, machine_of(root), record, libvirt)
+    if context.offered == "pvpanic" and not libvirt.pci:
+        context = replace(context, slot=free_slot(root, arguments(root)))
+    changes = changes_for(policy, context)
+    if stored and not notes and _is_translated(original.root, root, stored, policy, changes, libvirt):
+        return Translation(source, policy, changes.notes)
+    apply_translation(
+        document,
+        policy,
+        on_crash=changes.on_crash,
+        panic=changes.panic,
+        arguments=changes.arguments,
+        models=libvirt.models,
+    )
+    return Translation(cast("Text", document.edited()), policy, notes + changes.notes)
+
+
+def from_libvirt(xml: Text | Translation[Text]) -> Translation[Text]:
+    """State a domain's policy: the one that its metadata store, else the one that libvirt carries out.
+
+    What `to_libvirt` wrote is removed.  What libvirt carries out is read from ``<panic>`` and
+    ``<on_crash>``; the document then only gains an ``<on_panic>``.
+
+    :param xml: The domain's XML.
+    :raise DocumentError: When the document cannot be read, or contradicts itself.
+    """
+    source = xml.xml if isinstance(xml, Translation) else xml
+    document = Document(source)
+    stored = stored_policy(document.root)
+    notes = unhonoured_changes(document.root, stored) if stored else ()
+    if stored:
+        document = strip_translation(document, stored)
+    policy = stated_policy(document.root)
+    if policy is None:
+        policy, notes = effective_policy(document.root)
+        state_policy(document, policy)
+    return Translation(cast("Text", document.edited()), policy, notes)
+
+
+def _is_translated(
+    root: Element,
+    stripped: Element,
+    stored: StoredPolicy,
+    policy: Policy,
+    changes: DomainChanges,
+    libvirt: Libvirt,
+) -> bool:
+    """Return whether a document is already what its policy becomes.
+
+    :param root: Its element ``<domain>``.
+    :param stripped: The same without the earlier translation.
+    :param stored: The policy that its metadata store.
+    :param policy: The policy that is translated.
+    :param changes: What the policy becomes.
+    :param libvirt: What libvirt supports.
+    """
+    written = stored.written
+    on_crash = text_of(child(root, "on_crash")) or "destroy"  # libvirt's default
+    missing = () if arguments_in_sequence(stripped, changes.arguments) else changes.arguments
+    return (
+        stored.is_current
+        and child(root, "on_panic") is None
+        and policy == stored.policy
+        and on_crash == (changes.on_crash or "destroy")
+        and written.panic == changes.panic
+        and all(("model" in panic.attrib) == libvirt.models for panic in written_panics(root, written))
+        and (written.arguments or "") == " ".join(missing)
+    )

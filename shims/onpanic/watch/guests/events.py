@@ -1,0 +1,66 @@
+"""Events about guests: libvirt's, QEMU's, and what QEMU knows about a panic."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from onpanic.core.untrusted import printable
+
+__all__ = ("LibvirtEvent", "event_data", "panic_details")
+
+_DETAILS_LIMIT = 500  # characters
+_DECIMAL = ("core",)  # all other numbers are bit patterns
+
+
+class LibvirtEvent(msgspec.Struct, frozen=True):
+    """An event from libvirt.
+
+    :param kind: ``started``, ``suspended``, ``resumed``, ``stopped``, ``crashed`` or ``defined`` for a
+        lifecycle event, ``metadata``, or the name of a QEMU event.
+    :param uuid: The domain's UUID.
+    :param name: The domain's name.
+    :param detail: The detail of a lifecycle event.
+    :param data: The members of a QEMU event.
+    """
+
+    kind: str
+    uuid: str
+    name: str
+    detail: int = 0
+    data: dict[str, Any] = {}
+
+
+def event_data(text: str | None) -> dict[str, Any]:
+    """Return the members of a QEMU event; none if they cannot be read.
+
+    :param text: JSON.
+    """
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def panic_details(data: Mapping[str, Any]) -> str:
+    """Return what QEMU knows about a panic, as one line; empty if it knows nothing.
+
+    For example ``s390 core=0 psw-mask=0x… reason=disabled-wait`` or, of a Windows guest,
+    ``hyper-v arg1=0xd1 …``, whose first argument is the bugcheck code.
+
+    :param data: The members of GUEST_PANICKED (QAPI's run-state.json).
+    """
+    info = data.get("info")
+    if not isinstance(info, Mapping):
+        return ""
+    words = [str(info.get("type", "unknown"))]
+    words += [f"{name}={_number(name, value)}" for name, value in info.items() if name != "type"]
+    return printable(" ".join(words), _DETAILS_LIMIT)
+
+
+def _number(name: str, value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and name not in _DECIMAL:
+        return hex(value)
+    return str(value)

@@ -1,0 +1,123 @@
+"""A QMP monitor that is watched for as long as its emulator runs."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from onpanic.core.errors import AbsentError, FailedError, LostError
+from onpanic.core.untrusted import printable
+from onpanic.qmp.address import connect, parse_address
+from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
+
+__all__ = ("QmpMonitor",)
+
+_TIMEOUT = 10.0  # seconds for connecting with the greeting, and for an answer
+
+
+class QmpMonitor:
+    """A monitor, to which there is at most one connection at a time.
+
+    :param address: A UNIX socket's path, or ``host:port``.
+    :param timeout: Seconds for connecting, and for an answer.
+    :raise UsageError: When the address is invalid.
+    :ivar pid: The emulator's PID; None until the first connection, and for an emulator that
+        cannot be seen from here.
+    """
+
+    def __init__(self, address: str, timeout: float = _TIMEOUT) -> None:
+        self._address = address
+        self._parsed = parse_address(address)
+        self._timeout = timeout
+        self._client: QmpClient | None = None
+        self.pid: int | None = None
+
+    async def run(
+        self, on_connected: Callable[[], object], on_event: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Connect, and pass on events until the connection ends.
+
+        :param on_connected: Called when commands can be sent.
+        :param on_event: Called with each event, in the order of the wire.  The first may come before
+            `on_connected` is called.
+        :raise AbsentError: When nothing listens at the address.
+        :raise LostError: When what listens does not speak QMP, or not in time.
+        """
+        client = QmpClient(self._address, on_event=on_event)
+        try:
+            await self._connect(client)
+            self._client = client
+            on_connected()
+            await client.wait_closed()
+        finally:
+            self._client = None
+            await client.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether commands can be sent."""
+        return self._client is not None
+
+    async def execute(self, command: str, timeout: float | None = None, **arguments: Any) -> Any:  # noqa: ASYNC109
+        """Send a command and return what it returns.
+
+        :param timeout: Seconds; None for those of the monitor.
+        :raise FailedError: When the command is refused.
+        :raise LostError: When there is no connection, or no answer.
+        """
+        if self._client is None:
+            raise LostError(f"{self._address} is not connected")
+        try:
+            async with asyncio.timeout(self._timeout if timeout is None else timeout):
+                return await self._client.execute(command, arguments)
+        except CommandError as refusal:
+            raise FailedError(printable(refusal.desc)) from refusal
+        except TimeoutError as error:
+            raise LostError(f"{self._address} does not answer {command}") from error
+        except ConnectionLostError as error:
+            raise LostError(f"{self._address} closed the connection") from error
+
+    async def close(self) -> None:
+        """Close the connection, which makes `run` return."""
+        if self._client:
+            await self._client.close()
+
+    def cpu_time(self, thread: int) -> int | None:
+        """Return the CPU time of one of the emulator's threads, in nanoseconds; None if it cannot be read.
+
+        :param thread: The thread's ID on this host.
+        """
+        try:
+            stat = Path(f"/proc/{self.pid}/task/{thread}/schedstat").read_text(encoding="ascii")
+            return int(stat.split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    async def _connect(self, client: QmpClient) -> None:
+        greeted = False
+        try:
+            async with asyncio.timeout(self._timeout):
+                channel = await connect(self._parsed)
+                self.pid = _peer(channel)
+                greeted = True
+                await client.connect(channel)
+        except TimeoutError as error:
+            reason = "does not answer: another client may hold it" if greeted else "no connection in time"
+            raise LostError(f"{self._address} {reason}") from error
+        except ConnectionLostError as error:
+            reason = printable(str(error.cause) or repr(error.cause), 200)
+            raise LostError(f"{self._address} does not speak QMP: {reason}") from error
+        except (ConnectionRefusedError, FileNotFoundError) as error:
+            raise AbsentError(f"{self._address}: {error.strerror}") from error
+        except OSError as error:
+            raise LostError(f"{self._address}: {error}") from error
+
+
+def _peer(channel: socket.socket) -> int | None:
+    """Return the PID of the process at the other end; None if it cannot be seen from here."""
+    if channel.family != socket.AF_UNIX:
+        return None
+    size = struct.calcsize("3i")  # struct ucred, unix(7)
+    return struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0] or None

@@ -1,0 +1,1 @@
+"""What the watcher reports: log lines, the hook, metrics, and notifications to systemd."""

@@ -1,0 +1,78 @@
+"""The log lines about one guest."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from onpanic.probe.decision.policy import Policy
+from onpanic.shims.domain_xml.policy_xml import policy_elements
+from onpanic.watch.reporting.lines import Level, Line, Sink, now
+
+__all__ = ("GuestLog", "Identified")
+
+
+class Identified(Protocol):
+    """Something with a name and a UUID, both of which may change."""
+
+    name: str
+    uuid: str
+
+
+class GuestLog:
+    """Writes lines about a guest.
+
+    :param guest: The guest.
+    :param sink: Takes the lines.
+    :param clock: Returns monotonic seconds.
+    :ivar policy: The guest's policy, as far as it is known.
+    """
+
+    def __init__(self, guest: Identified, sink: Sink, clock: Callable[[], float] = time.monotonic) -> None:
+        self._guest = guest
+        self._sink = sink
+        self._clock = clock
+        self._progress_at = clock()
+        self.policy: Policy | None = None
+
+    def write(self, event: str, level: Level = "info", *, at: str = "", **members: Any) -> None:
+        """Write a line.
+
+        :param event: What happened, see `Line`.
+        :param at: When it happened, in the format of `Line.at`; empty for now.
+        :param members: Other members of `Line`.
+        """
+        policy = " ".join(policy_elements(self.policy).values()) if self.policy else ""
+        guest = self._guest
+        self._sink(
+            Line(event, level, at=at or now(), domain=guest.name, uuid=guest.uuid, policy=policy, **members)
+        )
+
+    def action(self, action: str, outcome: str, **members: Any) -> None:
+        """Write that an action was taken, or why it was not.
+
+        :param action: See `Line.action`.
+        :param outcome: See `Line.outcome`.
+        :param members: Other members of `Line`.
+        """
+        bad = outcome in ("failed", "start-limit-hit")
+        self.write("action", "error" if bad else "notice", action=action, outcome=outcome, **members)
+
+    def resolved_elsewhere(self, condition: str) -> None:
+        """Write that something other than the watcher or libvirt has changed the guest's condition."""
+        self.write("over", detail=f"the guest is {condition}: something else has handled it")
+
+    def dump_begins(self) -> None:
+        """Start the interval until the first line about a dump's progress."""
+        self._progress_at = self._clock()
+
+    def progress(self, done: int, total: int, interval: float, *, by: str = "") -> None:
+        """Write how far a dump is, unless a line about it was written within the interval.
+
+        :param done: Bytes.
+        :param total: Bytes.
+        :param interval: Seconds.
+        :param by: What makes the dump, if not the watcher.
+        """
+        if self._clock() - self._progress_at >= interval:
+            self._progress_at = self._clock()
+            self.write("progress", action="coredump", by=by, done=done, total=total)

@@ -1,0 +1,108 @@
+"""The rule of the watcher: which step comes next for a guest that has failed.
+
+The next step follows from the action that the guest's policy asks for and from the condition that
+the guest is in now, not from how it got there.  Taking steps until none is due leads to the same
+result from any starting point.  That is why the watcher may be killed between any two steps.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from onpanic.probe.decision.policy import Policy
+
+__all__ = (
+    "FAILURES",
+    "Action",
+    "Condition",
+    "Failure",
+    "Step",
+    "action_for",
+    "fulfils",
+    "next_step",
+)
+
+#: QEMU's run states that a policy covers; libvirt shows the first as crashed.
+Failure = Literal["panicked", "internal-error"]
+
+#: The condition of a guest.  ``healthy``: it runs, or is paused for a reason that no policy covers;
+#: ``reset``: it is paused after a reset; ``off``: it is defined and not running; ``gone``: it does not exist.
+Condition = Literal["healthy", "panicked", "internal-error", "reset", "off", "gone"]
+
+#: What the watcher does to a guest.  ``restart`` resets the guest and continues it; ``start`` starts a new
+#: emulator process.
+Step = Literal["coredump", "continue", "restart", "destroy", "rename", "start"]
+
+#: The conditions that a policy covers.
+FAILURES: tuple[Failure, ...] = ("panicked", "internal-error")
+
+_LEFT_AS_IT_IS = ("preserve", "pause", "nothing")
+
+_FULFILLED: dict[str, tuple[Condition, ...]] = {
+    "ignore": ("healthy",),
+    "restart": ("healthy",),
+    "destroy": ("off", "gone"),
+    "rename-restart": ("healthy",),
+}
+
+
+class Action(msgspec.Struct, frozen=True):
+    """What a policy asks for.
+
+    :param action: A value of ``<on_panic>`` or ``<on_crash>``, or ``nothing``.
+    :param coredump: Whether the guest's memory is dumped first.
+    """
+
+    action: str
+    coredump: bool = False
+
+
+def action_for(policy: Policy, failure: Failure) -> Action:
+    """Return what a policy asks for after a failure.
+
+    ``<on_panic>`` covers panics; on QEMU, ``default`` means ``ignore``.  ``<on_crash>`` covers QEMU's
+    internal errors (RFC v2, "Start fixing the pvpanic mess"); a policy without it asks for nothing.
+
+    :param policy: A policy that is valid on QEMU.
+    """
+    if failure == "panicked":
+        value = "ignore" if policy.on_panic == "default" else policy.on_panic
+        return Action(value, policy.coredump)
+    action = (policy.on_crash or "nothing").removeprefix("coredump-")
+    return Action(action, policy.on_crash_coredump or action != (policy.on_crash or "nothing"))
+
+
+def next_step(
+    action: Action, condition: Condition, *, dumped: bool, begun: bool, renamed: bool
+) -> Step | None:
+    """Return the next step; None if the action is complete, or if something else has changed the guest.
+
+    :param action: What the guest's policy asks for.
+    :param condition: The condition that the guest is in.
+    :param dumped: Whether its memory has been dumped since it failed.
+    :param begun: Whether the watcher has begun to restart or destroy it.
+    :param renamed: Whether it already has its new name.
+    """
+    if condition in FAILURES:
+        if action.coredump and not dumped:
+            return "coredump"
+        if action.action == "ignore":
+            return "continue"
+        if action.action == "restart":
+            return "restart"
+        if action.action in _LEFT_AS_IT_IS:
+            return None
+        return "destroy"  # rename-restart, too: only a guest that is off can be renamed
+    if condition == "reset" and action.action == "restart" and begun:
+        return "continue"
+    if condition in ("off", "gone") and action.action == "rename-restart" and begun:
+        return "rename" if condition == "off" and not renamed else "start"
+    return None
+
+
+def fulfils(action: Action, condition: Condition) -> bool:
+    """Return whether a guest in a condition for which no step is due is as the action asks.
+
+    For example, a guest whose policy is ``preserve`` and that runs was continued by something else.
+    """
+    return condition in _FULFILLED.get(action.action, FAILURES)

@@ -1,0 +1,140 @@
+"""Guests without libvirt, watched through their QMP monitors.  Their emulators may come and go."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from onpanic.core.errors import AbsentError, OnpanicError
+from onpanic.core.tasks import finish, run_all
+from onpanic.probe.decision.policy import Policy
+from onpanic.watch.guests.events import panic_details
+from onpanic.watch.guests.guest import Assignment
+from onpanic.watch.guests.qmp_guest import QmpGuest
+from onpanic.watch.reporting.lines import Line, now
+from onpanic.watch.supervision.context import WatchContext
+from onpanic.watch.supervision.journal import STANDBY
+from onpanic.watch.supervision.supervisor import Supervisor
+
+__all__ = ("Monitors",)
+
+_RECONNECT = (0.1, 2.0)  # seconds between attempts: the first, and the longest
+_CANCEL_TIMEOUT = 5.0  # seconds; closing a connection takes up to one
+
+
+class Monitors:
+    """The guests at some addresses.
+
+    :param addresses: Their monitors.
+    :param policy: The policy of each of them.
+    :param context: What all supervisors share.
+    :raise UsageError: When an address is invalid.
+    :ivar ready: Set when each monitor has been tried once.
+    """
+
+    def __init__(self, addresses: Sequence[str], policy: Policy, context: WatchContext) -> None:
+        self._context = context
+        guests = [QmpGuest(a, policy, lambda: context.settings) for a in dict.fromkeys(addresses)]
+        self._guests = {Supervisor(guest, context): guest for guest in guests}
+        self._tried: set[Supervisor] = set()
+        for supervisor in self._guests:
+            supervisor.assign(Assignment(policy))
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled, and connect again whenever that is needed.
+
+        :raise FileError: When the journal's folder cannot be written to.
+        """
+        self._context.sink(Line("watching", at=now(), detail=f"{len(self._guests)} monitors"))
+        await run_all(*(self._watch(supervisor, guest) for supervisor, guest in self._guests.items()))
+
+    async def reload(self) -> None:
+        """Reconcile all guests, and resume what was given up."""
+        for supervisor in self._guests:
+            supervisor.trigger(retry=True)
+
+    async def wait_idle(self) -> None:
+        """Return when no reconciliation is in progress."""
+        while active := [supervisor for supervisor in self._guests if supervisor.active]:
+            await asyncio.gather(*(supervisor.wait_idle() for supervisor in active))
+
+    async def close(self) -> None:
+        """Cancel what is in progress, and close all connections."""
+        await asyncio.gather(*(supervisor.stop() for supervisor in self._guests), return_exceptions=True)
+        await asyncio.gather(*(guest.monitor.close() for guest in self._guests.values()))
+
+    async def _watch(self, supervisor: Supervisor, guest: QmpGuest) -> None:
+        """Keep a connection to a guest's monitor: connect again when it is lost."""
+        delay, logged = _RECONNECT[0], ""
+
+        def on_standby() -> None:
+            supervisor.log.write("standby", detail=STANDBY)
+            self._mark_tried(supervisor)
+
+        await self._context.journal.acquire(guest.key, on_standby)
+        while True:
+            try:
+                await self._watch_connection(supervisor, guest)
+                delay, logged = _RECONNECT[0], ""
+                supervisor.log.write("disconnected")
+            except OnpanicError as error:
+                text = f"{type(error).__name__} {error.message}"
+                if text != logged:
+                    logged = text
+                    supervisor.log.write("waiting", detail=error.message)
+                if isinstance(error, AbsentError) and not guest.absent:
+                    guest.absent = True
+                    supervisor.trigger()
+                self._mark_tried(supervisor)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _RECONNECT[1])
+
+    async def _watch_connection(self, supervisor: Supervisor, guest: QmpGuest) -> None:
+        """Connect to a guest, and handle its events until the connection ends."""
+        identifying: list[asyncio.Task[None]] = []
+
+        def on_connected() -> None:
+            guest.on_connected()
+            identifying.append(asyncio.create_task(self._identify(supervisor, guest)))
+
+        try:
+            await guest.monitor.run(on_connected, lambda event: self._on_event(supervisor, guest, event))
+        finally:
+            for task in identifying:
+                task.cancel()
+            if identifying:
+                await finish(asyncio.gather(*identifying, return_exceptions=True), _CANCEL_TIMEOUT)
+
+    async def _identify(self, supervisor: Supervisor, guest: QmpGuest) -> None:
+        try:
+            await guest.identify(set_action=not self._context.dry_run)
+        except OnpanicError as error:
+            supervisor.log.write("problem", "error", detail=error.message)
+            await guest.monitor.close()
+            return
+        except Exception as error:  # noqa: BLE001  the next connection must still be handled
+            supervisor.log.write("problem", "error", detail=f"a bug: {error!r}")
+            await guest.monitor.close()
+            return
+        supervisor.log.write("connected")
+        supervisor.trigger(retry=True)
+        self._mark_tried(supervisor)
+
+    def _on_event(self, supervisor: Supervisor, guest: QmpGuest, event: dict[str, Any]) -> None:
+        name, data = event.get("event"), event.get("data")
+        data = data if isinstance(data, dict) else {}
+        if name == "GUEST_PANICKED":
+            supervisor.on_panicked(panic_details(data), stopped=data.get("action") != "run")
+        elif name == "GUEST_CRASHLOADED":
+            supervisor.log.write("crashloaded", "warning", detail=panic_details(data))
+        elif name == "DUMP_COMPLETED":
+            guest.on_dump_completed(str(data.get("error") or ""))
+        elif name == "RESUME":
+            supervisor.on_running()
+        elif name == "STOP":
+            supervisor.trigger()
+
+    def _mark_tried(self, supervisor: Supervisor) -> None:
+        self._tried.add(supervisor)
+        if len(self._tried) == len(self._guests):
+            self.ready.set()

@@ -1,0 +1,445 @@
+"""The page in a real browser: what users see of the matrix, and what they can do."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from onpanic.matrix.model.matrix import Range
+from onpanic.matrix.model.matrix_file import published
+from onpanic.probe.decision.catalogue import CATALOGUE
+
+from .page_samples import HOSTILE, Sample, hostile, large, sample
+
+pytest.importorskip("selenium")
+
+from selenium.webdriver import Keys
+
+from .browser import CHROMEDRIVER, CHROMIUM, Browser, browser
+
+pytestmark = pytest.mark.browser
+
+CELL = "qemu-system-x86_64-1.5.3/pc-i440fx-1.5/cont-after-panic"
+
+
+@pytest.fixture(scope="module")
+def chromium(
+    unavailable: Callable[[str], NoReturn], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    for program in (CHROMIUM, CHROMEDRIVER):
+        if not program.exists():
+            unavailable(f"no {program}")
+    with browser(tmp_path_factory.mktemp("chromium")) as started:
+        yield started
+
+
+@pytest.fixture
+def reader(chromium: Browser) -> Iterator[Browser]:
+    """Return a browser that shows the sample; its console must be empty at the end."""
+    chromium.screen()
+    chromium.show(sample())
+    yield chromium
+    assert chromium.complaints() == []
+
+
+def test_the_first_screen_has_answers_and_ranges(reader: Browser) -> None:
+    """The page opens with the builds of x86_64, a letter per fact, and ranges above them."""
+    assert reader.rows() == ["5.2.0", "7.2.9", "0.12.1", "1.5.3", "1.6.0", "1.7.0"]
+    assert [reader.letters(row) for row in ("7.2.9", "0.12.1", "1.5.3", "1.6.0", "1.7.0")] == [
+        "yyynyy",
+        "y?nnyn",
+        "yynyyn",
+        "yynnyn",
+        "yynnyy",
+    ]
+    assert reader.texts(".group th") == [
+        "Debian · qemu-system-x86_64",
+        "RHEL · qemu-system-x86_64",
+        "upstream · qemu-system-x86_64",
+    ]
+    ranges = [re.sub(r"\s+", " ", line) for line in reader.texts(".ranges tbody tr")]
+    ranges = [line.replace("\N{EN DASH}", "-") for line in ranges]
+    assert ranges == [
+        "set-action-commandy after 5.2, at or before 7.2--",
+        "cont-after-panicy at or before 5.2n never, up to 0.12n at or before 1.5, until 1.6y since 1.7",
+    ]
+
+
+def test_only_differences_leaves_out_builds_with_the_same_answers(reader: Browser) -> None:
+    """Of neighbours with the same answers the first is shown, with their number and the last one."""
+    assert reader.text("#count") == "6 builds shown, 3 builds alike and hidden"
+    assert "7.2.9 to 11.1.0, 4 alike" in reader.texts("[role=grid] th[scope=row]")
+    reader.one("#diff").click()
+    assert reader.text("#count") == "9 builds shown"
+    assert reader.rows() == [
+        "5.2.0",
+        "7.2.9",
+        "7.2.22",
+        "10.0.2",
+        "11.1.0",
+        "0.12.1",
+        "1.5.3",
+        "1.6.0",
+        "1.7.0",
+    ]
+    reader.driver.back()
+    assert len(reader.rows()) == 6
+    reader.choose("#arch", "all")
+    assert reader.rows()[:2] == ["7.2.22", "10.0.2"]  # of aarch64 and s390x: the same, but not neighbours
+
+
+def test_the_filter_shows_builds_with_all_its_words(reader: Browser) -> None:
+    """The words may be in any order and case."""
+    reader.one("#diff").click()
+    reader.fill("#q", "7.2 DEBIAN")
+    assert reader.rows() == ["7.2.9", "7.2.22"]
+    reader.fill("#q", "debian upstream")
+    assert reader.rows() == []
+    assert reader.one("#empty").is_displayed()
+    reader.one("#reset").click()
+    assert len(reader.rows()) == 9
+
+
+def test_selectors_choose_architecture_era_and_line(reader: Browser) -> None:
+    """Each selector narrows what is shown, and offers existing values only."""
+    reader.one("#diff").click()
+    reader.choose("#line", "upstream")
+    assert reader.rows() == ["1.5.3", "1.6.0", "1.7.0"]
+    reader.choose("#line", "")
+    reader.choose("#era", "7.x")
+    assert reader.rows() == ["7.2.9", "7.2.22"]
+    reader.choose("#arch", "aarch64")
+    assert reader.rows() == ["7.2.22"]
+    reader.choose("#era", "")
+    assert reader.rows() == ["7.2.22", "11.1.0"]
+    reader.choose("#arch", "all")
+    assert len(reader.rows()) == 12
+    assert reader.texts("#line option") == ["all", "Debian", "RHEL", "upstream"]
+
+
+def test_machine_facts_are_about_the_machine_type_chosen(reader: Browser) -> None:
+    """A build without the machine type has a dash in the machine types' columns."""
+    reader.choose("#machine", "q35")
+    assert reader.letters("5.2.0") == "yynnyy"
+    assert reader.letters("1.5.3") == "yyn---"
+    reader.choose("#machine", "pc-i440fx-1.5")
+    assert reader.letters("1.6.0") == "yynyyn"
+    reader.choose("#arch", "aarch64")
+    reader.choose("#machine", "")
+    assert reader.letters("7.2.22") == "nyynyy"  # virt, as there is no default
+
+
+def test_notes_name_machine_types_with_another_answer(reader: Browser) -> None:
+    """A number beside the letter refers to the note, also for screen readers."""
+    cell = reader.cell("1.6.0", "builtin-pvpanic")
+    assert cell.text == "n2"
+    assert cell.get_attribute("aria-label") == "no, recorded, note 2"
+    assert reader.texts("#notes li")[1] == "yes on pc-i440fx-1.5"
+
+
+def test_a_click_shows_the_evidence(reader: Browser) -> None:
+    """The panel has the conversation, the command that asks again, and the source."""
+    reader.cell("1.5.3", "cont-after-panic").click()
+    panel = reader.text("#panel")
+    assert "Does cont continue a panicked guest?" in panel
+    assert "recorded: read from a recording" in panel
+    assert "pc-i440fx-1.5 (pc, default)" in panel
+    assert "2026-11-24T10:00:00Z by onpanic 0.1.0" in panel
+    assert reader.texts("#panel .evidence span") == [
+        "$ qemu-system -machine pc-i440fx-1.5 -qmp stdio # cont-after-panic\n",
+        '-> {"execute": "cont"}\n',
+        '<- {"error": {"class": "GenericError"}}\n',
+        "= quit\n",
+    ]
+    assert reader.text("#panel .command") == (
+        "onpanic probe --machine pc-i440fx-1.5 --recording qemu-1.5.3.jsonl"
+    )
+    assert f"builtin-panic-device {CATALOGUE['builtin-panic-device'].reason}" in panel
+    assert reader.focused() == "cont-after-panic"
+    assert reader.driver.current_url.endswith(f"#cell={CELL}")
+
+
+def test_closing_the_panel_returns_the_focus(reader: Browser) -> None:
+    """Escape, the button and the browser's back button close it, and the cell has the focus again."""
+    for way in ("key", "button", "back"):
+        reader.cell("1.5.3", "builtin-pvpanic").click()
+        assert reader.one("#panel").is_displayed()
+        if way == "key":
+            reader.press(Keys.ESCAPE)
+        elif way == "button":
+            reader.one("#panel-close").click()
+        else:
+            reader.driver.back()
+        assert not reader.one("#panel").is_displayed()
+        assert reader.focused() == "yes, recorded, note 1"
+
+
+def test_the_filter_can_be_used_beside_the_panel(reader: Browser) -> None:
+    """Typing closes the panel, which is about another table then, and no letter is lost."""
+    reader.cell("1.5.3", "builtin-pvpanic").click()
+    reader.fill("#q", "1.7.0")
+    assert not reader.one("#panel").is_displayed()
+    assert reader.one("#q").get_attribute("value") == "1.7.0"
+    assert reader.rows() == ["1.7.0"]
+
+
+def test_the_command_can_be_copied(reader: Browser) -> None:
+    """Pasting gives the command."""
+    reader.cell("1.7.0", "cont-after-panic").click()
+    reader.one("#panel .copy button").click()
+    reader.wait("document.querySelector('.copy [role=status]').textContent === 'copied'")
+    reader.one("#q").send_keys(Keys.CONTROL, "v")
+    expected = "onpanic probe --machine pc-i440fx-1.7 --recording qemu-1.7.0.jsonl"
+    assert reader.one("#q").get_attribute("value") == expected
+
+
+def test_a_link_restores_everything(reader: Browser) -> None:
+    """The address has view, selectors, filter, switch, and the cell whose evidence is shown."""
+    cell = "qemu-system-x86_64-7.2.22/pc-q35-7.2/panic-reported"
+    link = f"#view=fact&arch=x86_64&era=7.x&line=Debian&fact=panic-reported&q=dfsg%207.2&diff=0&cell={cell}"
+    reader.open(link)
+    assert reader.text("#views [aria-current]") == "One fact"
+    chosen = {
+        name: reader.one(f"#{name}").get_attribute("value") for name in ("arch", "era", "line", "fact", "q")
+    }
+    assert chosen == {
+        "arch": "x86_64",
+        "era": "7.x",
+        "line": "Debian",
+        "fact": "panic-reported",
+        "q": "dfsg 7.2",
+    }
+    assert not reader.one("#diff").is_selected()
+    assert reader.rows() == ["7.2.9", "7.2.22"]
+    assert reader.texts("#panel-title") == ["panic-reported"]
+    assert reader.all("[aria-selected]") == [reader.cell("7.2.22", "pc-q35-7.2")]
+    assert reader.one("#panel .permalink a").get_attribute("href") == reader.driver.current_url
+
+
+def test_a_link_to_a_cell_needs_nothing_else(reader: Browser) -> None:
+    """The cell is shown although its build has another architecture, or the same answers as the one above."""
+    reader.open("#cell=qemu-system-s390x-10.0.2/s390-ccw-virtio-10.0/cont-after-panic")
+    assert reader.rows() == ["10.0.2"]
+    assert "documented: specified for the architecture" in reader.text("#panel")
+    reader.open("#cell=qemu-system-x86_64-10.0.2//set-action-command")
+    assert reader.all("[aria-selected]") == [reader.cell("10.0.2", "set-action-command")]
+    reader.press(Keys.ESCAPE)
+    assert reader.focused() == "yes, observed"
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["#cell=nothing/pc/cont-after-panic", f"#cell={CELL}x", "#cell=%zz/%/__proto__", "#build=%&view=x"],
+)
+def test_a_link_to_a_missing_answer_is_reported(reader: Browser, link: str) -> None:
+    """The table is shown nevertheless, without evidence."""
+    reader.open(link)
+    assert reader.one("#lost").is_displayed() == ("cell" in link)
+    assert not reader.one("#panel").is_displayed()
+    assert reader.rows()
+
+
+def test_back_and_forward_go_through_the_views(reader: Browser) -> None:
+    """Links in the headers lead to one fact and to one build."""
+    reader.one("[role=grid] thead a[href*='fact=cont-after-panic']").click()
+    assert reader.text("#heading") == "cont-after-panic, x86_64"
+    reader.one("[role=grid] tbody a[href*='1.7.0']").click()
+    assert reader.text("#heading") == "Machine types of qemu-system-x86_64 1.7.0"
+    reader.driver.back()
+    assert reader.text("#heading") == "cont-after-panic, x86_64"
+    reader.driver.back()
+    assert reader.text("#heading") == "Builds and facts, x86_64"
+    reader.driver.forward()
+    assert reader.text("#heading") == "cont-after-panic, x86_64"
+
+
+def test_one_build_shows_machine_types_and_policies(reader: Browser) -> None:
+    """Each machine type has a row, with its facts and the accepted values of <on_panic>."""
+    reader.open("#view=build&build=qemu-system-x86_64-7.2.22")
+    assert reader.rows() == ["none", "pc-i440fx-7.2", "xenfv"]
+    assert reader.letters("pc-i440fx-7.2") == "nyy" + "ynyyyyyy"
+    assert reader.letters("xenfv") == "---" + "ynynnnnn"
+    assert reader.texts("#notes li") == ["no Xen here"]
+    assert reader.texts(".chips button") == ["pvpanic-typey", "guest-panicked-eventy", "set-action-commandy"]
+    assert reader.cell("pc-i440fx", "restart").get_attribute("aria-label") == "yes, also with coredump"
+    reader.cell("pc-i440fx", "crash").click()
+    assert "refused: crash-needs-xen" in reader.text("#panel .verdict")
+    assert CATALOGUE["crash-needs-xen"].reason in reader.text("#panel .verdict")
+    reader.press(Keys.ESCAPE)
+    reader.fill("#q", "q35")
+    assert reader.rows() == ["pc-q35-7.2"]
+
+
+def test_one_fact_shows_machine_types_that_differ(reader: Browser) -> None:
+    """Machine types for which no build has different answers share a column."""
+    reader.open("#view=fact&fact=builtin-pvpanic")
+    assert reader.texts("thead .label") == ["none", "pc-i440fx-1.5", "pc-i440fx-1.6"]
+    assert reader.texts("thead small")[-1].endswith(" alike")
+    assert [reader.letters(row) for row in ("1.5.3", "1.6.0")] == ["ny-", "nyn"]
+    reader.cell("5.2.0", "pc-i440fx-1.6" + reader.texts("thead small")[-1]).click()
+    assert "pc-q35-5.2" in reader.text("#panel")  # the newest one of the column that the build has
+    reader.press(Keys.ESCAPE)
+    reader.one("#diff").click()
+    assert len(reader.texts("thead .label")) == 14
+    assert reader.letters("1.6.0").count("-") == 11
+
+
+def test_the_table_is_one_tab_stop_and_arrows_move_in_it(reader: Browser) -> None:
+    """Arrows, Home and End move between cells and headers, Enter opens, and Tab leaves the table."""
+    reader.one("#diff").send_keys(Keys.TAB, Keys.NULL)
+    reader.press(Keys.TAB)
+    reader.press(*[Keys.TAB] * len(reader.all(".ranges a")))
+    assert reader.focused() == "yes, observed"
+    first = reader.driver.switch_to.active_element
+    reader.press(Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert reader.driver.switch_to.active_element == reader.cell("7.2.9", "set-action-command")
+    reader.press(Keys.HOME)
+    assert reader.focused() == "7.2.9"
+    reader.press(Keys.ARROW_UP, Keys.ARROW_UP, Keys.END)
+    assert reader.focused() == "cont-after-panic"
+    reader.press(Keys.ARROW_DOWN, Keys.ENTER)
+    assert reader.text("#panel-title") == "cont-after-panic"
+    reader.press(Keys.ESCAPE)
+    assert reader.driver.switch_to.active_element == reader.cell("5.2.0", "cont-after-panic")
+    reader.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
+    assert reader.driver.switch_to.active_element.tag_name == "a"
+    assert first.get_attribute("tabindex") == "-1"
+
+
+def test_the_skip_link_leads_to_the_table(reader: Browser) -> None:
+    """The first tab stop of the page skips the controls."""
+    reader.press(Keys.TAB)
+    assert reader.focused() == "Skip to the table"
+    reader.press(Keys.ENTER)
+    reader.wait("document.activeElement.closest('[role=grid]')")
+    assert reader.text("#heading") == "Builds and facts, x86_64"
+
+
+def test_texts_of_emulators_are_never_interpreted(reader: Browser) -> None:
+    """None becomes an element, a script, or a command."""
+    reader.show(hostile(), "hostile")
+    shown = HOSTILE.replace("\u2028", " ")
+    for link in ("", "#view=fact&diff=0", "#view=build"):
+        reader.open(link)
+        reader.all("[role=grid] td")[:3][-1].click()  # a fact in each view
+        assert shown in reader.text("#panel").replace("\u2028", " ").replace("\n", " ")
+        assert reader.texts("#panel .evidence span") == [f"<- {HOSTILE}\n"]
+        assert reader.driver.execute_script("return window.hit") is None
+        assert reader.all("img") == []
+        # A fact about the emulator needs no machine type
+        for quoted in ("--machine '</script>", "'\\''"):
+            assert (quoted in reader.text("#panel .command")) == (link != "")
+    reader.driver.refresh()
+    assert reader.one("#panel").is_displayed()  # the address is quoted, too
+
+
+def test_every_cell_of_a_large_matrix_can_be_reached(reader: Browser) -> None:
+    """With 300 builds of 100 machine types, by key, by scrolling, and by link."""
+    reader.show(large(), "large")
+    reader.open("#view=fact&fact=cont-after-panic&diff=0")
+    assert reader.text("#count") == "300 builds shown"
+    assert reader.one("[role=grid]").get_attribute("aria-rowcount") == "303"  # with two headers and a group
+    first = reader.all("[role=grid] td")[0]
+    reader.driver.execute_script("arguments[0].focus()", first)
+    reader.driver.switch_to.active_element.send_keys(Keys.CONTROL, Keys.END)
+    last = reader.driver.switch_to.active_element
+    assert last == reader.cell("9.29.0", "pc-i440fx-9.9")
+    assert last.find_element("xpath", "..").get_attribute("aria-rowindex") == "303"
+    last.send_keys(Keys.PAGE_UP)
+    assert reader.driver.switch_to.active_element == reader.cell("9.19.0", "pc-i440fx-9.9")
+    reader.open("#view=fact&diff=0&cell=build-150/pc-i440fx-5.0/cont-after-panic")
+    found = reader.cell("5.0.0", "pc-i440fx-5.0")
+    assert reader.all("[aria-selected]") == [found]
+    box, cell = reader.one("#table").rect, found.rect
+    assert box["x"] < cell["x"] < box["x"] + box["width"]
+    assert box["y"] < cell["y"] < box["y"] + box["height"]
+    reader.press(Keys.ESCAPE)
+    reader.driver.execute_script("document.getElementById('table').scrollIntoView()")
+    seen = set()
+    for top in range(0, 9000, 800):
+        reader.driver.execute_script("document.getElementById('table').scrollTo(0, arguments[0])", top)
+        reader.wait(
+            """(() => {
+                const box = document.getElementById("table").getBoundingClientRect();
+                const at = (y) => document.elementFromPoint(box.left + 30, y)?.closest("tr");
+                const rows = [box.bottom - 30, box.top + box.height / 2].map(at);
+                return rows.every((row) => row && !row.classList.contains("space"));
+            })()"""
+        )
+        seen.update(reader.rows())
+    assert len(seen) == 300
+
+
+def test_a_phone_shows_everything(reader: Browser) -> None:
+    """The page is not wider than the screen; the table scrolls; the evidence fills the screen."""
+    reader.screen(390, 844)
+    for link in ("", "#view=fact&diff=0", "#view=build"):
+        reader.open(link)
+        assert reader.driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    reader.open(f"#cell={CELL}")
+    panel = reader.one("#panel").rect
+    assert (panel["width"], panel["height"]) == (390, 844)
+    assert reader.driver.execute_script("return document.querySelector('#panel').scrollWidth") <= 390
+    reader.press(Keys.ESCAPE)
+    assert reader.focused() == "no, recorded"
+
+
+@pytest.mark.parametrize(
+    ("screen", "link"),
+    [
+        ("light", ""),
+        ("light", "#view=fact&diff=0"),
+        ("light", f"#view=build&cell={CELL}"),
+        ("dark", f"#view=build&cell={CELL}"),
+        ("dark", f"#cell={CELL}"),
+        ("phone", "#view=fact"),
+        ("phone", f"#cell={CELL}"),
+    ],
+)
+def test_the_page_is_accessible(reader: Browser, screen: str, link: str) -> None:
+    """axe-core finds nothing serious in any view, light or dark, or on a phone."""
+    pytest.importorskip("axe_core_python")
+    if screen == "phone":
+        reader.screen(390, 844)
+    else:
+        reader.screen(dark=screen == "dark")
+    reader.open(link)
+    assert reader.inaccessible() == []
+
+
+def test_an_empty_matrix_has_a_page(reader: Browser) -> None:
+    """It shows a notice, and no error."""
+    reader.show(Sample().matrix(), "empty")
+    for link in ("", "#view=fact", "#view=build", "#cell=a/b/c"):
+        reader.open(link)
+        assert reader.one("#empty").is_displayed()
+
+
+def test_ranges_follow_the_machine_type(reader: Browser) -> None:
+    """Ranges are those of the chosen machine type, and hidden if there are none."""
+    matrix = sample()
+    about = Range(
+        "panic-reported", "qemu-system-x86_64", "Debian", "yes", "5.2.0", "11.1.0", "since 5.2", "q35"
+    )
+    reader.show(msgspec.structs.replace(matrix, ranges=[*matrix.ranges, about]), "ranges")
+    assert "panic-reported" not in reader.texts(".ranges tbody th")
+    reader.choose("#machine", "q35")
+    assert reader.texts(".ranges tbody th") == ["set-action-command", "panic-reported"]
+    reader.open("#view=build")
+    assert not reader.one("#summary").is_displayed()
+
+
+def test_the_command_for_acpi_tables_has_the_option(reader: Browser) -> None:
+    """Without it the fact would be unknown."""
+    matrix = published()
+    build = next(b for b in matrix.builds if b.version == "7.2.22" and b.emulator == "qemu-system-x86_64")
+    reader.show(matrix, "published")
+    reader.open(f"#view=facts&arch=x86_64&cell={quote(build.id)}/pc/acpi-exposes-pvpanic")
+    assert reader.text("#panel .command") == (
+        "onpanic probe --acpi --machine pc-i440fx-7.2 -- "
+        "python3 -m onpanic.matrix.debian bookworm --run qemu-system-x86_64"
+    )
+    assert any("QEMU0001, present" in line for line in reader.texts("#panel .evidence span"))

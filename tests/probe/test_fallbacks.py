@@ -1,0 +1,96 @@
+"""What is changed about a start that failed, from the emulator's own words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from onpanic.probe.asking.fallbacks import FALLBACKS, Start, next_start
+from onpanic.probe.conversation import Conversation, Entry
+
+DEFAULT = Start(None, named=False, target="x86_64", device="pvpanic", thorough=True)
+
+
+def failed(words: str) -> Conversation:
+    """Return the conversation of an emulator that refused to start with some words."""
+    ending = {
+        "rc": 1,
+        "why": f"qemu ended (status 1): {words}",
+        "fault": "StartError",
+    }
+    return Conversation([Entry("proc", "argv", ["qemu"]), Entry("proc", "exit", ending)])
+
+
+@pytest.mark.parametrize(
+    ("words", "start", "expected"),
+    [
+        ("invalid accelerator tcg", DEFAULT, replace(DEFAULT, accel="")),
+        ("no default audio driver", DEFAULT, replace(DEFAULT, options=("-audio", "none"))),
+        ("'pvpanic' is not a valid device model name", DEFAULT, replace(DEFAULT, device="")),
+        (
+            "could not load firmware 'none'",
+            replace(DEFAULT, target="riscv64", options=("-bios", "none")),
+            replace(DEFAULT, target="riscv64"),
+        ),
+        ("no default machine", replace(DEFAULT, device=""), replace(DEFAULT, device="", machine="virt")),
+        ("anything else", replace(DEFAULT, device=""), replace(DEFAULT, device="", machine="none")),
+    ],
+)
+def test_the_words_decide_what_is_changed(words: str, start: Start, expected: Start) -> None:
+    """One thing is changed at a time, and nothing else."""
+    found = next_start(failed(words), start)
+    assert found is not None
+    assert found[0] == expected
+
+
+def test_a_machine_type_that_the_user_named_is_not_replaced() -> None:
+    """Its own error is what the user wants to see."""
+    assert next_start(failed("unsupported machine type"), Start("nosuch", named=True, target="arm")) is None
+    assert next_start(failed("anything"), Start("virt", named=True, target="arm")) is None
+
+
+def test_a_start_that_succeeded_has_no_next_one() -> None:
+    """An emulator that answered is asked no second time."""
+    answered = Conversation(
+        [
+            Entry("proc", "argv", ["qemu"]),
+            Entry("qmp", "send", {"execute": "query-target", "id": 1}),
+            Entry("qmp", "recv", {"return": {"arch": "x86_64"}, "id": 1}),
+            Entry("proc", "exit", {"rc": 0}),
+        ]
+    )
+    assert next_start(answered, DEFAULT) is None
+
+
+def test_an_emulator_that_dies_listing_its_types_is_asked_about_single_ones() -> None:
+    """Listing loads modules, and one of another build aborts the emulator."""
+    died = Conversation(
+        [
+            Entry("proc", "argv", ["qemu"]),
+            Entry("qmp", "send", {"execute": "query-target", "id": 1}),
+            Entry("qmp", "recv", {"return": {"arch": "x86_64"}, "id": 1}),
+            Entry("qmp", "send", {"execute": "qom-list-types", "id": 2}),
+            Entry("proc", "exit", {"rc": -6, "why": "it ended (SIGABRT)", "fault": "EndedError"}),
+        ]
+    )
+    assert next_start(died, DEFAULT) == (replace(DEFAULT, one_by_one=True), False)
+    assert next_start(died, replace(DEFAULT, one_by_one=True)) is None
+
+
+@given(
+    st.lists(st.sampled_from(["accel", "audio", "firmware", "no default", "else"]), min_size=20, max_size=20),
+    st.booleans(),
+    st.sampled_from(["x86_64", "riscv64", "arm"]),
+)
+def test_it_comes_to_an_end_whatever_the_emulator_says(words: list[str], named: bool, target: str) -> None:
+    """Each fallback is applied once at most, and no start is tried twice."""
+    start = replace(DEFAULT, machine="virt" if named else None, named=named, target=target)
+    seen = [start]
+    for said in words:
+        found = next_start(failed(said), start)
+        if found is None:
+            break
+        start = found[0]
+        assert start not in seen
+        seen.append(start)
+    assert len(seen) <= len(FALLBACKS) + 1

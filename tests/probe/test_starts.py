@@ -1,0 +1,108 @@
+"""Which starts it takes, and what one that goes wrong means for the others."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from onpanic.probe import probe
+from onpanic.probe.testing import QEMU_1_7, QEMU_7_2, Fault, PlayedEmulator
+
+pytestmark = pytest.mark.processes
+
+
+def played_by_machine(folder: Path, **played: PlayedEmulator) -> str:
+    """Return an emulator that behaves as another one for machine types with a word in their names."""
+    cases = "".join(
+        f'*-machine*{word}*) exec {shlex.join(emulator.command())} "$@" ;;\n'
+        for word, emulator in played.items()
+    )
+    path = folder / "qemu-system-x86_64"
+    path.write_text(
+        f'#!/bin/sh\ncase "$*" in\n{cases}*) exec {shlex.join(QEMU_7_2.command())} "$@" ;;\nesac\n'
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_device_under_the_name_of_2013_is_tried_as_well() -> None:
+    """The type isa-pvpanic counts only if the device behaves as proposed."""
+    record = probe(QEMU_1_7.but(types=("isa-pvpanic",)).command())
+    assert record.facts["isa-pvpanic-type"].answer == "yes"
+    assert record.machines[0].facts["pvpanic-attachable"].answer == "yes"
+    assert record.accepts("pause")
+
+
+def test_the_name_of_2013_does_not_help_a_design_that_is_broken() -> None:
+    broken = QEMU_1_7.but(types=("isa-pvpanic",), resumable=False)
+    assert probe(broken.command()).accepts("pause").code == "cont-refused-after-panic"
+
+
+def test_one_machine_type_that_hangs_does_not_keep_the_others_from_being_asked(tmp_path: Path) -> None:
+    command = played_by_machine(tmp_path, q35=QEMU_7_2.failing(Fault("hang")))
+    record = probe(command, all_machines=True, timeout=2)
+    hanging = record.machine("q35")
+    assert hanging.started
+    assert hanging.incomplete
+    assert "did not answer in time" in hanging.problem
+    assert record.accepts("pause", machine="pc")
+    assert record.machine("none").facts["pvpanic-attachable"].answer == "no"
+
+
+def test_an_emulator_that_hangs_at_once_is_not_started_again(tmp_path: Path) -> None:
+    """A hundred machine types would take a hundred deadlines."""
+    command = QEMU_7_2.failing(Fault("hang", "query-status")).command()
+    record = probe(command, machines=["pc", "q35", "none"], timeout=1)
+    assert [machine.incomplete for machine in record.machines] == [True, True, True]
+    assert sum("not started" in machine.problem for machine in record.machines) == 2
+
+
+def test_a_machine_type_and_its_alias_are_asked_once() -> None:
+    record = probe(QEMU_7_2.command(), machines=["q35", "pc-q35-7.2", "q35", "pc"])
+    assert [machine.name for machine in record.machines] == ["pc-q35-7.2", "pc-i440fx-7.2"]
+
+
+def test_an_emulator_that_dies_of_its_modules_is_asked_gently() -> None:
+    """QEMU aborts in qom-list-types where modules of another build lie about; all else can be known."""
+    record = probe(QEMU_7_2.failing(Fault("abort", "qom-list-types", "my last words")).command())
+    assert record.accepts("pause")
+    assert record.facts["pvpanic-pci-type"].answer == "yes"
+    assert record.facts["isa-pvpanic-type"].answer == "no"
+    assert "my last words" in record.problems[0]
+    assert not record.machines[0].incomplete
+
+
+NEEDS = {
+    "audio": ("*'-audio none'*", "no default audio driver available"),
+    "no firmware option": ("*-bios*", "could not load firmware 'none'"),
+}
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_a_machine_type_that_starts_with_another_option_only_is_started_with_it(
+    need: str, tmp_path: Path
+) -> None:
+    """Boards with a codec want something to play on; some of RISC-V's have firmware of their own."""
+    pattern, words = NEEDS[need]
+    name = "qemu-system-riscv64" if need == "no firmware option" else "qemu-system-arm"
+    starts = f'exec {shlex.join(QEMU_7_2.but(target=name.removeprefix("qemu-system-")).command())} "$@"'
+    fails = f"echo {shlex.quote(words)} >&2; exit 1"
+    first, rest = (starts, fails) if need == "audio" else (fails, starts)
+    (tmp_path / name).write_text(f'#!/bin/sh\ncase "$*" in {pattern}) {first} ;; *) {rest} ;; esac\n')
+    (tmp_path / name).chmod(0o755)
+    record = probe(str(tmp_path / name))
+    assert record.machines[0].started
+    assert record.machines[0].facts["builtin-pvpanic"].answer == "no"
+
+
+def test_a_bus_that_is_full_does_not_say_that_no_device_can_be_added(tmp_path: Path) -> None:
+    """Another bus may have room: sun4u has two of them."""
+    words = "PCI: no slot/function available for pvpanic-pci, all in use or reserved"
+    path = tmp_path / "qemu-system-sparc64"
+    played = shlex.join(QEMU_7_2.but(target="sparc64").command())
+    refused = f"echo {shlex.quote(words)} >&2; exit 1"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *-device*) {refused} ;; *) exec {played} "$@" ;; esac\n')
+    path.chmod(0o755)
+    fact = probe(str(path)).machines[0].facts["pvpanic-attachable"]
+    assert (fact.answer, fact.how) == ("unknown", None)
+    assert "no slot/function available" in fact.detail

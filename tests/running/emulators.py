@@ -1,0 +1,35 @@
+"""Other Debian suites' emulators, unpacked for the tests."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from onpanic.matrix.debian import PACKAGES, Root, fetch
+
+__all__ = ("emulators_folder", "suite_root")
+
+#: One suite has the emulators of all architectures; they are large.
+FULL_SUITE = "trixie"
+OTHER_ARCHITECTURES = tuple(f"qemu-system-{name}" for name in ("arm", "misc", "ppc", "riscv", "s390x"))
+
+
+def suite_root(suite: str) -> Root:
+    """Return a suite's unpacked emulators, which is fetched if it is missing.
+
+    :raise FetchError: When they cannot be fetched.
+    """
+    packages = PACKAGES + OTHER_ARCHITECTURES if suite == FULL_SUITE else PACKAGES
+    folder = emulators_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{suite}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may want the same
+        return fetch(suite, packages, into=folder)
+
+
+def emulators_folder() -> Path:
+    """Return the folder that ONPANIC_EMULATORS names, or one in the user's cache."""
+    named = os.environ.get("ONPANIC_EMULATORS")
+    if named:
+        return Path(named)
+    cache_home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache_home) if cache_home else Path.home() / ".cache") / "onpanic" / "emulators"

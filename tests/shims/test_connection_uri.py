@@ -1,0 +1,107 @@
+"""Whether a libvirt is on this host, and where its files are, for any connection URI."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from onpanic.core.errors import SourceError
+from onpanic.shims.domain_xml.domain_machine import machine_of
+from onpanic.shims.guests.state_since import since
+from onpanic.shims.translation.domain_emulator import prober_for
+from onpanic.shims.translation.local_uri import split_local_uri
+
+# Python's urlsplit refuses these
+REFUSED = ["qemu+ssh://[::1/system", "qemu+ssh://::1]/system", "qemu://[x]/system", "qemu://a\u2100b/system"]
+
+
+class Connection:
+    """A libvirt connection with a URI."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def getURI(self) -> str:  # noqa: N802
+        return self._uri
+
+
+class Domain:
+    """A domain of that connection."""
+
+    def __init__(self, uri: str, name: str = "guest") -> None:
+        self._connection, self._name = Connection(uri), name
+
+    def connect(self) -> Connection:
+        return self._connection
+
+    def name(self) -> str:
+        return self._name
+
+
+@pytest.mark.parametrize(
+    ("uri", "local"),
+    [
+        ("qemu:///system", True),
+        ("qemu+unix:///session?socket=/run/x", True),
+        ("qemu+ssh://localhost/system", True),
+        ("test:///default", True),
+        ("", True),
+        ("qemu+ssh://elsewhere/system", False),
+        ("qemu+ssh://root@elsewhere:22/system", False),
+        ("qemu+ssh://[fe80::1]/system", False),
+        *((uri, False) for uri in REFUSED),
+    ],
+)
+def test_a_uri_is_local_if_it_names_no_other_host(uri: str, local: bool) -> None:
+    assert (split_local_uri(uri) is not None) == local
+
+
+@given(st.text())
+def test_no_uri_is_an_exception(uri: str) -> None:
+    split_local_uri(uri)
+    assert since(Domain(f"qemu+ssh://{uri}[/system"), "panicked") is None
+
+
+@pytest.mark.parametrize("uri", ["qemu+ssh://elsewhere/system", *REFUSED])
+def test_an_emulator_is_not_probed_for_another_host(uri: str) -> None:
+    """It would be this host's emulator."""
+    machine = machine_of(etree.fromstring("<domain type='kvm'/>"))
+    with pytest.raises(SourceError, match="the emulator is on another host") as caught:
+        prober_for(Connection(uri), timeout=60)(machine)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("uri", [*REFUSED, "qemu+ssh://elsewhere/system", "qemu:///embed?root=/%00"])
+@pytest.mark.parametrize("state", ["panicked", "off", "paused"])
+def test_nothing_is_known_of_files_that_cannot_be_read(uri: str, state: str) -> None:
+    assert since(Domain(uri), state) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "line", "known"),
+    [
+        ("off", "2026-11-26 15:06:23.123+0000: shutting down, reason=destroyed", "2026-11-26T15:06:23.123Z"),
+        ("panicked", "2026-11-26 15:06:23.123+0000: panic s390: core='0'", "2026-11-26T15:06:23.123Z"),
+        ("off", "2026-11-26 15:06:23.123+0000: starting up", None),
+        ("paused", "2026-11-26 15:06:23.123+0000: shutting down", None),
+    ],
+)
+def test_the_log_says_since_when(state: str, line: str, known: str | None, tmp_path: Path) -> None:
+    """Whatever bytes the guest or QEMU have written into it."""
+    log = tmp_path / "log/qemu/gu\u00e9st.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"\xff\xfe QEMU\n" + f"{line}\n".encode() + b"\x80\n")
+    found = since(Domain(f"qemu:///embed?root={tmp_path}", "gu\u00e9st"), state)
+    assert found == ((known, True) if known else None)
+
+
+def test_the_status_file_says_since_when_at_the_latest(tmp_path: Path) -> None:
+    status = tmp_path / "run/qemu/guest.xml"
+    status.parent.mkdir(parents=True)
+    status.touch()
+    found = since(Domain(f"qemu:///embed?root={tmp_path}"), "panicked")
+    assert found is not None
+    assert found[1] is False
+    assert found[0].endswith("Z")

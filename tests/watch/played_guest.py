@@ -1,0 +1,267 @@
+"""A guest in memory: it panics, and is dumped, restarted and renamed as libvirt and QEMU do it.
+
+The watcher can be killed at each of its calls.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from onpanic.core.errors import BusyError, FailedError, GoneError, LostError
+from onpanic.core.files import write_atomically
+from onpanic.probe.decision.policy import Policy
+from onpanic.watch.guests.guest import Assignment, DumpProgress, GuestState
+from onpanic.watch.reporting.lines import Line
+from onpanic.watch.rules.incident import Incident
+from onpanic.watch.rules.next_step import Condition, Step
+from onpanic.watch.rules.settings import Settings
+from onpanic.watch.supervision.context import WatchContext
+from onpanic.watch.supervision.journal import Journal, Writer
+from onpanic.watch.supervision.supervisor import Supervisor
+
+SECOND = 1_000_000_000  # nanoseconds
+DEADLINE = 60  # seconds
+
+
+class Killed(BaseException):
+    """The watcher was killed."""
+
+
+@dataclass
+class Clock:
+    """A clock that only a test advances.
+
+    :ivar now: Seconds since the epoch.
+    """
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class PlayedGuest:
+    """A guest.
+
+    :ivar policy: Its policy; None if it has none.
+    :ivar condition: Its condition.
+    :ivar libvirt_action: The action that libvirt takes when the guest panics.
+    :ivar transient: Whether it is gone once it has been destroyed.
+    :ivar busy: For how many reads of the state libvirt works on it.
+    :ivar lost: Whether the connection is lost.
+    :ivar fails: Steps that fail, with the message.
+    :ivar log: The steps that were taken.
+    :ivar dumps: The files that its memory was dumped to.
+    :ivar calls_left: Calls after which the watcher is killed; None for never.
+    :ivar panics_again: How often it panics as soon as it runs.
+    :ivar hangs: For how many reads of the state libvirt does not answer.
+    :ivar other_dumps: How often a dump is refused because another one is in progress.
+    """
+
+    policy: Policy | None
+    condition: Condition = "healthy"
+    libvirt_action: str = ""
+    transient: bool = False
+    key: str = "played"
+    name: str = "guest"
+    uuid: str = "played"
+    instance: int = 1
+    cpu_time: int = 0
+    busy: int = 0
+    lost: bool = False
+    fails: dict[str, str] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    dumps: set[str] = field(default_factory=set)
+    calls_left: int | None = None
+    panics_again: int = 0
+    dump_cpu_time: int = 0
+    hangs: int = 0
+    other_dumps: int = 0
+
+    def panic(self) -> None:
+        assert self.condition == "healthy"
+        self.condition, self.cpu_time = "panicked", self.cpu_time + SECOND
+
+    async def read_state(self, *, ask_qemu: bool) -> GuestState:  # noqa: ARG002
+        self._count_call()
+        if self.hangs:
+            self.hangs -= 1
+            raise BusyError("it does not answer", wait=0.01)
+        if self.busy:
+            self.busy -= 1
+            return GuestState(self.condition, str(self.instance), self.cpu_time, busy=True, dumped=(1, 2))
+        if self.condition == "gone":
+            return GuestState("gone")
+        return GuestState(self.condition, str(self.instance), self.cpu_time)
+
+    async def read_assignment(self) -> Assignment | None:
+        self._count_call()
+        if self.condition == "gone":
+            raise GoneError("no such domain")
+        return Assignment(self.policy, self.libvirt_action) if self.policy else None
+
+    async def dump_path(self, at: float) -> str:
+        self._count_call()
+        return f"/dumps/{self.name}-{at:.0f}.core"
+
+    async def dump(self, incident: Incident, progress: DumpProgress) -> None:
+        self._count_call()
+        assert self.condition in ("panicked", "internal-error")
+        if self.other_dumps:
+            self.other_dumps -= 1
+            raise BusyError("There is a dump in process, please wait.", wait=0.01)
+        progress(1, 2)
+        await asyncio.sleep(0)
+        self._fail("coredump")
+        self.dumps.add(incident.coredump)
+        self.cpu_time += self.dump_cpu_time
+        self.log.append("coredump")
+        self._count_call()
+
+    async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:  # noqa: ARG002
+        self._count_call()
+        self._fail(step)
+        steps = {
+            "continue": self._continue,
+            "restart": self._restart,
+            "destroy": self._destroy,
+            "rename": lambda _: setattr(self, "name", incident.new_name),
+            "start": self._start,
+        }
+        steps[step](incident)
+        self.log.append(step)
+        self._count_call()
+
+    async def new_name(self) -> str:
+        self._count_call()
+        return f"{self.name}-restart-1"
+
+    async def transient_xml(self) -> str:
+        self._count_call()
+        return "<domain/>" if self.transient else ""
+
+    async def set_libvirt_action(self, action: str) -> bool:
+        self._count_call()
+        self.libvirt_action = "" if action == "preserve" else action
+        self.log.append(f"libvirt: {action}")
+        return True
+
+    def _continue(self, _incident: Incident) -> None:
+        assert self.condition in ("panicked", "reset"), self.condition
+        self.condition, self.cpu_time = "healthy", self.cpu_time + SECOND
+        if self.panics_again:
+            self.panics_again -= 1
+            self.panic()
+
+    def _restart(self, incident: Incident) -> None:
+        assert self.condition in ("panicked", "internal-error"), self.condition
+        self.condition = "reset"
+        self._count_call()
+        self._continue(incident)
+
+    def _destroy(self, incident: Incident) -> None:
+        assert self.condition in ("panicked", "internal-error"), self.condition
+        assert incident.instance == str(self.instance)
+        self.condition = "gone" if self.transient else "off"
+
+    def _start(self, incident: Incident) -> None:
+        assert self.condition in ("off", "gone"), self.condition
+        if incident.xml:
+            self.name = incident.new_name
+        self.condition, self.instance, self.cpu_time = "healthy", self.instance + 1, 0
+
+    def _count_call(self) -> None:
+        if self.lost:
+            raise LostError("the connection is gone")
+        if self.calls_left is not None:
+            self.calls_left -= 1
+            if self.calls_left < 0:
+                raise Killed
+
+    def _fail(self, step: str) -> None:
+        if step in self.fails:
+            raise FailedError(self.fails[step])
+
+
+class Watch:
+    """A supervisor of one played guest, with its log.
+
+    :ivar lines: The log lines.
+    :ivar warnings: What the journal has warned about.
+    """
+
+    def __init__(
+        self,
+        guest: PlayedGuest,
+        folder: Path,
+        settings: Settings | None = None,
+        *,
+        dry_run: bool = False,
+        restart_delay: float = 0.0,
+        clock: Callable[[], float] | None = None,
+        writer: Writer = write_atomically,
+    ) -> None:
+        self.lines: list[Line] = []
+        self.warnings: list[str] = []
+        self.journal = Journal(
+            None if dry_run else folder, self.warnings.append, boot_id="boot", writer=writer
+        )
+        assert self.journal.try_acquire()
+        self.context = WatchContext(
+            self.journal,
+            settings or Settings(),
+            self.lines.append,
+            dry_run=dry_run,
+            restart_delay=restart_delay,
+            poll=0.002,
+            clock=clock or Clock(),
+        )
+        self.supervisor = Supervisor(guest, self.context)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.supervisor.stop()
+        self.journal.close()
+
+    async def panicked(self) -> None:
+        """Report a panic, and return when no step is due any more."""
+        self.supervisor.on_panicked("")
+        await self.idle()
+
+    async def reconcile(self, *, retry: bool = False) -> None:
+        """Trigger the supervisor, and return when no step is due any more."""
+        self.supervisor.trigger(retry=retry)
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Return when no step is due any more."""
+        async with asyncio.timeout(DEADLINE):
+            await self.supervisor.wait_idle()
+
+    async def until_idle_with_events(self) -> None:
+        """Report that the guest runs, again and again, until no step is due any more."""
+        async with asyncio.timeout(DEADLINE):
+            while self.supervisor.active:
+                self.supervisor.on_running()
+                await asyncio.sleep(0.001)
+
+    async def until(self, reached: Callable[[], object]) -> None:
+        """Wait until a condition holds."""
+        async with asyncio.timeout(DEADLINE):
+            while not reached():
+                await asyncio.sleep(0.001)
+
+    @property
+    def events(self) -> list[tuple[str, ...]]:
+        """The events of the log; of an action also its outcome and, if not the watcher, who took it."""
+        return [
+            (line.event, line.action, line.outcome, *([line.by] if line.by else []))
+            if line.event == "action"
+            else (line.event,)
+            for line in self.lines
+        ]

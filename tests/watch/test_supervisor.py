@@ -1,0 +1,561 @@
+"""The supervisor, with a guest in memory: every race, fault and kill ends as the policy says."""
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onpanic.core.errors import FailedError
+from onpanic.probe.decision.policy import Policy
+from onpanic.watch.guests.guest import GuestState
+from onpanic.watch.rules.settings import Settings
+
+from .played_guest import DEADLINE, SECOND, Clock, Killed, PlayedGuest, Watch
+
+ACTIONS = ("ignore", "restart", "destroy", "preserve", "rename-restart", "pause")
+INTERVAL = Settings().start_interval
+
+# How a guest ends with a policy: its condition, its name, and the steps
+ENDS = {
+    "ignore": ("healthy", "guest", ["continue"]),
+    "restart": ("healthy", "guest", ["restart"]),
+    "destroy": ("off", "guest", ["destroy"]),
+    "preserve": ("panicked", "guest", []),
+    "pause": ("panicked", "guest", []),
+    "rename-restart": ("healthy", "guest-restart-1", ["destroy", "rename", "start"]),
+}
+
+
+def policies() -> list[Policy]:
+    return [
+        Policy(a, coredump) for a in ACTIONS for coredump in (False, True) if not (coredump and a == "ignore")
+    ]
+
+
+@pytest.mark.parametrize("policy", policies(), ids=lambda p: f"{p.on_panic}-{p.coredump}")
+async def test_a_policy_is_carried_out(policy: Policy, tmp_path: Path) -> None:
+    """Each step is logged, and a second notifier's report of the same panic changes nothing."""
+    guest = PlayedGuest(policy)
+    async with Watch(guest, tmp_path) as watch:
+        guest.panic()
+        await watch.panicked()
+        condition, name, steps = ENDS[policy.on_panic]
+        assert (guest.condition, guest.name) == (condition, name)
+        assert guest.log == [*(["coredump"] if policy.coredump else []), *steps]
+        assert watch.events[0] == ("panicked",)
+        assert [event[1] for event in watch.events[1:] if event[2] == "done"] == guest.log
+        before = list(guest.log), len(watch.lines)
+        await watch.reconcile()
+        await watch.panicked()
+        assert (guest.log, len(watch.lines)) == before or policy.on_panic not in ("preserve", "pause")
+
+
+@given(
+    st.sampled_from(policies()),
+    st.booleans(),
+    st.lists(st.integers(0, 14), max_size=6),
+    st.sampled_from(["panicked", "internal-error"]),
+)
+@settings(max_examples=75)
+def test_killed_at_any_moment_it_ends_the_same(
+    policy: Policy, transient: bool, kills: list[int], failure: str
+) -> None:
+    """Wherever the watcher is killed, and however often: started again, it reaches the same end."""
+    if failure == "internal-error":
+        if policy.on_panic in ("ignore", "pause"):
+            return
+        policy = Policy("pause", on_crash=policy.on_panic, on_crash_coredump=policy.coredump)
+    value = policy.on_panic if failure == "panicked" else str(policy.on_crash)
+
+    async def live() -> PlayedGuest:
+        guest = PlayedGuest(policy, transient=transient, condition=failure)  # type: ignore[arg-type]
+        with TemporaryDirectory() as name:
+            for calls in [*kills, None]:
+                guest.calls_left = calls
+                watch = Watch(guest, Path(name), Settings(start_limit=100))
+                try:
+                    async with asyncio.timeout(DEADLINE):
+                        await watch.supervisor.reconcile()
+                except Killed:
+                    assert calls is not None
+                watch.journal.close()
+        return guest
+
+    guest = asyncio.run(live())
+    condition, name, steps = ENDS[value]
+    if condition == "panicked":
+        condition = failure
+    if condition == "off" and transient:
+        condition = "gone"
+    assert (guest.condition, guest.name) == (condition, name)
+    dumped = policy.coredump or policy.on_crash_coredump
+    assert len(guest.dumps) == dumped  # one file, however often it was begun
+    done = [step for step in guest.log if step != "coredump"]
+    if transient:
+        steps = [step for step in steps if step != "rename"]
+    if value == "restart":  # it may be killed between the reset and the continue
+        assert done in (["restart"], ["continue"])
+        return
+    assert done == steps
+
+
+async def test_a_failed_dump_never_loses_the_guest(tmp_path: Path) -> None:
+    """The guest stays as it is.  A reload tries the dump again, and then takes the other steps."""
+    guest = PlayedGuest(Policy("destroy", coredump=True), "panicked", fails={"coredump": "No space left"})
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert (guest.condition, guest.log) == ("panicked", [])
+        assert watch.events == [("panicked",), ("action", "coredump", "failed")]
+        assert watch.lines[-1].detail == "No space left"
+        await watch.reconcile()
+        assert len(watch.lines) == 2
+        guest.fails.clear()
+        await watch.reconcile(retry=True)
+        assert (guest.condition, guest.log) == ("off", ["coredump", "destroy"])
+
+
+async def test_a_failed_dump_of_libvirt_is_not_repeated(tmp_path: Path) -> None:
+    """The guest stays as libvirt has left it."""
+    guest = PlayedGuest(Policy("restart", coredump=True), libvirt_action="coredump-restart", busy=3)
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        guest.panic()
+        watch.supervisor.on_panicked("")
+        await asyncio.sleep(0)
+        watch.supervisor.on_dump_completed("No space left")
+        await watch.idle()
+        assert (guest.condition, guest.log) == ("panicked", [])
+        assert [event for event in watch.events if event[0] == "action"] == [
+            ("action", "coredump", "failed", "libvirt"),
+            ("action", "coredump", "failed"),
+        ]
+
+
+async def test_the_watchers_own_dump_is_not_reported_as_libvirts(tmp_path: Path) -> None:
+    """The event about its end may come after its result."""
+    guest = PlayedGuest(Policy("preserve", coredump=True), "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        watch.supervisor.on_dump_completed("")
+        await watch.idle()
+        assert watch.events == [("panicked",), ("action", "coredump", "done"), ("action", "preserve", "kept")]
+        watch.supervisor.on_running()
+        watch.supervisor.on_panicked("")
+        watch.supervisor.on_dump_completed("")  # of the next panic, and libvirt's
+        assert watch.events[-1] == ("action", "coredump", "done", "libvirt")
+        await watch.idle()
+
+
+async def test_a_guest_without_a_policy_is_left_alone(tmp_path: Path) -> None:
+    """Nothing is done, and nothing is logged."""
+    guest = PlayedGuest(None)
+    async with Watch(guest, tmp_path) as watch:
+        guest.panic()
+        await watch.panicked()
+        assert (guest.condition, guest.log, watch.lines) == ("panicked", [], [])
+
+
+async def test_libvirts_own_action_is_waited_for(tmp_path: Path) -> None:
+    """It is reported as libvirt's."""
+    guest = PlayedGuest(Policy("destroy"), libvirt_action="destroy")
+    async with Watch(guest, tmp_path) as watch:
+        guest.panic()
+        guest.busy = 3
+        watch.supervisor.on_panicked("")
+        await watch.until(lambda: guest.busy == 0)
+        guest.condition = "off"
+        await watch.idle()
+        assert guest.log == []
+        assert watch.events == [("panicked",), ("action", "destroy", "done", "libvirt")]
+
+
+async def test_what_libvirt_has_missed_is_done(tmp_path: Path) -> None:
+    """libvirt was not running when the guest panicked."""
+    guest = PlayedGuest(Policy("restart"), libvirt_action="restart", condition="panicked")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert (guest.condition, guest.log) == ("healthy", ["restart"])
+
+
+async def test_each_panic_that_libvirt_has_handled_is_reported(tmp_path: Path) -> None:
+    """Two panics before the guest's state could be read are two lines."""
+    guest = PlayedGuest(Policy("restart"), libvirt_action="restart")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        for _ in range(2):
+            watch.supervisor.on_panicked("")
+            watch.supervisor.on_running()
+        await watch.idle()
+        assert watch.events == [*[("panicked",), ("action", "restart", "done", "libvirt")] * 2, ("limit",)]
+
+
+async def test_two_notifiers_report_one_panic(tmp_path: Path) -> None:
+    """It is logged once, and dumped once."""
+    guest = PlayedGuest(Policy("preserve", coredump=True))
+    async with Watch(guest, tmp_path) as watch:
+        guest.panic()
+        watch.supervisor.on_panicked("")
+        await watch.panicked()
+        assert watch.events.count(("panicked",)) == 1
+        assert guest.log == ["coredump"]
+
+
+async def test_a_preserved_guest_that_panics_again_is_dumped_again(tmp_path: Path) -> None:
+    """However short it ran in between, and whether a watcher ran then or not."""
+    guest = PlayedGuest(Policy("preserve", coredump=True))
+    async with Watch(guest, tmp_path) as watch:
+        guest.panic()
+        await watch.panicked()
+        watch.supervisor.on_running()
+        await watch.panicked()
+        assert guest.log == ["coredump"] * 2
+    guest.cpu_time += SECOND  # it ran while no watcher did
+    async with Watch(guest, tmp_path, clock=Clock(1_000_001)) as watch:
+        await watch.reconcile(retry=True)
+        assert guest.log == ["coredump"] * 3
+    async with Watch(guest, tmp_path, clock=Clock(1_000_002)) as watch:
+        await watch.reconcile(retry=True)
+        assert guest.log == ["coredump"] * 3
+
+
+class EarlyEventGuest(PlayedGuest):
+    """A guest that runs again before the answer about its state arrives, and whose event arrives first."""
+
+    watch: Watch | None = None
+
+    async def read_state(self, *, ask_qemu: bool) -> GuestState:
+        found = await super().read_state(ask_qemu=ask_qemu)
+        if self.watch and self.condition == "panicked":
+            self.condition = "healthy"
+            self.watch.supervisor.on_running()
+        return found
+
+
+async def test_a_state_that_is_older_than_an_event_is_not_relied_on(tmp_path: Path) -> None:
+    """The event may arrive before the answer."""
+    guest = EarlyEventGuest(Policy("preserve", coredump=True), "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        guest.watch = watch
+        await watch.reconcile()
+        assert watch.events.count(("panicked",)) == 1
+        assert watch.events[-1] == ("over",)
+
+
+async def test_what_something_else_has_handled_is_logged_once(tmp_path: Path) -> None:
+    """And the incident is removed from the journal."""
+    guest = PlayedGuest(Policy("pause"))
+    async with Watch(guest, tmp_path) as watch:
+        guest.panic()
+        await watch.panicked()
+        guest.condition = "healthy"
+        for _ in range(2):
+            watch.supervisor.on_running()
+            await watch.idle()
+        assert watch.events == [("panicked",), ("action", "pause", "kept"), ("over",)]
+        assert list(tmp_path.glob("*.json")) == []
+
+
+async def test_a_guest_that_cannot_be_renamed_is_started_all_the_same(tmp_path: Path) -> None:
+    """It keeps its name."""
+    guest = PlayedGuest(Policy("rename-restart"), "panicked", fails={"rename": "it has snapshots"})
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert (guest.condition, guest.name) == ("healthy", "guest")
+        assert ("action", "rename", "failed") in watch.events
+
+
+@pytest.mark.parametrize("transient", [False, True])
+async def test_a_guest_that_cannot_be_started_is_not_forgotten(transient: bool, tmp_path: Path) -> None:
+    """It was ended to be renamed; each reload tries to start it, however late."""
+    guest = PlayedGuest(
+        Policy("rename-restart"), "panicked", transient=transient, fails={"start": "its disk is away"}
+    )
+    clock = Clock()
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        await watch.reconcile()
+        clock.now += INTERVAL + 1  # the restart no longer counts
+        await watch.reconcile()
+        assert watch.events[-1] == ("action", "start", "failed")
+        await watch.reconcile(retry=True)
+        assert watch.events.count(("action", "start", "failed")) == 2
+    guest.fails.clear()
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        await watch.reconcile(retry=True)
+        assert (guest.condition, guest.name) == ("healthy", "guest-restart-1")
+
+
+async def test_a_guest_that_was_undefined_is_forgotten(tmp_path: Path) -> None:
+    """Its restarts count until the interval has passed, and then its file is removed."""
+    guest, clock = (
+        PlayedGuest(Policy("rename-restart"), "panicked", fails={"start": "its disk is away"}),
+        Clock(),
+    )
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        await watch.reconcile()
+        guest.condition = "gone"
+        await watch.reconcile(retry=True)
+        assert len(list(tmp_path.glob("*.json"))) == 1
+        clock.now += INTERVAL + 1
+        await watch.reconcile()
+        assert list(tmp_path.glob("*.json")) == []
+
+
+async def test_an_incident_is_forgotten_without_an_event(tmp_path: Path) -> None:
+    """A timer of the supervisor does it."""
+    guest, clock = PlayedGuest(Policy("restart"), "panicked"), Clock()
+    async with Watch(guest, tmp_path, Settings(start_interval=0.01), clock=clock) as watch:
+        await watch.reconcile()
+        assert len(list(tmp_path.glob("*.json"))) == 1
+        clock.now += 1
+        await watch.until(lambda: not list(tmp_path.glob("*.json")))
+
+
+async def test_a_guest_that_is_gone_before_its_policy_is_read(tmp_path: Path) -> None:
+    """Nothing can be logged about it."""
+    guest = PlayedGuest(Policy("destroy"), "gone")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.panicked()
+        assert watch.lines == []
+
+
+async def test_a_guest_that_was_continued_while_its_dump_waited_is_not_dumped(tmp_path: Path) -> None:
+    """Other guests' dumps may take minutes."""
+    guest = PlayedGuest(Policy("destroy", coredump=True), "panicked")
+    async with Watch(guest, tmp_path, Settings(dumps=1)) as watch:
+        async with watch.context.dumps:  # another guest's dump
+            watch.supervisor.trigger()
+            await watch.until(lambda: "core" in "".join(p.read_text() for p in tmp_path.glob("*.json")))
+            guest.condition = "healthy"
+        await watch.until_idle_with_events()
+        assert (guest.condition, guest.log) == ("healthy", [])
+        assert watch.events[-1] == ("over",)
+
+
+async def test_a_dump_that_lets_vcpus_run_is_made_once(tmp_path: Path) -> None:
+    """KVM's vCPUs run for a moment when their registers are read."""
+    guest = PlayedGuest(Policy("preserve", coredump=True), "panicked", dump_cpu_time=SECOND // 2)
+    for _ in range(3):
+        async with Watch(guest, tmp_path) as watch:
+            await watch.reconcile(retry=True)
+            await watch.reconcile()
+    assert guest.log == ["coredump"]
+
+
+async def test_a_libvirt_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
+    """One line says that the watcher waits."""
+    guest = PlayedGuest(Policy("restart"), "panicked", hangs=3)
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert guest.condition == "healthy"
+        assert watch.events == [("waiting",), ("panicked",), ("action", "restart", "done")]
+
+
+async def test_a_step_that_must_wait_is_taken_later(tmp_path: Path) -> None:
+    """However often it is refused."""
+    guest = PlayedGuest(Policy("preserve", coredump=True), "panicked", other_dumps=5)
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert guest.log == ["coredump"]
+        assert watch.events.count(("waiting",)) == 1
+
+
+async def test_a_step_without_effect_is_given_up(tmp_path: Path) -> None:
+    """It is taken three times."""
+
+    class Stubborn(PlayedGuest):
+        def _destroy(self, incident: object) -> None:
+            pass
+
+    guest = Stubborn(Policy("rename-restart"), "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert guest.log == ["destroy"] * 3
+        assert watch.events[-1] == ("action", "destroy", "failed")
+        assert "no effect" in watch.lines[-1].detail
+
+
+async def test_what_was_in_progress_when_the_connection_was_lost_is_resumed(tmp_path: Path) -> None:
+    """The next connection triggers it."""
+    guest = PlayedGuest(Policy("restart"), "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        guest.lost = True
+        await watch.reconcile()
+        assert (guest.condition, watch.lines) == ("panicked", [])
+        guest.lost = False
+        await watch.reconcile()
+        assert guest.condition == "healthy"
+
+
+async def test_a_bug_does_not_end_a_supervisor(tmp_path: Path) -> None:
+    """It is logged, and the next event is handled."""
+    guest = PlayedGuest(Policy("destroy"), "panicked", fails=None)  # type: ignore[arg-type]
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert watch.events[-1] == ("problem",)
+        guest.fails = {}
+        await watch.reconcile()
+        assert guest.condition == "off"
+
+
+async def test_a_full_disk_does_not_keep_the_watcher_from_acting(tmp_path: Path) -> None:
+    """A warning says that the journal is incomplete."""
+
+    def full(path: Path, data: bytes, *, mode: int | None = None) -> None:
+        raise OSError(28, "No space left on device")
+
+    guest = PlayedGuest(Policy("restart"), "panicked")
+    async with Watch(guest, tmp_path, writer=full) as watch:
+        await watch.reconcile()
+        assert guest.condition == "healthy"
+        assert "No space left on device" in watch.warnings[0]
+
+
+async def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
+    """It logs once what would be done, and writes nothing."""
+    guest = PlayedGuest(Policy("destroy", coredump=True), "panicked")
+    async with Watch(guest, tmp_path, dry_run=True) as watch:
+        await watch.reconcile()
+        await watch.reconcile()
+        assert (guest.condition, guest.log) == ("panicked", [])
+        assert watch.events == [("panicked",), ("action", "destroy", "dry-run")]
+        assert list(tmp_path.iterdir()) == []
+
+
+# The restart limit
+
+
+async def test_the_restart_limit_holds_over_a_restart_of_the_watcher(tmp_path: Path) -> None:
+    """A higher limit allows more restarts."""
+    guest, clock = PlayedGuest(Policy("restart"), "panicked", panics_again=100), Clock()
+    async with Watch(guest, tmp_path, Settings(start_limit=3), clock=clock) as watch:
+        await watch.reconcile()
+        assert guest.log == ["restart"] * 3
+        assert watch.events[-1] == ("action", "restart", "start-limit-hit")
+        assert guest.condition == "panicked"
+    async with Watch(guest, tmp_path, Settings(start_limit=3), clock=clock) as watch:
+        await watch.reconcile(retry=True)
+        assert (guest.condition, watch.lines) == ("panicked", [])
+    async with Watch(guest, tmp_path, Settings(start_limit=4), clock=clock) as watch:
+        await watch.reconcile(retry=True)
+        assert guest.log == ["restart"] * 4
+
+
+async def test_a_back_off_ends_when_something_else_handles_the_guest(tmp_path: Path) -> None:
+    """The supervisor does not wait for the rest of it, which would be an hour."""
+    guest = PlayedGuest(Policy("restart"), "panicked", panics_again=1)
+    async with Watch(guest, tmp_path, restart_delay=3600) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: ("action", "restart", "delayed") in watch.events)
+        guest.condition = "healthy"
+        watch.supervisor.on_running()
+        await watch.idle()
+        assert guest.log == ["restart"]
+
+
+async def test_a_clock_that_is_set_back_delays_no_restart(tmp_path: Path) -> None:
+    """The back-off of an earlier watcher would otherwise end in eleven days."""
+    guest = PlayedGuest(Policy("restart"), "panicked", panics_again=1)
+    async with Watch(guest, tmp_path, restart_delay=3600) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: ("action", "restart", "delayed") in watch.events)
+    assert guest.log == ["restart"]
+    async with Watch(guest, tmp_path, clock=Clock(10_000)) as watch:
+        await watch.reconcile()
+    assert guest.log == ["restart"] * 2
+
+
+async def test_a_limit_of_one_restart_holds_for_libvirt_too(tmp_path: Path) -> None:
+    """libvirt's action is replaced after its first restart."""
+    guest = PlayedGuest(Policy("restart"), libvirt_action="restart")
+    async with Watch(guest, tmp_path, Settings(start_limit=1)) as watch:
+        await watch.reconcile()
+        await watch.panicked()
+        watch.supervisor.on_running()
+        assert guest.log == ["libvirt: preserve"]
+        guest.panic()
+        await watch.panicked()
+        assert watch.events[-1] == ("action", "restart", "start-limit-hit")
+
+
+async def test_libvirts_restarts_are_limited_until_the_guest_is_stable(tmp_path: Path) -> None:
+    """The watcher restarts a guest that panics again and again, and restores libvirt's action later."""
+    guest, clock = PlayedGuest(Policy("restart"), libvirt_action="restart"), Clock()
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        await watch.reconcile()
+        for _ in range(2):
+            await watch.panicked()
+            watch.supervisor.on_running()
+        assert guest.log == ["libvirt: preserve"]
+        guest.panic()
+        await watch.panicked()
+        assert guest.log == ["libvirt: preserve", "restart"]
+        clock.now += INTERVAL + 1
+        await watch.reconcile()
+        assert guest.log == ["libvirt: preserve", "restart", "libvirt: restart"]
+        assert guest.libvirt_action == "restart"
+
+
+async def test_libvirts_action_is_restored_when_the_watcher_stops(tmp_path: Path) -> None:
+    """The next watcher finds libvirt as the policy wants it."""
+    guest = PlayedGuest(Policy("restart"), libvirt_action="restart")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        for _ in range(2):
+            await watch.panicked()
+            watch.supervisor.on_running()
+        assert guest.libvirt_action == ""
+    assert guest.libvirt_action == "restart"
+
+
+class RefusingGuest(PlayedGuest):
+    """A guest whose libvirt refuses to change its action, a number of times."""
+
+    refusals = 0
+
+    async def set_libvirt_action(self, action: str) -> bool:
+        if self.refusals:
+            self.refusals -= 1
+            raise FailedError("not now")
+        return await super().set_libvirt_action(action)
+
+
+async def test_a_libvirt_action_that_cannot_be_replaced(tmp_path: Path) -> None:
+    """libvirt restarts the guest further on, and each attempt that fails is a warning."""
+    guest = RefusingGuest(Policy("restart"), libvirt_action="restart")
+    guest.refusals = 1
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        for _ in range(2):
+            await watch.panicked()
+            watch.supervisor.on_running()
+        assert [line.detail for line in watch.lines if line.event == "problem"] == [
+            "the restart limit is not enforced: not now"
+        ]
+        await watch.panicked()
+        assert guest.log == ["libvirt: preserve"]
+        guest.refusals = 1
+    assert watch.events[-1] == ("problem",)
+    async with Watch(guest, tmp_path) as watch:  # the next watcher restores it
+        pass
+    assert guest.log == ["libvirt: preserve", "libvirt: restart"]
+
+
+async def test_a_replaced_action_ends_with_the_guest(tmp_path: Path) -> None:
+    """Another start of it has libvirt's own again."""
+    guest = PlayedGuest(Policy("restart"), libvirt_action="restart")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        for _ in range(2):
+            await watch.panicked()
+            watch.supervisor.on_running()
+        guest.instance += 1
+        guest.libvirt_action = "restart"
+        await watch.reconcile()
+        incident = watch.supervisor.incident
+        assert incident
+        assert incident.overridden == ""
+    assert guest.log == ["libvirt: preserve"]

@@ -1,0 +1,64 @@
+"""Write cli/onpanic/cli/codes.py: `make docs`.
+
+It holds what ``onpanic explain`` and ``onpanic accept --record`` print.  The catalogue and the rules
+import all facts and the code that reads them, which takes five times as long as the start of the
+interpreter.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from onpanic.check.tags import TAGS
+from onpanic.probe.decision.catalogue import CATALOGUE
+from onpanic.probe.decision.policy import ON_PANIC, Policy
+from onpanic.probe.decision.rules import Capabilities, decide
+from onpanic.probe.facts import QUESTIONS
+
+MODULE = Path(__file__).parent.parent / "cli/onpanic/cli/codes.py"
+HEAD = '''\
+"""What ``onpanic explain`` and ``onpanic accept --record`` print.  Written by `make docs`."""
+
+__all__ = ("CODES", "NEEDS_NOTIFIER", "REQUIRED")
+
+#: By code: kind, reason, remedy, and severity as a finding, empty if a check does not find it.
+CODES: dict[str, tuple[str, str, str, str]] = {
+'''
+
+
+def quoted(text: str) -> str:
+    return repr(text) if '"' in text else json.dumps(text, ensure_ascii=False)
+
+
+def source() -> str:
+    lines = [HEAD]
+    for entry in CATALOGUE.values():
+        severity = TAGS[entry.code].severity if entry.code in TAGS else ""
+        lines.append(f"    {quoted(entry.code)}: (\n")
+        lines += [f"        {quoted(word)},\n" for word in (entry.kind, entry.reason, entry.remedy, severity)]
+        lines.append("    ),\n")
+    return "".join([*lines, "}\n", *required()])
+
+
+def required() -> Iterator[str]:
+    """Yield what a decision looks at in a record."""
+    nothing = Capabilities({})
+    values = [v for v in ON_PANIC if decide(Policy(v), "qemu", nothing).code == "probe-inconclusive"]
+    yield "\n#: The values of <on_panic> that need a notifier; each takes a coredump.\nNEEDS_NOTIFIER = (\n"
+    yield from (f"    {quoted(value)},\n" for value in values)
+    yield ")\n\n#: The facts that a notifier needs: of a device, and of one that the architecture brings.\n"
+    yield "#: Each with the answer, and the refusal if it is another one.\n"
+    yield "REQUIRED: tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]] = (\n"
+    for architectural in (False, True):
+        yield "    [\n"
+        for question in QUESTIONS:
+            wanted = question.requires
+            if wanted and wanted.architectural == architectural:
+                row = ", ".join(map(quoted, (question.name, wanted.answer, wanted.refusal)))
+                yield f"        ({row}),\n"
+        yield "    ],\n"
+    yield ")\n"
+
+
+if __name__ == "__main__":
+    MODULE.write_text(source(), encoding="utf-8")

@@ -1,0 +1,24 @@
+"""Write the JSON Schemas that ship with the packages: `make schema`."""
+
+from pathlib import Path
+
+import msgspec
+
+from onpanic.matrix import Matrix
+from onpanic.probe import CapabilityRecord
+
+ROOT = Path(__file__).parent.parent
+SCHEMAS: dict[type, Path] = {
+    CapabilityRecord: ROOT / "probe/onpanic/probe/record/record.schema.json",
+    Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",
+}
+
+
+def main() -> None:
+    for kind, path in SCHEMAS.items():
+        schema = msgspec.json.encode(msgspec.json.schema(kind), order="sorted")
+        path.write_bytes(msgspec.json.format(schema, indent=2) + b"\n")
+
+
+if __name__ == "__main__":
+    main()
