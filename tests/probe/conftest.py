@@ -11,14 +11,18 @@ import pytest
 
 from onpanic.probe import CapabilityRecord
 
-#: The truth about what `onpanic.probe.testing.QEMU_7_2` plays.
-TRUTH = {
+#: The facts about QEMU 7.2 itself, real or played.
+EMULATOR = {
     "isa-pvpanic-type": "no",
     "pvpanic-type": "yes",
     "pvpanic-pci-type": "yes",
     "guest-panicked-event": "yes",
     "guest-crashloaded-event": "yes",
     "set-action-command": "yes",
+}
+#: The facts about what `onpanic.probe.testing.QEMU_7_2` plays.
+TRUTH = {
+    **EMULATOR,
     "builtin-pvpanic": "no",
     "pvpanic-attachable": "yes",
     "panic-reported": "yes",

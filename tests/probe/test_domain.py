@@ -20,6 +20,8 @@ from onpanic.probe import CapabilityRecord, SourceError
 from onpanic.probe.api import record_from
 from onpanic.probe.live import ask_domain
 
+from .conftest import EMULATOR
+
 XML = """\
 <domain type="qemu">
   <name>{name}</name>
@@ -33,14 +35,6 @@ XML = """\
 # Commands that change nothing; those that begin with `query-` are allowed, too
 READ_ONLY = {"qom-list", "qom-get", "device-list-properties"}
 
-EMULATOR = {
-    "isa-pvpanic-type": "no",
-    "pvpanic-type": "yes",
-    "pvpanic-pci-type": "yes",
-    "guest-panicked-event": "yes",
-    "guest-crashloaded-event": "yes",
-    "set-action-command": "yes",
-}
 MACHINE = (
     "builtin-pvpanic",
     "pvpanic-attachable",

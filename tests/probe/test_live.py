@@ -19,6 +19,8 @@ import pytest
 from onpanic.probe import CapabilityRecord, DeadlineError
 from onpanic.probe.live import ask_monitor
 
+from .conftest import EMULATOR
+
 pytestmark = pytest.mark.processes
 
 GREETING = b'{"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}, "capabilities": []}}\n'
@@ -28,14 +30,6 @@ READ_ONLY = {"qmp_capabilities", "qom-list", "qom-get", "device-list-properties"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Complaint = Callable[..., str]
-EMULATOR = {
-    "isa-pvpanic-type": "no",
-    "pvpanic-type": "yes",
-    "pvpanic-pci-type": "yes",
-    "guest-panicked-event": "yes",
-    "guest-crashloaded-event": "yes",
-    "set-action-command": "yes",
-}
 NAMES = (
     *EMULATOR,
     "builtin-pvpanic",
