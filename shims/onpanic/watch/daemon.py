@@ -62,7 +62,6 @@ async def watch_domains(
     :param reload: Set it to call ``read_settings``, and to resume what was given up.
     :param read_settings: Returns the new settings.  When it raises an `OnpanicError`, the old ones stay.
     :param notify: Called with assignments of sd_notify(3), for example ``READY=1``.
-    :raise MissingExtraError: When the extra ``watch`` is not installed.
     :raise SourceError: When libvirt cannot be reached at first.
     :raise FileError: When the journal's directory cannot be written to.
     :raise MissingExtraError: When a module of the extra ``watch`` is not installed.

@@ -145,7 +145,7 @@ class Session(Monitor):
         """End the connection.  Takes a second at most, and raises nothing."""
         await self._client.close()
 
-    # The methods of `onpanic.qmp.client.Recorder`
+    # The methods of `onpanic.qmp.client.MessageRecorder`
 
     def count(self, line: bytes) -> None:
         """Count a message.  Raises `ProtocolFault` when it is too much."""

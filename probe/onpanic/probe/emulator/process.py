@@ -204,9 +204,7 @@ class EmulatorProcess:
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         try:
             return os.waitid(os.P_PIDFD, self._pidfd, options) is not None
-        except (
-            ChildProcessError
-        ):  # reaped by others: SIGCHLD is ignored, or the application waits for any child
+        except ChildProcessError:  # SIGCHLD is ignored, or the application waits for any child
             return True
 
     def _read(self) -> None:

@@ -60,7 +60,7 @@ class Status(msgspec.Struct, frozen=True):
 async def status_of_monitor(monitor: Monitor, address: str) -> Status:
     """Explain the state of a guest through its monitor.
 
-    :param monitor: The guest's monitor, e.g. a `Session` of `onpanic.probe.live.monitor`.
+    :param monitor: The guest's monitor, e.g. a `Session` of `onpanic.probe.asking.session.open_monitor`.
     :param address: The monitor's address, for the commands of the remedies.
     :raise EmulatorError: When the monitor does not answer.
     """

@@ -35,7 +35,7 @@ class Resumed(msgspec.Struct, frozen=True):
 async def resume_monitor(monitor: Monitor, *, allow_reset: bool = False) -> Resumed:
     """Continue a panicked guest through its monitor.
 
-    :param monitor: The guest's monitor, e.g. a `Session` of `onpanic.probe.live.monitor`.
+    :param monitor: The guest's monitor, e.g. a `Session` of `onpanic.probe.asking.session.open_monitor`.
     :param allow_reset: Reset the guest if it cannot be continued otherwise.
     :raise RefusedError: When the guest did not panic, or needs a reset that is not allowed.
     :raise EmulatorError: When the monitor does not answer.
