@@ -219,4 +219,6 @@ def test_the_table_of_policies_is_that_of_the_code() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=identity)
 def test_modules_have_one_subject(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
+    """No module has more than 400 lines, unless it is generated."""
+    if "Written by `make docs`" not in path.read_text():
+        assert len(path.read_text().splitlines()) <= 400

@@ -20,7 +20,8 @@ from onpanic.matrix.records.record_files import read_record, write_record
 from onpanic.matrix.sources.debian_suites import SUITES, Root, default_folder, fetch
 from onpanic.matrix.sources.subjects import in_suite
 from onpanic.probe.asking.plan import ProbePlan
-from onpanic.probe.record.capability_record import CapabilityRecord
+from onpanic.probe.facts import Fact
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
 
 __all__ = ("building", "collecting")
 
@@ -100,6 +101,20 @@ def building() -> None:
             )
 
 
+def _differing(machine: MachineRecord, chance: random.Random) -> MachineRecord:
+    """Return a machine type with another detail of one fact, for itself and for its own notifier."""
+    name, detail = chance.choice(list(machine.facts)), f"seen {chance.randrange(1000)}"
+
+    def changed(facts: dict[str, Fact]) -> dict[str, Fact]:
+        return {n: msgspec.structs.replace(f, detail=detail) if n == name else f for n, f in facts.items()}
+
+    notifiers = [
+        msgspec.structs.replace(one, facts=changed(one.facts)) if one.model == machine.notifier else one
+        for one in machine.notifiers
+    ]
+    return msgspec.structs.replace(machine, facts=changed(machine.facts), notifiers=notifiers)
+
+
 def _mib(used: resource.struct_rusage) -> float:
     return used.ru_maxrss / 1024
 
@@ -109,13 +124,8 @@ def _varied(pattern: CapabilityRecord, number: int, chance: random.Random) -> Ca
     machines = []
     for index in range(MACHINES):
         machine = pattern.machines[index % len(pattern.machines)]
-        facts = dict(machine.facts)
-        if not chance.randrange(50):
-            name = chance.choice(list(facts))
-            facts[name] = msgspec.structs.replace(facts[name], detail=f"seen {chance.randrange(1000)}")
-        machines.append(
-            msgspec.structs.replace(machine, name=f"pc-{index}", aliases=[], default=index == 0, facts=facts)
-        )
+        machine = msgspec.structs.replace(machine, name=f"pc-{index}", aliases=[], default=index == 0)
+        machines.append(_differing(machine, chance) if not chance.randrange(50) else machine)
     emulator = msgspec.structs.replace(
         pattern.emulator, version=f"{4 + number // 9}.{number % 9 // 3}.{number % 3}", package=f"v{number}"
     )

@@ -6,15 +6,16 @@ from pathlib import Path
 from onpanic.probe import Policy
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.shims.translation.libvirt_features import Libvirt
-from onpanic.shims.translation.mapping import DomainChanges, TranslationContext, changes_for
+from onpanic.shims.translation.mapping import AddedNotifier, DomainChanges, TranslationContext, changes_for
 
 PAGE = Path(__file__).parent.parent / "docs" / "policies.md"
 HEAD = """\
 # What each policy becomes
 
 This table is for a QEMU whose panic notifier works, according to `onpanic probe`. "The notifier" is what `onpanic to-libvirt` adds
-to a domain that has none: `<panic model='isa'/>` on x86, `<panic model='pvpanic'/>` on machine types with PCI only. Domains on s390x
-and pseries always have one. The notes are explained below. `make docs` writes this page from the code that translates.
+to a domain that has none: `<panic model='isa'/>` on x86, `<panic model='pvpanic'/>` on machine types with PCI only, and
+`<panic model='hyperv'/>` where only that works; or the one that `--notifier` names. Domains on s390x and pseries always have one.
+The notes are explained below. `make docs` writes this page from the code that translates.
 
 | `<on_panic>` | coredump | notifier | `<on_crash>` of libvirt | from libvirt 12.6 on | notes |
 |---|---|---|---|---|---|
@@ -40,10 +41,8 @@ def row(value: str, *, coredump: bool, has_notifier: bool) -> str:
 
 
 def changes(policy: Policy, has_notifier: bool, libvirt: str) -> DomainChanges:
-    notifiers = ("isa",) if has_notifier else ()
-    context = TranslationContext(
-        "qemu", notifiers, "isa", builtin=False, acpi=True, libvirt=Libvirt.of(libvirt)
-    )
+    notifiers, added = (("isa",), None) if has_notifier else ((), AddedNotifier("isa"))
+    context = TranslationContext("qemu", notifiers, added, builtin="", acpi=True, libvirt=Libvirt.of(libvirt))
     return changes_for(policy, context)
 
 

@@ -83,13 +83,61 @@ def test_a_difference_that_breaks_migration(
     words = ("--baseline", str(tmp_path / "old"), "--format", "json", "--", *debian_emulator(suite))
     done = onpanic("check", *words)
     assert done.returncode == 1
-    found = {f["tag"]: f for f in json.loads(done.stdout)["findings"]}
-    changed = found["guest-visible-change"]
+    found = {(f["tag"], f["notifier"]): f for f in json.loads(done.stdout)["findings"]}
+    further = found["guest-visible-change", "pvpanic"]
+    assert further["evidence"] == "the pvpanic notifier offered the bits 0x03, and now 0x07"
+    changed = found["guest-visible-change", "isa"]
     assert changed["evidence"] == "the device offered the bits 0x03, and now 0x07"
     assert "pc-i440fx-7.2" in changed["machines"]
     assert "pc-i440fx-5.1" not in changed["machines"]
-    assert "pc-i440fx-1.5" in found["machine-type-gone"]["machines"]
-    assert len(found["event-mask-differs-for-machine-type"]["machines"]) >= machines
+    assert "pc-i440fx-1.5" in found["machine-type-gone", ""]["machines"]
+    assert len(found["event-mask-differs-for-machine-type", "isa"]["machines"]) >= machines
+
+
+@pytest.mark.emulators
+def test_a_baseline_that_version_0_1_0_wrote(onpanic: Run) -> None:
+    """Nothing has changed but what a record looks like."""
+    (old,) = (ROOT / "tests/records/version-1").glob("qemu-system-x86_64-7.2*")
+    done = onpanic("check", "--machine", "pc", "--machine", "q35", "--baseline", str(old))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing found on 2 machine types" in done.stdout
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize(
+    ("emulator", "options", "tag"),
+    [
+        ("qemu-system-x86_64", "-action panic=exit-failure", "panic-ends-emulator"),
+        ("qemu-system-x86_64", "-action panic=none", "panic-does-not-stop-guest"),
+        ("qemu-system-s390x", "-action panic=none", "panic-does-not-stop-guest"),
+        ("qemu-system-s390x", "-action panic=exit-failure", "panic-ends-emulator"),
+        ("qemu-system-ppc64", "-action panic=none", "panic-does-not-stop-guest"),
+    ],
+)
+def test_what_the_command_line_makes_of_a_panic(
+    emulator: str, options: str, tag: str, debian_emulator: Callable[..., list[str]], onpanic: Run
+) -> None:
+    """It is found once, with the option, and a policy is refused for the same reason."""
+    command = [*debian_emulator("trixie", emulator), *options.split()]
+    done = onpanic("check", "--format", "json", "--", *command)
+    assert (done.returncode, done.stderr) == (1, "")
+    (found,) = json.loads(done.stdout)["findings"]
+    assert (found["tag"], found["severity"]) == (tag, "error")
+    assert found["evidence"].endswith(f"(the command line has {options})")
+    done = onpanic("accept", "restart", "--", *command)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"refused: {tag}: ")
+
+
+@pytest.mark.emulators
+def test_the_notifier_that_was_named(debian_emulator: Callable[..., list[str]], onpanic: Run) -> None:
+    """TCG ignores hv-crash, which is an error only for those who want that notifier."""
+    command = debian_emulator("trixie")
+    done = onpanic("check", "--notifier", "pvpanic", "--", *command)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = onpanic("check", "--notifier", "hyperv", "--format", "json", "--", *command, "-accel", "tcg")
+    (found,) = json.loads(done.stdout)["findings"]
+    assert (found["tag"], found["notifier"]) == ("panic-not-reported", "hyperv")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +222,11 @@ def test_a_baseline(played: Played, onpanic: Run, tmp_path: Path) -> None:
     [
         (["--expect", "/nowhere"], "/nowhere: No such file"),
         (["--expect", "{bad}"], "no such tag: panic-devise-missing"),
+        (["--expect", "{typo}"], "no such notifier: pvpanik"),
         (["--expect", "{binary}"], "not UTF-8"),
         (["--baseline", "/nowhere"], "/nowhere: No such file"),
         (["--baseline", "{truncated}"], "not a capability record"),
-        (["--baseline", "{future}"], "schema version 2"),
+        (["--baseline", "{future}"], "schema version 3"),
         (["--baseline", "{foreign}"], "the baseline is of s390x, the emulator of x86_64"),
         (["--machine", "nonsense"], "unsupported machine type"),
         (
@@ -185,6 +234,7 @@ def test_a_baseline(played: Played, onpanic: Run, tmp_path: Path) -> None:
             "the baseline has no machine type of these: pc-q35-7.2",
         ),
         (["--fail-on", "nonsense"], "invalid choice"),
+        (["--notifier", "nonsense"], "invalid choice"),
         (["--format", "nonsense"], "invalid choice"),
     ],
 )
@@ -192,9 +242,10 @@ def test_bad_input(words: list[str], said: str, played: Played, onpanic: Run, tm
     good = probe(QEMU_7_2.command()).to_json().decode()
     files: dict[str, str | bytes] = {
         "bad": "[[expect]]\ntag = 'panic-devise-missing'\nreason = 'x'\n",
+        "typo": "[[expect]]\ntag = 'panic-not-reported'\nnotifier = 'pvpanik'\nreason = 'x'\n",
         "binary": b"\xff\xfe",
         "truncated": good[: len(good) // 2],
-        "future": good.replace('"schema_version":1', '"schema_version":2'),
+        "future": good.replace('"schema_version":2', '"schema_version":3'),
         "other": good,
         "foreign": good.replace('"target":"x86_64"', '"target":"s390x"'),
     }

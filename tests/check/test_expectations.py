@@ -1,6 +1,7 @@
 """A file of findings that are known, and why."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,49 @@ def test_what_is_expected(
     assert all(words in one for words, one in zip(stale, evidence, strict=True))
 
 
+NOTIFIERS = [
+    Finding("panic-not-reported", "error", ("pc", "q35"), "no event", "isa"),
+    Finding("panic-not-reported", "warning", ("pc",), "no event", "pvpanic"),
+    Finding("builtin-panic-device", "error", ("pc",), "a pvpanic"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("", ["builtin-panic-device "]),
+        ("notifier = '*'", ["builtin-panic-device "]),
+        ("notifier = 'isa'", ["panic-not-reported pvpanic", "builtin-panic-device "]),
+        ("notifier = 'pv*'", ["panic-not-reported isa", "builtin-panic-device "]),
+        (
+            "notifier = 'hyperv'",
+            ["panic-not-reported isa", "panic-not-reported pvpanic", "builtin-panic-device "],
+        ),
+    ],
+)
+def test_an_entry_about_a_notifier(line: str, left: list[str]) -> None:
+    """It matches findings about that notifier only; an entry without one matches them all."""
+    entries = parsed(f"[[expect]]\ntag = 'panic-not-reported'\nreason = 'x'\n{line}", "file")
+    rest, _ = separated(NOTIFIERS, entries)
+    assert [f"{one.tag} {one.notifier}" for one in rest] == left
+
+
+@pytest.mark.parametrize(
+    ("notifiers", "stale"),
+    [(("isa", "pvpanic", "pseries", "s390"), 0), (("hyperv",), 1), (("isa", "hyperv"), 1), ((), 0)],
+)
+def test_an_entry_about_a_notifier_that_was_not_judged_is_not_stale(
+    notifiers: tuple[Any, ...], stale: int
+) -> None:
+    """Whoever checks without ``--notifier hyperv`` keeps the entries for it."""
+    entries = parsed("[[expect]]\ntag = 'panic-not-reported'\nreason = 'no KVM'\nnotifier = 'hyperv'", "file")
+    report = Report(EMULATOR, machines=MACHINES, notifiers=notifiers)
+    (after,) = with_stale_entries([report], entries, complete=True)
+    assert [one.evidence for one in after.findings] == [
+        "panic-not-reported of the hyperv notifier is expected, and was not found"
+    ] * stale
+
+
 def test_what_was_not_looked_at_is_not_stale() -> None:
     """Neither a machine type, nor an emulator, nor one that cannot be checked; one answer is enough."""
     entries = parsed(HEAD + 'machines = ["x-*"]', "file")
@@ -114,6 +158,7 @@ def test_what_was_not_looked_at_is_not_stale() -> None:
         ("\x00", "not an expectation file"),
         ("x=" + "[" * 3000, "not an expectation file"),
         ("x=" + "1" * 5000, "not an expectation file"),
+        (HEAD + "notifier = 'pvpanik'", "no such notifier: pvpanik"),
         (HEAD + "machines = []", "no machine types for panic-device-missing"),
     ],
 )

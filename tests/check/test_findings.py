@@ -1,5 +1,6 @@
 """What is found in a record, a row for each tag; and what changed against an older build."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +10,23 @@ from onpanic.check import TAGS, Asked, changes, findings_of
 from onpanic.check.findings import Finding, offered_by_name
 from onpanic.probe import CapabilityRecord, RecordError
 from onpanic.probe.decision.catalogue import CATALOGUE
-from onpanic.probe.facts import MACHINE_QUESTIONS, QUESTIONS
+from onpanic.probe.facts import QUESTIONS
 from onpanic.probe.record.capability_record import MachineRecord
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, QEMU_7_2, RHEL_6, PlayedEmulator
 
 Make = Callable[..., MachineRecord]
 Record = Callable[..., CapabilityRecord]
 ALL = Asked(all_machines=True, acpi=True)
+#: A machine type that can have no notifier.
+LACKING: dict[str, Any] = {
+    "pvpanic_attachable": "no",
+    "panic_reported": "no",
+    "panic_action": "run",
+    "panic_stops_guest": "no",
+    "cont_after_panic": "unknown",
+    "mask": None,
+}
+OTHER = {"yes": ["no"], "no": ["yes"], "pause": ["run"]}
 
 
 def said(findings: list[Finding]) -> list[str]:
@@ -34,6 +45,9 @@ def said(findings: list[Finding]) -> list[str]:
         ),
         ({"panic_reported": "no"}, ["error panic-not-reported pc"]),
         ({"panic_stops_guest": "no"}, ["error panic-does-not-stop-guest pc"]),
+        ({"panic_action": "run", "panic_stops_guest": "no"}, ["error panic-does-not-stop-guest pc"]),
+        ({"panic_action": "exit", "panic_stops_guest": "no"}, ["error panic-ends-emulator pc"]),
+        ({"panic_action": "poweroff", "panic_stops_guest": "yes"}, ["error panic-ends-emulator pc"]),
         ({"pvpanic_attachable": "no"}, ["error panic-device-missing pc"]),
         # What follows from something else is not found once more
         (
@@ -65,22 +79,121 @@ def test_what_is_found(facts: dict[str, Any], found: list[str], machine: Make, r
     assert all(one.evidence and one.reason and one.remedy for one in findings)
 
 
+@pytest.mark.parametrize("model", ["s390", "pseries", "pvpanic"])
+def test_the_notifier_that_a_machine_type_is_judged_by(model: str, machine: Make, record: Record) -> None:
+    """The best one is, and findings name it."""
+    (found,) = findings_of(record(machine(model=model, cont_after_panic="no")))
+    assert (found.severity, found.tag, found.notifier) == ("error", "cont-refused-after-panic", model)
+    assert found.evidence == "cont-after-panic: seen of cont-after-panic"
+
+
 @pytest.mark.parametrize(
-    ("event", "found"),
+    ("further", "found"),
     [
-        ("yes", []),
-        ("no", ["error panic-not-reported pseries"]),
-        ("unknown", ["error probe-inconclusive pseries"]),
+        ({"pvpanic": {}}, []),
+        ({"pvpanic": {"panic_reported": "no"}}, ["warning panic-not-reported pc pvpanic"]),
+        (
+            {"pvpanic": {"panic_action": "exit", "panic_stops_guest": "no"}},
+            ["warning panic-ends-emulator pc pvpanic"],
+        ),
+        ({"pvpanic": {"panic_stops_guest": "no"}}, ["warning panic-does-not-stop-guest pc pvpanic"]),
+        ({"pvpanic": {"cont_after_panic": "no"}}, ["warning cont-refused-after-panic pc pvpanic"]),
+        # Not known to be broken, or the guest cannot have it
+        ({"pvpanic": {"panic_reported": "unknown", "cont_after_panic": "unknown"}}, []),
+        ({"pvpanic": {"pvpanic_attachable": "no", "panic_reported": "no"}}, []),
+        # It depends on the host's KVM
+        ({"hyperv": {"panic_reported": "no"}}, []),
     ],
 )
-@pytest.mark.parametrize("model", ["s390", "pseries"])
-def test_a_notifier_of_the_architecture(
-    model: str, event: str, found: list[str], machine: Make, record: Record
+def test_a_further_notifier_that_does_not_work(
+    further: dict[str, Any], found: list[str], machine: Make, record: Record
 ) -> None:
-    """It needs no device, so none is missed; what it needs is the event."""
-    facts = {"pvpanic_attachable": "no", "panic_reported": "unknown", "builtin_pvpanic": "unknown"}
-    there = machine("pseries", mask=None, model=model, **facts)
-    assert said(findings_of(record(there, guest_panicked_event=event))) == found
+    """It is a warning that names the notifier; what cannot be had or is not known is not found."""
+    findings = findings_of(record(machine(further=further)))
+    assert [f"{one} {f.notifier}" for one, f in zip(said(findings), findings, strict=True)] == found
+    assert all(" of the pvpanic notifier: " in one.evidence for one in findings)
+
+
+def test_an_unknown_fact_before_a_broken_one(machine: Make, record: Record) -> None:
+    """A further notifier is broken if any fact says so, as the decision sees it."""
+    further = {"pvpanic": {"panic_reported": "unknown", "panic_stops_guest": "no"}}
+    (found,) = findings_of(record(machine(further=further)))
+    assert found.evidence.startswith("panic-stops-guest of the pvpanic notifier: ")
+
+
+@pytest.mark.parametrize(
+    ("notifier", "found"),
+    [
+        ("isa", []),
+        ("pvpanic", ["error cont-refused-after-panic pc"]),
+        ("hyperv", ["error panic-not-reported pc"]),
+        ("s390", ["error panic-device-missing pc"]),
+    ],
+)
+def test_the_notifier_that_was_asked_for(
+    notifier: Any, found: list[str], machine: Make, record: Record
+) -> None:
+    """It is the only one that is judged, and what it lacks is an error."""
+    further = {"pvpanic": {"cont_after_panic": "no"}, "hyperv": {"panic_reported": "no"}}
+    findings = findings_of(record(machine(further=further)), Asked(notifier=notifier))
+    assert said(findings) == found
+
+
+def test_hyperv_does_not_stand_in_for_a_notifier_of_the_build(machine: Make, record: Record) -> None:
+    """Another host may have no such KVM, so that the same build has no notifier there."""
+    there = machine(model="hyperv", further={"isa": {"pvpanic_attachable": "no"}})
+    (found,) = findings_of(record(there))
+    assert (found.tag, found.notifier) == ("panic-device-missing", "")
+    assert findings_of(record(there), Asked(notifier="hyperv")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "action", "tag", "named"),
+    [
+        (("-action", "panic=exit-failure"), "exit", "panic-ends-emulator", "-action panic=exit-failure"),
+        (("-action", "panic=none"), "run", "panic-does-not-stop-guest", "-action panic=none"),
+        (
+            ("-action", "reboot=reset,shutdown=poweroff", "--action", "panic=shutdown"),
+            "poweroff",
+            "panic-ends-emulator",
+            "-action panic=shutdown -action shutdown=poweroff",
+        ),
+        (("-action", "panic=none", "-action", "panic=pause"), "run", "panic-does-not-stop-guest", ""),
+        (("-S",), "run", "panic-does-not-stop-guest", ""),
+    ],
+)
+def test_what_the_command_line_makes_of_a_panic(
+    options: tuple[str, ...], action: str, tag: str, named: str, machine: Make, record: Record
+) -> None:
+    """The evidence names the option, and the other notifiers are not found for the same reason."""
+    facts = {"panic_action": action, "panic_stops_guest": "no"}
+    further = {} if not named else {"pvpanic": facts}
+    (found,) = findings_of(record(machine(further=further, **facts), options=options))
+    assert (found.severity, found.tag) == ("error", tag)
+    because = f" (the command line has {named})" if named else ""
+    assert found.evidence == f"panic-action: seen of panic-action{because}"
+
+
+def test_the_command_line_explains_no_other_fault(machine: Make, record: Record) -> None:
+    """A notifier that reports nothing is found, whatever a panic would end in."""
+    further = {"pvpanic": {"panic_reported": "no"}}
+    there = machine(further=further, panic_action="exit")
+    findings = findings_of(record(there, options=("-action", "panic=exit-failure")))
+    assert said(findings) == ["error panic-ends-emulator pc", "warning panic-not-reported pc"]
+
+
+def test_the_events_of_each_notifier(machine: Make, record: Record) -> None:
+    further = {"pvpanic": {"mask": 7}}
+    findings = findings_of(record(machine("pc-q35-8.2", 7, further=further)))
+    assert [(one.tag, one.notifier) for one in findings] == [
+        ("event-mask-differs-for-machine-type", "isa"),
+        ("event-mask-differs-for-machine-type", "pvpanic"),
+    ]
+    lacking = {"pvpanic": {"mask": 0xFF, "pvpanic_attachable": "no"}}
+    assert findings_of(record(machine("pc-q35-8.2", 3, further=lacking))) == []
+    own, other = (one.evidence for one in findings)
+    assert own == "it offers the bits 0x07, the release that it is named after 0x03"
+    assert other.startswith("the pvpanic notifier offers the bits 0x07, ")
 
 
 def test_what_is_found_of_the_emulator(record: Record) -> None:
@@ -180,8 +293,8 @@ def test_the_events_of_a_release(machine_type: str, model: str, mask: int | None
         (RHEL_6, {"cont-refused-after-panic", "probe-inconclusive"}),  # it lists no machine types
         (QEMU_1_7, set()),
         (QEMU_7_2, set()),
-        (QEMU_7_2.but(acts="silent"), {"panic-not-reported"}),
-        (QEMU_7_2.but(acts="run"), {"panic-does-not-stop-guest"}),
+        (QEMU_7_2.but(acts="silent", types=("pvpanic",)), {"panic-not-reported"}),
+        (QEMU_7_2.but(acts="run", types=("pvpanic",)), {"panic-does-not-stop-guest"}),
         (QEMU_7_2.but(types=()), {"panic-device-missing"}),
         (QEMU_7_2.but(mask=7), {"event-mask-differs-for-machine-type"}),
     ],
@@ -198,14 +311,14 @@ def test_emulators_that_cannot_be_had_any_more(emulator: PlayedEmulator, found: 
 # Every question
 
 
-@pytest.mark.parametrize("name", [one.name for one in QUESTIONS if one.requires and one.scope == "machine"])
+@pytest.mark.parametrize("name", [one.name for one in QUESTIONS if one.requires])
 def test_an_answer_that_a_decision_requires(name: str, machine: Make, record: Record) -> None:
     """Another answer is a finding, with the tag of the refusal; the severity may be that of any."""
-    wanted = MACHINE_QUESTIONS[name].requires
+    (wanted,) = [one.requires for one in QUESTIONS if one.name == name]
     assert wanted
-    other = {"yes": "no", "no": "yes"}[wanted.answer]
-    (found,) = findings_of(record(machine(**{name.replace("-", "_"): other})))
-    assert found.tag == wanted.refusal
+    for answer in {*OTHER[wanted.answer], *wanted.refusals}:
+        (found,) = findings_of(record(machine(**{name.replace("-", "_"): answer})))
+        assert found.tag == wanted.refusals.get(answer, wanted.refusal)
 
 
 @pytest.mark.parametrize("name", [one.name for one in QUESTIONS])
@@ -214,7 +327,7 @@ def test_what_another_answer_means(name: str, machine: Make, record: Record) -> 
     (question,) = [one for one in QUESTIONS if one.name == name]
     field = name.replace("-", "_")
     wanted = question.requires.answer if question.requires else "yes"
-    other = {"yes": "no", "no": "yes"}[wanted]
+    (other,) = OTHER[wanted]
 
     def answering(answer: str) -> CapabilityRecord:
         facts = {field: answer}
@@ -256,7 +369,12 @@ def test_a_fact_of_a_newer_version_is_left_out(record: Record) -> None:
         ({"mask": 3}, {"mask": 7}, ["error guest-visible-change pc"]),
         ({"mask": 3}, {"mask": None}, ["warning evidence-lost pc"]),
         ({"mask": None}, {"mask": 3}, []),
-        ({"mask": 1}, {"mask": 3, "model": "pvpanic"}, ["error guest-visible-change pc"]),
+        # Another notifier: the old one is gone, and no guest had the new one
+        (
+            {"mask": 1},
+            {"mask": 3, "model": "pvpanic"},
+            ["error guest-visible-change pc", "info behaviour-gained pc"],
+        ),
         ({"builtin_pvpanic": "yes"}, {}, ["error guest-visible-change pc"]),
         ({}, {"builtin_pvpanic": "yes"}, ["error guest-visible-change pc"]),
         ({}, {"pvpanic_attachable": "no"}, ["error guest-visible-change pc"]),
@@ -278,6 +396,185 @@ def test_what_changed(
     before: dict[str, Any], after: dict[str, Any], found: list[str], machine: Make, record: Record
 ) -> None:
     old, new = record(machine(**before)), record(machine(**after))
+    assert said(changes(old, new, ALL)) == found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        # What follows from a change is not found again
+        (
+            {},
+            {"panic_reported": "no", "panic_action": "run", "panic_stops_guest": "no"},
+            ["behaviour-lost: panic-reported was yes, and now is no"],
+        ),
+        (
+            {"panic_reported": "no", "panic_action": "run", "panic_stops_guest": "no"},
+            {},
+            ["behaviour-gained: panic-reported was no, and now is yes"],
+        ),
+        (
+            {},
+            {"panic_action": "exit", "panic_stops_guest": "no", "cont_after_panic": "unknown"},
+            ["behaviour-lost: panic-action was pause, and now is exit"],
+        ),
+        (
+            {},
+            {
+                "panic_reported": "unknown",
+                "panic_action": "unknown",
+                "cont_after_panic": "unknown",
+                "mask": None,
+            },
+            ["evidence-lost: panic-reported was yes, and now is unknown"],
+        ),
+        # A gain does not hide a loss
+        (
+            {"panic_reported": "no"},
+            {"panic_stops_guest": "no"},
+            [
+                "behaviour-lost: panic-stops-guest was yes, and now is no",
+                "behaviour-gained: panic-reported was no, and now is yes",
+            ],
+        ),
+        # Further notifiers are named
+        (
+            {"further": {"pvpanic": {"mask": 3}}},
+            {"further": {"pvpanic": {"mask": 7}}},
+            ["guest-visible-change: the pvpanic notifier offered the bits 0x03, and now 0x07"],
+        ),
+        (
+            {"further": {"pvpanic": {}}},
+            {"further": {"pvpanic": {"cont_after_panic": "no"}}},
+            ["behaviour-lost: cont-after-panic of the pvpanic notifier was yes, and now is no"],
+        ),
+        (
+            {},
+            {"further": {"pvpanic": {}}},
+            ["behaviour-gained: pvpanic-attachable of the pvpanic notifier was no, and now is yes"],
+        ),
+        (
+            {"further": {"pvpanic": {"mask": 3}}},
+            {},
+            ["guest-visible-change: pvpanic-attachable of the pvpanic notifier was yes, and now is no"],
+        ),
+        # Of what the guest cannot have, there is nothing to compare
+        (
+            {"pvpanic_attachable": "no", "acpi_exposes_pvpanic": "no", "panic_reported": "no"},
+            {"pvpanic_attachable": "no", "acpi_exposes_pvpanic": "unknown", "panic_reported": "unknown"},
+            [],
+        ),
+        # It depends on the host's KVM
+        ({"further": {"hyperv": {}}}, {"further": {"hyperv": {"panic_reported": "no"}}}, []),
+    ],
+)
+def test_what_changed_of_notifiers(
+    before: dict[str, Any], after: dict[str, Any], found: list[str], machine: Make, record: Record
+) -> None:
+    findings = changes(record(machine(**before)), record(machine(**after)), ALL)
+    assert [f"{one.tag}: {one.evidence.partition(' (')[0]}" for one in findings] == found
+    assert all(one.notifier for one in findings)
+
+
+@pytest.mark.parametrize(
+    ("notifier", "found"), [(None, 1), ("isa", 0), ("pvpanic", 1), ("hyperv", 1), ("s390", 0)]
+)
+def test_only_the_notifier_that_was_asked_for_is_compared(
+    notifier: Any, found: int, machine: Make, record: Record
+) -> None:
+    lost = {"panic_reported": "unknown"}
+    old = record(machine(further={"pvpanic": {}, "hyperv": {}}))
+    new = record(machine(further={"pvpanic": lost, "hyperv": lost}))
+    assert len(changes(old, new, Asked(notifier=notifier))) == found
+
+
+def test_a_record_that_lacks_facts(machine: Make, record: Record) -> None:
+    """What it does not hold was not asked."""
+    whole = record(machine(further={"pvpanic": {}}))
+    document = json.loads(whole.to_json())
+    for notifier in document["machines"][0]["notifiers"]:
+        del notifier["facts"]["panic-stops-guest"], notifier["facts"]["pvpanic-attachable"]
+    del document["machines"][0]["facts"]["panic-stops-guest"]
+    lacking = CapabilityRecord.from_json(json.dumps(document))
+    assert changes(lacking, whole, ALL) == changes(whole, lacking, ALL) == []
+    assert findings_of(lacking) == []
+
+
+def test_the_machine_type_none_is_not_compared(machine: Make, record: Record) -> None:
+    """No guest can run on it."""
+    old = record(machine(), machine("none", pvpanic_attachable="no"))
+    new = record(machine(), machine("none", pvpanic_attachable="unknown"))
+    assert changes(old, new, ALL) == []
+
+
+def as_version_1(record: CapabilityRecord) -> CapabilityRecord:
+    """Return a record as version 1 would have held it: one notifier, and what follows left unknown."""
+    document = json.loads(record.to_json())
+    document["schema_version"] = 1
+    for machine in document["machines"]:
+        by_model = {entry["model"]: entry for entry in machine.pop("notifiers")}
+        own = by_model.get(machine["notifier"])
+        machine["notifier"] = own and {"model": own["model"], "event_mask": own["event_mask"]}
+        facts = machine["facts"]
+        del machine["builtin"], facts["panic-action"]
+        if facts["pvpanic-attachable"]["answer"] == "no":
+            facts["panic-reported"]["answer"] = facts["panic-stops-guest"]["answer"] = "unknown"
+            facts["acpi-exposes-pvpanic"]["answer"] = "unknown"
+    return CapabilityRecord.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"model": "pvpanic", "acpi_exposes_pvpanic": "no"},
+        {"model": "s390", "acpi_exposes_pvpanic": "no", "mask": None},
+        {"further": {"pvpanic": {"mask": 3}, "hyperv": {"panic_reported": "no"}}},
+        {"further": {"pvpanic": {"cont_after_panic": "no"}}},
+        {"cont_after_panic": "no"},
+        {"panic_reported": "unknown", "panic_action": "unknown", "panic_stops_guest": "unknown"},
+        LACKING,
+        {"pvpanic_attachable": "unknown", "panic_reported": "unknown", "mask": None},
+        {"name": "none", "pvpanic_attachable": "no"},
+        {"started": False},
+        {"builtin_pvpanic": "yes"},
+    ],
+    ids=lambda kind: " ".join(map(str, kind)),
+)
+def test_a_baseline_of_another_version(kind: dict[str, Any], machine: Make, record: Record) -> None:
+    """A record's version alone is not a finding, in either direction, whichever notifier is judged."""
+    now = record(machine(**kind))
+    old = as_version_1(now)
+    for asked in (ALL, Asked(), Asked(notifier="isa"), Asked(notifier="pvpanic"), Asked(notifier="hyperv")):
+        assert changes(old, now, asked) == changes(now, old, asked) == []
+
+
+@pytest.mark.parametrize("version_1", ["old", "new"])
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ({"mask": 3}, {"mask": 7}, ["error guest-visible-change pc"]),
+        ({}, {"cont_after_panic": "no"}, ["error behaviour-lost pc"]),
+        ({"cont_after_panic": "no"}, {}, ["info behaviour-gained pc"]),
+        ({"builtin_pvpanic": "yes"}, {}, ["error guest-visible-change pc"]),
+        ({}, LACKING, ["error guest-visible-change pc"]),
+        (LACKING, {}, ["error guest-visible-change pc"]),
+    ],
+)
+def test_a_change_between_records_of_different_versions(
+    version_1: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    found: list[str],
+    machine: Make,
+    record: Record,
+) -> None:
+    """What version 1 knows is compared as before."""
+    old, new = record(machine(**before)), record(machine(**after))
+    if version_1 == "old":
+        old = as_version_1(old)
+    else:
+        new = as_version_1(new)
     assert said(changes(old, new, ALL)) == found
 
 

@@ -60,6 +60,29 @@ def test_json(reports: list[Report]) -> None:
     ]
 
 
+def test_json_names_the_notifier(
+    record: Callable[..., CapabilityRecord], machine: Callable[..., MachineRecord]
+) -> None:
+    """Programs need not read the evidence."""
+    broken = machine(panic_reported="no", further={"pvpanic": {"cont_after_panic": "no"}})
+    report = report_of(record(broken, set_action_command="no"), "/usr/bin/bad")
+    (line,) = FORMATS["json"]([report], "error").splitlines()
+    assert [(one["tag"], one["notifier"]) for one in json.loads(line)["findings"]] == [
+        ("cont-refused-after-panic", "pvpanic"),
+        ("panic-not-reported", "isa"),
+        ("panic-action-not-settable", ""),
+    ]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_further_notifier_is_named(
+    name: str, record: Callable[..., CapabilityRecord], machine: Callable[..., MachineRecord]
+) -> None:
+    report = report_of(record(machine(further={"pvpanic": {"cont_after_panic": "no"}})), "/usr/bin/bad")
+    printed = FORMATS[name]([report], "error")
+    assert "cont-after-panic of the pvpanic notifier: seen of cont-after-panic" in printed
+
+
 def test_junit(reports: list[Report]) -> None:
     suites = list(ET.fromstring(FORMATS["junit"](reports, "error")))
     assert [tuple(suite.get(n) for n in ("failures", "errors", "skipped")) for suite in suites] == [

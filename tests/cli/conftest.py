@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from onpanic.cli import main
+from onpanic.probe import CapabilityRecord
 from onpanic.probe.testing.wire import decoded
 
 RECORDS = Path(__file__).parent.parent.parent / "compat-matrix" / "records"
@@ -45,6 +46,18 @@ def record() -> Callable[[str], Path]:
     def find(version: str) -> Path:
         (found,) = RECORDS.glob(f"qemu-system-x86_64-{version}*.json")
         return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def current(record: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that finds the same record, written as today."""
+
+    def find(version: str) -> Path:
+        path = tmp_path_factory.mktemp("records") / "record.json"
+        path.write_bytes(CapabilityRecord.from_json(record(version).read_bytes()).to_json())
+        return path
 
     return find
 

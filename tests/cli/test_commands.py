@@ -14,6 +14,7 @@ from onpanic.probe import CapabilityRecord
 from .conftest import Done, Monitor
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
+VERSION_1 = Path(__file__).parent.parent / "records/version-1/qemu-system-x86_64-1.7.0.json"
 Command = Callable[..., Done]
 Record = Callable[[str], Path]
 DOMAIN = """<domain type='qemu'>
@@ -81,7 +82,9 @@ def test_no_emulator_on_the_host(
 @pytest.mark.parametrize(
     ("version", "words", "status", "said"),
     [
-        ("7.2", ["restart", "--coredump"], 0, "accepted\n"),
+        ("7.2", ["restart", "--coredump"], 0, "accepted (by the isa notifier)\n"),
+        ("7.2", ["restart", "--notifier", "isa"], 0, "accepted (by the isa notifier)\n"),
+        ("7.2", ["ignore"], 0, "accepted\n"),
         ("7.2", ["restart", "--machine", "nonsense"], 2, ""),
         ("7.2", ["crash"], 1, "refused: crash-needs-xen: "),
         ("7.2", ["nonsense"], 1, "refused: unknown-value: "),
@@ -99,6 +102,32 @@ def test_accept(
     assert bool(done.err) == (status == 2)
 
 
+def test_accept_names_the_notifier(command: Command, record: Record) -> None:
+    """In a refusal, too, and for programs; a policy that needs no notifier is judged by none."""
+    done = command("accept", "restart", "--record", record("1.6.0"))
+    assert done.out.splitlines()[-1] == "  judged by the isa notifier"
+    for value, version, judged in (
+        ("restart", "7.2", "isa"),
+        ("restart", "1.6.0", "isa"),
+        ("ignore", "7.2", None),
+        ("crash", "7.2", None),
+    ):
+        done = command("accept", value, "--record", record(version), "--format", "json")
+        assert json.loads(done.out)["notifier"] == judged
+
+
+def test_accept_by_a_notifier_that_the_record_does_not_have(command: Command) -> None:
+    done = command("accept", "pause", "--record", VERSION_1, "--notifier", "hyperv")
+    assert (done.status, done.out) == (2, "")
+    assert "says nothing about the notifier hyperv of pc-i440fx-1.7" in done.err
+
+
+def test_accept_on_xen_has_no_notifier(command: Command) -> None:
+    done = command("accept", "pause", "--hypervisor", "xen", "--notifier", "isa")
+    assert (done.status, done.out) == (2, "")
+    assert "--notifier has no meaning on Xen" in done.err
+
+
 def test_accept_on_xen_needs_no_emulator(command: Command) -> None:
     done = command("accept", "pause", "--hypervisor", "xen", "--format", "json")
     assert (done.status, done.err) == (1, "")
@@ -110,7 +139,8 @@ BAD_RECORDS = {
     "cut": b'{"schema_version":1,',
     "another": b"[]",
     "not text": b"\xff\xfe\0",
-    "later": b'{"schema_version":2}',
+    "bare": b'{"schema_version":2}',
+    "later": b'{"schema_version":3}',
     "long number": b'{"schema_version":' + b"9" * 5000 + b"}",
     "deep": b'{"schema_version":1,"facts":' + b"[" * 100_000,
     "two": b'{"schema_version":1}\n{"schema_version":1}',
@@ -161,6 +191,10 @@ def test_explain(command: Command) -> None:
     )
     assert "(finding, warning)" in command("explain", "event-mask-differs-for-machine-type").out
     assert "Known from:" in command("explain", "cont-after-panic", "--format", "text").out
+    done = command("explain", "panic-ends-emulator")
+    assert done.out.startswith("panic-ends-emulator (refusal; finding, error)\n")
+    done = command("explain", "panic-action")
+    assert done.out.startswith("panic-action (fact)\n  What does a panic end in")
     entries = [json.loads(line) for line in command("explain", "--format", "json").out.splitlines()]
     assert [entry["code"] for entry in entries] == list(CODES)
     assert [tuple(entry[name] for name in ("kind", "reason", "remedy")) for entry in entries] == [
@@ -243,7 +277,7 @@ def test_nothing_listens_at_the_address(name: str, command: Command, folder: Pat
 
 
 def test_two_builds_differ(command: Command, record: Record) -> None:
-    done = command("matrix", "diff", record("1.6.0"), record("1.7.0"))
+    done = command("matrix", "diff", record("1.6.0"), record("11.1"))
     assert done.status == 1
     assert "compared by alias: pc" in done.err
     assert "from QEMU 1.6.0" in done.out

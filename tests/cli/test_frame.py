@@ -168,7 +168,7 @@ def test_what_prints_a_text_loads_next_to_nothing(words: list[str]) -> None:
     assert loaded(*words) & heavy == set()
 
 
-def test_a_decision_from_a_record_loads_no_way_to_ask(record: Callable[[str], Path]) -> None:
+def test_a_decision_from_a_record_loads_no_way_to_ask(current: Callable[[str], Path]) -> None:
     heavy = {
         "asyncio",
         "qemu.qmp",
@@ -179,7 +179,7 @@ def test_a_decision_from_a_record_loads_no_way_to_ask(record: Callable[[str], Pa
         "onpanic.probe.api",
         "onpanic.check",
     }
-    words = ("accept", "pause", "--record", str(record("7.2")))
+    words = ("accept", "pause", "--record", str(current("7.2")))
     assert loaded(*words, "--format", "json") & heavy == set()
     assert loaded(*words) & (heavy | {"argparse", "json", "msgspec", "re", "typing"}) == set()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,83 +16,106 @@ from onpanic.cli.commands import PLAIN
 from onpanic.cli.recorded_decision import run_plain
 from onpanic.probe import CapabilityRecord, Decision
 from onpanic.probe.decision.policy import ON_PANIC
+from onpanic.probe.facts import QUESTIONS, Question
 
 from .conftest import RECORDS, Done
 
 Command = Callable[..., Done]
 Record = Callable[[str], Path]
+VERSION_1 = Path(__file__).parent.parent / "records/version-1"
+ACCEPTED = "accepted (by the isa notifier)\n"
 ACTIONS = ("restart", "destroy", "preserve", "rename-restart", "pause")
 
 
-def printed(decision: Decision) -> tuple[int, str]:
+def printed(decision: Decision, notifier: str | None) -> tuple[int, str]:
     """Return the exit status and the output for a decision."""
     if decision:
-        return 0, "accepted\n"
-    return 1, f"refused: {decision.code}: {decision.reason}\n  {decision.remedy}\n"
+        return 0, f"accepted (by the {notifier} notifier)\n" if notifier else "accepted\n"
+    judged = f"  judged by the {notifier} notifier\n" if notifier else ""
+    return 1, f"refused: {decision.code}: {decision.reason}\n  {decision.remedy}\n{judged}"
 
 
 @pytest.mark.parametrize("path", sorted(RECORDS.glob("*.json")), ids=lambda path: path.stem)
-def test_it_decides_as_the_record_does(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """For every published record, on every machine type."""
-    record = CapabilityRecord.from_json(path.read_bytes())
-    for machine in (None, *(name for m in record.machines for name in (m.name, *m.aliases))):
-        words = ["pause", "--record", str(path), *(["--machine", machine] if machine else [])]
-        status = run_plain(words)
-        out = capsys.readouterr().out
-        if status is None:
-            assert record.problems, machine
-        else:
-            assert (status, out) == printed(record.accepts("pause", machine=machine)), machine
+def test_it_decides_as_the_record_does(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For every published record, on every machine type and by every notifier that it knows."""
+    whole = CapabilityRecord.from_json(path.read_bytes())
+    codes = {tuple(repr(one.on_panic) for one in m.notifiers): m for m in whole.machines}
+    for machine in (None, *(name for m in codes.values() for name in (m.name, *m.aliases))):
+        found = whole.machine(machine)
+        record = msgspec.structs.replace(whole, machines=[found], evidence=msgspec.UNSET)
+        (tmp_path / "record").write_bytes(record.to_json())
+        for notifier in (None, *(entry.model for entry in found.notifiers)):
+            words = ["pause", "--record", str(tmp_path / "record")]
+            words += ["--machine", machine] if machine else []
+            words += ["--notifier", notifier] if notifier else []
+            status = run_plain(words)
+            out = capsys.readouterr().out
+            if status is None:
+                assert record.problems, words
+            else:
+                decision = record.accepts("pause", machine=machine, notifier=notifier)
+                assert (status, out) == printed(decision, notifier or found.notifier), words
 
 
-FACTS = st.fixed_dictionaries(
-    {"answer": st.sampled_from(["yes", "no", "unknown"]), "detail": st.sampled_from(["", "seen", "größer"])}
-)
-NAMES = st.sampled_from(
-    [
-        *("builtin-pvpanic", "pvpanic-attachable", "panic-reported", "panic-stops-guest"),
-        *("cont-after-panic", "guest-panicked-event", "set-action-command"),
-    ]
-)
-WHERE = st.sampled_from(
-    [("x86_64", "pc"), ("s390x", "s390-ccw-virtio"), ("s390x", "none"), ("ppc64", "pseries-9")]
+ANSWERS = {"panic-action": ["pause", "poweroff", "run", "exit", "unknown"]}
+
+
+def facts_of(question: Question) -> list[dict[str, str]]:
+    """Return facts with each answer to a question, and the answer that is required as often as the others."""
+    answers = ANSWERS.get(question.name, ["yes", "no", "unknown"])
+    facts = [{"answer": answer, "detail": text} for answer in answers for text in ("", "seen", "größer")]
+    assert question.requires
+    return facts + [{"answer": question.requires.answer, "detail": ""}] * len(facts)
+
+
+#: Facts of those that are required; some are left out.
+KNOWN = st.fixed_dictionaries(
+    {}, optional={one.name: st.sampled_from(facts_of(one)) for one in QUESTIONS if one.requires}
 )
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    emulator=st.dictionaries(NAMES, FACTS),
-    machine=st.dictionaries(NAMES, FACTS),
-    where=WHERE,
+    emulator=KNOWN,
+    machine=KNOWN,
+    other=KNOWN,
+    own=st.sampled_from(["isa", "pvpanic", None]),
+    asked=st.sampled_from([None, "isa", "hyperv", "s390", "nonsense"]),
     value=st.sampled_from([*ON_PANIC, "nonsense"]),
     coredump=st.booleans(),
 )
 def test_whatever_the_facts(
     emulator: dict[str, Any],
     machine: dict[str, Any],
-    where: tuple[str, str],
+    other: dict[str, Any],
+    own: str | None,
+    asked: str | None,
     value: str,
     coredump: bool,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A value that it does not decide is left to the command."""
-    target, name = where
-    found = {"name": name, "aliases": [], "default": False, "facts": machine}
+    """Other values, and notifiers that the record does not have, are left to the command."""
+    on_panic: dict[str, Any] = {"on_panic": {"accepted": {}, "refused": {}}}
+    entry = {"type": None, "event_mask": None, "facts": other, **on_panic}
+    found = {"name": "pc", "aliases": [], "default": False, "facts": machine, "notifier": own, **on_panic}
     document = {
-        "schema_version": 1,
-        "emulator": {"command": [], "target": target, "version": "1", "package": ""},
+        "schema_version": 2,
+        "emulator": {"command": [], "target": "x86_64", "version": "1", "package": ""},
         "facts": emulator,
-        "machines": [found | {"on_panic": {"accepted": {}, "refused": {}}}],
+        "machines": [found | {"notifiers": [entry | {"model": model} for model in ("isa", "hyperv")]}],
         "probed": {"at": "", "by": "", "seconds": 1.0},
     }
     (tmp_path / "record").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
     words = [value, "--record", str(tmp_path / "record"), *(["--coredump"] if coredump else [])]
-    status = run_plain(words)
+    status = run_plain([*words, *(["--notifier", asked] if asked else [])])
     out = capsys.readouterr().out
-    if value in ACTIONS:
-        decision = CapabilityRecord.from_json(json.dumps(document)).accepts(value, coredump=coredump)
-        assert (status, out) == printed(decision)
+    if value in ACTIONS and asked in (None, "isa", "hyperv"):
+        record = CapabilityRecord.from_json(json.dumps(document))
+        decision = record.accepts(value, coredump=coredump, notifier=asked)
+        assert (status, out) == printed(decision, asked or own)
     else:
         assert (status, out) == (None, "")
 
@@ -104,6 +128,8 @@ def test_whatever_the_facts(
         ["--machine", "nonsense"],
         ["--machine"],
         ["--mach", "pc"],
+        ["--notifier", "nonsense"],
+        ["--notifier"],
         ["--help"],
         ["--", "qemu"],
         ["qemu"],
@@ -113,53 +139,77 @@ def test_whatever_the_facts(
     ids=" ".join,
 )
 def test_other_arguments_are_left_to_the_command(
-    words: list[str], record: Record, capsys: pytest.CaptureFixture[str]
+    words: list[str], current: Record, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_plain(["pause", "--record", str(record("7.2")), *words]) is None
+    assert run_plain(["pause", "--record", str(current("7.2")), *words]) is None
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"schema_version":1', '"schema_version":2'),
-        ('"schema_version":1', '"schema_version":' + "9" * 5000),
-        ('"schema_version":1', '"schema_version":NaN'),
-        ('"schema_version":1', '"schema_version":1,"x":' + "[" * 100_000),
+        ('"schema_version":2', '"schema_version":1'),
+        ('"schema_version":2', '"schema_version":3'),
+        ('"schema_version":2', '"schema_version":' + "9" * 5000),
+        ('"schema_version":2', '"schema_version":NaN'),
+        ('"schema_version":2', '"schema_version":2,"x":' + "[" * 100_000),
         ('"answer":"yes"', '"answer":"perhaps"'),
         ('"answer":"yes"', '"answer":[]'),
         ('"detail":"', '"detail":1,"x":"'),
-        ('"target":"x86_64"', '"target":1'),
         ('"machines":[', '"machines":[1,'),
+        ('"notifier":"isa"', '"notifier":"nonsense"'),
+        ('"notifier":"isa"', '"notifier":["isa"]'),
         ("listed", "\\ud800"),
         ("}", "}}"),
         ("{", "{{"),
     ],
 )
 def test_another_record_is_left_to_the_command(
-    old: str, new: str, record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    old: str, new: str, current: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = json.dumps(json.loads(record("7.2").read_bytes()), separators=(",", ":"))
+    text = json.dumps(json.loads(current("7.2").read_bytes()), separators=(",", ":"))
     assert old in text
     (tmp_path / "record").write_text(text.replace(old, new), encoding="utf-8")
     assert run_plain(["pause", "--record", str(tmp_path / "record")]) is None
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_record_from_a_pipe(record: Record, tmp_path: Path, command: Command) -> None:
+def test_a_notifier_that_is_in_the_record_twice_is_left_to_the_command(
+    current: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(current("7.2").read_bytes())
+    for machine in document["machines"]:
+        machine["notifier"] = None
+        machine["notifiers"] *= 2
+    (tmp_path / "record").write_text(json.dumps(document), encoding="utf-8")
+    assert run_plain(["pause", "--record", str(tmp_path / "record"), "--notifier", "isa"]) is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_record_of_version_1_is_left_to_the_command(
+    capsys: pytest.CaptureFixture[str], command: Command
+) -> None:
+    """The command reads it."""
+    old = VERSION_1 / "qemu-system-x86_64-1.7.0.json"
+    assert run_plain(["pause", "--record", str(old)]) is None
+    assert capsys.readouterr() == ("", "")
+    assert command("accept", "pause", "--record", old).out == "accepted (by the isa notifier)\n"
+
+
+def test_a_record_from_a_pipe(current: Record, tmp_path: Path, command: Command) -> None:
     """It can be read only once."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    data = record("7.2").read_bytes()
+    data = current("7.2").read_bytes()
     writer = threading.Thread(target=lambda: pipe.write_bytes(data), daemon=True)
     writer.start()
-    assert command("accept", "pause", "--record", pipe) == (0, "accepted\n", "")
+    assert command("accept", "pause", "--record", pipe) == (0, ACCEPTED, "")
     writer.join(10)
 
 
-def test_the_command_uses_it(record: Record, command: Command) -> None:
+def test_the_command_uses_it(current: Record, command: Command) -> None:
     assert PLAIN["accept"] == run_plain.__module__
-    assert command("accept", "pause", "--record", record("7.2"), "-q") == (0, "", "")
-    done = command("accept", "pause", "--record", record("7.2"), "--machine", "nonsense")
+    assert command("accept", "pause", "--record", current("7.2"), "-q") == (0, "", "")
+    done = command("accept", "pause", "--record", current("7.2"), "--machine", "nonsense")
     assert done.status == 2
     assert "no machine type 'nonsense'" in done.err

@@ -46,7 +46,7 @@ def test_stdout_cannot_be_written(name: str, redirected: str, record: Callable[[
 @pytest.mark.parametrize("redirected", ["<&-", "2>&-", "<&- 2>&-", "2>/dev/full"])
 def test_other_streams_do_not_matter(redirected: str, record: Callable[[str], Path]) -> None:
     done = run(COMMANDS["decision"].format(record=record("7.2")), redirected)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "accepted\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "accepted (by the isa notifier)\n", "")
 
 
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"])

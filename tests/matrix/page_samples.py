@@ -5,7 +5,16 @@ from typing import Any
 
 import msgspec
 
-from onpanic.matrix.model.matrix import Build, Matrix, MatrixFact, MatrixMachine, Profile, Range, Statement
+from onpanic.matrix.model.matrix import (
+    Build,
+    Matrix,
+    MatrixFact,
+    MatrixMachine,
+    MatrixNotifier,
+    Profile,
+    Range,
+    Statement,
+)
 
 HOSTILE = "</script><img src=x onerror=window.hit=1><!--\u2028'\"${window.hit=1}&amp;{{1}}"
 
@@ -14,11 +23,12 @@ FACTS = [
     MatrixFact("guest-panicked-event", "emulator", "Does the emulator have the event GUEST_PANICKED?"),
     MatrixFact("set-action-command", "emulator", "Can it be set at run time what a panic does?"),
     MatrixFact("builtin-pvpanic", "machine", "Is a pvpanic there although none was asked for?"),
-    MatrixFact("panic-reported", "machine", "Does a panic raise GUEST_PANICKED?"),
-    MatrixFact("cont-after-panic", "machine", "Does cont continue a panicked guest?"),
+    MatrixFact("panic-reported", "notifier", "Does a panic raise GUEST_PANICKED?"),
+    MatrixFact("cont-after-panic", "notifier", "Does cont continue a panicked guest?"),
 ]
 _ACTIVE = ("restart", "destroy", "preserve", "rename-restart", "pause")
 _ANSWERS: Mapping[str, Any] = {"y": "yes", "n": "no", "?": "unknown"}
+_ABOUT_NOTIFIERS = ("panic-reported", "cont-after-panic")
 
 
 class Sample:
@@ -27,13 +37,14 @@ class Sample:
     def __init__(self) -> None:
         self.statements: list[Statement] = []
         self.profiles: list[Profile] = []
+        self.notifiers: list[MatrixNotifier] = []
         self.evidence: list[list[str]] = []
         self.builds: list[Build] = []
         self.ranges: list[Range] = []
 
-    def statements_of(self, scope: str, letters: str, how: Any) -> dict[str, int]:
-        """Add statements, given a letter for each fact of the scope; return their indexes."""
-        names = [fact.name for fact in FACTS if fact.scope == scope]
+    def statements_of(self, emulator: bool, letters: str, how: Any) -> dict[str, int]:
+        """Add statements, given a letter for each fact of the emulator or not; return their indexes."""
+        names = [fact.name for fact in FACTS if (fact.scope == "emulator") == emulator]
         indexes = {}
         for name, letter in zip(names, letters, strict=True):
             known = letter != "?"
@@ -49,28 +60,38 @@ class Sample:
             indexes[name] = len(self.statements) - 1
         return indexes
 
-    def profile(self, letters: str, how: Any = "observed", problem: str = "") -> int:
-        """Add a profile, given letters for the facts of a machine type, none if it does not start."""
-        works = letters == "nyy"
-        refused = {"crash": "crash-needs-xen"}
-        if not works:
-            code = "builtin-panic-device" if letters[:1] == "y" else "cont-refused-after-panic"
-            refused |= dict.fromkeys(_ACTIVE, code if letters else "probe-inconclusive")
-        self.profiles.append(
-            Profile(
-                facts=self.statements_of("machine", letters, how) if letters else {},
-                accepted={
-                    "default": False,
-                    "ignore": False,
-                    **(dict.fromkeys(_ACTIVE, True) if works else {}),
-                },
-                refused=refused,
-                notifier="isa" if letters else None,
-                event_mask=1 if letters else None,
-                started=bool(letters),
-                problem=problem,
-            )
+    def profile(self, letters: str, how: Any = "observed", problem: str = "", *, pci: str = "") -> int:
+        """Add a profile, given letters for the facts of a machine type, none if it does not start.
+
+        :param pci: Letters for the PCI device; empty if there is only the ISA device.
+        """
+        facts = self.statements_of(False, letters, how) if letters else {}
+        notifiers = []
+        for model, about in (("isa", letters), ("pvpanic", letters[:1] + pci)):
+            if about and len(about) == len(letters):
+                own = facts if model == "isa" else self.statements_of(False, about, how)
+                accepted, refused = _decision(about)
+                notifier = MatrixNotifier(
+                    model,  # type: ignore[arg-type]
+                    {name: own[name] for name in _ABOUT_NOTIFIERS},
+                    accepted,
+                    refused,
+                    "pvpanic" if model == "isa" else "pvpanic-pci",
+                    1 if model == "isa" else 3,
+                )
+                self.notifiers.append(notifier)
+                notifiers.append(len(self.notifiers) - 1)
+        accepted, refused = _decision(letters)
+        profile = Profile(
+            facts=facts,
+            accepted=accepted,
+            refused=refused,
+            notifier="isa" if letters else None,
+            notifiers=notifiers,
+            started=bool(letters),
+            problem=problem,
         )
+        self.profiles.append(profile)
         return len(self.profiles) - 1
 
     def build(
@@ -100,7 +121,7 @@ class Sample:
                 reproduce=f"onpanic probe --machine {{machine}} --recording qemu-{version}.jsonl",
                 at="2026-11-24T10:00:00Z",
                 by="onpanic 0.1.0",
-                facts=self.statements_of("emulator", letters, how),
+                facts=self.statements_of(True, letters, how),
                 machines=list(machines),
             )
         )
@@ -112,9 +133,22 @@ class Sample:
             builds=self.builds,
             ranges=self.ranges,
             profiles=self.profiles,
+            notifiers=self.notifiers,
             statements=self.statements,
             evidence=self.evidence,
         )
+
+
+def _decision(letters: str) -> tuple[dict[str, bool], dict[str, str]]:
+    """Return accepted and refused values, given letters for the facts of a machine type."""
+    works = letters == "nyy"
+    accepted = {"default": False, "ignore": False, **(dict.fromkeys(_ACTIVE, True) if works else {})}
+    refused = {"crash": "crash-needs-xen"}
+    if not works:
+        code = "builtin-panic-device" if letters[:1] == "y" else "cont-refused-after-panic"
+        unknown = not letters or "?" in letters
+        refused |= dict.fromkeys(_ACTIVE, "probe-inconclusive" if unknown else code)
+    return accepted, refused
 
 
 def _excerpt(name: str, letter: str) -> list[str]:
@@ -134,6 +168,7 @@ def sample() -> Matrix:
     unknown, missing = one.profile("n??"), one.profile("", problem="no Xen here")
     rhel = one.profile("nyn", "recorded")
     architectural = one.profile("nyy", "documented")
+    both = one.profile("nyn", pci="yy")
     one.build(
         "0.12.1",
         [MatrixMachine("rhel6.6.0", rhel, ["pc"], True)],
@@ -148,7 +183,8 @@ def sample() -> Matrix:
     for version in ("5.2.0", "7.2.9", "7.2.22", "10.0.2", "11.1.0"):
         series = ".".join(version.split(".")[:2])
         machines = [MatrixMachine("none", unknown), MatrixMachine(f"pc-i440fx-{series}", works, ["pc"], True)]
-        machines += [MatrixMachine(f"pc-q35-{series}", works, ["q35"]), MatrixMachine("xenfv", missing)]
+        q35 = both if version == "11.1.0" else works
+        machines += [MatrixMachine(f"pc-q35-{series}", q35, ["q35"]), MatrixMachine("xenfv", missing)]
         package = f"Debian 1:{version}+dfsg-1"
         one.build(version, machines, "yyn" if version == "5.2.0" else "yyy", line="Debian", package=package)
     for target, version, machine, profile in (
@@ -166,6 +202,15 @@ def sample() -> Matrix:
     )  # a stable sort: versions keep their order
     emulator, line = "qemu-system-x86_64", "upstream"
     one.ranges += [
+        *(
+            Range(f"on_panic.{value}", emulator, *which, machine="default")
+            for value in _ACTIVE
+            for which in (
+                ("Debian", "yes", "5.2.0", "11.1.0", "at or before 5.2"),
+                (line, "no", "1.5.3", "1.6.0", "at or before 1.5, until 1.6"),
+                (line, "yes", "1.7.0", "1.7.0", "since 1.7"),
+            )
+        ),
         Range(
             "cont-after-panic", emulator, "Debian", "yes", "5.2.0", "11.1.0", "at or before 5.2", "default"
         ),

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from onpanic.probe.api import record_from
 from onpanic.probe.conversation.recording import load
-from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, Fact
+from onpanic.probe.emulator.notifier_models import NotifierModel
+from onpanic.probe.facts import EMULATOR_QUESTIONS, QUESTIONS, Fact
 from onpanic.probe.record.capability_record import (
     CapabilityRecord,
     Emulator,
@@ -29,8 +31,18 @@ WORKS: Mapping[str, str] = {
     "panic-reported": "yes",
     "panic-stops-guest": "yes",
     "cont-after-panic": "yes",
+    "panic-action": "pause",
     "acpi-exposes-pvpanic": "unknown",
 }
+ABSENT: Mapping[str, str] = {
+    **dict.fromkeys(WORKS, "unknown"),
+    "builtin-pvpanic": "no",
+    "pvpanic-attachable": "no",
+    "panic-reported": "no",
+    "panic-action": "run",
+    "panic-stops-guest": "no",
+}
+MODELS: tuple[NotifierModel, ...] = get_args(NotifierModel)
 
 
 @cache
@@ -60,24 +72,68 @@ def machine(
     mask: int | None = 3,
     how: str = "observed",
     target: str = "x86_64",
+    notifiers: Sequence[Notifier] = (),
     **answers: str,
 ) -> MachineRecord:
-    """Return a machine type whose panic device works, except for the answers given."""
-    all_answers = {**WORKS, **{name.replace("_", "-"): answer for name, answer in answers.items()}}
-    facts = {
-        question: fact(all_answers.get(question, "unknown"), f"{question} on it", how=how)
-        for question in MACHINE_QUESTIONS
-    }
+    """Return a machine type whose ISA device works, except for the answers given.
+
+    :param notifiers: Other notifiers that it has; those that are missing cannot be attached.
+    """
+    own = notifier("isa", name, mask=mask, how=how, target=target, **answers)
+    others = {one.model: one for one in notifiers}
+    entries = [
+        own,
+        *(others.get(model) or absent(model, name, how=how, target=target) for model in MODELS[1:]),
+    ]
+    builtin = _facts(how, {**WORKS, **_dashed(answers)}, "machine")
     return MachineRecord(
         name=name,
         aliases=list(aliases),
         default=default,
-        facts=facts,
-        on_panic=on_panic_of(capabilities_of(known(), facts, target, name)),
-        notifier=Notifier("isa", mask),
+        facts=builtin | own.facts,
+        on_panic=own.on_panic,
+        notifiers=entries,
+        notifier="isa",
         started=started,
         problem="" if started else "unsupported machine type",
     )
+
+
+def notifier(
+    model: NotifierModel,
+    machine_name: str = "pc",
+    *,
+    mask: int | None = 3,
+    how: str = "observed",
+    target: str = "x86_64",
+    **answers: str,
+) -> Notifier:
+    """Return a notifier that works, except for the answers given."""
+    all_answers = {**WORKS, **_dashed(answers)}
+    facts = _facts(how, all_answers, "notifier")
+    builtin = _facts(how, all_answers, "machine")
+    decision = on_panic_of(capabilities_of(known(), builtin | facts, target, machine_name))
+    return Notifier(model, "pvpanic" if model == "isa" else None, facts, mask, decision)
+
+
+def absent(
+    model: NotifierModel, machine_name: str = "pc", *, how: str = "observed", target: str = "x86_64"
+) -> Notifier:
+    """Return a notifier that cannot be attached."""
+    answers = {name.replace("-", "_"): answer for name, answer in ABSENT.items()}
+    return notifier(model, machine_name, mask=None, how=how, target=target, **answers)
+
+
+def _facts(how: str, answers: Mapping[str, str], scope: str) -> dict[str, Fact]:
+    return {
+        question.name: fact(answers.get(question.name, "unknown"), f"{question.name} on it", how=how)
+        for question in QUESTIONS
+        if question.scope == scope
+    }
+
+
+def _dashed(answers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): answer for name, answer in answers.items()}
 
 
 def known() -> dict[str, Fact]:

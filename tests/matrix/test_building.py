@@ -18,17 +18,20 @@ from onpanic.matrix.model.ranges import DEFAULT
 from onpanic.matrix.records.build_identity import build_name
 from onpanic.matrix.records.record_files import layout, locked, read_records, write_record
 from onpanic.probe import CapabilityRecord, RecordError
-from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS
+from onpanic.probe.facts import QUESTIONS
 
-from .samples import RELEASES, fact, machine, record, recorded
+from .samples import RELEASES, fact, machine, notifier, record, recorded
 
 
 def named(*records: CapabilityRecord) -> list[tuple[str, CapabilityRecord]]:
     return [(build_name(one.emulator), one) for one in records]
 
 
-def ranges(matrix: Matrix, question: str, line: str = "upstream", alias: str = "pc") -> list[Range]:
-    return [r for r in matrix.ranges if (r.fact, r.line, r.machine) == (question, line, alias)]
+def ranges(
+    matrix: Matrix, question: str, line: str = "upstream", alias: str = "pc", notifier: str = ""
+) -> list[Range]:
+    key = (question, line, alias, notifier)
+    return [r for r in matrix.ranges if (r.fact, r.line, r.machine, r.notifier) == key]
 
 
 def texts(matrix: Matrix, question: str, line: str = "upstream", alias: str = "pc") -> list[tuple[str, str]]:
@@ -120,6 +123,48 @@ def test_ranges_cover_what_is_known_and_nothing_else(answers: list[str], shuffle
     assert all(before.answer != after.answer for before, after in zip(found, found[1:], strict=False))
 
 
+def test_accepted_values_have_ranges() -> None:
+    """They say since when a value is accepted, for machine types and for each of their notifiers."""
+    pci = notifier("pvpanic", "pc")
+    matrix = build(
+        named(
+            cont("1.6.0", "no"),
+            cont("1.7.0", "yes"),
+            record("7.2.0", machine("pc-7.2", ["pc"], notifiers=[pci])),
+        )
+    )
+    expected = [("no", "1.6, maybe before"), ("yes", "since 1.7")]
+    assert texts(matrix, "on_panic.restart") == expected
+    assert texts(matrix, "on_panic.pause") == expected
+    of = {
+        model: [r.text for r in ranges(matrix, "on_panic.restart", notifier=model)]
+        for model in ("isa", "pvpanic")
+    }
+    assert of == {
+        "isa": ["1.6, maybe before", "since 1.7"],
+        "pvpanic": ["at or before 1.6, until 1.7 or later", "after 1.7, at or before 7.2"],
+    }
+    assert [r.fact for r in matrix.ranges if r.notifier == "s390"] == ["pvpanic-attachable"]
+
+
+def test_an_answer_that_is_a_word_has_ranges() -> None:
+    """What a panic leads to may change from one version to another."""
+    records = [
+        record(version, machine(f"pc-{version}", ["pc"], panic_action=word))
+        for version, word in (("5.2.0", "pause"), ("6.0.0", "poweroff"), ("6.1.0", "unknown"))
+    ]
+    expected = [("pause", "5.2, maybe before"), ("poweroff", "since 6.0")]
+    assert texts(build(named(*records)), "panic-action") == expected
+
+
+def test_equal_notifiers_are_stored_once() -> None:
+    """Machine types on which the same notifiers are missing share the statements about them."""
+    records = [record(f"{n}.0.0", *(machine(f"pc-{n}.{i}") for i in range(10))) for n in (5, 6, 7)]
+    matrix = build(named(*records))
+    assert len(matrix.profiles) == 1
+    assert len(matrix.notifiers) == 5
+
+
 def test_lines_are_independent() -> None:
     """A distributor's 1.5.3 may have backports that upstream's does not have: Bugzilla 990601."""
     backport = msgspec.structs.replace(
@@ -130,9 +175,10 @@ def test_lines_are_independent() -> None:
     assert texts(matrix, "cont-after-panic") == [("no", "never in 1.5")]
 
 
+ABOUT_MACHINES = [question.name for question in QUESTIONS if question.scope != "emulator"]
 ANSWERS = st.sampled_from(["yes", "no", "unknown"])
 MACHINES = st.lists(
-    st.fixed_dictionaries({question.replace("-", "_"): ANSWERS for question in MACHINE_QUESTIONS}),
+    st.fixed_dictionaries({question.replace("-", "_"): ANSWERS for question in ABOUT_MACHINES}),
     min_size=1,
     max_size=4,
 )
@@ -160,6 +206,13 @@ def test_the_matrix_has_the_contents_of_the_records(builds: list[list[dict[str, 
             assert profile.refused == {v: why.code for v, why in row.on_panic.refused.items()}
             for name, index in profile.facts.items():
                 assert _same(matrix, index, original, row.facts[name])
+            assert profile.notifier == row.notifier
+            for number, entry in zip(profile.notifiers, row.notifiers, strict=True):
+                kept = matrix.notifiers[number]
+                assert (kept.model, kept.type, kept.event_mask) == (entry.model, entry.type, entry.event_mask)
+                assert kept.accepted == {v: how.coredump for v, how in entry.on_panic.accepted.items()}
+                assert kept.refused == {v: why.code for v, why in entry.on_panic.refused.items()}
+                assert all(_same(matrix, i, original, entry.facts[n]) for n, i in kept.facts.items())
 
 
 def _same(matrix: Matrix, index: int, original: CapabilityRecord, known: object) -> bool:
@@ -184,7 +237,7 @@ def test_the_matrix_matches_its_schema(history: Matrix) -> None:
     """Its JSON is valid, and reads back as the same matrix."""
     jsonschema.Draft202012Validator(Matrix.json_schema()).validate(msgspec.json.decode(history.to_json()))
     assert msgspec.json.decode(history.to_json(), type=Matrix) == history
-    assert [question.name for question in history.facts] == [*EMULATOR_QUESTIONS, *MACHINE_QUESTIONS]
+    assert {question.name for question in history.facts} == {question.name for question in QUESTIONS}
 
 
 def test_a_folder_is_read_as_it_was_written(tmp_path: Path) -> None:

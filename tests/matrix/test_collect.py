@@ -190,6 +190,8 @@ def test_one_that_fails_stops_no_other(
         (["--recordings", "/no/such/file"], "/no/such/file: No such file or directory"),
         (["--recordings", "{empty}"], "{empty}: holds nothing that can be collected"),
         (["--recordings", "{truncated}"], "{truncated}:"),
+        (["--records", "{empty}"], "{empty}: holds no record"),
+        (["--records", "{truncated}"], "{truncated}: not a capability record"),
         (["--libvirt-replies", "{empty}"], "{empty}"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
@@ -226,6 +228,66 @@ def test_recordings_become_records(onpanic: Run, records: Path) -> None:
     assert {fact.how for fact in record.machine("pc").facts.values()} == {"recorded", None}
 
 
+def test_a_record_names_no_folder_of_the_host_of_a_recording(onpanic: Run, tmp_path: Path) -> None:
+    """The recording of another host has its paths."""
+    whole = (RECORDINGS / "qemu-1.7.0.jsonl").read_text()
+    path = tmp_path / "away.jsonl"
+    path.write_text(whole.replace('"qemu-system-x86_64"', '"/elsewhere/bin/qemu-system-x86_64"'))
+    onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "records"), "--recordings", str(path))
+    (written,) = (tmp_path / "records").glob("*.json")
+    assert read_record(written).emulator.command == ["qemu-system-x86_64"]
+    assert "/elsewhere" not in written.read_text()
+
+
+def test_a_record_that_was_made_elsewhere_is_collected(onpanic: Run, new: str, tmp_path: Path) -> None:
+    """Such as one of another host; its emulator's folder is left out."""
+    (tmp_path / "away.json").write_text(onpanic("probe", "--format", "json", new).stdout)
+    words = ("matrix", "collect", "-q", "-o", str(tmp_path / "records"), "--records")
+    done = onpanic(*words, str(tmp_path / "away.json"))
+    assert (done.returncode, done.stderr) == (0, "")
+    (path,) = (tmp_path / "records").glob("qemu*.json")
+    assert read_record(path).emulator.command == ["qemu-system-x86_64"]
+
+
+def test_the_answers_of_another_record_are_added(onpanic: Run, tmp_path: Path, records: Path) -> None:
+    """A record of the same build with ACPI answers is added after the record of the whole build."""
+    source = ["--recordings", str(RECORDINGS / "qemu-1.7.0.jsonl")]
+    onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "more"), *source)
+    (path,) = (tmp_path / "more").glob("qemu*.json")
+    record = read_record(path)
+    told = Fact("yes", "recorded", "the tables name it")
+    first = msgspec.structs.replace(
+        record.machines[0], facts=record.machines[0].facts | {"acpi-exposes-pvpanic": told}
+    )
+    path.write_bytes(layout(msgspec.structs.replace(record, machines=[first])))
+    words = ("matrix", "collect", "-o", str(records), "--records", str(tmp_path / "more"), *source)
+    done = onpanic(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{records}: 2 collected; ")
+    (joined,) = records.glob("qemu*.json")
+    assert len(read_record(joined).machines) == len(record.machines)
+    assert read_record(joined).machines[0].facts["acpi-exposes-pvpanic"].answer == "yes"
+    assert "2 unchanged" in onpanic(*words).stdout
+
+
+def test_a_record_that_contradicts_is_not_added(onpanic: Run, tmp_path: Path, records: Path) -> None:
+    """A person must find out which of the two is right."""
+    source = ["--recordings", str(RECORDINGS / "qemu-1.7.0.jsonl")]
+    onpanic("matrix", "collect", "-q", "-o", str(records), *source)
+    (path,) = records.glob("qemu*.json")
+    before = path.read_bytes()
+    record = read_record(path)
+    facts = record.facts | {"guest-panicked-event": Fact("no", "introspected")}
+    elsewhere = msgspec.structs.replace(
+        record, facts=facts, probed=msgspec.structs.replace(record.probed, source="")
+    )
+    (tmp_path / "more.json").write_bytes(layout(elsewhere))
+    done = onpanic("matrix", "collect", "-o", str(records), "--records", str(tmp_path / "more.json"))
+    assert done.returncode == 2
+    assert "contradicts qemu-system-x86_64-1.7.0.json" in done.stderr
+    assert path.read_bytes() == before
+
+
 def test_a_record_is_not_replaced_by_one_that_knows_less(onpanic: Run, tmp_path: Path, records: Path) -> None:
     """An emulator that breaks later does not take away what was known."""
     program = tmp_path / "qemu-system-x86_64"
@@ -252,8 +314,10 @@ def test_an_emulator_with_the_opposite_answer_has_changed(
     done = onpanic(*words)
     assert (done.returncode, done.stderr) == (0, "")
     (path,) = records.glob("qemu*.json")
-    facts = read_record(path).machines[0].facts
-    assert (facts["pvpanic-attachable"].answer, facts["cont-after-panic"].answer) == ("no", "unknown")
+    isa = read_record(path).machines[0].notifier_named("isa")
+    assert isa is not None
+    answers = [isa.facts[name].answer for name in ("pvpanic-attachable", "cont-after-panic")]
+    assert answers == ["no", "unknown"]
 
 
 def test_two_emulators_of_one_name_do_not_replace_each_other(
@@ -280,12 +344,12 @@ def test_what_is_not_a_record_is_not_overwritten(onpanic: Run, recording: Path, 
     words = ("matrix", "collect", "-q", "-o", str(records), "--recordings", str(recording))
     onpanic(*words)
     (path,) = records.glob("qemu*.json")
-    path.write_text('{"schema_version": 2}')
+    path.write_text('{"schema_version": 3}')
     done = onpanic(*words, "--again")
     assert done.returncode == 2
     assert "not replaced: " in done.stderr
     assert done.stderr.splitlines()[-1] == "onpanic: hint: move it away"
-    assert path.read_text() == '{"schema_version": 2}'
+    assert path.read_text() == '{"schema_version": 3}'
 
 
 def test_a_run_without_acpi_keeps_what_is_known_of_it(onpanic: Run, recording: Path, records: Path) -> None:
@@ -342,7 +406,7 @@ def test_a_caller_may_give_up(
     assert survivors(mark) == {}
 
 
-@pytest.mark.parametrize("option", ["--recordings", "--libvirt-replies"])
+@pytest.mark.parametrize("option", ["--recordings", "--records", "--libvirt-replies"])
 def test_a_pipe_is_not_waited_for(onpanic: Run, option: str, tmp_path: Path, records: Path) -> None:
     """Nothing may ever be written to it."""
     os.mkfifo(tmp_path / "pipe.jsonl")

@@ -8,7 +8,7 @@ from onpanic.matrix.lint import MATRIX_RULES, RECORD_RULES, Problem, lint_matrix
 from onpanic.matrix.records.build_identity import build_name
 from onpanic.probe import CapabilityRecord
 
-from .samples import RELEASES, machine, record, recorded
+from .samples import RELEASES, absent, machine, notifier, record, recorded
 
 NEWER = "2026-11-25T00:00:00Z"
 CORRECT = record("7.2.22", machine("pc-7.2", ["pc"], default=True), machine("q35-7.2", ["q35"]))
@@ -16,6 +16,10 @@ CORRECT = record("7.2.22", machine("pc-7.2", ["pc"], default=True), machine("q35
 
 def changed(one: CapabilityRecord, **members: object) -> CapabilityRecord:
     return msgspec.structs.replace(one, **members)
+
+
+def with_machine(**members: object) -> CapabilityRecord:
+    return changed(CORRECT, machines=[msgspec.structs.replace(CORRECT.machines[0], **members)])
 
 
 WRONG_RECORDS = {
@@ -36,6 +40,21 @@ WRONG_RECORDS = {
             ],
         ),
     ],
+    "missing-notifier": [
+        changed(
+            CORRECT,
+            machines=[msgspec.structs.replace(CORRECT.machines[0], notifiers=[]), CORRECT.machines[1]],
+        ),
+        with_machine(notifiers=[*CORRECT.machines[0].notifiers, CORRECT.machines[0].notifiers[0]]),
+        with_machine(notifiers=CORRECT.machines[0].notifiers[:4]),
+    ],
+    "notifier-contradicts-machine": [
+        with_machine(notifier=None),  # although isa works
+        with_machine(notifier="s390"),
+        with_machine(notifiers=CORRECT.machines[0].notifiers[1:]),
+        with_machine(facts=machine("x", cont_after_panic="no").facts),
+        with_machine(on_panic=machine("x", cont_after_panic="no").on_panic),
+    ],
 }
 
 
@@ -44,6 +63,12 @@ def matrix_of(*records: CapabilityRecord) -> Matrix:
 
 
 OLDER_SAYS_NO = record("7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="no"))
+HYPERV, NO_HYPERV = (
+    record("7.2.22", machine("pc-7.2", ["pc"], notifiers=[entry]), source=source)
+    for entry, source in ((notifier("hyperv"), "a host with Hyper-V"), (absent("hyperv"), "another host"))
+)
+NO_PCI = record("7.2.22", machine("pc-7.2", ["pc"], notifiers=[absent("pvpanic")]))
+PCI = record("7.2.22", machine("pc-7.2", ["pc"], notifiers=[notifier("pvpanic")]))
 NEWER_IS_RECORDED = record("7.2.22", machine("pc-7.2", ["pc"], how="recorded"), at=NEWER)
 OTHER_PACKAGE = record(
     "7.2.22", machine("pc-7.2", ["pc"], cont_after_panic="no"), package="v7.2.22-1-gabcdef"
@@ -86,6 +111,25 @@ def test_a_rule_finds_what_is_wrong_with_records_beside_each_other(
     """The problem names the records, and says what is wrong."""
     matrix, (where, what) = found
     assert Problem(rule, where, what) in lint_matrix(matrix)
+
+
+def test_records_are_compared_for_each_notifier() -> None:
+    """The problem names the notifier."""
+    found = {problem.what for problem in lint_matrix(matrix_of(PCI, NO_PCI))}
+    assert "panic-reported of pvpanic on pc-7.2 is yes and no: remove the record that is wrong" in found, (
+        found
+    )
+
+
+def test_a_record_of_version_1_needs_no_entry_for_each_notifier() -> None:
+    """It was about one of them."""
+    only = [msgspec.structs.replace(one, notifiers=one.notifiers[:1]) for one in CORRECT.machines]
+    assert lint_record(build_name(CORRECT.emulator), changed(CORRECT, machines=only)) == []
+
+
+def test_hyperv_may_differ_between_hosts() -> None:
+    """Whether it works depends on the host's KVM, not on the build alone."""
+    assert lint_matrix(matrix_of(HYPERV, NO_HYPERV)) == []
 
 
 def test_each_rule_is_tested() -> None:

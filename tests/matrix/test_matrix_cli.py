@@ -11,11 +11,13 @@ import msgspec
 import pytest
 
 from onpanic.matrix import Matrix, published, read_matrix
+from onpanic.matrix.model.matrix import DECIDED
 from onpanic.matrix.records.build_identity import build_name
 from onpanic.matrix.records.record_files import write_record
 from onpanic.probe import CapabilityRecord, RecordError
+from onpanic.probe.facts import QUESTIONS
 
-from .samples import RECORDINGS, RELEASES, fact, machine, record, recorded
+from .samples import RECORDINGS, RELEASES, fact, machine, notifier, record, recorded
 
 pytestmark = pytest.mark.processes
 
@@ -104,6 +106,7 @@ def test_an_invalid_record_is_named_and_the_rest_built(
         (["build", "{bad}", "-o", "{tmp}/out"], "{bad}: none of its records can be read"),
         (["show", "/no/such"], "/no/such: No such file or directory"),
         (["show", "{bad}/broken.json"], "{bad}/broken.json: not a matrix: "),
+        (["show", "{bad}/older.json"], "{bad}/older.json: the matrix has schema version 1, not 2"),
         (["show", "--arch", "pdp11"], "no build of the matrix matches"),
         (["diff", "/no/a", "/no/b"], "/no/a: No such file or directory"),
         (["diff", "x", "y", "--records", "{tmp}"], "{tmp}: holds no record"),
@@ -119,10 +122,11 @@ def test_an_invalid_record_is_named_and_the_rest_built(
 def test_an_error_is_reported(onpanic: Run, tmp_path: Path, words: list[str], complaint: str) -> None:
     """The exit status is 2, and nothing is written."""
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad/broken.json").write_text('{"schema_version":1}')
-    (tmp_path / "bad/nested.json").write_bytes(b'{"schema_version":1,"more":' + b"[" * 100_000)
+    (tmp_path / "bad/broken.json").write_text('{"schema_version":2}')
+    (tmp_path / "bad/older.json").write_text('{"schema_version":1}')
+    (tmp_path / "bad/nested.json").write_bytes(b'{"schema_version":2,"more":' + b"[" * 100_000)
     (tmp_path / "bad/digits.json").write_bytes(b'{"schema_version":' + b"9" * 5000 + b"}")
-    (tmp_path / "bad/binary.json").write_bytes(b'{"schema_version":1,"evidence":[["\xff"]]}')
+    (tmp_path / "bad/binary.json").write_bytes(b'{"schema_version":2,"evidence":[["\xff"]]}')
     here = {"tmp": str(tmp_path), "bad": str(tmp_path / "bad")}
     done = onpanic("matrix", *(word.format(**here) for word in words))
     assert (done.returncode, done.stdout) == (2, "")
@@ -139,14 +143,24 @@ def test_an_output_that_cannot_be_written_is_an_error(onpanic: Run, records: Pat
     assert done.stderr.startswith(f"onpanic: {tmp_path}/file: cannot be written: ")
 
 
+def shown_rows(output: str) -> dict[str, dict[str, str]]:
+    """Return the cells of the rows of ``matrix show`` by version and by column; notes are left out."""
+    lines = output.splitlines()
+    heads = [line.split()[-1] for line in lines[: lines.index("x86_64")]]
+    rows = [line.split() for line in lines if line.startswith("qemu-")]
+    return {row[1]: dict(zip(heads, row[-len(heads) :], strict=True)) for row in rows}
+
+
 def test_the_matrix_is_shown(onpanic: Run, records: Path) -> None:
     """Each build has a row, with a letter for each fact."""
     done = onpanic("matrix", "show", str(records))
     assert (done.returncode, done.stderr) == (0, "")
-    rows = {
-        line.split()[1]: line.split()[-12:] for line in done.stdout.splitlines() if line.startswith("qemu-")
-    }
-    assert "".join(rows["1.5.3"]).startswith("nynynny")
+    rows = shown_rows(done.stdout)
+    refused = dict.fromkeys(DECIDED, "n") | {"ignore": "y", "default": "y", "notifier": "isa"}
+    assert rows["1.5.3"].items() >= {**refused, "builtin-pvpanic": "y", "cont-after-panic": "n"}.items()
+    accepted = dict.fromkeys(DECIDED, "y+") | {"ignore": "y", "default": "y", "notifier": "isa"}
+    assert rows["1.7.0"].items() >= {**accepted, "builtin-pvpanic": "n", "panic-action": "pause"}.items()
+    assert list(rows["1.7.0"])[:8] == [*DECIDED, "ignore", "default", "notifier"]
     assert list(rows) == ["0.12.1", "1.5.3", "1.6.0", "1.7.0"]
 
 
@@ -175,10 +189,40 @@ def test_a_machine_type_is_chosen(onpanic: Run, tmp_path: Path) -> None:
     }
     assert "no on q35-7.2" in shown["pc"]
     assert "yes on pc-7.2" in shown["q35"]
-    assert (
-        next(line for line in shown["isapc"].splitlines() if line.startswith("qemu-")).split()[-6:]
-        == ["-"] * 6
-    )
+    (row, *_) = shown_rows(shown["isapc"]).values()
+    assert {row[one.name] for one in QUESTIONS if one.scope != "emulator"} == {"-"}
+    assert {row[value] for value in DECIDED} == {"-"}
+
+
+def test_a_notifier_is_chosen(onpanic: Run, tmp_path: Path) -> None:
+    """Values and facts are about it, where it is not the machine type's own, too."""
+    one = record("7.2.22", machine("pc-7.2", ["pc"], default=True, notifiers=[notifier("hyperv")]))
+    folder = write(tmp_path / "records", one)
+    rows = {}
+    for model in ("isa", "hyperv", "pvpanic"):
+        done = onpanic("matrix", "show", "--notifier", model, str(folder))
+        rows[model] = next(line for line in done.stdout.splitlines() if line.startswith("qemu-")).split()[2:9]
+        assert "notifier" not in done.stdout.split("x86_64")[0].split()
+    assert rows == {
+        "isa": ["y+"] * 5 + ["y"] * 2,
+        "hyperv": ["y+"] * 5 + ["y"] * 2,
+        "pvpanic": ["n"] * 5 + ["y"] * 2,
+    }
+
+
+def test_one_notifier_is_compared(onpanic: Run, tmp_path: Path) -> None:
+    """What changed about others is left out."""
+    before = record("9.0.0", machine("pc-8.2", cont_after_panic="no", notifiers=[notifier("pvpanic")]))
+    after = record("9.1.0", machine("pc-8.2"))
+    folder = write(tmp_path / "records", before, after)
+    shown = {
+        model: onpanic("matrix", "diff", "9.0.0", "9.1.0", "--notifier", model, "--records", str(folder))
+        for model in ("isa", "pvpanic", "s390")
+    }
+    assert {model: done.returncode for model, done in shown.items()} == {"isa": 1, "pvpanic": 1, "s390": 0}
+    assert "cont-after-panic was no, and now is yes" in shown["isa"].stdout
+    assert "pvpanic-attachable was yes, and now is no" in shown["pvpanic"].stdout
+    assert "cont-after-panic was no" not in shown["pvpanic"].stdout
 
 
 def test_the_published_matrix_is_the_default(onpanic: Run) -> None:

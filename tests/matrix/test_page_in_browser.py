@@ -46,32 +46,51 @@ def reader(chromium: Browser) -> Iterator[Browser]:
 
 
 def test_the_first_screen_has_answers_and_ranges(reader: Browser) -> None:
-    """The page opens with the builds of x86_64, a letter per fact, and ranges above them."""
-    assert reader.rows() == ["5.2.0", "7.2.9", "0.12.1", "1.5.3", "1.6.0", "1.7.0"]
-    assert [reader.letters(row) for row in ("7.2.9", "0.12.1", "1.5.3", "1.6.0", "1.7.0")] == [
-        "yyynyy",
-        "y?nnyn",
-        "yynyyn",
-        "yynnyn",
-        "yynnyy",
+    """The page opens with the builds of x86_64, accepted values, facts, and ranges above them."""
+    assert reader.rows() == ["5.2.0", "7.2.9", "11.1.0", "0.12.1", "1.5.3", "1.6.0", "1.7.0"]
+    heads = [re.sub(r"\s+", "", head) for head in reader.texts("thead .label")]
+    assert heads[:7] == ["restart", "destroy", "preserve", "rename-restart", "pause", "ignore", "default"]
+    assert heads[7:] == [
+        "notifier",
+        *(f.name for f in sample().facts[3:]),
+        *(f.name for f in sample().facts[:3]),
     ]
+    refused, accepted = "nnnnnyyisa", "yyyyyyyisa"
+    assert [reader.letters(row) for row in ("7.2.9", "0.12.1", "1.5.3", "1.6.0", "1.7.0")] == [
+        f"{accepted}nyyyyy",
+        f"{refused}nyny?n",
+        f"{refused}yynyyn",
+        f"{refused}nynyyn",
+        f"{accepted}nyyyyn",
+    ]
+    assert reader.cell("7.2.9", "restart").text == "y+"
+    assert reader.cell("7.2.9", "ignore").text == "y"
     assert reader.texts(".group th") == [
         "Debian · qemu-system-x86_64",
         "RHEL · qemu-system-x86_64",
         "upstream · qemu-system-x86_64",
     ]
-    ranges = [re.sub(r"\s+", " ", line) for line in reader.texts(".ranges tbody tr")]
-    ranges = [line.replace("\N{EN DASH}", "-") for line in ranges]
-    assert ranges == [
+    assert reader.text("#since-title").startswith("Since when restart, destroy, preserve, rename-restart and")
+    assert ranges(reader, "#since") == [
+        "default machine typey at or before 5.2-n at or before 1.5, until 1.6y since 1.7",
+    ]
+    reader.one("#summary summary").click()
+    assert ranges(reader, "#ranges") == [
         "set-action-commandy after 5.2, at or before 7.2--",
         "cont-after-panicy at or before 5.2n never, up to 0.12n at or before 1.5, until 1.6y since 1.7",
     ]
 
 
+def ranges(reader: Browser, selector: str) -> list[str]:
+    """Return the rows of a table of ranges, with an ASCII dash."""
+    lines = [re.sub(r"\s+", " ", line) for line in reader.texts(f"{selector} tbody tr")]
+    return [line.replace("\N{EN DASH}", "-") for line in lines]
+
+
 def test_only_differences_leaves_out_builds_with_the_same_answers(reader: Browser) -> None:
     """Of neighbours with the same answers the first is shown, with their number and the last one."""
-    assert reader.text("#count") == "6 builds shown, 3 builds alike and hidden"
-    assert "7.2.9 to 11.1.0, 4 alike" in reader.texts("[role=grid] th[scope=row]")
+    assert reader.text("#count") == "7 builds shown, 2 builds alike and hidden"
+    assert "7.2.9 to 10.0.2, 3 alike" in reader.texts("[role=grid] th[scope=row]")
     reader.one("#diff").click()
     assert reader.text("#count") == "9 builds shown"
     assert reader.rows() == [
@@ -86,7 +105,7 @@ def test_only_differences_leaves_out_builds_with_the_same_answers(reader: Browse
         "1.7.0",
     ]
     reader.driver.back()
-    assert len(reader.rows()) == 6
+    assert len(reader.rows()) == 7
     reader.choose("#arch", "all")
     assert reader.rows()[:2] == ["7.2.22", "10.0.2"]  # of aarch64 and s390x: the same, but not neighbours
 
@@ -123,13 +142,114 @@ def test_selectors_choose_architecture_era_and_line(reader: Browser) -> None:
 def test_machine_facts_are_about_the_machine_type_chosen(reader: Browser) -> None:
     """A build without the machine type has a dash in the machine types' columns."""
     reader.choose("#machine", "q35")
-    assert reader.letters("5.2.0") == "yynnyy"
-    assert reader.letters("1.5.3") == "yyn---"
+    assert reader.letters("5.2.0") == "yyyyyyyisanyyyyn"
+    assert reader.letters("1.5.3") == "-" * 11 + "yyn"
     reader.choose("#machine", "pc-i440fx-1.5")
-    assert reader.letters("1.6.0") == "yynyyn"
+    assert reader.letters("1.6.0") == "nnnnnyyisayynyyn"
     reader.choose("#arch", "aarch64")
     reader.choose("#machine", "")
-    assert reader.letters("7.2.22") == "nyynyy"  # virt, as there is no default
+    assert reader.letters("7.2.22") == "yyyyyyyisanyynyy"  # virt, as there is no default
+
+
+def test_answers_are_about_the_notifier_chosen(reader: Browser) -> None:
+    """Values and facts about notifiers are those of one that is not the best one, too."""
+    reader.choose("#machine", "q35")
+    assert reader.letters("11.1.0") == "nnnnnyyisanynyyy"
+    reader.choose("#notifier", "pvpanic")
+    assert "notifier" not in reader.texts("thead .label")
+    assert reader.letters("11.1.0") == "yyyyyyynyyyyy"
+    assert reader.letters("5.2.0") == "-------n--yyn"  # its record does not say anything about it
+    reader.cell("11.1.0", "cont-after-panic").click()
+    panel = reader.text("#panel")
+    assert "pvpanic (type pvpanic-pci, offers event bits 0x3)" in panel
+    assert "--notifier" not in reader.text("#panel .command")  # a recording needs no option
+    assert reader.texts("#panel .notifiers dt") == ["isa", "pvpanic"]
+    assert [text.split()[0] for text in reader.texts("#panel .notifiers dd")] == ["no", "yes"]
+    reader.one("#panel .notifiers a").click()
+    assert reader.one("#notifier").get_attribute("value") == "isa"
+    assert reader.text("#panel .verdict b") == "no"
+    assert reader.driver.current_url.endswith(
+        "#notifier=isa&machine=q35&cell=qemu-system-x86_64-11.1.0/pc-q35-11.1/cont-after-panic"
+    )
+
+
+def test_the_best_notifier_is_named(reader: Browser) -> None:
+    """Its column opens a panel in which each notifier is compared."""
+    reader.choose("#machine", "q35")
+    reader.cell("11.1.0", "notifier").click()
+    assert reader.text("#panel .verdict b") == "isa"
+    assert "Each notifier of this machine type: is restart accepted?" in reader.text("#panel")
+    assert [text.split()[0] for text in reader.texts("#panel .notifiers dd")] == ["no", "yes"]
+
+
+def test_builds_of_a_line_are_shown_over_time(reader: Browser) -> None:
+    """Versions are columns, changes are marked, and versions with the same answers share a column."""
+    reader.open("#view=line&line=upstream")
+    assert reader.text("#heading") == "qemu-system-x86_64 of upstream over time: the default one"
+    assert reader.texts("thead .label") == ["1.5.3", "1.6.0", "1.7.0"]
+    assert reader.rows()[:7] == [
+        "restart",
+        "destroy",
+        "preserve",
+        "rename-restart",
+        "pause",
+        "ignore",
+        "default",
+    ]
+    letters = {row: reader.letters(row) for row in ("restart", "ignore", "builtin", "cont", "pvpanic-type")}
+    assert letters == {
+        "restart": "nny",
+        "ignore": "yyy",
+        "builtin": "ynn",
+        "cont": "nny",
+        "pvpanic-type": "yyy",
+    }
+    assert reader.cell("restart", "1.7.0").get_attribute("aria-label") == "yes, also with coredump, changed"
+    assert [cell.text for cell in reader.all("td.changed")] == [*["y+"] * 5, "n", "y"]
+    reader.choose("#line", "Debian")
+    assert reader.texts("thead .label") == ["5.2.0", "7.2.9"]
+    assert reader.text("#count") == "14 rows shown, 3 builds alike and hidden"
+    reader.one("#diff").click()
+    assert len(reader.texts("thead .label")) == 5
+    reader.cell("restart", "10.0.2").click()
+    assert "pc-i440fx-10.0" in reader.text("#panel")
+
+
+def test_machine_types_are_shown_over_time(reader: Browser) -> None:
+    """Each has a row; a version that does not have it has a dash."""
+    reader.open("#view=line&line=upstream")
+    reader.choose("#rows", "machines")
+    reader.choose("#fact", "cont-after-panic")
+    assert reader.text("#asks") == "Does cont continue a panicked guest?"
+    assert reader.rows() == ["none", "pc-i440fx-1.5", "pc-i440fx-1.7"]
+    assert (
+        reader.letters("pc-i440fx-1.5") == "n-"
+    )  # 1.5.3 and 1.6.0 share a column, 1.7.0 has another answer on pc
+    reader.one("#diff").click()
+    assert [reader.letters(row) for row in reader.rows()] == ["???", "nn-", "-n-", "--y"]
+    reader.one("[role=grid] tbody a[href*='1.5']").click()
+    assert reader.letters("restart") == "nn-"
+    reader.open(
+        "#view=line&rows=machines&line=Debian&cell=qemu-system-x86_64-11.1.0/pc-q35-11.1/on_panic.restart"
+    )
+    assert reader.text("#panel .verdict b") == "refused"
+    assert reader.text("[aria-selected]") == "n"
+
+
+def test_a_line_of_another_view_is_not_kept(reader: Browser) -> None:
+    """The view over time needs a line and chooses one; the others show all."""
+    reader.one("#views a[data-view=line]").click()
+    assert reader.one("#line").get_attribute("value") == "Debian"
+    reader.one("#views a[data-view=facts]").click()
+    assert reader.one("#line").get_attribute("value") == ""
+
+
+def test_one_value_is_shown_for_all_machine_types(reader: Browser) -> None:
+    """A value has the same views as a fact."""
+    reader.one("[role=grid] thead a[href*='on_panic.restart']").click()
+    assert reader.text("#heading") == "restart, x86_64"
+    assert reader.text("#asks") == "Is <on_panic>restart</on_panic> accepted?"
+    assert reader.letters("11.1.0") == "?yn"
 
 
 def test_notes_name_machine_types_with_another_answer(reader: Browser) -> None:
@@ -174,7 +294,7 @@ def test_closing_the_panel_returns_the_focus(reader: Browser) -> None:
         else:
             reader.driver.back()
         assert not reader.one("#panel").is_displayed()
-        assert reader.focused() == "yes, recorded, note 1"
+        assert reader.focused() == "yes, recorded"
 
 
 def test_the_filter_can_be_used_beside_the_panel(reader: Browser) -> None:
@@ -201,7 +321,7 @@ def test_a_link_restores_everything(reader: Browser) -> None:
     cell = "qemu-system-x86_64-7.2.22/pc-q35-7.2/panic-reported"
     link = f"#view=fact&arch=x86_64&era=7.x&line=Debian&fact=panic-reported&q=dfsg%207.2&diff=0&cell={cell}"
     reader.open(link)
-    assert reader.text("#views [aria-current]") == "One fact"
+    assert reader.text("#views [aria-current]") == "One value or fact"
     chosen = {
         name: reader.one(f"#{name}").get_attribute("value") for name in ("arch", "era", "line", "fact", "q")
     }
@@ -251,7 +371,7 @@ def test_back_and_forward_go_through_the_views(reader: Browser) -> None:
     reader.driver.back()
     assert reader.text("#heading") == "cont-after-panic, x86_64"
     reader.driver.back()
-    assert reader.text("#heading") == "Builds and facts, x86_64"
+    assert reader.text("#heading") == "Accepted values and facts, x86_64"
     reader.driver.forward()
     assert reader.text("#heading") == "cont-after-panic, x86_64"
 
@@ -260,8 +380,8 @@ def test_one_build_shows_machine_types_and_policies(reader: Browser) -> None:
     """Each machine type has a row, with its facts and the accepted values of <on_panic>."""
     reader.open("#view=build&build=qemu-system-x86_64-7.2.22")
     assert reader.rows() == ["none", "pc-i440fx-7.2", "xenfv"]
-    assert reader.letters("pc-i440fx-7.2") == "nyy" + "ynyyyyyy"
-    assert reader.letters("xenfv") == "---" + "ynynnnnn"
+    assert reader.letters("pc-i440fx-7.2") == "yyyyyyyn" + "isa" + "nyy"
+    assert reader.letters("xenfv") == "-" * 12
     assert reader.texts("#notes li") == ["no Xen here"]
     assert reader.texts(".chips button") == ["pvpanic-typey", "guest-panicked-eventy", "set-action-commandy"]
     assert reader.cell("pc-i440fx", "restart").get_attribute("aria-label") == "yes, also with coredump"
@@ -291,21 +411,21 @@ def test_the_table_is_one_tab_stop_and_arrows_move_in_it(reader: Browser) -> Non
     """Arrows, Home and End move between cells and headers, Enter opens, and Tab leaves the table."""
     reader.one("#diff").send_keys(Keys.TAB, Keys.NULL)
     reader.press(Keys.TAB)
-    reader.press(*[Keys.TAB] * len(reader.all(".ranges a")))
-    assert reader.focused() == "yes, observed"
+    reader.press(*[Keys.TAB] * len(reader.all("#since a")))  # the last one opens the other ranges
+    assert reader.focused() == "yes, also with coredump"
     first = reader.driver.switch_to.active_element
     reader.press(Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
-    assert reader.driver.switch_to.active_element == reader.cell("7.2.9", "set-action-command")
+    assert reader.driver.switch_to.active_element == reader.cell("7.2.9", "preserve")
     reader.press(Keys.HOME)
     assert reader.focused() == "7.2.9"
     reader.press(Keys.ARROW_UP, Keys.ARROW_UP, Keys.END)
-    assert reader.focused() == "cont-after-panic"
+    assert reader.focused() == "set-action-command"
     reader.press(Keys.ARROW_DOWN, Keys.ENTER)
-    assert reader.text("#panel-title") == "cont-after-panic"
+    assert reader.text("#panel-title") == "set-action-command"
     reader.press(Keys.ESCAPE)
-    assert reader.driver.switch_to.active_element == reader.cell("5.2.0", "cont-after-panic")
+    assert reader.driver.switch_to.active_element == reader.cell("5.2.0", "set-action-command")
     reader.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
-    assert reader.driver.switch_to.active_element.tag_name == "a"
+    assert reader.driver.switch_to.active_element.tag_name == "summary"
     assert first.get_attribute("tabindex") == "-1"
 
 
@@ -315,16 +435,17 @@ def test_the_skip_link_leads_to_the_table(reader: Browser) -> None:
     assert reader.focused() == "Skip to the table"
     reader.press(Keys.ENTER)
     reader.wait("document.activeElement.closest('[role=grid]')")
-    assert reader.text("#heading") == "Builds and facts, x86_64"
+    assert reader.text("#heading") == "Accepted values and facts, x86_64"
 
 
 def test_texts_of_emulators_are_never_interpreted(reader: Browser) -> None:
     """None becomes an element, a script, or a command."""
     reader.show(hostile(), "hostile")
     shown = HOSTILE.replace("\u2028", " ")
-    for link in ("", "#view=fact&diff=0", "#view=build"):
+    for link in ("", "#view=fact&fact=cont-after-panic&diff=0", "#view=build"):
         reader.open(link)
-        reader.all("[role=grid] td")[:3][-1].click()  # a fact in each view
+        facts = reader.all("[role=grid] td[class~=observed]")
+        facts[-1 if link == "" else 0].click()  # a fact in each view: of the emulator, of a machine type
         assert shown in reader.text("#panel").replace("\u2028", " ").replace("\n", " ")
         assert reader.texts("#panel .evidence span") == [f"<- {HOSTILE}\n"]
         assert reader.driver.execute_script("return window.hit") is None
@@ -376,7 +497,7 @@ def test_every_cell_of_a_large_matrix_can_be_reached(reader: Browser) -> None:
 def test_a_phone_shows_everything(reader: Browser) -> None:
     """The page is not wider than the screen; the table scrolls; the evidence fills the screen."""
     reader.screen(390, 844)
-    for link in ("", "#view=fact&diff=0", "#view=build"):
+    for link in ("", "#view=fact&diff=0", "#view=build", "#view=line", "#view=line&rows=machines&diff=0"):
         reader.open(link)
         assert reader.driver.execute_script("return document.documentElement.scrollWidth") <= 390
     reader.open(f"#cell={CELL}")
@@ -395,6 +516,10 @@ def test_a_phone_shows_everything(reader: Browser) -> None:
         ("light", f"#view=build&cell={CELL}"),
         ("dark", f"#view=build&cell={CELL}"),
         ("dark", f"#cell={CELL}"),
+        ("light", "#view=line"),
+        ("dark", "#view=line&rows=machines&diff=0"),
+        ("dark", "#notifier=pvpanic&machine=q35&cell=qemu-system-x86_64-11.1.0/pc-q35-11.1/on_panic.restart"),
+        ("phone", "#view=line"),
         ("phone", "#view=fact"),
         ("phone", f"#cell={CELL}"),
     ],
@@ -413,7 +538,7 @@ def test_the_page_is_accessible(reader: Browser, screen: str, link: str) -> None
 def test_an_empty_matrix_has_a_page(reader: Browser) -> None:
     """It shows a notice, and no error."""
     reader.show(Sample().matrix(), "empty")
-    for link in ("", "#view=fact", "#view=build", "#cell=a/b/c"):
+    for link in ("", "#view=fact", "#view=line", "#view=line&rows=machines", "#view=build", "#cell=a/b/c"):
         reader.open(link)
         assert reader.one("#empty").is_displayed()
 
@@ -425,11 +550,15 @@ def test_ranges_follow_the_machine_type(reader: Browser) -> None:
         "panic-reported", "qemu-system-x86_64", "Debian", "yes", "5.2.0", "11.1.0", "since 5.2", "q35"
     )
     reader.show(msgspec.structs.replace(matrix, ranges=[*matrix.ranges, about]), "ranges")
-    assert "panic-reported" not in reader.texts(".ranges tbody th")
+    reader.one("#summary summary").click()
+    assert "panic-reported" not in reader.texts("#ranges tbody th")
     reader.choose("#machine", "q35")
-    assert reader.texts(".ranges tbody th") == ["set-action-command", "panic-reported"]
+    assert reader.texts("#ranges tbody th") == ["set-action-command", "panic-reported"]
+    reader.choose("#notifier", "pvpanic")
+    assert reader.texts("#ranges tbody th") == ["set-action-command"]
     reader.open("#view=build")
     assert not reader.one("#summary").is_displayed()
+    assert not reader.one("#since-box").is_displayed()
 
 
 def test_the_command_for_acpi_tables_has_the_option(reader: Browser) -> None:

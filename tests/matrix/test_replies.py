@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onpanic.matrix.sources.libvirt_replies import conversations, record, replies_files
 from onpanic.probe import CapabilityRecord, RecordingError
-from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS
+from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, NOTIFIER_QUESTIONS
 
 VERSION = {"qemu": {"major": 1, "minor": 5, "micro": 3}, "package": ""}
 PLAIN = ("container", "System", "irq")
@@ -174,14 +174,15 @@ def test_behaviour_of_listed_machine_types_is_unknown(write: Any, tmp_path: Path
     ]
     for machine in found.machines:
         assert machine.started
-        assert {fact.answer for fact in machine.facts.values()} == {"unknown"}
         assert "restart" in machine.on_panic.refused
+    assert {fact.answer for fact in found.machine("pc").facts.values()} == {"unknown"}
 
 
 def test_without_a_device_type_no_device_can_be_added(tmp_path: Path) -> None:
     """That follows from the list of types."""
     found = record(newer(tmp_path / "x.replies", session(types=())))
-    assert {machine.facts["pvpanic-attachable"].answer for machine in found.machines} == {"no"}
+    devices = [one for m in found.machines for one in m.notifiers if one.model in ("isa", "pvpanic")]
+    assert {one.facts["pvpanic-attachable"].answer for one in devices} == {"no"}
 
 
 def test_a_notifier_of_the_architecture_is_documented(tmp_path: Path) -> None:
@@ -360,7 +361,8 @@ def test_behaviour_is_unknown_whatever_a_file_holds(objects: Any, more: list[Pai
     """All of it was asked with ``-machine none``, which is none of the listed machine types."""
     found = read(objects([*session(types=("pvpanic",)), *more]))
     assert answers(found) == EXPECTED
-    assert {fact.answer for machine in found.machines for fact in machine.facts.values()} == {"unknown"}
+    machines = [machine for machine in found.machines if machine.name != "none"]
+    assert {fact.answer for machine in machines for fact in machine.facts.values()} == {"unknown"}
 
 
 @pytest.mark.parametrize("objects", [newer_objects, older_objects])
@@ -523,7 +525,6 @@ def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
 def test_the_facts_are_those_of_any_record(tmp_path: Path) -> None:
     """A matrix can be built from it."""
     found = record(newer(tmp_path / "x.replies", session()))
-    assert (set(found.facts), set(found.machines[0].facts)) == (
-        set(EMULATOR_QUESTIONS),
-        set(MACHINE_QUESTIONS),
-    )
+    assert set(found.facts) == set(EMULATOR_QUESTIONS)
+    assert {*NOTIFIER_QUESTIONS, "builtin-pvpanic"} <= set(found.machines[0].facts)
+    assert set(found.machines[0].facts) <= {*MACHINE_QUESTIONS, *NOTIFIER_QUESTIONS}

@@ -82,7 +82,10 @@ def test_the_core(environment: Environment, run: Run, emulator: str, tmp_path: P
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["machines"][0]["facts"]["cont-after-panic"]["answer"] == "yes"
     (tmp_path / "record.json").write_text(done.stdout)
-    assert run(command, "accept", "pause", "--record", "record.json", cwd=tmp_path).stdout == "accepted\n"
+    assert (
+        run(command, "accept", "pause", "--record", "record.json", cwd=tmp_path).stdout
+        == "accepted (by the isa notifier)\n"
+    )
     assert run(command, "check", "-q", emulator, cwd=tmp_path).returncode == 0
     assert "explain" in run(command, "--help", cwd=tmp_path).stdout
     assert run(command, "explain", "no-way-back", cwd=tmp_path).returncode == 0

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from onpanic.probe.testing import QEMU_7_2
-from onpanic.probe.testing.played_monitor import CommandRefused, Machine, answer, start
+from onpanic.probe.testing.played_emulator import PlayedEmulator
+from onpanic.probe.testing.played_machine import StartRefused
+from onpanic.probe.testing.played_monitor import PlayedMonitor
 from onpanic.probe.testing.wire import messages, raw, send
 
 
@@ -37,15 +39,6 @@ def places(message: dict[str, Any], seen: collections.Counter[str]) -> list[str]
     names = list(dict.fromkeys([message["execute"], path, line.partition(" ")[0], line]))
     seen.update(names)
     return [*names, *(f"{name}#{seen[name]}" for name in names)]
-
-
-def plainly(machine: Machine, message: dict[str, Any]) -> None:
-    reply: dict[str, Any] = {"id": message["id"]} if "id" in message else {}
-    try:
-        reply["return"] = answer(machine, message["execute"], message.get("arguments", {}))
-    except CommandRefused as refusal:
-        reply["error"] = {"class": refusal.args[0], "desc": refusal.args[1]}
-    send(reply)
 
 
 def do(change: dict[str, Any]) -> None:
@@ -68,18 +61,16 @@ def serve_qtest(options: list[str], reply: str) -> None:
 
 
 def main(changes: dict[str, Any], options: list[str]) -> None:
-    like = json.loads(json.dumps(asdict(QEMU_7_2))) | changes.get("like", {})
+    like = PlayedEmulator.of(json.loads(json.dumps(asdict(QEMU_7_2))) | changes.get("like", {}))
     begin = changes.get("start", {})
-    machine = start(like, options)
+    try:
+        monitor = PlayedMonitor(like, options)
+    except StartRefused as refused:
+        sys.exit(refused.words)
     if "qtest" in changes:
         threading.Thread(target=serve_qtest, args=(options, changes["qtest"]), daemon=True).start()
-    version = dict(zip(("major", "minor", "micro"), like["version"], strict=True))
     do(begin)
-    say(
-        begin.get("whole")
-        or json.dumps({"QMP": {"version": {"qemu": version, "package": like["package"]}, "capabilities": []}})
-        + "\r\n"
-    )
+    say(begin.get("whole") or json.dumps(monitor.greeting) + "\r\n")
     say(begin.get("after", ""))
     seen: collections.Counter[str] = collections.Counter()
     for message in messages():
@@ -93,10 +84,11 @@ def main(changes: dict[str, Any], options: list[str]) -> None:
         elif "return" in change:
             say(f'{{"return": {change["return"]}, "id": {identity}}}\r\n')
         else:
-            plainly(machine, message)
+            for said in monitor.handle(message):
+                send(said)
         say(change.get("after", ""))
-        if machine.quit:
-            return
+        if monitor.ended:
+            sys.exit(monitor.machine.exit_status or 0)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from onpanic.probe import UsageError, aprobe, probe
 
 WRONG: list[tuple[Any, dict[str, Any], str]] = [
     ("qemu", {"machines": "q35"}, r"machines is the string 'q35'\nit is a list of machine types: \['q35'\]"),
-    ("qemu", {"notifier": "hyperv"}, r"no notifier 'hyperv'\nit is one of isa, pvpanic"),
+    ("qemu", {"notifier": "mmio"}, r"no notifier 'mmio'\nit is one of isa, pvpanic"),
     ([], {}, "the emulator is an empty list"),
     ("qemu", {"timeout": float("nan")}, "timeout must be more than 0 seconds"),
     ("qemu", {"timeout": 0}, "timeout must be more than 0 seconds"),

@@ -73,7 +73,7 @@ def test_json_fits_the_schema_that_ships() -> None:
     done = probed(QEMU_1_6, "--format", "json", "--all-machines")
     record = json.loads(done.stdout)
     jsonschema.validate(record, CapabilityRecord.json_schema())
-    assert record["schema_version"] == 1
+    assert record["schema_version"] == 2
     assert [m["name"] for m in record["machines"] if m["facts"]["builtin-pvpanic"]["answer"] == "yes"] == [
         "pc-i440fx-1.5",
         "pc-q35-1.5",
@@ -178,7 +178,8 @@ def test_accept_answers_from_a_record(tmp_path: Path) -> None:
         ("", "not a capability record"),
         ("{", "not a capability record"),
         ("[]", "not a capability record"),
-        ('{"schema_version": 2}', "schema version 2"),
+        ('{"schema_version": 3}', "schema version 3"),
+        ('{"schema_version": 2}', "not a capability record"),
         ('{"schema_version": 1}', "not a capability record"),
         ("\x00\xff", "not a capability record"),
     ],

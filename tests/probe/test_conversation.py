@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from onpanic.probe.conversation import Conversation, Entry
 from onpanic.probe.conversation.recording import load
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 from onpanic.probe.facts import QUESTIONS
 from onpanic.probe.observations.devices import devices
 
@@ -24,7 +25,7 @@ def shown(conversation: Conversation) -> object:
         conversation.greeting,
         conversation.failed,
         devices(conversation),
-        [question.read([conversation]) for question in QUESTIONS],
+        [question.answered_by([conversation], model) for question in QUESTIONS for model in NOTIFIER_MODELS],
     )
 
 

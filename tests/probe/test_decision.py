@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
 from onpanic.probe.decision.rules import Capabilities, decide
-from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, Answer, Fact
+from onpanic.probe.facts import QUESTIONS, Answer, Fact
 
 ACTIVE = ("restart", "destroy", "preserve", "rename-restart", "pause")
-GOOD = dict.fromkeys((*EMULATOR_QUESTIONS, *MACHINE_QUESTIONS), "yes") | {"builtin-pvpanic": "no"}
+GOOD = dict.fromkeys((question.name for question in QUESTIONS), "yes") | {
+    "builtin-pvpanic": "no",
+    "checkstop-reported": "no",
+    "panic-action": "pause",
+}
 
 
 def capable(architectural: str | None = None, **answers: str) -> Capabilities:
@@ -38,11 +42,15 @@ def verdict(value: str, capabilities: Capabilities | None = None, **policy: obje
         ("builtin-pvpanic", "yes", "builtin-panic-device"),
         ("pvpanic-attachable", "no", "panic-device-missing"),
         ("panic-reported", "no", "panic-not-reported"),
+        ("panic-action", "run", "panic-does-not-stop-guest"),
+        ("panic-action", "poweroff", "panic-ends-emulator"),
+        ("panic-action", "exit", "panic-ends-emulator"),
         ("panic-stops-guest", "no", "panic-does-not-stop-guest"),
         ("cont-after-panic", "no", "cont-refused-after-panic"),
         ("builtin-pvpanic", "unknown", "probe-inconclusive"),
         ("pvpanic-attachable", "unknown", "probe-inconclusive"),
         ("panic-reported", "unknown", "probe-inconclusive"),
+        ("panic-action", "unknown", "probe-inconclusive"),
         ("panic-stops-guest", "unknown", "probe-inconclusive"),
         ("cont-after-panic", "unknown", "probe-inconclusive"),
     ],
@@ -124,15 +132,19 @@ def test_an_architecture_that_always_reports_makes_ignoring_need_help() -> None:
     assert verdict("ignore", capable("pseries", set_action_command="no")) == "ignore-needs-cont"
 
 
-@pytest.mark.parametrize(
-    ("event", "code"), [("yes", "accepted"), ("no", "panic-not-reported"), ("unknown", "probe-inconclusive")]
-)
-def test_an_architectural_notifier_works_where_there_is_the_event(event: str, code: str) -> None:
-    """Nothing needs to be attachable, and nothing is builtin in the bad sense."""
-    capabilities = capable(
-        "s390", guest_panicked_event=event, pvpanic_attachable="no", cont_after_panic="unknown"
-    )
-    assert verdict("restart", capabilities) == code
+def test_an_emulator_that_lets_a_panicked_guest_run_needs_no_help_to_ignore_it() -> None:
+    assert verdict("ignore", capable("s390", panic_action="run")) == "accepted"
+
+
+def test_a_checkstop_that_is_reported_makes_ignoring_need_help() -> None:
+    capabilities = capable(checkstop_reported="yes")
+    assert verdict("ignore", capabilities) == "ignore-needs-set-action-for-checkstops"
+
+
+def test_the_help_names_the_builtin_device_by_its_type() -> None:
+    facts = capable(builtin_pvpanic="yes").facts
+    decision = decide(Policy("ignore"), "qemu", Capabilities(facts, builtin_type="isa-pvpanic"))
+    assert "-global isa-pvpanic.ioport=0" in decision.remedy
 
 
 ANSWERS = st.sampled_from(["yes", "no", "unknown"])
@@ -202,4 +214,4 @@ def test_codes_are_stable() -> None:
         machine-type-does-not-start stale-expectation guest-visible-change behaviour-lost machine-type-new
         machine-type-gone evidence-lost behaviour-gained
     """
-    assert {*codes.split(), *EMULATOR_QUESTIONS, *MACHINE_QUESTIONS} <= set(CATALOGUE)
+    assert {*codes.split(), *(question.name for question in QUESTIONS)} <= set(CATALOGUE)

@@ -8,12 +8,12 @@ import pytest
 from onpanic.probe.api import record_from
 from onpanic.probe.conversation import Conversation, Entry
 from onpanic.probe.conversation.recording import load
-from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS
+from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, NOTIFIER_QUESTIONS
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.probe.record.evidence import excerpt, with_evidence
 
 RECORDINGS = sorted((Path(__file__).parent.parent / "recordings").glob("*.jsonl"))
-QUESTIONS = {**EMULATOR_QUESTIONS, **MACHINE_QUESTIONS}
+QUESTIONS = {**EMULATOR_QUESTIONS, **MACHINE_QUESTIONS, **NOTIFIER_QUESTIONS}
 
 
 def evident(path: Path) -> CapabilityRecord:
@@ -119,7 +119,7 @@ def test_an_excerpt_is_bounded() -> None:
 
 
 def test_what_is_unknown_has_no_lines() -> None:
-    assert all(excerpt(question, [Conversation()]) == [] for question in QUESTIONS.values())
+    assert all(excerpt(question, [Conversation()], "isa") == [] for question in QUESTIONS.values())
 
 
 def test_a_machine_type_that_names_itself_is_shown_under_its_own_name() -> None:
@@ -141,7 +141,7 @@ def test_a_machine_type_that_names_itself_is_shown_under_its_own_name() -> None:
             Entry("proc", "exit", {"rc": 1, "stderr": f"{why}, and pvpanic\n"}),
         ]
         refusals.append([Conversation(failed), without])
-    shown = [excerpt(MACHINE_QUESTIONS["pvpanic-attachable"], one) for one in refusals]
+    shown = [excerpt(NOTIFIER_QUESTIONS["pvpanic-attachable"], one, "isa") for one in refusals]
     assert shown[0] == shown[1]
     assert next(line for line in shown[0] if "unsupported" in line).count("{machine}") == 1
 

@@ -6,9 +6,30 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from onpanic.probe.asking.fallbacks import FALLBACKS, Start, next_start
+from onpanic.probe.asking.notifier_starts import first_start
+from onpanic.probe.asking.plan import ProbePlan
 from onpanic.probe.conversation import Conversation, Entry
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS, NotifierModel
 
-DEFAULT = Start(None, named=False, target="x86_64", device="pvpanic", thorough=True)
+DEFAULT = Start(
+    None, named=False, target="x86_64", subject="isa", device="pvpanic", first=True, thorough=True
+)
+# What emulators say that a fallback is for
+WORDS = (
+    "accel",
+    "audio",
+    "firmware",
+    "no default",
+    "could not load bios",
+    "could not load bios '/proc/self/fd/9'",
+    "unknown option -qtest",
+    "unable to find CPU model",
+    "start-powered-off",
+    "no transactional memory",
+    "no slot/function available",
+    "unsupported machine",
+    "else",
+)
 
 
 def failed(words: str) -> Conversation:
@@ -33,7 +54,18 @@ def failed(words: str) -> Conversation:
             replace(DEFAULT, target="riscv64"),
         ),
         ("no default machine", replace(DEFAULT, device=""), replace(DEFAULT, device="", machine="virt")),
-        ("anything else", replace(DEFAULT, device=""), replace(DEFAULT, device="", machine="none")),
+        (
+            "anything else",
+            replace(DEFAULT, device=""),
+            replace(DEFAULT, device="", subject="", machine="none", alone=True),
+        ),
+        (
+            "'nosuch' is not a valid device model name",
+            replace(DEFAULT, device="", machine="virt"),
+            replace(DEFAULT, device="", subject="", machine="none", alone=True),
+        ),
+        ("qtest is not known", replace(DEFAULT, qtest=True), DEFAULT),
+        ("no KVM", replace(DEFAULT, accel="kvm"), DEFAULT),
     ],
 )
 def test_the_words_decide_what_is_changed(words: str, start: Start, expected: Start) -> None:
@@ -44,9 +76,29 @@ def test_the_words_decide_what_is_changed(words: str, start: Start, expected: St
 
 
 def test_a_machine_type_that_the_user_named_is_not_replaced() -> None:
-    """Its own error is what the user wants to see."""
-    assert next_start(failed("unsupported machine type"), Start("nosuch", named=True, target="arm")) is None
-    assert next_start(failed("anything"), Start("virt", named=True, target="arm")) is None
+    """The type none is started only for what is true of the emulator, and only once."""
+    other = Start("nosuch", named=True, target="arm")
+    assert next_start(failed("unsupported machine type"), other) is None
+    thorough = replace(other, first=True, thorough=True)
+    assert next_start(failed("anything"), thorough) == (
+        replace(thorough, machine="none", alone=True),
+        False,
+    )
+    assert next_start(failed("anything"), replace(thorough, machine="none")) is None
+
+
+def test_an_emulator_that_ends_when_its_guest_panics_is_asked_about_the_rest_without_a_panic() -> None:
+    died = Conversation(
+        [
+            Entry("proc", "argv", ["qemu"]),
+            Entry("qmp", "send", {"execute": "query-target", "id": 1}),
+            Entry("qmp", "recv", {"return": {"arch": "x86_64"}, "id": 1}),
+            Entry("qmp", "recv", {"event": "GUEST_PANICKED", "data": {"action": "poweroff"}}),
+            Entry("proc", "exit", {"rc": 0, "why": "it ended (status 0)", "fault": "EndedError"}),
+        ]
+    )
+    assert next_start(died, DEFAULT) == (replace(DEFAULT, subject=""), False)
+    assert next_start(died, replace(DEFAULT, thorough=False)) is None
 
 
 def test_a_start_that_succeeded_has_no_next_one() -> None:
@@ -78,13 +130,17 @@ def test_an_emulator_that_dies_listing_its_types_is_asked_about_single_ones() ->
 
 
 @given(
-    st.lists(st.sampled_from(["accel", "audio", "firmware", "no default", "else"]), min_size=20, max_size=20),
+    st.lists(st.sampled_from(WORDS), min_size=20, max_size=20),
     st.booleans(),
-    st.sampled_from(["x86_64", "riscv64", "arm"]),
+    st.sampled_from(["x86_64", "riscv64", "ppc64", "arm"]),
+    st.sampled_from([None, *NOTIFIER_MODELS]),
 )
-def test_it_comes_to_an_end_whatever_the_emulator_says(words: list[str], named: bool, target: str) -> None:
+def test_it_comes_to_an_end_whatever_the_emulator_says(
+    words: list[str], named: bool, target: str, notifier: NotifierModel | None
+) -> None:
     """Each fallback is applied once at most, and no start is tried twice."""
-    start = replace(DEFAULT, machine="virt" if named else None, named=named, target=target)
+    machine = "virt" if named else None
+    start = first_start(["qemu"], ProbePlan(notifier=notifier), machine, target)
     seen = [start]
     for said in words:
         found = next_start(failed(said), start)

@@ -64,12 +64,12 @@ def faults(
 
 @pytest.mark.parametrize("kind", ["raise", "cancel"])
 def test_a_probe_leaves_nothing(kind: Kind, mark: str, survivors: Find) -> None:
-    """A probe of three machine types at once, with a fault at each await in turn."""
+    """A probe of two machine types at once, with a fault at each third await in turn."""
 
     async def main() -> object:
-        return await aprobe(QEMU_7_2.command(), machines=["pc", "q35", "none"], jobs=3, timeout=20)
+        return await aprobe(QEMU_7_2.command(), machines=["pc", "none"], jobs=3, timeout=20)
 
-    assert reached(main, kind) > 20
+    assert reached(main, kind, every=3) > 20
     assert survivors(mark) == {}
 
 

@@ -14,6 +14,7 @@ from onpanic.probe import CapabilityRecord, RecordingError
 from onpanic.probe.api import record_from
 from onpanic.probe.conversation import Conversation, Entry
 from onpanic.probe.conversation.recording import Recording, load, save
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 
 FOLDER = Path(__file__).parent.parent / "recordings"
 QEMU_1_5, QEMU_1_6, QEMU_1_7, RHEL_6 = RELEASES = (
@@ -39,6 +40,7 @@ QUESTIONS = (
     "builtin-pvpanic",
     "pvpanic-attachable",
     "panic-reported",
+    "panic-action",
     "panic-stops-guest",
     "cont-after-panic",
     "acpi-exposes-pvpanic",
@@ -110,15 +112,15 @@ def test_facts_of_the_emulator(name: str, version: str, package: str, facts: dic
 @pytest.mark.parametrize(
     ("name", "machine", "expected", "code"),
     [
-        (QEMU_1_5, "pc-i440fx-1.5", "yes yes yes yes no unknown", "builtin-panic-device"),
-        (QEMU_1_5, "none", "no no unknown unknown unknown unknown", "panic-device-missing"),
-        (QEMU_1_6, "pc-i440fx-1.6", "no yes yes yes no unknown", "cont-refused-after-panic"),
-        (QEMU_1_6, "none", "no no unknown unknown unknown unknown", "panic-device-missing"),
-        (QEMU_1_7, "pc-i440fx-1.7", "no yes yes yes yes unknown", ""),
-        (QEMU_1_7, "none", "no no unknown unknown unknown unknown", "panic-device-missing"),
-        (RHEL_6, "default", "no yes yes yes no unknown", "cont-refused-after-panic"),
-        (RHEL_6, "none", "unknown unknown unknown unknown unknown unknown", "probe-inconclusive"),
-        (PAUSED, "pc-i440fx-1.6", "no yes unknown unknown unknown unknown", "probe-inconclusive"),
+        (QEMU_1_5, "pc-i440fx-1.5", "yes yes yes pause yes no unknown", "builtin-panic-device"),
+        (QEMU_1_5, "none", "no no no run no unknown no", "panic-device-missing"),
+        (QEMU_1_6, "pc-i440fx-1.6", "no yes yes pause yes no unknown", "cont-refused-after-panic"),
+        (QEMU_1_6, "none", "no no no run no unknown no", "panic-device-missing"),
+        (QEMU_1_7, "pc-i440fx-1.7", "no yes yes pause yes yes unknown", ""),
+        (QEMU_1_7, "none", "no no no run no unknown no", "panic-device-missing"),
+        (RHEL_6, "default", "no yes yes pause yes no unknown", "cont-refused-after-panic"),
+        (RHEL_6, "none", "unknown unknown unknown unknown unknown unknown unknown", "probe-inconclusive"),
+        (PAUSED, "pc-i440fx-1.6", "no yes unknown unknown unknown unknown unknown", "probe-inconclusive"),
     ],
 )
 def test_facts_and_decision_of_a_machine_type(name: str, machine: str, expected: str, code: str) -> None:
@@ -143,9 +145,24 @@ def test_the_default_machine_type_is_found_by_its_alias_and_by_none() -> None:
 
 @pytest.mark.parametrize(("name", "mask"), [(QEMU_1_5, 1), (QEMU_1_6, 1), (QEMU_1_7, 1), (RHEL_6, None)])
 def test_the_notifier_is_the_isa_device_with_the_bits_that_it_showed(name: str, mask: int | None) -> None:
-    notifier = record_of(recorded(name).conversations).machine().notifier
+    machine = record_of(recorded(name).conversations).machine()
+    notifier = machine.notifier_named()
+    assert machine.notifier == "isa"
     assert notifier
-    assert (notifier.model, notifier.event_mask) == ("isa", mask)
+    assert (notifier.type, notifier.event_mask) == ("pvpanic", mask)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_model_has_an_entry(name: str) -> None:
+    """The machine's own facts are those of the entry that it names."""
+    for machine in record_of(recorded(name).conversations).machines:
+        assert [notifier.model for notifier in machine.notifiers] == [*NOTIFIER_MODELS]
+        own = machine.notifier_named()
+        if own:
+            assert own.facts.items() <= machine.facts.items()
+            assert own.on_panic.accepted == machine.on_panic.accepted
+            codes = {value: refused.code for value, refused in machine.on_panic.refused.items()}
+            assert {value: refused.code for value, refused in own.on_panic.refused.items()} == codes
 
 
 def test_a_machine_type_that_does_not_exist_did_not_start() -> None:
@@ -333,4 +350,6 @@ def test_a_greeting_does_not_mean_that_the_device_was_accepted() -> None:
     ]
     record = record_from([Conversation(refused), Conversation(plain)], ["qemu"], 0, recorded=True)
     assert record.facts["pvpanic-type"].answer == "unknown"
-    assert record.machines[0].facts["pvpanic-attachable"].answer == "no"
+    isa = record.machines[0].notifier_named("isa")
+    assert isa
+    assert isa.facts["pvpanic-attachable"].answer == "no"

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import Any
 
 import pytest
 
 from onpanic.probe import CapabilityRecord, EmulatorError, probe
+
+from .conftest import EMULATOR
 
 pytestmark = pytest.mark.processes
 
@@ -87,16 +90,35 @@ def test_unsolicited_replies_answer_nothing(change: dict[str, Any], altered: Alt
     assert wrong(record) == []
 
 
-@pytest.mark.parametrize("place", ["query-status#2", "cont#2", "query-status#3"])
-@pytest.mark.parametrize("end", [{"signal": signal.SIGABRT}, {"exit": 0}, {"exit": 1}], ids=str)
-def test_dying_of_a_panic_that_pauses_proves_nothing(
+@pytest.mark.parametrize(
+    ("place", "end"),
+    [
+        ("query-status#2", {"signal": signal.SIGABRT}),
+        *product(["cont#2", "query-status#3"], [{"signal": signal.SIGABRT}, {"exit": 0}, {"exit": 1}]),
+    ],
+    ids=str,
+)
+def test_a_crash_after_a_panic_proves_nothing(
     place: str, end: dict[str, int], altered: Altered, wrong: Wrong
 ) -> None:
-    """An event that says pause and an end that says otherwise: it may have crashed on its own account."""
+    """An emulator that crashes, or ends when the panicked guest is continued, leaves facts unknown."""
     record = asked(altered({place: end}))
     assert record is not None
     assert wrong(record) == []
     assert record.problems
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_an_emulator_that_ends_after_a_panic_is_not_one_that_pauses(status: int, altered: Altered) -> None:
+    """It reports, whatever the event says of the action; the guest is gone, and all else is still known."""
+    record = asked(altered({"query-status#2": {"exit": status}}))
+    assert record is not None
+    facts = record.facts | record.machines[0].facts
+    assert {name: fact.answer for name, fact in facts.items() if name in EMULATOR} == EMULATOR
+    assert facts["panic-reported"].answer == "yes"
+    assert facts["panic-stops-guest"].answer == "no"
+    assert facts["panic-action"].answer == ("exit" if status else "poweroff")
+    assert record.accepts("restart").code == "panic-ends-emulator"
 
 
 def test_a_panic_before_it_was_made_proves_nothing(altered: Altered, wrong: Wrong) -> None:
@@ -113,8 +135,10 @@ def test_liars_are_caught(altered: Altered) -> None:
     for like in (dead, dead | {"builtin": ["pc-i440fx-7.2"]}):
         (machine,) = probe(altered({"like": like})).machines
         assert machine.facts["builtin-pvpanic"].answer == "no"
-        assert machine.facts["panic-reported"].answer == "no"
-        assert "pause" in machine.on_panic.refused
+        isa = machine.notifier_named("isa")
+        assert isa is not None
+        assert isa.facts["panic-reported"].answer == "no"
+        assert "pause" in isa.on_panic.refused
     (machine,) = probe(altered({"cont#2": {"return": "{}"}})).machines
     assert machine.facts["cont-after-panic"].answer == "no"
 
@@ -175,7 +199,6 @@ def test_values_beyond_measure(changes: dict[str, Any], altered: Altered, wrong:
         assert wrong(record) == []
 
 
-PLACED = '[{"devices": [{"qdev_id": "onpanic", "regions": [{"type": "memory", "address": 4096}]}]}]'
 BUSES = [
     *('[{"devices": null}]', '[{"devices": 7}]', '[{"devices": [null]}]', '[{"devices": {"a": 1}}]'),
     *('[{"devices": [{"regions": null}]}]', '[{"devices": [{"regions": [null]}]}]', "[{}]"),
@@ -198,19 +221,15 @@ def test_pci_answers_of_the_wrong_shape(buses: str, altered: Altered, wrong: Wro
 def test_pci_answers_of_the_wrong_shape_while_firmware_runs(altered: Altered) -> None:
     """There it is asked again and again, until the register has its place."""
     changes: dict[str, Any] = {f"query-pci#{n}": {"return": buses} for n, buses in enumerate(BUSES, 1)}
-    changes |= {"query-cpus-fast": {"return": "[{}]"}, "query-pci": {"return": PLACED}, "qtest": "OK 0x3\n"}
+    changes |= {"like": {"pci": "by-firmware"}, "qtest": "OK 0x3\n"}
     record = asked(altered(changes), notifier="pvpanic")
     assert record is not None
-    assert "0x1000" in record.machines[0].facts["panic-reported"].detail
+    assert "0xfebff000" in record.machines[0].facts["panic-reported"].detail
 
 
 @pytest.mark.parametrize("reply", ["OK\n", "OK junk\n", f"OK {'9' * 5000}\n", "FAIL\n", "\n"])
 def test_qtest_answers_of_the_wrong_shape(reply: str, altered: Altered, wrong: Wrong) -> None:
-    changes = {
-        "query-cpus-fast": {"return": "[{}]"},
-        "query-pci": {"return": PLACED},
-        "qtest": reply,
-    }
+    changes = {"like": {"pci": "by-firmware"}, "qtest": reply}
     record = asked(altered(changes), notifier="pvpanic")
     assert record is not None
     assert wrong(record) == []

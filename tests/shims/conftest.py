@@ -11,11 +11,16 @@ from msgspec.structs import replace
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.api import record_from
 from onpanic.probe.conversation.recording import load
-from onpanic.probe.record.capability_record import Notifier, NotifierModel
+from onpanic.probe.emulator.command_line import X86
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS, NotifierModel
+from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
+from onpanic.probe.record.capability_record import MachineRecord, Notifier
 
 Until = Callable[[Callable[[], object]], None]
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
+
+TYPES = {"isa": "pvpanic", "pvpanic": "pvpanic-pci"}
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +40,8 @@ def until() -> Until:
 def recorded() -> Callable[..., CapabilityRecord]:
     """Return a function that makes a capability record from a recording, by default one of QEMU 1.7.
 
-    Its machine type, target and notifier can be replaced.
+    Its machine type, target and notifier can be replaced.  What is known is about that notifier, and about
+    those in `working`, with the same facts; of the others nothing is known.
     """
 
     @cache
@@ -47,11 +53,28 @@ def recorded() -> Callable[..., CapabilityRecord]:
         target: str = "x86_64",
         model: NotifierModel | None = "isa",
         name: str = "qemu-1.7.0",
+        working: tuple[NotifierModel, ...] = (),
     ) -> CapabilityRecord:
         found = read(name)
-        notifier = Notifier(model, 1) if model else None
-        first = replace(found.machines[0], name=machine, aliases=[], notifier=notifier)
-        return replace(found, emulator=replace(found.emulator, target=target), machines=[first])
+        first = found.machines[0]
+        notifiers = [entry(first, one, target, known=one in (model, *working)) for one in NOTIFIER_MODELS]
+        first = replace(first, name=machine, aliases=[], notifier=model, notifiers=notifiers)
+        types = {f"{name}-type": Fact("yes", "introspected", "listed") for name in TYPES.values()}
+        return replace(
+            found,
+            emulator=replace(found.emulator, target=target),
+            machines=[first],
+            facts=found.facts | types,
+        )
+
+    def entry(machine: MachineRecord, model: NotifierModel, target: str, *, known: bool) -> Notifier:
+        isa = machine.notifiers[0]
+        assert isa.model == "isa"
+        if known:
+            return replace(isa, model=model, type=TYPES.get(model))
+        absent = model == "isa" and target not in X86
+        fact = Fact("no", "observed", "no bus") if absent else Fact("unknown", None, "not asked")
+        return replace(isa, model=model, type=None, facts=dict.fromkeys(NOTIFIER_QUESTIONS, fact))
 
     return record
 

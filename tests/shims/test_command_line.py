@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from onpanic.probe import CapabilityRecord, RecordError
 from onpanic.probe.facts import Fact
+from onpanic.probe.record.capability_record import Builtin
 from onpanic.shims import RefusedError, translated_command_line, translated_device
 
 Recorded = Callable[..., CapabilityRecord]
@@ -41,16 +42,35 @@ def test_the_proposed_name_becomes_the_emulators(
     assert translated_command_line(["--device", device, "-S"], record) == ["--device", translated, "-S"]
 
 
-def test_an_emulator_that_has_the_proposed_name(record: CapabilityRecord) -> None:
-    """The name is kept, but does not prove that the device works."""
-    has_it = {"isa-pvpanic-type": Fact("yes", "introspected", "listed")}
-    named = replace(record, facts=record.facts | has_it)
-    assert translated_device("isa-pvpanic,id=a", named) == "isa-pvpanic,id=a"
-    (machine,) = named.machines
-    one_way = machine.facts | {"cont-after-panic": Fact("no", "observed", "refused")}
-    broken = replace(named, machines=[replace(machine, facts=one_way)])
-    with pytest.raises(RefusedError, match="cont-refused-after-panic"):
-        translated_device("isa-pvpanic", broken)
+def test_a_device_goes_by_the_name_with_which_it_works(recorded: Recorded) -> None:
+    """An emulator may have both names, or the proposed one only; the name alone proves nothing."""
+    live, dead = Fact("yes", "observed", "it came"), Fact("no", "observed", "no event")
+    for name, other in (("pvpanic", "isa-pvpanic"), ("isa-pvpanic", "pvpanic")):
+        record = with_isa(recorded(), name, live)
+        assert translated_device(f"isa-pvpanic,id=a,bus={other}", record) == f"{name},id=a,bus={other}"
+        assert json.loads(translated_device('{"driver": "isa-pvpanic"}', record)) == {"driver": name}
+        with pytest.raises(RefusedError, match="panic-not-reported"):
+            translated_device("isa-pvpanic", with_isa(record, name, dead))
+
+
+def with_isa(record: CapabilityRecord, qom_type: str, reported: Fact) -> CapabilityRecord:
+    """Return the record of an emulator that has both names for the ISA device, the best of which is given."""
+    (machine,) = record.machines
+    facts = {"panic-reported": reported}
+    isa = replace(machine.notifiers[0], type=qom_type, facts=machine.notifiers[0].facts | facts)
+    machine = replace(machine, facts=machine.facts | facts, notifiers=[isa, *machine.notifiers[1:]])
+    types = {f"{name}-type": Fact("yes", "introspected", "listed") for name in ("pvpanic", "isa-pvpanic")}
+    return replace(record, facts=record.facts | types, machines=[machine])
+
+
+def test_a_record_of_version_1_is_about_pvpanic(recorded: Recorded) -> None:
+    """It does not say which device was measured; 0.1.0 measured the one named pvpanic."""
+    record = with_isa(recorded(), "pvpanic", Fact("yes", "observed", "it came"))
+    (machine,) = record.machines
+    old = replace(record, machines=[replace(machine, notifiers=[replace(machine.notifiers[0], type=None)])])
+    assert translated_device("isa-pvpanic", old) == "pvpanic"
+    with pytest.raises(RefusedError, match="no-isa-notifier"):
+        translated_device("isa-pvpanic", replace(old, machines=[replace(machine, notifiers=[])]))
 
 
 @pytest.mark.parametrize(
@@ -112,6 +132,23 @@ def test_a_builtin_device_is_moved_away(
     once = translated_command_line(options, record)
     assert once == translated
     assert translated_command_line(once, record) == once
+
+
+def test_a_builtin_device_is_moved_away_by_its_own_type(recorded: Recorded) -> None:
+    record = recorded(name="qemu-1.5.3")
+    (machine,) = record.machines
+    named = replace(record, machines=[replace(machine, builtin=Builtin("isa-pvpanic", 0x505))])
+    away = ["-global", "isa-pvpanic.ioport=0"]
+    assert translated_command_line(["-device", "pvpanic"], named) == ["-device", "pvpanic", *away]
+    assert translated_command_line(away, named) == away
+
+
+def test_every_type_is_moved_away_where_it_is_not_known_which_is_builtin(recorded: Recorded) -> None:
+    record = with_isa(recorded(), "pvpanic", Fact("yes", "observed", "it came"))
+    (machine,) = record.machines
+    facts = machine.facts | {"builtin-pvpanic": Fact("unknown", None, "not asked")}
+    unsure = replace(record, machines=[replace(machine, facts=facts)])
+    assert translated_command_line([], unsure) == [*AWAY, "-global", "isa-pvpanic.ioport=0"]
 
 
 def test_nothing_is_moved_where_nothing_is(record: CapabilityRecord) -> None:

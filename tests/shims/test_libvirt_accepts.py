@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import pytest
 from lxml import etree
+from msgspec.structs import replace
 
 from onpanic.matrix.debian import Root
 from onpanic.probe import CapabilityRecord
@@ -243,6 +244,35 @@ def test_the_pci_notifier(
     schema.assertValid(etree.fromstring(again.xml))
     assert devices(connection, again.xml) == ["pvpanic-pci"] * (value in ACTING)
     assert from_libvirt(connection.defineXML(again.xml).XMLDesc()).policy == Policy(value)
+
+
+def test_the_hyperv_notifier(
+    recorded: Recorded, target: Libvirt, schema: etree.RelaxNG, connection: Any
+) -> None:
+    """libvirt makes a flag of the CPU of it, whatever the domain's type; onpanic adds it with KVM only."""
+    written = to_libvirt(described(stated("restart"), kind="kvm"), recorded(model="hyperv"), libvirt=target)
+    schema.assertValid(etree.fromstring(written.xml))
+    with_tcg = written.xml.replace('type="kvm"', 'type="qemu"')
+    assert "hv-crash" in connection.domainXMLToNative("qemu-argv", with_tcg)
+    assert devices(connection, with_tcg) == []
+    assert from_libvirt(connection.defineXML(with_tcg).XMLDesc()).policy == Policy("restart")
+
+
+def test_the_isa_notifier_by_another_name(
+    recorded: Recorded, target: Libvirt, schema: etree.RelaxNG, connection: Any
+) -> None:
+    def named(asked: DomainMachine) -> CapabilityRecord:
+        record = recorded(asked.machine)
+        (machine,) = record.machines
+        isa = replace(machine.notifiers[0], type="isa-pvpanic")
+        return replace(record, machines=[replace(machine, notifiers=[isa, *machine.notifiers[1:]])])
+
+    written = to_libvirt(described(stated("restart")), named, libvirt=target)
+    schema.assertValid(etree.fromstring(written.xml))
+    assert devices(connection, written.xml) == ["isa-pvpanic"]
+    defined = connection.defineXML(written.xml).XMLDesc()
+    assert to_libvirt(defined, named, libvirt=target).xml == defined
+    assert from_libvirt(defined).policy == Policy("restart")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.libvirt
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Socket = Callable[[], AbstractContextManager[str]]
 EMULATOR = "/usr/bin/qemu-system-x86_64"
+# A guest that reads these event masks reports no panic
+SILENT = ("-global", "pvpanic.events=2", "-global", "pvpanic-pci.events=2")
 VALUES = ["default", "ignore", "restart", "destroy", "preserve", "rename-restart", "pause"]
 XML = """\
 <domain type="{kind}">
@@ -84,8 +86,8 @@ def emulator(uri: str) -> Callable[[str, str], str]:
 
 @pytest.fixture(scope="module")
 def refusing() -> CapabilityRecord:
-    """Return the capability record of an emulator whose device reports no panic."""
-    return probe([EMULATOR, "-global", "pvpanic.events=2"], machines=["pc"])
+    """Return the capability record of an emulator whose devices report no panic."""
+    return probe([EMULATOR, *SILENT], machines=["pc"])
 
 
 # Domain capabilities
@@ -125,7 +127,7 @@ def test_an_emulator_that_does_not_work(refusing: CapabilityRecord, connection: 
 def test_it_is_the_emulator_that_libvirt_names_which_is_asked(
     emulator: Callable[[str, str], str], extended: Any, libvirt: Any
 ) -> None:
-    path = emulator("qemu-silent", f'exec {EMULATOR} "$@" -global pvpanic.events=2')
+    path = emulator("qemu-silent", f'exec {EMULATOR} "$@" {" ".join(SILENT)}')
     said = extended.getDomainCapabilities(path)
     assert etree.fromstring(said).findtext("path") == path
     assert enums(said) == {"value": ["default", "ignore"], "coredump": ["no"]}

@@ -1,6 +1,7 @@
 """What each policy becomes, and which policies are refused."""
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,15 @@ from lxml import etree
 from onpanic.probe import CapabilityRecord, OnpanicError
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import ON_CRASH, Hypervisor, Policy
+from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.shims import Libvirt, RefusedError, to_libvirt
-from onpanic.shims.translation.mapping import DomainChanges, TranslationContext, changes_for, default_value
+from onpanic.shims.translation.mapping import (
+    AddedNotifier,
+    DomainChanges,
+    TranslationContext,
+    changes_for,
+    default_value,
+)
 
 OLD, NEW = Libvirt.of("9.0.0"), Libvirt.of("12.6.0")
 
@@ -135,30 +143,45 @@ def test_on_crash(
 
 def context(
     *notifiers: str,
-    offered: str | None = "isa",
-    builtin: bool = False,
+    added: str | None = None,
+    builtin: str = "",
     acpi: bool = True,
     libvirt: Libvirt = OLD,
     hypervisor: Hypervisor | None = "qemu",
 ) -> TranslationContext:
-    return TranslationContext(hypervisor, notifiers, offered, builtin, acpi, libvirt)  # type: ignore[arg-type]
+    model, _, device = (added or "").partition(" ")
+    new = AddedNotifier(cast("NotifierModel", model), device) if model else None
+    return TranslationContext(hypervisor, notifiers, new, builtin, acpi, libvirt)
 
 
 @pytest.mark.parametrize(
     ("where", "panic", "arguments", "notes"),
     [
-        (context(), "isa", "", ""),
-        (context(acpi=False), "isa", "", "guest-needs-acpi"),
+        (context(added="isa"), "isa", "", ""),
+        (context(added="isa", acpi=False), "isa", "", "guest-needs-acpi"),
+        (context(added="isa isa-pvpanic"), None, "-device isa-pvpanic", "device-by-command-line"),
+        (
+            context(added="isa isa-pvpanic", acpi=False),
+            None,
+            "-device isa-pvpanic",
+            "device-by-command-line guest-needs-acpi",
+        ),
+        (context(added="hyperv", acpi=False), "hyperv", "", ""),
         (context("isa"), None, "", ""),
         (context("isa", acpi=False), None, "", "guest-needs-acpi"),
         (context("hyperv"), None, "", ""),
         (context("isa", "hyperv", acpi=False), None, "", ""),
         (context("pvpanic", acpi=False), None, "", ""),
-        (context("s390", offered=None, acpi=False), None, "", ""),
-        (context("pseries", offered=None, acpi=False), None, "", ""),
-        (context(offered="pvpanic", libvirt=NEW, acpi=False), "pvpanic", "", ""),
-        (context(offered="pvpanic"), None, "-device pvpanic-pci", "device-by-command-line"),
-        (context(offered="pvpanic", acpi=False), None, "-device pvpanic-pci", "device-by-command-line"),
+        (context("s390", acpi=False), None, "", ""),
+        (context("pseries", acpi=False), None, "", ""),
+        (context(added="pvpanic", libvirt=NEW, acpi=False), "pvpanic", "", ""),
+        (context(added="pvpanic pvpanic-pci"), None, "-device pvpanic-pci", "device-by-command-line"),
+        (
+            context(added="pvpanic pvpanic-pci", acpi=False),
+            None,
+            "-device pvpanic-pci",
+            "device-by-command-line",
+        ),
     ],
 )
 def test_the_notifier_of_a_policy_that_acts(
@@ -175,11 +198,12 @@ def test_the_notifier_of_a_policy_that_acts(
     [
         (context(), None, "", ""),
         (context("isa"), "preserve", "", "watch-continues"),
-        (context("s390", offered=None), "preserve", "", "watch-continues"),
+        (context("s390"), "preserve", "", "watch-continues"),
         (context("isa", libvirt=NEW), "preserve-running", "", ""),
-        (context("s390", offered=None, libvirt=NEW), "preserve-running", "", ""),
-        (context(builtin=True), None, "-global pvpanic.ioport=0", "builtin-moved-away"),
-        (context(offered=None, hypervisor=None), None, "", ""),
+        (context("s390", libvirt=NEW), "preserve-running", "", ""),
+        (context(builtin="pvpanic"), None, "-global pvpanic.ioport=0", "builtin-moved-away"),
+        (context(builtin="isa-pvpanic"), None, "-global isa-pvpanic.ioport=0", "builtin-moved-away"),
+        (context(hypervisor=None), None, "", ""),
     ],
 )
 def test_ignoring(
@@ -229,14 +253,19 @@ POLICIES = st.builds(
     st.booleans(),
     st.sampled_from([None, *ON_CRASH]),
 )
+BUILTINS = st.sampled_from(["", "pvpanic", "isa-pvpanic"])
 CONTEXTS = st.builds(
     context,
     *[st.sampled_from(["isa", "pvpanic", "hyperv", "s390"])],
-    offered=st.sampled_from([None, "isa", "pvpanic"]),
-    builtin=st.booleans(),
+    builtin=BUILTINS,
     acpi=st.booleans(),
     libvirt=st.sampled_from([OLD, NEW, Libvirt.of("1.2.1")]),
-) | st.builds(context, offered=st.sampled_from(["isa", "pvpanic"]), builtin=st.booleans())
+) | st.builds(
+    context,
+    added=st.sampled_from(["isa", "isa isa-pvpanic", "pvpanic pvpanic-pci", "hyperv"]),
+    builtin=BUILTINS,
+    acpi=st.booleans(),
+)
 
 
 @given(POLICIES, CONTEXTS)
@@ -244,8 +273,9 @@ def test_a_plan_says_nothing_that_the_libvirt_cannot(policy: Policy, where: Tran
     found: DomainChanges = changes_for(policy, where)
     words = {None, "restart", "destroy", "preserve", "coredump-restart", "coredump-destroy"}
     assert found.on_crash in words | ({"preserve-running"} if where.libvirt.preserve_running else set())
-    assert found.panic in {None, "isa"} | ({"pvpanic"} if where.libvirt.pci else set())
     assert not (found.panic and where.notifiers)
+    assert found.panic in {None, where.added.model if where.added else None}
+    assert not (found.panic and where.added and where.added.device)
     assert all(CATALOGUE[note.code].kind == "note" and note.remedy for note in found.notes)
 
 

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,6 +146,8 @@ def test_an_output_that_cannot_be_written(output: str, to_libvirt: Run, given: P
         (["domain.xml", "--libvirt-version", ""], 2, "is not a version of libvirt"),
         (["domain.xml", "--libvirt-version", "1.2.0"], 1, "refused: libvirt-too-old: "),
         (["domain.xml", "--connect", "test:///default"], 2, "leave one out"),
+        (["domain.xml", "--notifier", "pvpanic"], 1, "refused: probe-inconclusive: "),
+        (["domain.xml", "--notifier", "s390"], 1, "refused: no-such-panic-model: "),
     ],
 )
 def test_options_that_do_not_fit(words: list[str], status: int, said: str, to_libvirt: Run) -> None:
@@ -224,7 +228,7 @@ def test_a_gigabyte_is_not_read(onpanic: Run, given: Path) -> None:
         (lambda _: "", "not a capability record"),
         (lambda text: text[: len(text) // 2], "not a capability record"),
         (lambda text: text + "\n" + text, "more than one record"),
-        (lambda text: json.dumps(json.loads(text) | {"schema_version": 2}), "schema version 2"),
+        (lambda text: json.dumps(json.loads(text) | {"schema_version": 3}), "schema version 3"),
         (lambda _: '{"schema_version":1,"x":' + "[" * 100_000, "not a capability record"),
         (lambda text: text.replace('"name":"pc"', '"name":"q35"'), "no machine type 'pc'; it has q35"),
     ],
@@ -239,13 +243,19 @@ def test_a_record_that_is_none(change: Callable[[str], str], said: str, to_libvi
 
 
 @pytest.fixture
-def played(given: Path, domain: Domain) -> Callable[[Fault | None], Path]:
+def starts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with the options of each start of a played emulator."""
+    return tmp_path_factory.mktemp("log") / "starts"
+
+
+@pytest.fixture
+def played(given: Path, domain: Domain, starts: Path) -> Callable[..., Path]:
     """Return a function that gives the domain a played emulator."""
 
-    def play(fault: Fault | None) -> Path:
+    def play(fault: Fault | None = None, **like: Any) -> Path:
         script = given / "qemu"
-        command = shlex.join(QEMU_7_2.but(fault=fault).command())
-        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n', "utf-8")
+        command = shlex.join(QEMU_7_2.but(fault=fault, **like).command())
+        script.write_text(f'#!/bin/sh\necho "$*" >> {starts}\nexec {command} "$@"\n', "utf-8")
         script.chmod(0o755)
         (given / "domain.xml").write_text(domain(STATED, devices=f"<emulator>{script}</emulator>"), "utf-8")
         return script
@@ -267,17 +277,71 @@ def test_the_emulator_is_asked(
     assert "<panic model='isa'/>" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("kvm", "words", "result"),
+    [
+        ("hyperv", ["--notifier", "hyperv"], "<panic model='hyperv'/>"),
+        ("hyperv", [], "<panic model='isa'/>"),
+        ("plain", ["--notifier", "hyperv"], "panic-not-reported"),
+        ("absent", ["--notifier", "isa"], "<panic model='isa'/>"),
+    ],
+)
+def test_the_notifier_that_is_asked_for(
+    kvm: str, words: list[str], result: str, played: Callable[..., Path], onpanic: Run
+) -> None:
+    """It is added if it works, on this emulator and with this host's KVM."""
+    played(kvm=kvm)
+    done = onpanic("to-libvirt", "domain.xml", "-q", "--libvirt-version", "9.0.0", *words)
+    if result.startswith("<"):
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.findall("<panic.*", done.stdout) == [result]
+    else:
+        assert f"refused: {result}: " in complaint(done, 1)
+
+
+@pytest.mark.parametrize(
+    ("panic", "words", "tried"),
+    [
+        ("", [], ["pvpanic", "pvpanic-pci"]),
+        ("", ["--notifier", "pvpanic"], ["pvpanic-pci"]),
+        ("<panic model='isa'/>", [], ["pvpanic"]),
+        ("<panic model='pvpanic'/>", ["--notifier", "isa"], ["pvpanic-pci"]),
+        ("<panic model='isa'/><panic model='pvpanic'/>", [], ["pvpanic", "pvpanic-pci"]),
+    ],
+)
+def test_only_the_notifiers_that_matter_are_probed(
+    panic: str, words: list[str], tried: list[str], played: Callable[..., Path], onpanic: Run, starts: Path
+) -> None:
+    """A start for each notifier takes time, and a domain is judged by those that it has."""
+    path = played(pci="by-hand").with_name("domain.xml")
+    path.write_text(path.read_text("utf-8").replace("</devices>", f"{panic}</devices>"), "utf-8")
+    done = onpanic("to-libvirt", "domain.xml", "-q", "--libvirt-version", "9.1.0", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    devices = re.findall(r"-device (pvpanic[a-z-]*),id", starts.read_text("utf-8"))
+    assert sorted(set(devices)) == tried
+
+
+def test_an_isa_device_that_libvirt_does_not_look_for(played: Callable[..., Path], onpanic: Run) -> None:
+    """libvirt looks for the type pvpanic, and would refuse the model isa without it."""
+    played(types=("isa-pvpanic",))
+    done = onpanic("to-libvirt", "domain.xml", "--libvirt-version", "9.1.0")
+    assert done.returncode == 0
+    assert "<qemu:arg value='-device'/>\n    <qemu:arg value='isa-pvpanic'/>" in done.stdout
+    assert "<panic" not in done.stdout
+    assert "onpanic: note: device-by-command-line: " in done.stderr
+
+
 def test_an_emulator_that_is_gone(onpanic: Run, given: Path) -> None:
     assert "/nowhere/qemu: no such file" in complaint(onpanic("to-libvirt", "domain.xml"))
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
-    [(Fault("hang"), "did not answer in time"), (Fault("exit", words="no luck"), "no luck")],
+    ("fault", "seconds", "said"),
+    [(Fault("hang"), "0.5", "did not answer in time"), (Fault("exit", words="no luck"), "30", "no luck")],
     ids=["hang", "exit"],
 )
 def test_an_emulator_that_fails(
-    fault: Fault, said: str, played: Callable[..., Path], onpanic: Run, given: Path
+    fault: Fault, seconds: str, said: str, played: Callable[..., Path], onpanic: Run, given: Path
 ) -> None:
     """No file and no process is left."""
     played(fault)
@@ -285,7 +349,7 @@ def test_an_emulator_that_fails(
     mark = f"mark-{uuid.uuid4().hex}"
     temporary = given.parent / mark
     temporary.mkdir()
-    done = onpanic("to-libvirt", "domain.xml", "--timeout", "0.5", "-o", "out.xml", TMPDIR=str(temporary))
+    done = onpanic("to-libvirt", "domain.xml", "--timeout", seconds, "-o", "out.xml", TMPDIR=str(temporary))
     assert said in complaint(done)
     assert sorted(given.iterdir()) == before
     assert list(temporary.iterdir()) == []

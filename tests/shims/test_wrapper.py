@@ -16,7 +16,15 @@ from typing import Any, NoReturn
 import pytest
 
 import onpanic
-from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, Fault, PlayedEmulator
+from onpanic.probe.testing import (
+    QEMU_1_5,
+    QEMU_1_6,
+    QEMU_1_7,
+    QEMU_7_2,
+    Fault,
+    PlayedEmulator,
+    PlayedNotifier,
+)
 
 pytestmark = pytest.mark.processes
 
@@ -25,6 +33,10 @@ PATHS = [str(Path(path).parent) for path in onpanic.__path__]
 QEMU = "/usr/bin/qemu-system-x86_64"
 MACHINE = ["-S", "-display", "none", "-nodefaults", "-m", "16", "-qmp", "stdio"]
 AWAY = "-global pvpanic.ioport=0"
+
+# Builds that have the ISA device under both names, or under the proposed one only
+BOTH = QEMU_7_2.but(types=("pvpanic", "isa-pvpanic"))
+DEAD = PlayedNotifier(event="", state="running")
 
 # As it is started by a shell, even if this process ignores SIGINT
 DEFAULT_SIGNALS = """
@@ -86,6 +98,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
         (QEMU_1_5, "-M pc-i440fx-1.4", "-M pc-i440fx-1.4"),
         (QEMU_1_6, "-m 16", "-m 16"),
         (QEMU_1_6, "-machine type=pc-i440fx-1.5", f"-machine type=pc-i440fx-1.5 {AWAY}"),
+        # The name with which the device works, whichever it is
+        (BOTH, "-device isa-pvpanic", "-device pvpanic"),
+        (BOTH.but(notifiers={"isa-pvpanic": DEAD}), "-device isa-pvpanic", "-device pvpanic"),
+        (BOTH.but(notifiers={"pvpanic": DEAD}), "-device isa-pvpanic", "-device isa-pvpanic"),
+        (QEMU_7_2.but(types=("isa-pvpanic",)), "-device isa-pvpanic", "-device isa-pvpanic"),
+        (QEMU_1_5.but(builtin_type="isa-pvpanic"), "-m 16", "-m 16 -global isa-pvpanic.ioport=0"),
         # An emulator that fails while it is probed
         (QEMU_1_7.failing(Fault("exit", at="qom-list")), "-m 16", f"-m 16 {AWAY}"),
     ],
@@ -107,6 +125,12 @@ def test_a_machine_is_started(
         (QEMU_1_5, "-device isa-pvpanic", "builtin-panic-device"),
         (QEMU_1_5, "-device isa-pvpanic -M isapc", "cont-refused-after-panic"),
         (QEMU_1_6, "-device isa-pvpanic", "cont-refused-after-panic"),
+        (
+            BOTH.but(notifiers={"pvpanic": DEAD, "isa-pvpanic": DEAD}),
+            "-device isa-pvpanic",
+            "panic-not-reported",
+        ),
+        (QEMU_7_2.but(types=("pvpanic-pci",)), "-device isa-pvpanic", "no-isa-notifier"),
     ],
     ids=lambda value: ".".join(map(str, value.version)) if isinstance(value, PlayedEmulator) else None,
 )

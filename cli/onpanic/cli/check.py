@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from onpanic.check.formats import FORMATS
     from onpanic.cli.argument_files import write_result
 
-    asked = Asked(tuple(arguments.machine), arguments.all_machines, arguments.acpi)
+    asked = Asked(tuple(arguments.machine), arguments.all_machines, arguments.acpi, arguments.notifier)
     check = partial(report_of, asked=asked, expectations=expectations, baseline=baseline)
     reports: list[Report] = []
     for command, name, result in zip(commands, _names(commands), results, strict=True):

@@ -1,6 +1,6 @@
 """What ``onpanic explain`` and ``onpanic accept --record`` print.  Written by `make docs`."""
 
-__all__ = ("CODES", "NEEDS_NOTIFIER", "REQUIRED")
+__all__ = ("CODES", "NEEDS_NOTIFIER", "NOTIFIERS", "REQUIRED")
 
 #: By code: kind, reason, remedy, and severity as a finding, empty if a check does not find it.
 CODES: dict[str, tuple[str, str, str, str]] = {
@@ -48,20 +48,26 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "panic-device-missing": (
         "refusal",
-        "no panic notifier can be added to this machine type",
-        "use a machine type with an ISA or PCI bus, or a build that includes pvpanic",
+        "a guest of this machine type cannot have the panic notifier",
+        "use another notifier, a machine type with an ISA or PCI bus, or a build that includes pvpanic",
         "warning",
     ),
     "panic-not-reported": (
         "refusal",
         "a panic raises no GUEST_PANICKED event",
-        "look for -global or events= options that disable the device",
+        "use another notifier, or look for -global or events= options that disable the device",
         "error",
     ),
     "panic-does-not-stop-guest": (
         "refusal",
-        "a panic leaves the guest running, so nothing can be done with its state at the panic",
+        "a panic does not stop the guest in the run state guest-panicked",
         "remove -action panic=none, or set-action, from the emulator's command",
+        "error",
+    ),
+    "panic-ends-emulator": (
+        "refusal",
+        "a panic ends the emulator, or shuts the guest down, so nothing can be done with its state",
+        "remove -action panic=exit-failure, panic=shutdown and shutdown=poweroff from the emulator's command",
         "error",
     ),
     "cont-refused-after-panic": (
@@ -103,7 +109,19 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "no-such-panic-model": (
         "refusal",
         "libvirt does not have this model of <panic> for the domain's architecture",
-        "remove the <panic>: onpanic to-libvirt adds the right one",
+        "remove the <panic>, or --notifier: onpanic to-libvirt adds the right one",
+        "",
+    ),
+    "panic-model-without-device": (
+        "refusal",
+        "libvirt refuses this <panic>, because the emulator lacks the device that libvirt adds for it",
+        "remove the <panic>: onpanic to-libvirt adds a notifier that the emulator has",
+        "",
+    ),
+    "notifier-needs-kvm": (
+        "refusal",
+        "the hyperv notifier works only with KVM, and the domain is of another type",
+        "use a domain of type kvm, or another notifier",
         "",
     ),
     "guest-did-not-panic": (
@@ -133,6 +151,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "ignore-needs-set-action": (
         "help",
         "the architecture always reports a panic, which stops the guest unless QEMU is told not to",
+        "start the emulator with -action panic=none, or send set-action with panic=none over QMP",
+        "",
+    ),
+    "ignore-needs-set-action-for-checkstops": (
+        "help",
+        "the emulator reports a checkstop of the CPU as a panic, and stops the guest unless told not to",
         "start the emulator with -action panic=none, or send set-action with panic=none over QMP",
         "",
     ),
@@ -192,8 +216,8 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "device-by-command-line": (
         "note",
-        "this libvirt has no model for the PCI notifier, so it is added through <qemu:commandline>",
-        "libvirt marks the domain as tainted; 9.1 and later have the model",
+        "this libvirt has no model for the notifier's device, so <qemu:commandline> adds it",
+        "libvirt marks the domain as tainted; 9.1 and later have the model of the PCI device",
         "",
     ),
     "builtin-moved-away": (
@@ -325,19 +349,25 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "builtin-pvpanic": (
         "fact",
         "Is a pvpanic there although none was asked for?",
-        "qom-list under /machine/unattached, beside the device that the probe adds itself",
+        "qom-list, info qtree and info mtree, beside the device that the probe adds itself; and a panic where none was added",
         "",
     ),
     "pvpanic-attachable": (
         "fact",
-        "Can the user add a pvpanic?",
-        "a start with -device pvpanic, then with -device pvpanic-pci",
+        "Can the guest have this notifier?",
+        "a start with -device pvpanic, with -device pvpanic-pci, with -cpu …,hv-crash",
         "",
     ),
     "panic-reported": (
         "fact",
         "Does a panic raise GUEST_PANICKED?",
-        "1 is written to the device while the guest runs: the event comes before the next answer, or never",
+        "a panic is made while the guest runs, as its driver makes one: the event comes before the next answer, or never",
+        "",
+    ),
+    "panic-action": (
+        "fact",
+        "What does a panic end in: pause, poweroff, run or exit?",
+        "the event's action, query-status after the panic, and the emulator's exit status",
         "",
     ),
     "panic-stops-guest": (
@@ -350,6 +380,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "fact",
         "Does cont continue a panicked guest?",
         "cont in guest-panicked, and query-status after it",
+        "",
+    ),
+    "checkstop-reported": (
+        "fact",
+        "Does a checkstop of the CPU raise GUEST_PANICKED?",
+        "the firmware is replaced by code that stops the CPU, or its pin is raised",
         "",
     ),
     "acpi-exposes-pvpanic": (
@@ -369,17 +405,59 @@ NEEDS_NOTIFIER = (
     "pause",
 )
 
-#: The facts that a notifier needs: of a device, and of one that the architecture brings.
-#: Each with the answer, and the refusal if it is another one.
-REQUIRED: tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]] = (
-    [
-        ("builtin-pvpanic", "no", "builtin-panic-device"),
-        ("pvpanic-attachable", "yes", "panic-device-missing"),
-        ("panic-reported", "yes", "panic-not-reported"),
-        ("panic-stops-guest", "yes", "panic-does-not-stop-guest"),
-        ("cont-after-panic", "yes", "cont-refused-after-panic"),
-    ],
-    [
-        ("guest-panicked-event", "yes", "panic-not-reported"),
-    ],
+#: libvirt's models of notifiers.
+NOTIFIERS = (
+    "isa",
+    "pvpanic",
+    "hyperv",
+    "pseries",
+    "s390",
+)
+
+#: The facts that a notifier needs: the answer, and the refusal by each other answer.
+REQUIRED: tuple[tuple[str, str, dict[str, str]], ...] = (
+    (
+        "builtin-pvpanic",
+        "no",
+        {
+            "yes": "builtin-panic-device",
+        },
+    ),
+    (
+        "pvpanic-attachable",
+        "yes",
+        {
+            "no": "panic-device-missing",
+        },
+    ),
+    (
+        "panic-reported",
+        "yes",
+        {
+            "no": "panic-not-reported",
+        },
+    ),
+    (
+        "panic-action",
+        "pause",
+        {
+            "poweroff": "panic-ends-emulator",
+            "run": "panic-does-not-stop-guest",
+            "exit": "panic-ends-emulator",
+        },
+    ),
+    (
+        "panic-stops-guest",
+        "yes",
+        {
+            "no": "panic-does-not-stop-guest",
+        },
+    ),
+    (
+        "cont-after-panic",
+        "yes",
+        {
+            "no": "cont-refused-after-panic",
+        },
+    ),
 )

@@ -1,7 +1,8 @@
 """Print libvirt's domain capabilities with <on_panic> filled in.
 
-What libvirt prints is kept as it is.  <on_panic> lists the values that can be honoured with
-the emulator, architecture, machine type and domain type.
+<on_panic> lists the values that can be honoured with the emulator, architecture, machine
+type and domain type.  Models through which such a guest cannot report a panic are removed
+from libvirt's <panic>, hyperv without KVM among them.  The rest is as libvirt prints it.
 """
 
 import argparse

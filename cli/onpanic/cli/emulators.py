@@ -12,6 +12,7 @@ from onpanic.cli.options import add_timeout, jobs
 from onpanic.cli.output import print_error
 from onpanic.core.errors import EmulatorError, OnpanicError, StartError
 from onpanic.probe.emulator.command_line import first_command_line
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 from onpanic.probe.emulator.opening_commands import encoded, opening_commands
 from onpanic.probe.emulator.process import EmulatorProcess
 from onpanic.probe.emulator.reaper import Reaper
@@ -52,8 +53,8 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument(
         "--notifier",
-        choices=("isa", "pvpanic"),
-        help="judge by this notifier (default: isa where the machine type takes it, else pvpanic, on PCI)",
+        choices=NOTIFIER_MODELS,
+        help="ask about this notifier only, and judge by it (default: all, and the best; pvpanic is on PCI)",
     )
     add_limits(which)
 
@@ -87,8 +88,9 @@ def probed(
             with contextlib.suppress(StartError):  # it fails again when it is probed
                 argv = first_command_line(commands[0], machine, arguments.notifier)
                 opening = encoded(opening_commands(thorough=True, introspect_only=arguments.introspect_only))
-                head_start = EmulatorProcess(argv, reaper, opening=opening)
-                stack.callback(head_start.close)
+                if argv:
+                    head_start = EmulatorProcess(argv, reaper, opening=opening)
+                    stack.callback(head_start.close)
         import asyncio
 
         return asyncio.run(_all(commands, arguments, keep, reaper, head_start))
@@ -127,7 +129,8 @@ async def _all(
             if keep:
                 keep(command, conversations)
             try:
-                return record_from(conversations, command, time.monotonic() - start)
+                seconds = time.monotonic() - start
+                return record_from(conversations, command, seconds, notifier=plan.notifier)
             except EmulatorError as error:
                 return error
 

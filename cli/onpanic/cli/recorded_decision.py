@@ -7,7 +7,7 @@ those of `onpanic.probe.decision.rules`, as a table that `make docs` writes; a t
 
 import os
 
-from onpanic.cli.codes import CODES, NEEDS_NOTIFIER, REQUIRED
+from onpanic.cli.codes import CODES, NEEDS_NOTIFIER, NOTIFIERS, REQUIRED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ("run_plain",)
 
-_LIMIT = 2**20  # bytes; a record of all machine types has half of that
+_LIMIT = 2**22  # bytes; a record of all machine types has a quarter of that
 _NOT_A_RECORD = (AttributeError, LookupError, TypeError, ValueError)
-_OPTIONS = {"--record": "record", "--machine": "machine"}
+_OPTIONS = {"--record": "record", "--machine": "machine", "--notifier": "notifier"}
 
 
 class _ScannerSettings:
@@ -44,17 +44,19 @@ def run_plain(argv: "Sequence[str]") -> int | None:
         return None
     try:
         record = _record(given["record"])
-        decision = _decision(record, given["machine"])
+        facts, notifier = _judged(record, given["machine"], given["notifier"])
+        decision = _decision(facts)
     except (ImportError, OSError, RecursionError, StopIteration, SystemError, *_NOT_A_RECORD):
         # SystemError: the scanner needs a module of `json` to say what is wrong
         return None
     if decision:
         code, detail = decision
         _, reason, remedy, _ = CODES[code]
-        print(f"refused: {code}: {reason}{f' ({detail})' if detail else ''}\n  {remedy}")
+        judged = f"\n  judged by the {notifier} notifier" if notifier else ""
+        print(f"refused: {code}: {reason}{f' ({detail})' if detail else ''}\n  {remedy}{judged}")
         return 1
     if not given["quiet"]:
-        print("accepted")
+        print(f"accepted (by the {notifier} notifier)" if notifier else "accepted")
     return 0
 
 
@@ -89,15 +91,17 @@ def _record(path: str) -> "dict[str, Any]":
         raise ValueError(path)
     text = data.decode().strip(" \t\r\n")
     record, end = make_scanner(_ScannerSettings())(text, 0)  # type: ignore[arg-type]
-    if end != len(text) or record["schema_version"] != 1 or record.get("problems"):
+    if end != len(text) or record["schema_version"] != 2 or record.get("problems"):
         raise ValueError(path)
     return record  # type: ignore[no-any-return]
 
 
-def _decision(record: "Mapping[str, Any]", machine: str) -> tuple[str, str] | None:
-    """Return why there is no notifier that can be relied on, as a code and its detail; None if there is one.
+def _judged(
+    record: "Mapping[str, Any]", machine: str, notifier: str
+) -> "tuple[Mapping[str, Any], str | None]":
+    """Return the facts that decide, and the notifier that they are about; None if there is none.
 
-    :raise LookupError: When the record does not have the machine type.
+    :raise LookupError: When the record does not have the machine type or the notifier.
     """
     machines = record["machines"]
     name = machine.partition(",")[0]  # options may follow, as for QEMU
@@ -106,22 +110,25 @@ def _decision(record: "Mapping[str, Any]", machine: str) -> tuple[str, str] | No
         raise KeyError(machine)
     found = (named or machines)[0]
     facts = {**record["facts"], **found["facts"]}
-    unknown = {"answer": "unknown", "detail": "not asked"}
-    architectural = _is_architectural(record["emulator"]["target"], found["name"])
-    required = [(fact, *rest, facts.get(fact, unknown)) for fact, *rest in REQUIRED[architectural]]
-    for _, answer, code, fact in required:
-        if fact["answer"] not in ("yes", "no", "unknown") or not isinstance(fact["detail"], str):
-            raise ValueError(fact)
+    own = found["notifier"]
+    if own is not None and own not in NOTIFIERS:
+        raise ValueError(own)
+    if notifier and notifier != own:
+        (entry,) = (one for one in found["notifiers"] if one["model"] == notifier)
+        facts |= entry["facts"]
+    return facts, notifier or own
+
+
+def _decision(facts: "Mapping[str, Any]") -> tuple[str, str] | None:
+    """Return why no notifier can be relied on, as a code and its detail; None if one can be."""
+    missing = {"answer": "unknown", "detail": "not asked"}
+    required = [(name, answer, codes, facts.get(name, missing)) for name, answer, codes in REQUIRED]
+    for _, answer, codes, fact in required:
+        if not isinstance(fact["detail"], str):
+            raise TypeError(fact)
         if fact["answer"] not in (answer, "unknown"):
-            return code, fact["detail"]
+            return codes[fact["answer"]], fact["detail"]
     for name, _, _, fact in required:
         if fact["answer"] == "unknown":
             return "probe-inconclusive", f"{name}: {fact['detail']}"
     return None
-
-
-def _is_architectural(target: str, machine: str) -> bool:
-    """Return whether the architecture brings a notifier, as `architectural_notifier` does."""
-    return (target == "s390x" and machine != "none") or (
-        target.startswith("ppc64") and machine.startswith("pseries")
-    )

@@ -24,6 +24,7 @@ class ColourStyle(Style):
     """Colours for answers, which the text names as well."""
 
     _CODES = {"yes": "32", "no": "31", "unknown": "33", "title": "1", "dim": "2"}  # noqa: RUF012
+    _CODES |= {"pause": "32", "run": "31", "poweroff": "31", "exit": "31"}
 
     def paint(self, text: str, kind: str) -> str:
         """Return a text in the colour of its kind."""

@@ -14,6 +14,7 @@ from onpanic.cli.argument_files import naming, read_bounded, read_record, write_
 from onpanic.cli.options import add_timeout, text
 from onpanic.cli.output import print_note
 from onpanic.core.errors import UsageError
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 from onpanic.probe.record.capability_record import CapabilityRecord
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     target = parser.add_argument_group("what libvirt can do (default: what the one installed here can)")
     target.add_argument("--libvirt-version", metavar="X.Y.Z", help="the libvirt that the domain is for")
     target.add_argument("--connect", type=text, metavar="URI", help="ask this libvirt")
+    parser.add_argument(
+        "--notifier",
+        choices=NOTIFIER_MODELS,
+        help="add this <panic> if the domain has none (default: the best that works; pvpanic is on PCI)",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="default: stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing on stderr")
 
@@ -49,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     from onpanic.shims.translation.translate import to_libvirt
 
     emulator = arguments.command if arguments.emulator is None else [arguments.emulator]
-    record: CapabilityRecord | Prober = partial(record_for, emulator=emulator, timeout=arguments.timeout)
+    record: CapabilityRecord | Prober = partial(
+        record_for, emulator=emulator, notifier=arguments.notifier, timeout=arguments.timeout
+    )
     if arguments.record:
         record = read_record(arguments.record)
     libvirt = None if arguments.libvirt_version is None else Libvirt.of(arguments.libvirt_version)
@@ -59,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.record and not emulator:
             record = by_libvirt
     with naming(arguments.domain):
-        translation = to_libvirt(source, record, libvirt=libvirt)
+        translation = to_libvirt(source, record, libvirt=libvirt, notifier=arguments.notifier)
     write_result(arguments.output, translation.xml)
     if not arguments.quiet:
         if translation.policy is None:
@@ -86,4 +94,5 @@ def _ask_libvirt(arguments: argparse.Namespace) -> "tuple[Any, Prober]":
 
     connection = libvirt_connection(arguments.connect, arguments.timeout)
     libvirt = call_with_timeout(arguments.timeout, partial(Libvirt.of_connection, connection))
-    return libvirt, prober_for(connection, timeout=arguments.timeout)
+    prober = prober_for(connection, notifier=arguments.notifier, timeout=arguments.timeout)
+    return libvirt, prober

@@ -24,7 +24,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onpanic.matrix.model.building import build
-    from onpanic.matrix.model.matrix import Build, Matrix, MatrixMachine, Profile, Range, Statement
+    from onpanic.matrix.model.matrix import (
+        Build,
+        Matrix,
+        MatrixMachine,
+        MatrixNotifier,
+        Profile,
+        Range,
+        Statement,
+    )
     from onpanic.matrix.model.matrix_file import published, read_matrix
     from onpanic.matrix.outputs.output_files import write_outputs
 else:
@@ -38,6 +46,7 @@ else:
                 "Build",
                 "Matrix",
                 "MatrixMachine",
+                "MatrixNotifier",
                 "Profile",
                 "Range",
                 "Statement",
@@ -57,6 +66,7 @@ __all__ = (  # noqa: RUF022
     # What a matrix consists of
     "Build",
     "MatrixMachine",
+    "MatrixNotifier",
     "Profile",
     "Statement",
     "Range",

@@ -5,14 +5,20 @@ So a difference that guests can see is an error.  QEMU 9.1, for example, offers 
 old machine types too.
 
 What a changed answer means is part of the question: `Question.change`.
+
+Notifiers are compared by model, and only where both records know the model: a record of version 1 knows
+one at most for each machine type.  If one record knows none, because the guest can have none, the machine
+types' own facts are compared, as version 1 has them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from onpanic.check.findings import Asked, Finding, grouped
+import msgspec
+
+from onpanic.check.findings import Asked, Finding, grouped, own_notifier
 from onpanic.check.tags import TAGS
 from onpanic.core.errors import RecordError
-from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, Fact, Question
+from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, NOTIFIER_QUESTIONS, Fact, Question
 from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord, Notifier
 
 __all__ = ("changes",)
@@ -56,7 +62,7 @@ def changes(
         more = (name for name in machines if name not in known)
         found += [_finding("machine-type-new", name, f"{_version(old)} did not have it") for name in more]
     for question in EMULATOR_QUESTIONS.values():
-        found += _of_fact(question, "", old.facts, new.facts)
+        found += _of_fact(question, old.facts, new.facts, "")
     return grouped(found)
 
 
@@ -64,32 +70,86 @@ def _of_machine(before: MachineRecord, after: MachineRecord, asked: Asked) -> It
     if not after.started:
         yield _finding("behaviour-lost", before.name, f"it started, and does not now ({after.problem})")
         return
-    if before.notifier and after.notifier:
-        yield from _of_device(before.name, before.notifier, after.notifier)
+    if before.name == "none":  # no guest can run on it
+        return
     for question in MACHINE_QUESTIONS.values():
-        if asked.acpi or not question.on_request:
-            yield from _of_fact(question, before.name, before.facts, after.facts)
+        yield from _of_fact(question, before.facts, after.facts, before.name)
+    questions = [one for one in NOTIFIER_QUESTIONS.values() if asked.acpi or not one.on_request]
+    if not before.notifiers or not after.notifiers:
+        yield from _of_notifier(questions, _own_facts(before, asked), _own_facts(after, asked), before.name)
+        return
+    own = own_notifier(before, asked)
+    for notifier in before.notifiers:
+        now = after.notifier_named(notifier.model)
+        if now is None or notifier.model not in asked.notifiers:
+            continue
+        further = "" if own is not None and notifier.model == own.model else notifier.model
+        found = list(_of_notifier(questions, notifier.facts, now.facts, before.name, further))
+        if not any(one.tag == "evidence-lost" for one in found):
+            found += _of_event_mask(notifier, now, before.name, further)
+        yield from (msgspec.structs.replace(one, notifier=notifier.model) for one in found)
 
 
-def _of_device(machine: str, before: Notifier, after: Notifier) -> Iterator[Finding]:
-    if before.model != after.model:
-        evidence = f"the notifier was {before.model}, and now is {after.model}"
-        yield _finding("guest-visible-change", machine, evidence)
-    elif before.event_mask is not None and after.event_mask is None:
-        yield _finding("evidence-lost", machine, f"the device offered the bits {before.event_mask:#04x}")
-    elif before.event_mask is not None and before.event_mask != after.event_mask:
-        evidence = f"the device offered the bits {before.event_mask:#04x}, and now {after.event_mask:#04x}"
+def _own_facts(machine: MachineRecord, asked: Asked) -> dict[str, Fact]:
+    own = own_notifier(machine, asked)
+    return machine.facts | own.facts if own else machine.facts
+
+
+def _of_notifier(
+    questions: Iterable[Question],
+    before: Mapping[str, Fact],
+    after: Mapping[str, Fact],
+    machine: str,
+    further: str = "",
+) -> Iterator[Finding]:
+    """Yield what changed about one notifier; what follows from an earlier change is not found again.
+
+    :param further: Its model, if it is not the machine type's own.
+    """
+    lost = False
+    once: set[str] = set()  # tags that later facts do not repeat
+    for question in questions:
+        wanted, old, new = question.requires, before.get(question.name), after.get(question.name)
+        if old is None or new is None or (lost and wanted):
+            continue
+        for one in _of_fact(question, before, after, machine, further):
+            added = question.name == "pvpanic-attachable" and new.answer == "yes"
+            if added and further:  # no guest of the older build has it
+                yield _finding("behaviour-gained", machine, one.evidence)
+            elif one.tag not in once:
+                yield one
+            once |= {"behaviour-gained"} if added else {one.tag} & {"behaviour-gained", "evidence-lost"}
+        lost = lost or bool(wanted and wanted.refused_by(new.answer) and new.answer != old.answer)
+        if question.name == "pvpanic-attachable" and new.answer == "no":
+            return
+
+
+def _of_event_mask(before: Notifier, after: Notifier, machine: str, further: str) -> Iterator[Finding]:
+    old, new = before.event_mask, after.event_mask
+    attachable = after.facts.get("pvpanic-attachable")
+    if old is None or old == new or (attachable and attachable.answer == "no"):
+        return
+    device = f"the {further} notifier" if further else "the device"
+    if new is None:
+        yield _finding("evidence-lost", machine, f"{device} offered the bits {old:#04x}")
+    else:
+        evidence = f"{device} offered the bits {old:#04x}, and now {new:#04x}"
         yield _finding("guest-visible-change", machine, evidence)
 
 
 def _of_fact(
-    question: Question, machine: str, before: dict[str, Fact], after: dict[str, Fact]
+    question: Question,
+    before: Mapping[str, Fact],
+    after: Mapping[str, Fact],
+    machine: str,
+    notifier: str = "",
 ) -> Iterator[Finding]:
     """Yield the finding of a fact whose answer has changed; of the emulator if `machine` is empty."""
     old, new = before.get(question.name), after.get(question.name)
     if old is None or new is None or old.answer in ("unknown", new.answer):
         return
-    evidence = f"{question.name} was {old.answer}, and now is {new.answer} ({new.detail})"
+    of = f" of the {notifier} notifier" if notifier else ""
+    evidence = f"{question.name}{of} was {old.answer}, and now is {new.answer} ({new.detail})"
     if new.answer == "unknown":
         yield _finding("evidence-lost", machine, evidence)
     elif question.change == "guest-visible":

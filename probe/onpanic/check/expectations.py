@@ -8,6 +8,8 @@
     evidence = "*0x03, and now 0x07"
     reason = "QEMU 9.1 offers GUEST_PVSHUTDOWN on every machine type; migration is not supported across it"
 
+An entry with ``notifier = "pvpanic"`` is about that notifier only; without it, about any.
+
 It is TOML, so that it can have comments.  An entry that matches nothing any more is itself a finding, so
 that the file stays short.
 """
@@ -21,6 +23,7 @@ import msgspec
 from onpanic.check.findings import Finding
 from onpanic.check.tags import TAGS
 from onpanic.core.errors import ExpectationError
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 
 __all__ = ("Expectation", "Expected", "parsed", "separated", "stale")
 
@@ -33,6 +36,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :param machines: Shell patterns of machine types; None for any.
     :param evidence: A shell pattern of the finding's evidence, so that no other finding matches.
     :param emulator: A shell pattern of the emulator's command or name.
+    :param notifier: A shell pattern of the notifier's model, which only findings about a notifier have.
     """
 
     tag: str
@@ -40,6 +44,7 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machines: tuple[str, ...] | None = None
     evidence: str = "*"
     emulator: str = "*"
+    notifier: str = "*"
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -48,11 +53,19 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def fits(self, finding: Finding) -> bool:
         """Return whether a finding matches, whatever the machine type."""
-        return finding.tag == self.tag and fnmatchcase(finding.evidence, self.evidence)
+        return (
+            finding.tag == self.tag
+            and fnmatchcase(finding.evidence, self.evidence)
+            and fnmatchcase(finding.notifier, self.notifier)
+        )
 
     def is_of(self, emulator: str, name: str) -> bool:
         """Return whether the entry is about an emulator, by its command or its name."""
         return fnmatchcase(emulator, self.emulator) or fnmatchcase(name, self.emulator)
+
+    def was_judged(self, notifiers: Collection[str]) -> bool:
+        """Return whether findings of this entry can be among those about some notifiers."""
+        return self.notifier == "*" or any(fnmatchcase(model, self.notifier) for model in notifiers)
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -84,6 +97,9 @@ def parsed(text: str, name: str) -> tuple[Expectation, ...]:
             raise ExpectationError(f"{name}: no such tag: {entry.tag}", "onpanic explain lists them all")
         if entry.machines == ():
             raise ExpectationError(f"{name}: no machine types for {entry.tag}", "remove the entry")
+        if not any(fnmatchcase(model, entry.notifier) for model in NOTIFIER_MODELS):
+            known = ", ".join(NOTIFIER_MODELS)
+            raise ExpectationError(f"{name}: no such notifier: {entry.notifier}", f"use one of {known}")
         if not entry.reason.strip():
             raise ExpectationError(f"{name}: no reason for {entry.tag}", "state why it is accepted")
     return tuple(entries)
@@ -136,5 +152,6 @@ def stale(
 
 
 def _described(entry: Expectation, pattern: str) -> str:
+    of = f" of the {entry.notifier} notifier" if entry.notifier != "*" else ""
     where = f" on {pattern}" if entry.machines else ""
-    return f"{entry.tag}{where} is expected, and was not found"
+    return f"{entry.tag}{of}{where} is expected, and was not found"

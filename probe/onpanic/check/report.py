@@ -8,6 +8,7 @@ from onpanic.check.baseline import changes
 from onpanic.check.expectations import Expectation, Expected, separated, stale
 from onpanic.check.findings import Asked, Finding, findings_of, grouped
 from onpanic.check.tags import SEVERITIES, Severity
+from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.record.capability_record import CapabilityRecord
 
 __all__ = (
@@ -36,6 +37,7 @@ class Report(msgspec.Struct, frozen=True):
     :param problem: Why the emulator could not be checked; empty if it was.
     :param hint: What to do about the problem.
     :param skipped: Why the emulator was skipped; empty if it was not.
+    :param notifiers: The models of the notifiers that were judged.
     """
 
     emulator: str
@@ -47,6 +49,7 @@ class Report(msgspec.Struct, frozen=True):
     problem: str = ""
     hint: str = ""
     skipped: str = ""
+    notifiers: tuple[NotifierModel, ...] = ()
 
     def failing(self, fail_on: Severity) -> list[Finding]:
         """Return the findings that are at least as severe as `fail_on`."""
@@ -84,7 +87,7 @@ def report_of(
         found = grouped([*found, *changes(baseline, record, asked)])
     left, expected = separated(found, [entry for entry in expectations if entry.is_of(emulator, name)])
     names = tuple(machine.name for machine in machines)
-    return Report(emulator, name, version, names, tuple(left), tuple(expected))
+    return Report(emulator, name, version, names, tuple(left), tuple(expected), notifiers=asked.notifiers)
 
 
 def with_stale_entries(
@@ -100,7 +103,8 @@ def with_stale_entries(
     extra: dict[int, list[Finding]] = {}
     for entry in expectations:
         about = [report for report in reports if entry.is_of(report.emulator, report.name)]
-        if about and not any(report.problem or report.skipped for report in about):
+        judged = {model for report in about for model in report.notifiers}
+        if entry.was_judged(judged) and about and not any(one.problem or one.skipped for one in about):
             found = [f for report in about for f in (*report.findings, *(e.finding for e in report.expected))]
             machines = {machine for report in about for machine in report.machines}
             extra.setdefault(id(about[0]), []).extend(stale(entry, found, machines, complete=complete))

@@ -50,6 +50,7 @@ _TAGS = (
     Tag("cont-refused-after-panic", "error"),
     Tag("panic-not-reported", "error"),
     Tag("panic-does-not-stop-guest", "error"),
+    Tag("panic-ends-emulator", "error"),
     Tag("panic-device-missing", "warning"),
     # By rules of `findings`
     Tag("panic-device-hidden-from-acpi", "warning"),
@@ -68,7 +69,12 @@ _TAGS = (
     Tag("behaviour-gained", "info"),
 )
 
-_REFUSALS = [question.requires.refusal for question in QUESTIONS if question.requires]
+_REFUSALS = [
+    code
+    for question in QUESTIONS
+    if question.requires
+    for code in (question.requires.refusal, *question.requires.refusals.values())
+]
 
 #: Tags by code.
 TAGS: dict[str, Tag] = {tag.code: tag for tag in _TAGS}

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import get_args
 
 from onpanic.core.errors import (
     DeadlineError,
@@ -18,7 +17,7 @@ from onpanic.core.version import PROGRAM
 from onpanic.probe.asking.plan import ProbePlan
 from onpanic.probe.asking.starts import ask_emulator
 from onpanic.probe.conversation import Conversation
-from onpanic.probe.emulator.command_line import Model
+from onpanic.probe.emulator.notifier_models import NotifierModel, require_model
 from onpanic.probe.emulator.reaper import Reaper
 from onpanic.probe.record.capability_record import CapabilityRecord, Probed
 from onpanic.probe.record.from_conversations import record_of
@@ -33,7 +32,7 @@ def probe(
     all_machines: bool = False,
     introspect_only: bool = False,
     acpi: bool = False,
-    notifier: Model | None = None,
+    notifier: NotifierModel | None = None,
     timeout: float = 10.0,
     jobs: int = 0,
 ) -> CapabilityRecord:
@@ -46,8 +45,8 @@ def probe(
     :param all_machines: Ask about all machine types that the emulator has.
     :param introspect_only: Start no guest CPU: nothing is observed.
     :param acpi: Also boot the firmware and read the guest's ACPI tables (half a second).
-    :param notifier: Judge by this notifier: ``isa`` or ``pvpanic`` (PCI); None for the first that
-        the machine type takes.
+    :param notifier: Ask about this notifier only, and judge by it: ``isa``, ``pvpanic`` (PCI), ``hyperv``,
+        ``pseries`` or ``s390``; None for all of them, and to judge by the best.
     :param timeout: Seconds that the emulator has for one machine type, see `ProbePlan`.
     :param jobs: How many emulators run at a time; 0 for one for each CPU.
     :return: The record.  If the emulator failed before it had answered everything, the facts that it
@@ -70,7 +69,7 @@ async def aprobe(
     all_machines: bool = False,
     introspect_only: bool = False,
     acpi: bool = False,
-    notifier: Model | None = None,
+    notifier: NotifierModel | None = None,
     timeout: float = 10.0,  # noqa: ASYNC109
     jobs: int = 0,
 ) -> CapabilityRecord:
@@ -96,7 +95,7 @@ def _plan(
     all_machines: bool,
     introspect_only: bool,
     acpi: bool,
-    notifier: Model | None,
+    notifier: NotifierModel | None,
     timeout: float,
     jobs: int,
 ) -> ProbePlan:
@@ -104,8 +103,7 @@ def _plan(
         raise UsageError(
             f"machines is the string {machines!r}", f"it is a list of machine types: [{machines!r}]"
         )
-    if notifier not in (None, *get_args(Model)):
-        raise UsageError(f"there is no notifier {notifier!r}", f"it is one of {', '.join(get_args(Model))}")
+    require_model(notifier)
     if not timeout > 0 or jobs < 0:  # nan is not more than 0 either
         raise UsageError("timeout must be more than 0 seconds, and jobs not negative")
     return ProbePlan(tuple(machines), all_machines, introspect_only, acpi, notifier, timeout, jobs)
@@ -118,7 +116,7 @@ async def _probe(emulator: str | Sequence[str], plan: ProbePlan) -> CapabilityRe
     start = time.monotonic()
     with Reaper() as reaper:
         conversations = await ask_emulator(command, plan, reaper)
-    return record_from(conversations, command, time.monotonic() - start)
+    return record_from(conversations, command, time.monotonic() - start, notifier=plan.notifier)
 
 
 def record_from(
@@ -128,6 +126,7 @@ def record_from(
     *,
     recorded: bool = False,
     listed: bool = False,
+    notifier: NotifierModel | None = None,
 ) -> CapabilityRecord:
     """Return the record of conversations with one emulator.
 
@@ -136,14 +135,16 @@ def record_from(
     :param seconds: How long the conversations took.
     :param recorded: Whether they come from a recording.
     :param listed: See `onpanic.probe.record.from_conversations.record_of`.
+    :param notifier: Judge by this notifier; None for the best of each machine type.
     :raise EmulatorError: When none of them got as far as a greeting.
     """
     if not any(c.greeting and not c.refused_to_start for c in conversations):
-        broken = [c for c in conversations if not c.refused_to_start and c.failed]
-        raise _failure([*broken, conversations[-1]][0])
+        held = [c for c in conversations if not c.emulator_only] or conversations
+        broken = [c for c in held if not c.refused_to_start and c.failed]
+        raise _failure([*broken, held[-1]][0])
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     probed = Probed(at, PROGRAM, round(seconds, 3))
-    return record_of(conversations, command, probed, recorded=recorded, listed=listed)
+    return record_of(conversations, command, probed, recorded=recorded, listed=listed, notifier=notifier)
 
 
 def _failure(conversation: Conversation) -> EmulatorError:

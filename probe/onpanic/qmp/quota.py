@@ -5,6 +5,8 @@ memory, so values are counted beside bytes.  Within these bounds onpanic uses le
 200 MiB; with a real emulator it uses 30 MiB.
 """
 
+import re
+
 from onpanic.core.errors import ProtocolFault
 
 __all__ = ("MESSAGE_LIMIT", "Quota")
@@ -17,6 +19,8 @@ MESSAGES_LIMIT = 5000
 BYTES_LIMIT = 96 * 2**20
 #: JSON values in them.  A machine type takes 500, the schema 30,000.
 VALUES_LIMIT = 250_000
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class Quota:
@@ -34,7 +38,8 @@ class Quota:
         :raise ProtocolFault: When the emulator has sent too much.
         """
         self._bytes += len(line)
-        self._values += line.count(b",") + line.count(b"[") + line.count(b"{")
+        structure = _STRING.sub(b"", line)
+        self._values += structure.count(b",") + structure.count(b"[") + structure.count(b"{")
         if messages > MESSAGES_LIMIT or self._bytes > BYTES_LIMIT or self._values > VALUES_LIMIT:
             raise ProtocolFault(
                 f"said too much: {messages} messages, {self._bytes} bytes, {self._values} values",

@@ -75,7 +75,7 @@ def extend(
 
     :param connection: A `libvirt.virConnect`.
     :param record: What the emulator can do, for all domains of this connection, or a `Prober`.  None to
-        probe the emulator of each domain, which takes about a tenth of a second and needs a libvirt on
+        probe the emulator of each domain, which takes a fraction of a second and needs a libvirt on
         this host.
     """
     return PolicyConnection(connection, record or prober_for(connection))

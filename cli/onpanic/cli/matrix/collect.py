@@ -50,6 +50,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--recordings", nargs="+", default=[], metavar="PATH", help="recordings, or folders of them"
     )
     other.add_argument(
+        "--records",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="records that onpanic probe --format json wrote, or folders of them; to a record in DIR of the"
+        " same build, only the answers of --acpi are added",
+    )
+    other.add_argument(
         "--libvirt-replies",
         nargs="+",
         default=[],
@@ -83,7 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             subjects.append(found)
     if not subjects and not unavailable:
-        raise UsageError("nothing to collect", "name emulators, --debian, --recordings or --libvirt-replies")
+        sources = "emulators, --debian, --recordings, --records or --libvirt-replies"
+        raise UsageError("nothing to collect", f"name {sources}")
     plan = ProbePlan(all_machines=True, acpi=arguments.acpi, timeout=arguments.timeout, jobs=arguments.jobs)
     try:
         with _progress(len(subjects), wanted=not arguments.quiet) as progress:
@@ -104,6 +113,8 @@ def _subjects(arguments: argparse.Namespace) -> "Iterator[Subject | CollectOutco
         yield from _attempt(suite, partial(_suite, suite, arguments))
     for path in map(Path, arguments.recordings):
         yield from _attempt(str(path), partial(_recordings, path))
+    for path in map(Path, arguments.records):
+        yield from _attempt(str(path), partial(_records, path))
     for path in map(Path, arguments.libvirt_replies):
         yield from _attempt(str(path), partial(_replies, path))
 
@@ -130,6 +141,13 @@ def _recordings(path: Path) -> "Iterable[Subject]":
     from onpanic.matrix.sources.subjects import recording
 
     return map(recording, sorted(path.glob("*.jsonl")) if path.is_dir() else [path])
+
+
+def _records(path: Path) -> "Iterable[Subject]":
+    from onpanic.matrix.records.record_files import record_files
+    from onpanic.matrix.sources.subjects import record
+
+    return map(record, record_files(path) if path.is_dir() else [path])
 
 
 def _replies(path: Path) -> "Iterable[Subject]":

@@ -18,6 +18,7 @@ from onpanic.core.errors import UsageError
 from onpanic.core.untrusted import printable
 from onpanic.matrix.records.build_identity import target_name
 from onpanic.matrix.records.record_files import read_record, record_files
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS, NotifierModel
 from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
 
 _EVERYTHING = Asked(all_machines=True, acpi=True)
@@ -28,6 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="A", help="the older build's record")
     parser.add_argument("after", metavar="B", help="the newer build's record")
     parser.add_argument("--records", type=Path, metavar="DIR", help="the folder of records A and B")
+    parser.add_argument(
+        "--notifier",
+        choices=NOTIFIER_MODELS,
+        help="compare this panic notifier of each machine type (default: the best one that works)",
+    )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="json: one change per line"
     )
@@ -41,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     before, after = (
         _with_target(_record(name, arguments.records)) for name in (arguments.before, arguments.after)
     )
+    if arguments.notifier:
+        before, after = (_about(arguments.notifier, one) for one in (before, after))
     renamed = _matched_by_alias(before, after)
     if renamed and not arguments.quiet:
         print_note(f"no machine type is in both records; compared by alias: {', '.join(renamed)}")
@@ -73,6 +81,19 @@ def _with_target(record: CapabilityRecord) -> CapabilityRecord:
     """Return a record whose target is the same in all versions of an emulator, see `target_name`."""
     emulator = msgspec.structs.replace(record.emulator, target=target_name(record.emulator))
     return msgspec.structs.replace(record, emulator=emulator)
+
+
+def _about(model: NotifierModel, record: CapabilityRecord) -> CapabilityRecord:
+    """Return a record whose machine types have the facts and the decision of one notifier as their own."""
+    machines = [
+        msgspec.structs.replace(
+            machine, facts=machine.facts | one.facts, on_panic=one.on_panic, notifiers=[one], notifier=model
+        )
+        for machine in record.machines
+        for one in machine.notifiers
+        if one.model == model
+    ]
+    return msgspec.structs.replace(record, machines=machines)
 
 
 def _matched_by_alias(before: CapabilityRecord, after: CapabilityRecord) -> dict[str, MachineRecord]:

@@ -4,4 +4,5 @@
 `workers`       the pool of processes
 `record_maker`  makes and writes one record, in such a process
 `replacing`     whether a new record replaces an existing one
+`joining`       adds answers of another record of the same build
 """

@@ -9,7 +9,7 @@ one core busy; and a queue of pending jobs on disk, as the folder shows which ar
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -76,13 +76,20 @@ def collect(
         else:
             jobs[subject.key] = subject
     own_records = {key: entry.record for key, entry in collected.items()}
-    for key, outcome in in_parallel(jobs, own_records, plan, folder):
-        outcomes[key] = outcome
-        if outcome.state == "collected":
-            asked = "" if outcome.why else _asked(jobs[key], plan)  # after a problem it is asked again
-            _remember(folder, key, _Collected(stamps[key], asked, outcome.record))
-        progress(outcome)
+    for batch in _batches(jobs):
+        for key, outcome in in_parallel(batch, own_records, plan, folder):
+            outcomes[key] = outcome
+            if outcome.state == "collected":
+                asked = "" if outcome.why else _asked(jobs[key], plan)  # after a problem it is asked again
+                _remember(folder, key, _Collected(stamps[key], asked, outcome.record))
+            progress(outcome)
     return [outcomes[key] for key in dict.fromkeys(subject.key for subject in subjects)]
+
+
+def _batches(jobs: Mapping[str, Subject]) -> list[dict[str, Subject]]:
+    """Divide jobs: records whose answers are added to others must come after those."""
+    added = {key: subject for key, subject in jobs.items() if subject.kind == "record"}
+    return [{key: subject for key, subject in jobs.items() if key not in added}, added]
 
 
 def _asked(subject: Subject, plan: ProbePlan) -> str:

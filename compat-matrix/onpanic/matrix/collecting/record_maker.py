@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 
 from onpanic.core.errors import OnpanicError, RecordingError
+from onpanic.matrix.collecting.joining import with_requested_answers
 from onpanic.matrix.collecting.replacing import existing_record, why_kept
 from onpanic.matrix.collecting.workers import CollectOutcome, Job, serve
 from onpanic.matrix.records.build_identity import build_name
-from onpanic.matrix.records.record_files import locked, write_record
+from onpanic.matrix.records.record_files import locked, read_record, write_record
 from onpanic.matrix.sources import libvirt_replies as replies
-from onpanic.matrix.sources.subjects import Subject
+from onpanic.matrix.sources.subjects import Subject, known_as
 from onpanic.probe import api
 from onpanic.probe.asking.plan import ProbePlan
 from onpanic.probe.asking.starts import ask_emulator
@@ -35,10 +36,16 @@ def make_record(job: Job) -> CollectOutcome:
         name = build_name(record.emulator) + subject.variant
         with locked(folder):
             before = existing_record(folder / f"{name}.json")
-            own = name == job.own_record
-            kept = before and why_kept(name, before, record, own=own, acpi=job.plan.acpi)
-            if kept:
-                return CollectOutcome(subject.name, kept.state, name, kept.why, kept.hint)
+            if before:
+                own = name == job.own_record or _is_same_source(before.record, record)
+                kept = why_kept(name, before, record, own=own, acpi=job.plan.acpi)
+                is_added = subject.kind == "record" and not (kept and kept.state == "failed")
+                if is_added:
+                    record = with_requested_answers(before.record, record)
+                elif kept:
+                    return CollectOutcome(subject.name, kept.state, name, kept.why, kept.hint)
+                elif own and not job.plan.acpi:
+                    record = with_requested_answers(record, before.record)
             write_record(folder, name, record)
     except OnpanicError as error:
         return CollectOutcome(subject.name, "failed", why=error.message, hint=error.hint)
@@ -53,19 +60,32 @@ def _record(subject: Subject, plan: ProbePlan) -> CapabilityRecord:
     """Return the record of a subject, with its command and source as they are published."""
     if subject.kind != "emulator":
         _require_file(Path(subject.command[0]))
+    if subject.kind == "record":
+        return _without_folders(read_record(Path(subject.command[0])))
     if subject.kind == "replies":
         record = replies.record(Path(subject.command[0]))
         return _published(subject, record, record.emulator.command)
     conversations: Sequence[Conversation]
     if subject.kind == "recording":
         found = recording.load(Path(subject.command[0]))
-        conversations, command, seconds = found.conversations, found.command, found.seconds
+        conversations, seconds = found.conversations, found.seconds
+        command = known_as(found.command)
     else:
         start = time.monotonic()
         conversations, command = _ask(subject.command, plan), subject.known_as
         seconds = time.monotonic() - start
     record = api.record_from(conversations, command, seconds, recorded=subject.kind == "recording")
     return _published(subject, with_evidence(record, conversations), command)
+
+
+def _is_same_source(before: CapabilityRecord, after: CapabilityRecord) -> bool:
+    """Return whether two records of one build were made from the same suite, or the same file."""
+    return bool(after.probed.source) and before.probed.source == after.probed.source
+
+
+def _without_folders(record: CapabilityRecord) -> CapabilityRecord:
+    emulator = msgspec.structs.replace(record.emulator, command=known_as(record.emulator.command))
+    return msgspec.structs.replace(record, emulator=emulator)
 
 
 def _require_file(path: Path) -> None:

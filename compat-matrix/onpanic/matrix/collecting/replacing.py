@@ -4,6 +4,13 @@ It does unless a known answer would be lost: an emulator that breaks later does 
 known about it.  If an emulator now answers the opposite, it has changed, and its new record counts
 even where it knows less.  If the existing record was made from another subject and only the name is
 the same, opposite answers are a contradiction that a person must resolve.
+
+A record of version 1 is about one notifier of each machine type, and some of its answers are wrong.  A
+record of version 2 replaces it: always if it is of the same subject, otherwise if no answer is lost.
+Opposite answers are then no contradiction.
+
+The answers about a notifier that depends on the host are an exception.  Where the host's KVM has no
+Hyper-V, nothing is learnt about an emulator, so a "no" does not replace a "yes".
 """
 
 from collections.abc import Sequence
@@ -13,14 +20,25 @@ from typing import Literal
 import msgspec
 
 from onpanic.core.errors import RecordError
-from onpanic.matrix.records.comparison import shared_facts, weakness
-from onpanic.matrix.records.record_files import read_record
-from onpanic.probe.facts import QUESTIONS
+from onpanic.matrix.records.comparison import HOST_DEPENDENT, Shared, shared_facts, weakness
+from onpanic.matrix.records.record_files import read_versioned_record
+from onpanic.probe.facts import QUESTIONS, Fact
 from onpanic.probe.record.capability_record import CapabilityRecord
 
-__all__ = ("KeptRecord", "existing_record", "why_kept")
+__all__ = ("ExistingRecord", "KeptRecord", "existing_record", "why_kept")
 
 _ON_REQUEST = tuple(question.name for question in QUESTIONS if question.on_request)
+
+
+class ExistingRecord(msgspec.Struct, frozen=True):
+    """A record that a new one may replace.
+
+    :param record: The record, in the form of the current version.
+    :param version: The schema version of its file.
+    """
+
+    record: CapabilityRecord
+    version: int
 
 
 class KeptRecord(msgspec.Struct, frozen=True):
@@ -36,7 +54,7 @@ class KeptRecord(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-def existing_record(path: Path) -> CapabilityRecord | None:
+def existing_record(path: Path) -> ExistingRecord | None:
     """Return the record at a path; None if there is no file.
 
     :raise RecordError: When the file is not a record, which must not be replaced.
@@ -44,13 +62,14 @@ def existing_record(path: Path) -> CapabilityRecord | None:
     if not path.exists():
         return None
     try:
-        return read_record(path)
+        record, version = read_versioned_record(path)
     except RecordError as error:
         raise RecordError(f"not replaced: {error.message}", "move it away") from error
+    return ExistingRecord(record, version)
 
 
 def why_kept(
-    name: str, before: CapabilityRecord, after: CapabilityRecord, *, own: bool, acpi: bool
+    name: str, before: ExistingRecord, after: CapabilityRecord, *, own: bool, acpi: bool
 ) -> KeptRecord | None:
     """Return why a new record does not replace the existing one; None if it does.
 
@@ -60,19 +79,32 @@ def why_kept(
     :param own: Whether the existing record was made from the same subject.
     :param acpi: Whether the new record was to include the facts that are asked only on request.
     """
-    pairs = list(shared_facts(before, after))
-    opposite = [what for what, old, new in pairs if {old.answer, new.answer} == {"yes", "no"}]
-    if opposite and not own:
-        source = before.probed.source or "another emulator"
+    outdated = before.version < after.schema_version
+    if own and outdated:
+        return None
+    pairs = list(shared_facts(before.record, after))
+    opposite = [one.what for one in pairs if _is_opposite(one)]
+    if opposite and not own and not outdated:
+        source = before.record.probed.source or "another emulator"
         hint = "find out which is right, and leave the other out"
         return KeptRecord("failed", f"contradicts {name}.json, of {source}: {_first(opposite)}", hint)
-    lost = [what for what, old, new in pairs if weakness(new.how) > weakness(old.how)]
-    if opposite or not lost:
+    lost = [one.what for one in pairs if _is_lost(one)]
+    if (opposite and own) or not lost:
         return None
     if not own or (not acpi and all(what.startswith(_ON_REQUEST) for what in lost)):
         return KeptRecord("kept")  # the new one was not meant to know as much
     hint = f"remove {name}.json if the new answers are right"
     return KeptRecord("kept", f"the existing record knows more: {_first(lost)}", hint)
+
+
+def _is_opposite(one: Shared[Fact]) -> bool:
+    return {one.before.answer, one.after.answer} == {"yes", "no"} and one.model not in HOST_DEPENDENT
+
+
+def _is_lost(one: Shared[Fact]) -> bool:
+    if one.model in HOST_DEPENDENT and one.before.answer == "yes" and one.after.answer != "yes":
+        return True
+    return weakness(one.after.how) > weakness(one.before.how)
 
 
 def _first(names: Sequence[str]) -> str:

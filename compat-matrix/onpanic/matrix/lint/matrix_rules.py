@@ -1,11 +1,17 @@
 """Rules about all records: each takes the matrix, and yields names of records with what is wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 
 from onpanic.matrix.model.matrix import Build, Matrix, Statement
 from onpanic.matrix.model.ranges import overlaps
-from onpanic.matrix.records.comparison import weakness
+from onpanic.matrix.records.comparison import (
+    HOST_DEPENDENT,
+    MachineFacts,
+    Shared,
+    shared_by_machine,
+    weakness,
+)
 
 __all__ = ("MATRIX_RULES",)
 
@@ -13,23 +19,27 @@ __all__ = ("MATRIX_RULES",)
 def contradictory_records(matrix: Matrix) -> Iterator[tuple[str, str]]:
     """Yield facts that one record of a build answers with yes and another with no."""
     for one, other in _same_build(matrix):
-        for what, first, second in _shared_statements(matrix, one, other):
-            if {first.answer, second.answer} == {"yes", "no"}:
+        for shared in _shared_statements(matrix, one, other):
+            first, second = shared.before.answer, shared.after.answer
+            if {first, second} == {"yes", "no"} and shared.model not in HOST_DEPENDENT:
                 yield (
                     f"{one.id}, {other.id}",
-                    f"{what} is {first.answer} and {second.answer}: remove the record that is wrong",
+                    f"{shared.what} is {first} and {second}: remove the record that is wrong",
                 )
 
 
 def overlapping_ranges(matrix: Matrix) -> Iterator[tuple[str, str]]:
     """Yield ranges with different answers that share a version, with the builds of that version."""
     for before, after in overlaps(matrix.ranges):
+        if after.notifier in HOST_DEPENDENT:
+            continue
         builds = [
             build.id
             for build in matrix.builds
             if build.emulator == after.emulator and build.line == after.line and build.version == after.first
         ]
-        where = f" on {after.machine}" if after.machine else ""
+        where = f" of {after.notifier}" if after.notifier else ""
+        where += f" on {after.machine}" if after.machine else ""
         answers = f"{before.answer} up to {before.last} and {after.answer} from {after.first}"
         yield ", ".join(builds), f"{after.fact}{where} is {answers}"
 
@@ -39,9 +49,10 @@ def weaker_evidence(matrix: Matrix) -> Iterator[tuple[str, str]]:
     for older, newer in _same_build(matrix):
         if older.source != newer.source:
             continue
-        for what, before, after in _shared_statements(matrix, older, newer):
-            if weakness(after.how) > weakness(before.how):
-                text = f"{what} was {before.how}, and is {after.how or 'unknown'} in the newer record"
+        for shared in _shared_statements(matrix, older, newer):
+            before, after = shared.before.how, shared.after.how
+            if weakness(after) > weakness(before):
+                text = f"{shared.what} was {before}, and is {after or 'unknown'} in the newer record"
                 yield f"{older.id}, {newer.id}", text
 
 
@@ -55,19 +66,31 @@ def _same_build(matrix: Matrix) -> Iterator[tuple[Build, Build]]:
         yield from combinations(sorted(group, key=lambda b: (b.at, b.id)), 2)
 
 
-def _shared_statements(
-    matrix: Matrix, one: Build, other: Build
-) -> Iterator[tuple[str, Statement, Statement]]:
-    """Yield the facts that both records have: a description, and the statement of each."""
+def _shared_statements(matrix: Matrix, one: Build, other: Build) -> Iterator[Shared[Statement]]:
+    """Yield the facts that both records have."""
     for name in one.facts.keys() & other.facts.keys():
-        yield name, matrix.statements[one.facts[name]], matrix.statements[other.facts[name]]
-    profiles = {machine.name: matrix.profiles[machine.profile] for machine in other.machines}
+        first, second = matrix.statements[one.facts[name]], matrix.statements[other.facts[name]]
+        yield Shared(name, name, "", first, second)
+    profiles = {machine.name: machine.profile for machine in other.machines}
     for machine in one.machines:
-        if machine.name in profiles:
-            first, second = matrix.profiles[machine.profile].facts, profiles[machine.name].facts
-            for name in first.keys() & second.keys():
-                description = f"{name} on {machine.name}"
-                yield description, matrix.statements[first[name]], matrix.statements[second[name]]
+        if machine.name in profiles and machine.profile != profiles[machine.name]:
+            yield from shared_by_machine(
+                machine.name, _facts(matrix, machine.profile), _facts(matrix, profiles[machine.name])
+            )
+
+
+def _facts(matrix: Matrix, index: int) -> MachineFacts[Statement]:
+    profile = matrix.profiles[index]
+
+    def stated(facts: Mapping[str, int]) -> dict[str, Statement]:
+        return {name: matrix.statements[number] for name, number in facts.items()}
+
+    notifiers = {matrix.notifiers[number].model: matrix.notifiers[number] for number in profile.notifiers}
+    return MachineFacts(
+        profile.notifier,
+        stated(profile.facts),
+        {model: stated(one.facts) for model, one in notifiers.items()},
+    )
 
 
 #: The rules by name.

@@ -5,23 +5,34 @@ stored once, so that memory grows with the differences, not with the number of r
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from onpanic.core.errors import RecordError
 from onpanic.core.untrusted import wellformed
-from onpanic.matrix.model.matrix import Build, Matrix, MatrixFact, MatrixMachine, Profile, Statement
+from onpanic.matrix.model.matrix import (
+    Build,
+    Matrix,
+    MatrixFact,
+    MatrixMachine,
+    MatrixNotifier,
+    Profile,
+    Statement,
+)
 from onpanic.matrix.model.ranges import derive
 from onpanic.matrix.model.versions import era_of, order_of
 from onpanic.matrix.records.build_identity import emulator_name, line_of, target_name
 from onpanic.matrix.records.record_files import read_records
-from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, QUESTIONS, Fact, Question
-from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
+from onpanic.probe.facts import QUESTIONS, Fact
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord, Notifier, OnPanic
 
 __all__ = ("build",)
+
+_Key = TypeVar("_Key")
+_Part = TypeVar("_Part", bound=msgspec.Struct)
 
 
 def build(records: str | Path | Iterable[tuple[str, CapabilityRecord]]) -> Matrix:
@@ -45,19 +56,19 @@ def _readable(folder: Path) -> Iterator[tuple[str, CapabilityRecord]]:
 
 
 class _Builder:
-    """The parts of all records so far, each stored once with its index."""
+    """The parts of all records so far, each stored once."""
 
     def __init__(self) -> None:
         self._builds: list[Build] = []
-        self._profiles: list[Profile] = []
-        self._profile_indexes: dict[bytes, int] = {}
-        self._statements: dict[Statement, int] = {}
-        self._evidence: dict[tuple[str, ...], int] = {}
+        self.profiles: _Pool[Profile] = _Pool()
+        self.notifiers: _Pool[MatrixNotifier] = _Pool()
+        self.statements: dict[Statement, int] = {}
+        self.evidence: dict[tuple[str, ...], int] = {}
 
     def add(self, name: str, record: CapabilityRecord) -> None:
         """Add a record."""
         emulator, probed = record.emulator, record.probed
-        excerpts = record.evidence if isinstance(record.evidence, list) else []
+        parts = _RecordParts(self, record)
         self._builds.append(
             Build(
                 id=wellformed(name),
@@ -71,9 +82,9 @@ class _Builder:
                 reproduce=wellformed(_reproduce(record)),
                 at=probed.at,
                 by=probed.by,
-                facts=self._facts(record.facts, EMULATOR_QUESTIONS, excerpts),
+                facts=parts.facts(record.facts),
                 machines=[
-                    MatrixMachine(m.name, self._profile(m, excerpts), list(m.aliases), m.default)
+                    MatrixMachine(m.name, parts.profile(m), list(m.aliases), m.default)
                     for m in record.machines
                 ],
             )
@@ -84,47 +95,89 @@ class _Builder:
         builds = sorted(
             self._builds, key=lambda b: (b.target, b.emulator, order_of(b.version), b.line, b.package, b.id)
         )
-        statements = list(self._statements)
+        profiles, notifiers, statements = self.profiles.items, self.notifiers.items, list(self.statements)
         return Matrix(
             facts=[MatrixFact(question.name, question.scope, question.asks) for question in QUESTIONS],
             builds=builds,
-            ranges=sorted(
-                derive(builds, self._profiles, statements),
-                key=lambda r: (r.fact, r.emulator, r.machine, r.line, order_of(r.first), r.answer),
-            ),
-            profiles=self._profiles,
+            ranges=derive(builds, profiles, notifiers, statements),
+            profiles=profiles,
+            notifiers=notifiers,
             statements=statements,
-            evidence=[list(lines) for lines in self._evidence],
+            evidence=[list(lines) for lines in self.evidence],
         )
 
-    def _facts(
-        self, facts: Mapping[str, Fact], questions: Mapping[str, Question], excerpts: Sequence[list[str]]
-    ) -> dict[str, int]:
-        return {name: self._statement(facts[name], excerpts) for name in questions if name in facts}
 
-    def _statement(self, fact: Fact, excerpts: Sequence[list[str]]) -> int:
-        evidence = None
-        if isinstance(fact.evidence, int) and 0 <= fact.evidence < len(excerpts):
-            evidence = _index(self._evidence, tuple(excerpts[fact.evidence]))
-        return _index(self._statements, Statement(fact.answer, fact.how, fact.detail, evidence))
+class _Pool(Generic[_Part]):
+    """Parts, each stored once."""
 
-    def _profile(self, machine: MachineRecord, excerpts: Sequence[list[str]]) -> int:
-        profile = Profile(
-            facts=self._facts(machine.facts, MACHINE_QUESTIONS, excerpts),
-            accepted={value: how.coredump for value, how in machine.on_panic.accepted.items()},
-            refused={value: refusal.code for value, refusal in machine.on_panic.refused.items()},
-            notifier=machine.notifier.model if machine.notifier else None,
-            event_mask=machine.notifier.event_mask if machine.notifier else None,
-            started=machine.started,
-            problem=machine.problem,
-        )
-        index = _index(self._profile_indexes, msgspec.json.encode(profile))
-        if index == len(self._profiles):
-            self._profiles.append(profile)
+    def __init__(self) -> None:
+        self.items: list[_Part] = []
+        self._indexes: dict[bytes, int] = {}
+
+    def index(self, part: _Part) -> int:
+        """Return the index of a part, which is added if it is new."""
+        index = _index(self._indexes, msgspec.json.encode(part))
+        if index == len(self.items):
+            self.items.append(part)
         return index
 
 
-_Key = TypeVar("_Key")
+class _RecordParts:
+    """Adds the parts of one record to a builder, and returns their indexes.
+
+    Most machine types of a record are equal except for their names, and so are most notifiers.  Each is
+    therefore looked up as a whole before its facts are.
+    """
+
+    def __init__(self, builder: _Builder, record: CapabilityRecord) -> None:
+        self._builder = builder
+        self._excerpts = record.evidence if isinstance(record.evidence, list) else []
+        self._known: dict[bytes, int] = {}
+
+    def profile(self, machine: MachineRecord) -> int:
+        """Return the index of a machine type's profile."""
+        key = msgspec.json.encode(msgspec.structs.replace(machine, name="", aliases=[], default=False))
+        if key not in self._known:
+            accepted, refused = _decided(machine.on_panic)
+            profile = Profile(
+                facts=self.facts(machine.facts),
+                accepted=accepted,
+                refused=refused,
+                notifier=machine.notifier,
+                notifiers=[self._notifier(one) for one in machine.notifiers],
+                builtin=machine.builtin,
+                started=machine.started,
+                problem=machine.problem,
+            )
+            self._known[key] = self._builder.profiles.index(profile)
+        return self._known[key]
+
+    def facts(self, facts: Mapping[str, Fact]) -> dict[str, int]:
+        """Return the indexes of facts' statements, in the order of the questions."""
+        return {q.name: self._statement(facts[q.name]) for q in QUESTIONS if q.name in facts}
+
+    def _notifier(self, notifier: Notifier) -> int:
+        key = msgspec.json.encode(notifier)
+        if key not in self._known:
+            accepted, refused = _decided(notifier.on_panic)
+            facts = self.facts(notifier.facts)
+            found = MatrixNotifier(
+                notifier.model, facts, accepted, refused, notifier.type, notifier.event_mask
+            )
+            self._known[key] = self._builder.notifiers.index(found)
+        return self._known[key]
+
+    def _statement(self, fact: Fact) -> int:
+        evidence = None
+        if isinstance(fact.evidence, int) and 0 <= fact.evidence < len(self._excerpts):
+            evidence = _index(self._builder.evidence, tuple(self._excerpts[fact.evidence]))
+        return _index(self._builder.statements, Statement(fact.answer, fact.how, fact.detail, evidence))
+
+
+def _decided(decision: OnPanic) -> tuple[dict[str, bool], dict[str, str]]:
+    """Return accepted values, each with whether coredump is, and refused ones, each with its code."""
+    accepted = {value: how.coredump for value, how in decision.accepted.items()}
+    return accepted, {value: refusal.code for value, refusal in decision.refused.items()}
 
 
 def _index(indexes: dict[_Key, int], key: _Key) -> int:

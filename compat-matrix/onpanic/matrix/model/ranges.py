@@ -5,10 +5,21 @@ first and after the last one, nothing is assumed.  If there are unmeasured relea
 different answers, the answer changed "at or before" the later one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import NamedTuple, cast
 
-from onpanic.matrix.model.matrix import Build, Profile, Range, Statement
+from onpanic.matrix.model.matrix import (
+    DECIDED,
+    POLICY,
+    Build,
+    MatrixNotifier,
+    Profile,
+    Range,
+    RangeAnswer,
+    RangeNotifier,
+    Statement,
+)
 from onpanic.matrix.model.versions import follows, order_of, series_of
 
 __all__ = ("DEFAULT", "derive", "overlaps")
@@ -16,34 +27,75 @@ __all__ = ("DEFAULT", "derive", "overlaps")
 #: `Range.machine` of the default machine type.
 DEFAULT = "default"
 
+_ATTACHABLE = "pvpanic-attachable"
+_INCONCLUSIVE = "probe-inconclusive"  # the refusal of a value because a fact is unknown
+
 # A measurement: the version and the answer
 _Point = tuple[str, str]
 
 
-def derive(
-    builds: Sequence[Build], profiles: Sequence[Profile], statements: Sequence[Statement]
-) -> list[Range]:
-    """Return the ranges of every fact, by emulator, line, and alias of the machine type.
+class _Key(NamedTuple):
+    """What a range is about, in the order in which ranges are sorted."""
 
-    Machine types are followed by their aliases, which mean the newest one of a family, and by being the
-    default one (`DEFAULT`).  No other name exists in all versions.
+    fact: str
+    emulator: str
+    machine: str
+    notifier: str
+    line: str
+
+
+def derive(
+    builds: Sequence[Build],
+    profiles: Sequence[Profile],
+    notifiers: Sequence[MatrixNotifier],
+    statements: Sequence[Statement],
+) -> list[Range]:
+    """Return the ranges of every fact and ``<on_panic>`` value, sorted.
+
+    They are by emulator, line, alias of the machine type and notifier.  Machine types are followed by
+    their aliases, which mean the newest one of a family, and by being the default one (`DEFAULT`).  No
+    other name exists in all versions.  Of a notifier about which no question is ever answered with yes,
+    only the range of `pvpanic-attachable` is returned.
     """
-    points: dict[tuple[str, str, str, str], list[_Point]] = {}
+    points: dict[_Key, list[_Point]] = {}
+
+    def add(about: Build, machine: str, notifier: str, answers: Mapping[str, str]) -> None:
+        for name, answer in answers.items():
+            key = _Key(name, about.emulator, machine, notifier, about.line)
+            points.setdefault(key, []).append((about.version, answer))
+
+    of_profile = [_answers(one, statements) for one in profiles]
+    of_notifier = [_answers(one, statements) for one in notifiers]
     for build in builds:
-        for name, index in build.facts.items():
-            key = (name, build.emulator, build.line, "")
-            points.setdefault(key, []).append((build.version, statements[index].answer))
+        add(build, "", "", {name: statements[index].answer for name, index in build.facts.items()})
         for machine in build.machines:
             for alias in [*machine.aliases, *([DEFAULT] if machine.default else [])]:
-                for name, index in profiles[machine.profile].facts.items():
-                    key = (name, build.emulator, build.line, alias)
-                    points.setdefault(key, []).append((build.version, statements[index].answer))
-    return [found for key, measured in points.items() for found in _ranges(key, measured)]
+                add(build, alias, "", of_profile[machine.profile])
+                for index in profiles[machine.profile].notifiers:
+                    add(build, alias, notifiers[index].model, of_notifier[index])
+    absent = _absent(points)
+    return [
+        found
+        for key in sorted(points)
+        if key.fact == _ATTACHABLE or key[1:] not in absent
+        for found in _ranges(key, points[key])
+    ]
+
+
+def _answers(one: Profile | MatrixNotifier, statements: Sequence[Statement]) -> dict[str, str]:
+    """Return the answers about a machine type or a notifier, by fact and by `POLICY` and value."""
+    answers: dict[str, str] = {name: statements[index].answer for name, index in one.facts.items()}
+    for value in DECIDED:
+        if value in one.accepted:
+            answers[POLICY + value] = "yes"
+        elif value in one.refused:
+            answers[POLICY + value] = "unknown" if one.refused[value] == _INCONCLUSIVE else "no"
+    return answers
 
 
 def overlaps(ranges: Iterable[Range]) -> Iterator[tuple[Range, Range]]:
     """Yield ranges of the same fact and line that share a version, although their answers differ."""
-    key = lambda r: (r.fact, r.emulator, r.line, r.machine)  # noqa: E731
+    key = lambda r: (r.fact, r.emulator, r.machine, r.notifier, r.line)  # noqa: E731
     for _, same in groupby(ranges, key):
         chain = list(same)
         for before, after in zip(chain, chain[1:], strict=False):
@@ -51,25 +103,33 @@ def overlaps(ranges: Iterable[Range]) -> Iterator[tuple[Range, Range]]:
                 yield before, after
 
 
-def _ranges(key: tuple[str, str, str, str], measured: Iterable[_Point]) -> Iterator[Range]:
+def _absent(points: Mapping[_Key, Sequence[_Point]]) -> set[tuple[str, ...]]:
+    """Return the keys, without the fact, of notifiers about which no question has the answer yes."""
+    answers: dict[tuple[str, ...], set[str]] = {}
+    for key, measured in points.items():
+        if key.notifier:
+            answers.setdefault(key[1:], set()).update(answer for _, answer in measured)
+    return {key for key, found in answers.items() if "yes" not in found}
+
+
+def _ranges(key: _Key, measured: Iterable[_Point]) -> Iterator[Range]:
     """Yield the ranges of one fact: runs of measured versions with the same answer."""
     known = sorted({p for p in measured if p[1] != "unknown"}, key=lambda p: (order_of(p[0]), p[0], p[1]))
     runs = [list(run) for _, run in groupby(known, key=lambda p: p[1])]
-    fact, emulator, line, machine = key
     for index, run in enumerate(runs):
         before = runs[index - 1][-1][0] if index else None
         after = runs[index + 1][0][0] if index + 1 < len(runs) else None
-        answer = run[0][1]
-        first, last = run[0][0], run[-1][0]
+        answer, first, last = run[0][1], run[0][0], run[-1][0]
         yield Range(
-            fact=fact,
-            emulator=emulator,
-            line=line,
-            answer="yes" if answer == "yes" else "no",
+            fact=key.fact,
+            emulator=key.emulator,
+            line=key.line,
+            answer=cast("RangeAnswer", answer),
             first=first,
             last=last,
             text=_text(answer, first, last, before, after),
-            machine=machine,
+            machine=key.machine,
+            notifier=cast("RangeNotifier", key.notifier),
             exact=before is not None and follows(before, first),
         )
 

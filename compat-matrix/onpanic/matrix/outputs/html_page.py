@@ -8,7 +8,7 @@ Some texts in a matrix come from emulators, and are never interpreted: nothing i
 its element, the scripts create elements and no HTML, and the page's content security policy allows
 its own style and script only, and no connection.
 
-Rejected: a framework, as there are three tables.
+Rejected: a framework, as there are four tables.
 """
 
 from base64 import b64encode
@@ -18,7 +18,8 @@ from importlib.resources import files
 import msgspec
 
 from onpanic.core.errors import MissingExtraError
-from onpanic.matrix.model.matrix import Matrix
+from onpanic.matrix.model.matrix import DECIDED, Matrix
+from onpanic.matrix.outputs.cells import VALUES
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import ON_PANIC
 
@@ -30,6 +31,7 @@ _SCRIPTS = (
     "address.js",
     "answers.js",
     "views.js",
+    "line.js",
     "table.js",
     "summary.js",
     "panel.js",
@@ -71,10 +73,13 @@ def _text(name: str) -> str:
 
 def _json(matrix: Matrix) -> str:
     """Return the scripts' input as JSON without characters that HTML interprets."""
-    codes = sorted({code for profile in matrix.profiles for code in profile.refused.values()})
+    refused = [one.refused for one in matrix.profiles] + [one.refused for one in matrix.notifiers]
+    codes = sorted({code for values in refused for code in values.values()})
     data = {
         "matrix": matrix,
         "policies": ON_PANIC,
+        "values": VALUES,
+        "decided": DECIDED,
         "reasons": {code: CATALOGUE[code].reason for code in codes if code in CATALOGUE},
     }
     text = msgspec.json.encode(data).decode()

@@ -20,7 +20,16 @@ from onpanic.core.files import read_at_most, write_atomically
 from onpanic.core.untrusted import wellformed
 from onpanic.probe.record.capability_record import CapabilityRecord
 
-__all__ = ("WRITING", "layout", "locked", "read_record", "read_records", "record_files", "write_record")
+__all__ = (
+    "WRITING",
+    "layout",
+    "locked",
+    "read_record",
+    "read_records",
+    "read_versioned_record",
+    "record_files",
+    "write_record",
+)
 
 #: Held while this process writes a file; a thread that ends the process acquires it first.
 WRITING = threading.Lock()
@@ -61,6 +70,14 @@ def read_record(path: Path) -> CapabilityRecord:
 
     :raise RecordError: When the file cannot be read, or is not a record.
     """
+    return read_versioned_record(path)[0]
+
+
+def read_versioned_record(path: Path) -> tuple[CapabilityRecord, int]:
+    """Read a record, and return it in the form of the current version, with the file's schema version.
+
+    :raise RecordError: When the file cannot be read, or is not a record.
+    """
     try:
         if path.exists() and not path.is_file():
             raise RecordError(f"{path}: not a file", _HINT)
@@ -68,9 +85,10 @@ def read_record(path: Path) -> CapabilityRecord:
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}", _HINT) from error
     try:
-        return CapabilityRecord.from_json(data)
+        record = CapabilityRecord.from_json(data)
     except RecordError as error:
         raise RecordError(f"{path}: {error.message}", error.hint) from error
+    return record, msgspec.json.decode(data, type=_RecordVersion).schema_version
 
 
 def write_record(folder: Path, name: str, record: CapabilityRecord) -> Path:
@@ -106,6 +124,10 @@ def layout(record: CapabilityRecord) -> bytes:
     members = msgspec.to_builtins(record)
     lines = [f"{_text(name)}: {_block(value)}" for name, value in members.items()]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+class _RecordVersion(msgspec.Struct):
+    schema_version: int
 
 
 def _lock(descriptor: int, folder: Path, seconds: float) -> None:

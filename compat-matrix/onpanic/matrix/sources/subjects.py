@@ -1,4 +1,4 @@
-"""What a record can be made of: an emulator, of this host or of a Debian suite, a recording, or replies.
+"""What a record can be made of: an emulator of this host or of a Debian suite, or a file.
 
 A subject lists the files that change when it changes, so that a second run need not ask it again.  A
 command that runs elsewhere has no such files, and is asked in every run.
@@ -15,7 +15,7 @@ from onpanic.core.untrusted import wellformed
 from onpanic.matrix.sources.debian_suites import Root
 from onpanic.probe.emulator.command_line import program_name
 
-__all__ = ("Subject", "emulator", "in_suite", "recording", "replies", "stamp")
+__all__ = ("Subject", "emulator", "in_suite", "known_as", "record", "recording", "replies", "stamp")
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Subject(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Literal["emulator", "recording", "replies"]
+    kind: Literal["emulator", "recording", "replies", "record"]
     command: list[str]
     known_as: list[str]
     source: str
@@ -79,6 +79,18 @@ def replies(path: Path) -> Subject:
     return Subject(
         str(path), "replies", [str(path)], [], f"libvirt {path.name}", [str(path)], f"{plus}{variant}"
     )
+
+
+def record(path: Path) -> Subject:
+    """Return a record that was made elsewhere, by ``onpanic probe --format json``."""
+    return Subject(str(path), "record", [str(path)], [], "", [str(path)])
+
+
+def known_as(command: Sequence[str]) -> list[str]:
+    """Return a command as a record shows it: without the emulator's folder, and without a wrapper."""
+    name = program_name(command) if command else ""
+    index = max((i for i, word in enumerate(command) if Path(word).name == name), default=0)
+    return [name, *command[index + 1 :]] if command else []
 
 
 def stamp(subject: Subject) -> list[int]:

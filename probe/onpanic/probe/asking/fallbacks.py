@@ -5,15 +5,22 @@ is about one machine type; a fallback for it changes nothing for other machine t
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from onpanic.probe.conversation import Conversation
 from onpanic.probe.emulator.command_line import required_options
+from onpanic.probe.emulator.notifier_models import HYPERV_CPUS, PCI_TYPE
+from onpanic.probe.observations.machines import running_machine
+from onpanic.probe.observations.panics import Source, panics, was_made
 
 __all__ = ("FALLBACKS", "Fallback", "Start", "next_start")
 
+_IMAGE = 0x10000  # bytes
+_BY_IMAGE = ("hyperv", "pseries", "checkstop")  # what is made to panic by code in place of the firmware
+_NO_HTM = ("-machine", "cap-htm=off")
 _NO_AUDIO = ("-audio", "none")  # boards with a codec require an audio device, since QEMU 8.2
 
 
@@ -23,21 +30,35 @@ class Start(msgspec.Struct, frozen=True):
     :param machine: The machine type; None for the emulator's default.
     :param named: True if the user named it, or the emulator listed it; False for the default one.
     :param target: The emulator's target, as far as it is known.
+    :param subject: What is made to panic; empty for nothing.
     :param device: The type of the notifier to add; empty for none.
+    :param bus: The bus that the device is added to; empty for the default one.
     :param accel: The accelerator; empty for the emulator's choice.
     :param options: More options.
+    :param halted: Whether its CPU stays off, and its firmware therefore does not run.
+    :param qtest: Whether it is given a qtest channel.
+    :param boot_image: What it runs in place of its firmware; empty for the firmware.
+    :param first: Whether it is the first start for this machine type, which must succeed somehow.
     :param thorough: Whether this start also answers what is true of the emulator.
     :param one_by_one: Whether it is asked about each type by itself, not for a list of all types.
+    :param alone: Whether it is started without the user's options, to ask about the emulator only.
     """
 
     machine: str | None
     named: bool
     target: str
+    subject: Source | Literal[""] = ""
     device: str = ""
+    bus: str = ""
     accel: str = "tcg"
     options: tuple[str, ...] = ()
+    halted: bool = False
+    qtest: bool = False
+    boot_image: bytes = b""
+    first: bool = False
     thorough: bool = False
     one_by_one: bool = False
+    alone: bool = False
 
 
 class Fallback(msgspec.Struct, frozen=True):
@@ -63,6 +84,21 @@ FALLBACKS = (
         lambda start: replace(start, one_by_one=True),
     ),
     Fallback(
+        "no panic, where it ends the emulator: questions about the emulator are still open",
+        lambda failed, start: start.thorough and bool(start.subject) and _ended_in_panic(failed),
+        lambda start: replace(start, subject=""),
+    ),
+    Fallback(
+        "another CPU with Hyper-V's notifier, where the build lacks the usual one",
+        lambda failed, start: HYPERV_CPUS[0] in start.options and _says(failed, "cpu model"),
+        lambda start: replace(start, options=(*start.options[:-1], HYPERV_CPUS[1])),
+    ),
+    Fallback(
+        "TCG, where KVM cannot be used",
+        lambda failed, start: start.accel == "kvm" and bool(failed.failed) and not _ended_in_panic(failed),
+        lambda start: replace(start, accel="tcg"),
+    ),
+    Fallback(
         "the emulator's own accelerator",
         lambda failed, start: _says(failed, "accel") and bool(start.accel),
         lambda start: replace(start, accel=""),
@@ -73,16 +109,37 @@ FALLBACKS = (
         lambda start: replace(start, options=(*start.options, *_NO_AUDIO)),
     ),
     Fallback(
+        "a running firmware, where a register could be placed by that only, or the CPU cannot be off",
+        lambda failed, start: start.halted and (_says(failed, "power") or _nothing_placed(failed)),
+        lambda start: replace(start, halted=False),
+        forget=True,
+    ),
+    Fallback(
+        "another bus, where the default one is full",
+        lambda failed, start: start.device == PCI_TYPE and not start.bus and _says(failed, "no slot/"),
+        lambda start: replace(start, bus="pciB"),
+    ),
+    Fallback(
+        "no transactional memory, which TCG does not have",
+        lambda failed, start: _says(failed, "transactional") and _NO_HTM[1] not in start.options,
+        lambda start: replace(start, options=(*start.options, *_NO_HTM)),
+    ),
+    Fallback(
+        "no image, where the emulator cannot inherit one",
+        lambda failed, start: _says(failed, "/fd/") and start.subject in _BY_IMAGE and bool(start.boot_image),
+        lambda start: replace(start, boot_image=b"", qtest=start.subject == "pseries"),
+    ),
+    Fallback(
+        "no qtest channel",
+        lambda failed, start: _says(failed, "qtest") and start.qtest,
+        lambda start: replace(start, qtest=False),
+    ),
+    Fallback(
         "the firmware of the machine type",
         lambda failed, start: (
             _says(failed, "firmware") and start.options == required_options(start.target) != ()
         ),
         lambda start: replace(start, options=()),
-    ),
-    Fallback(
-        "no device",
-        lambda failed, start: failed.refused_to_start and bool(start.device),
-        lambda start: replace(start, device=""),
     ),
     Fallback(
         "virt, where there is no default machine type",
@@ -91,15 +148,36 @@ FALLBACKS = (
         forget=True,
     ),
     Fallback(
+        "an empty image, where the machine type requires one and no firmware is installed for it",
+        lambda failed, start: (
+            _says(failed, "bios") and start.subject not in _BY_IMAGE and not start.boot_image
+        ),
+        lambda start: replace(start, boot_image=bytes(_IMAGE)),
+    ),
+    Fallback(
+        "no device",
+        lambda failed, start: start.first and failed.refused_to_start and bool(start.device),
+        lambda start: replace(
+            start, device="", bus="", halted=False, subject="isa" if start.subject == "isa" else ""
+        ),
+    ),
+    Fallback(
         "none, where there is no virt either",
-        lambda failed, start: failed.refused_to_start and start.machine == "virt" and not start.named,
-        lambda start: replace(start, machine="none"),
+        lambda failed, start: (
+            start.first
+            and _says(failed, "unsupported machine")
+            and start.machine == "virt"
+            and not start.named
+        ),
+        lambda start: replace(start, machine="none", subject="", alone=True),
         forget=True,
     ),
     Fallback(
-        "none, where the default machine type does not start: it still answers questions about the emulator",
-        lambda failed, start: failed.refused_to_start and start.machine is None,
-        lambda start: replace(start, machine="none"),
+        "none, where the machine type does not start: it still answers questions about the emulator",
+        lambda failed, start: start.thorough and failed.refused_to_start and start.machine != "none",
+        lambda start: replace(
+            start, machine="none", device="", subject="", halted=False, boot_image=b"", alone=True
+        ),
     ),
 )
 
@@ -119,6 +197,18 @@ def next_start(failed: Conversation, start: Start) -> tuple[Start, bool] | None:
 def _says(failed: Conversation, word: str) -> bool:
     """Return whether the emulator refused to start, with a word in its message."""
     return failed.refused_to_start and word in failed.failed.lower()
+
+
+def _ended_in_panic(failed: Conversation) -> bool:
+    """Return whether the emulator ended by itself after a panic had been made."""
+    status = failed.exit.get("rc")
+    return failed.fault == "EndedError" and failed.answered and was_made(failed) and status is not None
+
+
+def _nothing_placed(held: Conversation) -> bool:
+    """Return whether the machine has started, and no panic was made."""
+    made = running_machine(held) != "none" and bool(held.devices)
+    return made and held.answered and not held.failed and not panics([held], "pvpanic")
 
 
 def _died_listing_types(failed: Conversation) -> bool:

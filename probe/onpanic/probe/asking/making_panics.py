@@ -3,113 +3,146 @@
 The guest must be running: while it is paused a panic changes no state.
 """
 
-import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 
+from onpanic.probe.asking.after_panic import continue_after_panic, settled_status
+from onpanic.probe.asking.fallbacks import Start
+from onpanic.probe.asking.guest_panics import (
+    panic_by_checkstop,
+    panic_by_disabled_wait,
+    panic_by_hyperv_msr,
+    panic_by_rtas,
+)
+from onpanic.probe.asking.pci_placement import find_register, has_reset_itself, place_register
 from onpanic.probe.asking.session import Monitor, Session
-from onpanic.probe.conversation import Reply
 from onpanic.probe.emulator.command_line import X86
-from onpanic.probe.observations.devices import DEFAULT_PORT, devices
-from onpanic.probe.observations.machines import running_machine, target_of
+from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
+from onpanic.probe.observations.devices import DEFAULT_PORT, isa_devices
+from onpanic.probe.observations.machines import Machines, is_made, target_of
+from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.observations.panics import PANICKED
-from onpanic.probe.observations.pci import BAR0, IDENTITY, bars, own_slot, windows
 
-__all__ = ("panic_through_isa", "panic_through_pci")
+__all__ = ("look_for_builtin", "make_panic", "panic_through_isa", "panic_through_pci")
 
 _TRIES = 8  # writes after which a missing event is believed; on a busy host one write in ten is lost
+_RESETS = 3  # after which a guest that resets itself is given up
+_ENDED = ("shutdown", "prelaunch")  # run states of a guest that shut down or was reset: they hide a panic
 _CRASHLOADED = 2  # bit 1 of the register (QEMU's docs/specs/pvpanic)
-_PLACING = (60, 0.05)  # how often to ask whether the firmware has placed the device; seconds in between
-_COMMAND = 0x04  # offset of the command register in PCI configuration space
-_MEMORY_ENABLE = 0x2
+
+_BY_THE_GUEST: Mapping[str, Callable[[Session], Awaitable[None]]] = {
+    "checkstop": panic_by_checkstop,
+    "pseries": panic_by_rtas,
+    "s390": panic_by_disabled_wait,
+}
+
+
+async def make_panic(session: Session, start: Start) -> None:
+    """Make a panic happen through the notifier that a start is about, if the machine has it.
+
+    The machine type ``none`` has no guest, and some QEMUs crash when its ports are accessed.
+    """
+    conversation = session.conversation
+    if not target_of(conversation):
+        await session.ask("query-target")
+    machine = Machines([conversation]).canonical(conversation) or ""
+    target = target_of(conversation) or start.target
+    if machine == "none" or not is_made(conversation):
+        return
+    if start.subject == "isa":
+        if target in X86:
+            await panic_through_isa(session, thorough=start.thorough)
+    elif start.subject == "pvpanic":
+        if target in X86 and not isa_devices(conversation) and not set(conversation.devices) & set(ISA_TYPES):
+            await look_for_builtin(session)
+        if session.qtest is not None and PCI_TYPE in conversation.devices:
+            await panic_through_pci(session, on_x86=target in X86)
+    elif start.subject in ("checkstop", architectural_notifier(target, machine or "pseries")):
+        await _BY_THE_GUEST[start.subject](session)
+    elif start.subject == "hyperv" and target in X86:
+        await panic_by_hyperv_msr(session)
 
 
 async def panic_through_isa(monitor: Monitor, *, thorough: bool = False) -> None:
     """Make a panic happen through the ISA device's port.  Needs an x86 guest.
 
     The guest must not run for long: firmware moves other devices, and may put one over an
-    unusual port before the write is made, so a missing event is not believed at once.  The machine
-    type ``none`` has no guest, and some QEMUs crash when its ports are accessed.
+    unusual port before the write is made, so a missing event is not believed at once.
 
     :param thorough: Also write bit 1, which shows whether the emulator has the event for it.
     """
-    if (running_machine(monitor.conversation) or monitor.conversation.machine) == "none":
-        return
-    present = devices(monitor.conversation) or ()
-    ports = [d.port for d in present if d.port is not None and not d.neutralised]
-    port = ports[0] if ports else DEFAULT_PORT
-    await monitor.hmp(f"i /b {port:#x}")
+    present = isa_devices(monitor.conversation)
+    # A build that refuses to list devices has accepted the one of the command line
+    there = bool(present) or bool(set(monitor.conversation.devices) & set(ISA_TYPES))
+    located = [d for d in present if d.port is not None and not d.neutralised]
+    ports = [d.port for d in located]
+    added = [d.port for d in located if d.origin == "added"]
+    port = next(iter([*added, *ports]), DEFAULT_PORT)
+    for other in dict.fromkeys([*ports, port]):
+        await monitor.hmp(f"i /b {other:#x}")
     if thorough:
         await monitor.hmp(f"o /b {port:#x} {_CRASHLOADED}")
     for _ in range(_TRIES):
-        _, _, status = await monitor.ask_all(
+        begin = len(monitor.conversation.entries)
+        await monitor.ask_all(
             ("cont", {}),
             ("human-monitor-command", {"command-line": f"o /b {port:#x} {PANICKED}"}),
-            ("query-status", {}),
         )
-        if not present or monitor.conversation.events("GUEST_PANICKED"):
+        # not before: what an emulator that ends has said is lost if something is sent to it meanwhile
+        status = await monitor.ask("query-status")
+        if there or status.member("status") != "running":
+            status = await settled_status(monitor, status, begin)
+        had_effect = status.member("status") not in ("running", "")
+        if not there or had_effect or monitor.conversation.events("GUEST_PANICKED", begin):
             break
         await monitor.ask("stop")
         await monitor.ask("system_reset")  # which undoes what the firmware has done
-    await _continue(monitor, status)
+    await continue_after_panic(monitor, status)
 
 
-async def panic_through_pci(session: Session) -> None:
-    """Make a panic happen through the PCI device's register.  Needs a qtest channel."""
+async def look_for_builtin(monitor: Monitor) -> None:
+    """Write to the ISA device's port although none was added: an event shows one that nothing lists."""
+    await monitor.ask_all(
+        ("cont", {}),
+        ("human-monitor-command", {"command-line": f"o /b {DEFAULT_PORT:#x} {PANICKED}"}),
+        ("query-status", {}),
+    )
+    await monitor.ask("stop")
+    await monitor.ask("system_reset")
+
+
+async def panic_through_pci(session: Session, *, on_x86: bool) -> None:
+    """Make a panic happen through the PCI device's register.  Needs a qtest channel.
+
+    While the guest runs, its firmware may move the register before it is written, shut the guest
+    down, or reset it; so a missing event is not believed at once.  A guest that the panic has
+    stopped, with an event or without, is left as it is.
+
+    :param on_x86: Whether the CPU has I/O ports.
+    :raise EmulatorError: When the emulator ends, or does not answer.
+    """
     assert session.qtest is not None
-    await session.ask("query-target")
-    on_x86 = target_of(session.conversation) in X86
-    if on_x86:
-        await session.ask("cont")  # the firmware places the register
-    register = await (_placed_by_firmware(session) if on_x86 else _place(session))
-    if register is None:
-        return
-    if not on_x86:
+    register = await place_register(session, on_x86=on_x86)
+    resets = 0
+    for _ in range(_TRIES):
+        if register is None or resets == _RESETS:
+            return
+        await session.qtest.read("b", register)
+        await session.qtest.write("b", register, _CRASHLOADED)
+        start = len(session.conversation.entries)
         await session.ask("cont")
-    await session.qtest.read("b", register)
-    await session.qtest.write("b", register, _CRASHLOADED)
-    await session.qtest.write("b", register, PANICKED)
-    await _continue(session, await session.ask("query-status"))
-
-
-async def _continue(monitor: Monitor, status: Reply) -> None:
-    """Find out whether ``cont`` continues the guest, if the panic has stopped it.
-
-    The guest is stopped again at once: while it runs, it slows the emulator down.
-    """
-    if status.member("status") == "guest-panicked":
-        await monitor.ask_all(("cont", {}), ("query-status", {}), ("stop", {}))
-
-
-async def _placed_by_firmware(session: Session) -> int | None:
-    """Wait until the firmware has placed the device's BAR, and return its address; None if it does not."""
-    cpus = await session.ask("query-cpus-fast")
-    if cpus.ok and not cpus.items:
-        return None  # there is no CPU to run the firmware
-    times, seconds = _PLACING
-    for _ in range(times):
-        found = bars(await session.ask("query-pci"))
-        if found:
-            return found[0]
-        await asyncio.sleep(seconds)
-    return None
-
-
-async def _place(session: Session) -> int | None:
-    """Place the register of the probe's own device, as firmware would, and return its address.
-
-    Outside x86 the machine is started without firmware.  The generic host bridge puts each slot's
-    configuration registers at 32 KiB steps in its ECAM window (QEMU's ``hw/pci-host/gpex.c``).
-
-    :return: None where it cannot be placed.
-    """
-    assert session.qtest is not None
-    found = windows(str((await session.hmp("info mtree")).value))
-    slot = own_slot(await session.ask("query-pci"))
-    if found is None or slot is None:
-        return None
-    ecam, memory = found
-    registers = ecam + (slot << 15)
-    if await session.qtest.read("l", registers) != IDENTITY:
-        return None
-    await session.qtest.write("l", registers + BAR0, memory)
-    await session.qtest.write("w", registers + _COMMAND, _MEMORY_ENABLE)
-    return memory
+        await session.qtest.write("b", register, PANICKED)
+        status = await settled_status(session, await session.ask("query-status"), start)
+        state = status.member("status")
+        actions = [data.get("action") for _, data in session.conversation.events("GUEST_PANICKED", start)]
+        if actions and (actions[0] != "pause" or state not in _ENDED):
+            break
+        if state in _ENDED or (state == "running" and has_reset_itself(session, start)):
+            resets += has_reset_itself(session, start)
+            await session.ask("stop")
+            await session.ask("system_reset")
+            register = await place_register(session, on_x86=on_x86)
+        elif state == "running":
+            register = await find_register(session)
+        else:
+            break
+    await continue_after_panic(session, status)

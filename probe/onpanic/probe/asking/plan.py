@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from onpanic.probe.emulator.command_line import Model
+from onpanic.probe.emulator.notifier_models import NotifierModel
 
 __all__ = ("ProbePlan", "Progress")
 
@@ -20,8 +20,8 @@ class ProbePlan(msgspec.Struct, frozen=True):
     :param all_machines: All machine types that the emulator has, instead.
     :param introspect_only: Start no guest CPU: nothing is observed.
     :param acpi: Boot the firmware, twice for each x86 machine type, and read the ACPI tables.
-    :param notifier: libvirt's model of the notifier to judge by: ``isa`` or ``pvpanic`` (PCI);
-        None for ``isa`` where the machine type takes it, else ``pvpanic``.
+    :param notifier: libvirt's model of the only notifier to ask about, and to judge by; None for all of them,
+        and to judge by the best.
     :param timeout: Seconds that the emulator has for one machine type, and again for each of the
         devices and firmware that it is then started with.  An emulator that exceeds it for the first
         machine type, or for three others, is asked no more.
@@ -32,7 +32,7 @@ class ProbePlan(msgspec.Struct, frozen=True):
     all_machines: bool = False
     introspect_only: bool = False
     acpi: bool = False
-    notifier: Model | None = None
+    notifier: NotifierModel | None = None
     timeout: float = 10.0
     jobs: int = 0
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,20 +22,20 @@ from onpanic.core.errors import (
     StartError,
 )
 from onpanic.core.tasks import run_all
-from onpanic.core.untrusted import last_lines, printable
+from onpanic.core.untrusted import printable
+from onpanic.probe.asking.emulator_backend import PROCESSES, EmulatorBackend, RunningEmulator
+from onpanic.probe.asking.printed_words import printed_instead
 from onpanic.probe.conversation import Conversation, Entry, Reply
 from onpanic.probe.conversation.entry import Channel, Direction
-from onpanic.probe.emulator.command_line import program_name
-from onpanic.probe.emulator.opening_commands import OPENING_ID, QmpCommand, encoded, opening_messages
-from onpanic.probe.emulator.process import EmulatorProcess
+from onpanic.probe.emulator.opening_commands import QmpCommand, opening_messages
 from onpanic.probe.emulator.qtest import Qtest
-from onpanic.probe.emulator.reaper import Reaper
 from onpanic.qmp.address import ADDRESS_HINT, connect, parse_address
-from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
+from onpanic.qmp.client import CommandError, ConnectionLostError
 from onpanic.qmp.quota import Quota
 
-__all__ = ("Asking", "Monitor", "Session", "converse", "open_monitor")
+__all__ = ("Monitor", "Session", "open_monitor")
 
+_LOOK = 0.1  # seconds between two looks at whether the connection has ended
 _ENDING = 0.5  # seconds that an emulator which closed its monitor has to exit
 
 
@@ -66,6 +66,18 @@ class Monitor:
         """Send a line to the human monitor and return its reply.  Raises as `ask` does."""
         return await self.ask("human-monitor-command", **{"command-line": line})
 
+    async def wait_for_event(self, name: str, seconds: float, *others: str, since: int = 0) -> bool:
+        """Wait until an event has come, and return whether it has.
+
+        Returns at once if it has come already, and also when the connection ends.
+
+        :param name: For example ``GUEST_PANICKED``.
+        :param seconds: How long to wait.
+        :param others: Events any of which ends the wait as well.
+        :param since: Index of the entry from which on an event counts.
+        """
+        raise NotImplementedError
+
     def record(self, chan: Channel, dir: Direction, msg: Any) -> int:  # noqa: A002
         """Add an entry to the conversation, and return its index."""
         return self.conversation.append(Entry(chan, dir, msg, round(time.monotonic() - self._start, 4)))
@@ -78,8 +90,10 @@ class Session(Monitor):
     :param argv: The command line; empty for a monitor that was already running.
     :param quota: How much it may send.
     :param opening: Commands that it was sent when it was started.
+    :param backend: Makes the client.
     :ivar process: The emulator's process, None for a monitor that was already running.
     :ivar qtest: The qtest channel, None if there is none.
+    :ivar printed: What the emulator printed on stdout instead of a greeting; empty if it did not.
     """
 
     def __init__(
@@ -88,14 +102,17 @@ class Session(Monitor):
         argv: Sequence[str] = (),
         quota: Quota | None = None,
         opening: Sequence[QmpCommand] = (),
+        backend: EmulatorBackend = PROCESSES,
     ) -> None:
         super().__init__()
-        self.process: EmulatorProcess | None = None
+        self.process: RunningEmulator | None = None
         self.qtest: Qtest | None = None
+        self.printed = ""
         self.name = name
-        self._client = QmpClient(name, self, sent_before=OPENING_ID)
+        self._client = backend.client(name, self)
         self._quota = quota or Quota()
         self._asked: deque[list[int]] = deque()  # of commands that are still to be sent
+        self._event_came = asyncio.Event()
         self._opening = list(opening)
         if argv:
             self.record("proc", "argv", list(argv))
@@ -125,6 +142,24 @@ class Session(Monitor):
             raise await self._explained(error.cause, f"answering {command}") from error
         return self.conversation.reply_at(index[0])
 
+    async def wait_for_event(self, name: str, seconds: float, *others: str, since: int = 0) -> bool:
+        """Wait until an event has come, and return whether it has: see `Monitor.wait_for_event`."""
+        names = (name, *others)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not self._has_event(names, since) and self._client.connected:
+            left = deadline - loop.time()
+            if left <= 0:
+                break
+            self._event_came.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOK)):
+                    await self._event_came.wait()
+        return self._has_event(names, since)
+
+    def _has_event(self, names: Sequence[str], since: int) -> bool:
+        return any(self.conversation.events(name, since) for name in names)
+
     async def connect(self, channel: Any) -> None:
         """Wait for the greeting, negotiate, and wait for the answers to the opening commands.
 
@@ -132,6 +167,12 @@ class Session(Monitor):
         :raise StartError: When the other side ends, closes the connection, or says something else.
         :raise EmulatorError: When it does not answer the opening commands.
         """
+        if self.process:
+            self.printed = await printed_instead(self.process)
+        if self.printed:
+            raise StartError(
+                f"{self.name} ended before its QMP greeting", "run the command by hand to see more"
+            )
         try:
             await self._client.connect(channel, negotiate=not self._opening)
         except ConnectionLostError as error:
@@ -163,6 +204,8 @@ class Session(Monitor):
     def received(self, message: dict[str, Any]) -> None:
         """Record a greeting, an answer or an event."""
         self.record("qmp", "recv", message)
+        if "event" in message:
+            self._event_came.set()
 
     async def _explained(self, cause: BaseException, doing: str) -> EmulatorError:
         """Return the error that says why there was no answer."""
@@ -176,119 +219,6 @@ class Session(Monitor):
             return ProtocolFault(f"{self.name}: not QMP where {doing} was expected: {said}", hint)
         ended = process is not None and await process.wait(_ENDING)  # most likely it is exiting
         return EndedError(f"{self.name} {'ended' if ended else 'hung up'} before {doing}", hint)
-
-
-#: What is asked of an emulator.
-Asking = Callable[[Session], Awaitable[None]]
-
-
-async def converse(
-    argv: Sequence[str],
-    asking: Asking,
-    reaper: Reaper,
-    deadline: float,
-    *,
-    qtest: bool = False,
-    quota: Quota | None = None,
-    opening: Sequence[QmpCommand] = (),
-    head_start: EmulatorProcess | None = None,
-) -> Conversation:
-    """Start an emulator, wait for its greeting, ask it, end it.
-
-    Raises nothing for what the emulator does: why a conversation broke off is part of it
-    (`Conversation.failed`), and what was said until then is kept.
-
-    :param argv: The command line, with ``-qmp stdio`` in it.
-    :param asking: What to ask; called with the session.
-    :param reaper: Ends the emulator if this process goes away.
-    :param deadline: The time of the event loop at which the emulator is given up.
-    :param qtest: Add a qtest channel to the command line.
-    :param quota: How much the emulator may send.
-    :param opening: Commands that it is sent when it is started.
-    :param head_start: An emulator that was started already; used if command line and opening are the same.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            channel = Qtest() if qtest else None
-        except OSError as error:  # no descriptor is left
-            return Conversation.never(argv, f"not started: the qtest channel: {error.strerror}")
-        if channel:
-            stack.callback(channel.close)
-            argv = [*argv, *channel.options]
-        session = Session(program_name(argv), argv, quota, opening)
-        session.qtest = channel
-        failure: EmulatorError | None = None
-        try:
-            process = _process(argv, opening, reaper, channel, head_start)
-            stack.callback(process.close)
-            session.process = process
-            async with process:
-                failure = await _ask(session, asking, deadline)
-                if failure:
-                    process.abandon()
-        except StartError as error:
-            failure = error
-        if session.process and session.process.returncode is None:
-            failure = EndedError(
-                f"{session.name} (process {session.process.pid}) does not end", "end it by hand"
-            )
-    session.record("proc", "exit", _ending(failure, session.process))
-    return session.conversation
-
-
-def _process(
-    argv: Sequence[str],
-    opening: Sequence[QmpCommand],
-    reaper: Reaper,
-    qtest: Qtest | None,
-    head_start: EmulatorProcess | None,
-) -> EmulatorProcess:
-    """Return the emulator that was started already, if it is the same; else start one."""
-    if head_start and (head_start.argv, head_start.opening) == (list(argv), encoded(opening)):
-        return head_start
-    return EmulatorProcess(argv, reaper, qtest.pass_fds if qtest else (), encoded(opening))
-
-
-async def _ask(session: Session, asking: Asking, deadline: float) -> EmulatorError | None:
-    """Ask the emulator, and return why the conversation broke off, if it did."""
-    assert session.process
-    try:
-        async with asyncio.timeout_at(deadline):
-            if session.qtest:
-                await session.qtest.open(session.record)
-            await session.connect(session.process.channel)
-            await asking(session)
-            with contextlib.suppress(EmulatorError):
-                await session.ask("quit")
-        odd = session.conversation.malformed
-        if odd:
-            return ProtocolFault(
-                f"{session.name} answered {odd.command} with something else: {odd.malformed}"
-            )
-    except TimeoutError:
-        return DeadlineError(
-            f"{session.name} did not answer in time", "allow more time with --timeout SECONDS"
-        )
-    except EmulatorError as failure:
-        return failure
-    finally:
-        await session.close()
-    return None
-
-
-def _ending(failure: EmulatorError | None, process: EmulatorProcess | None) -> dict[str, Any]:
-    """Return how an emulator ended, for the last entry of its conversation."""
-    ending: dict[str, Any] = {"rc": None, "stderr": "", "why": "", "hint": ""}
-    if process:
-        ending |= {"rc": process.returncode, "stderr": process.stderr, "killed": process.killed}
-    if failure:
-        ended = f" ({process.end})" if process and "ended" in failure.message and not process.killed else ""
-        words = last_lines(process.stderr) if process else ""
-        said = f": {words}" if words else ""
-        ending |= {"why": f"{failure.message}{ended}{said}", "hint": failure.hint}
-        ending["fault"] = type(failure).__name__
-        ending["missing"] = isinstance(failure, StartError) and failure.missing
-    return ending
 
 
 @asynccontextmanager

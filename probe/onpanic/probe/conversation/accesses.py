@@ -36,7 +36,11 @@ def hmp_access(reply: Reply) -> PortAccess | None:
     """
     words = str(reply.arguments.get("command-line", "")).split()
     port = _number(words[2]) if len(words) > 2 else None
-    if port is None or words[0] not in ("i", "o") or not words[1].startswith("/") or not reply.ok:
+    if port is None or words[0] not in ("i", "o") or not words[1].startswith("/"):
+        return None
+    if reply.received < 0 and words[0] == "o" and len(words) > 3:  # it may have been made all the same
+        return PortAccess("write", "io", port, _number(words[3]), reply.sent, reply.sent)
+    if not reply.ok:
         return None
     text = str(reply.value)
     if words[0] == "i":  # "portb[0x0505] = 0x03\r\n"

@@ -18,7 +18,10 @@ from onpanic.probe.conversation.reply import Reply
 from onpanic.probe.emulator.command_line import OWN_ID, program_name
 from onpanic.probe.emulator.command_line_parser import device_type, machine_type, option_values
 
-__all__ = ("Conversation",)
+__all__ = ("EMULATOR_ONLY", "Conversation")
+
+#: The note in a conversation that answers questions about the emulator, and not about its machine type.
+EMULATOR_ONLY = "about the emulator only"
 
 Result = TypeVar("Result")
 
@@ -37,6 +40,8 @@ class Conversation:
         self._answered: dict[tuple[str, str], list[int]] = {}
         self._events: dict[str, list[int]] = {}  # indices of entries, by event
         self._derived: dict[Callable[[Any], Any], tuple[int, Any]] = {}
+        self._argv: list[str] | None = None  # both are read often, and never change
+        self._options: dict[tuple[str, ...], list[str]] = {}
         for entry in entries:
             self.append(entry)
 
@@ -122,19 +127,27 @@ class Conversation:
     @property
     def argv(self) -> list[str]:
         """The command line, empty for a monitor that was already running."""
-        first = self._entries[0] if self._entries else None
-        if first and first.chan == "proc" and first.dir == "argv" and isinstance(first.msg, list):
-            return [str(word) for word in first.msg]
-        return []
+        if self._argv is None and self._entries:
+            first = self._entries[0]
+            started = first.chan == "proc" and first.dir == "argv" and isinstance(first.msg, list)
+            self._argv = [str(word) for word in first.msg] if started else []
+        return self._argv or []
 
     def options(self, *names: str) -> list[str]:
         """Return the values of options, e.g. ``options("machine", "M")``, in order."""
-        return option_values(self.argv, *names)
+        if names not in self._options and self._entries:
+            self._options[names] = option_values(self.argv, *names)
+        return self._options.get(names, [])
 
     @property
     def machine(self) -> str | None:
         """The machine type that was asked for, None for the emulator's default."""
         return machine_type(self.argv)
+
+    @property
+    def emulator_only(self) -> bool:
+        """True if it was held for what is true of the emulator, and says nothing about a machine type."""
+        return any(entry.chan == "note" and entry.msg == EMULATOR_ONLY for entry in self._entries)
 
     @property
     def devices(self) -> list[str]:

@@ -63,16 +63,20 @@ _REFUSALS = {
         "use a machine type without it, or a QEMU without it (1.7 and later have none)",
     ),
     "panic-device-missing": (
-        "no panic notifier can be added to this machine type",
-        "use a machine type with an ISA or PCI bus, or a build that includes pvpanic",
+        "a guest of this machine type cannot have the panic notifier",
+        "use another notifier, a machine type with an ISA or PCI bus, or a build that includes pvpanic",
     ),
     "panic-not-reported": (
         "a panic raises no GUEST_PANICKED event",
-        "look for -global or events= options that disable the device",
+        "use another notifier, or look for -global or events= options that disable the device",
     ),
     "panic-does-not-stop-guest": (
-        "a panic leaves the guest running, so nothing can be done with its state at the panic",
+        "a panic does not stop the guest in the run state guest-panicked",
         "remove -action panic=none, or set-action, from the emulator's command",
+    ),
+    "panic-ends-emulator": (
+        "a panic ends the emulator, or shuts the guest down, so nothing can be done with its state",
+        "remove -action panic=exit-failure, panic=shutdown and shutdown=poweroff from the emulator's command",
     ),
     "cont-refused-after-panic": (
         "a panicked guest cannot be continued: cont is refused until it is reset",
@@ -100,7 +104,15 @@ _REFUSALS = {
     ),
     "no-such-panic-model": (
         "libvirt does not have this model of <panic> for the domain's architecture",
-        "remove the <panic>: onpanic to-libvirt adds the right one",
+        "remove the <panic>, or --notifier: onpanic to-libvirt adds the right one",
+    ),
+    "panic-model-without-device": (
+        "libvirt refuses this <panic>, because the emulator lacks the device that libvirt adds for it",
+        "remove the <panic>: onpanic to-libvirt adds a notifier that the emulator has",
+    ),
+    "notifier-needs-kvm": (
+        "the hyperv notifier works only with KVM, and the domain is of another type",
+        "use a domain of type kvm, or another notifier",
     ),
     "guest-did-not-panic": (
         "the guest did not panic, so onpanic does not continue it",
@@ -123,6 +135,10 @@ _HELP = {
     ),
     "ignore-needs-set-action": (
         "the architecture always reports a panic, which stops the guest unless QEMU is told not to",
+        "start the emulator with -action panic=none, or send set-action with panic=none over QMP",
+    ),
+    "ignore-needs-set-action-for-checkstops": (
+        "the emulator reports a checkstop of the CPU as a panic, and stops the guest unless told not to",
         "start the emulator with -action panic=none, or send set-action with panic=none over QMP",
     ),
     "ignore-needs-cont": (
@@ -165,8 +181,8 @@ _NOTES = {
         "add <acpi/> to <features>",
     ),
     "device-by-command-line": (
-        "this libvirt has no model for the PCI notifier, so it is added through <qemu:commandline>",
-        "libvirt marks the domain as tainted; 9.1 and later have the model",
+        "this libvirt has no model for the notifier's device, so <qemu:commandline> adds it",
+        "libvirt marks the domain as tainted; 9.1 and later have the model of the PCI device",
     ),
     "builtin-moved-away": (
         "the machine type's own pvpanic is moved to a port where no guest looks for it",

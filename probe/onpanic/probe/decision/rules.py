@@ -23,14 +23,16 @@ _PASSIVE = ("default", "crash", "ignore")
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """What an emulator can do with one machine type.
+    """What an emulator can do with one machine type and one notifier.
 
-    :param facts: Facts of the emulator and of the machine type by name.
+    :param facts: Facts of the emulator, of the machine type and of the notifier, by name.
     :param architectural: libvirt's model of a notifier that the architecture brings, None if it brings none.
+    :param builtin_type: The QOM type of a builtin pvpanic.
     """
 
     facts: Mapping[str, Fact]
     architectural: str | None = None
+    builtin_type: str = "pvpanic"
 
     def fact(self, name: str) -> Fact:
         """Return a fact; one that was not asked is unknown."""
@@ -83,11 +85,12 @@ def refusal_of_notifier(capabilities: Capabilities) -> Decision | None:
     required = [
         (question.name, question.requires, capabilities.fact(question.name))
         for question in QUESTIONS
-        if question.requires and question.requires.architectural == bool(capabilities.architectural)
+        if question.requires
     ]
     for _, wanted, fact in required:
-        if fact.answer not in (wanted.answer, "unknown"):
-            return refusal(wanted.refusal, fact.detail)
+        code = wanted.refused_by(fact.answer)
+        if code:
+            return refusal(code, fact.detail)
     for name, _, fact in required:
         if fact.answer == "unknown":
             return refusal("probe-inconclusive", f"{name}: {fact.detail}")
@@ -127,10 +130,16 @@ def _help(policy: Policy, hypervisor: Hypervisor, capabilities: Capabilities) ->
     """Return the acceptance of a policy, with the help that it needs."""
     if hypervisor != "xen" and policy.on_panic in ("default", "ignore"):
         if capabilities.architectural:
+            if capabilities.fact("panic-action").answer == "run":
+                return Decision(True)  # the emulator's command says so already
             settable = capabilities.fact("set-action-command").answer
             return _accept("ignore-needs-set-action" if settable == "yes" else "ignore-needs-cont")
         if capabilities.fact("builtin-pvpanic").answer == "yes":
-            return _accept("ignore-needs-global")
+            help_ = _accept("ignore-needs-global")
+            remedy = help_.remedy.replace("pvpanic.", f"{capabilities.builtin_type}.")
+            return msgspec.structs.replace(help_, remedy=remedy)
+        if capabilities.fact("checkstop-reported").answer == "yes":
+            return _accept("ignore-needs-set-action-for-checkstops")
     return Decision(True)
 
 

@@ -1,25 +1,31 @@
 """The command line that starts an emulator for the probe.
 
-Every QEMU since 0.12 takes it: paused, without devices, with QMP on its stdin and stdout.
+Every QEMU since 0.12 takes it: paused, without default devices, with QMP on its stdin and stdout.
 """
 
 import os
 from collections.abc import Sequence
-from typing import Literal
+
+from onpanic.probe.emulator.command_line_parser import adds_device
+from onpanic.probe.emulator.notifier_models import ISA_TYPES, NotifierModel
+from onpanic.probe.emulator.user_options import (
+    adapt,
+    emulator_alone,
+    emulator_position,
+    target_in,
+    without_options,
+)
 
 __all__ = (
     "OWN_ID",
     "X86",
-    "Model",
     "command_line",
     "first_command_line",
     "guess_target",
+    "named_target",
     "program_name",
     "required_options",
 )
-
-#: libvirt's model of a notifier that the user can add.
-Model = Literal["isa", "pvpanic"]
 
 #: The id of the device that the probe adds.
 OWN_ID = "onpanic"
@@ -35,22 +41,32 @@ def command_line(
     accel: str = "tcg",
     device: str = "",
     extra: Sequence[str] = (),
+    alone: bool = False,
 ) -> list[str]:
     """Return the command line that starts an emulator for one machine type.
 
-    ``-no-shutdown``, because without it a panic ends QEMU 2.8 and later.  ``-nographic``, because
-    RHEL 6 does not have ``-display none``.
+    ``-no-shutdown``, because without it a panic ends QEMU 2.8 and later; it comes first, as libvirt has
+    it, so that the user's options can override it.  ``-nographic``, because RHEL 6 does not have
+    ``-display none``.
 
-    :param command: The emulator: a path, or a whole command.
+    :param command: The emulator: a path, or a whole command, which is adapted, see `adapt`.
     :param machine: The machine type; None for the emulator's default.
     :param accel: The accelerator, since the default differs between builds; empty for the emulator's choice.
     :param device: The type of the panic notifier to add; empty for none.
     :param extra: More options.
+    :param alone: Whether to leave out all options of the user's, to ask about the emulator itself.
     """
+    words = emulator_alone(command) if alone else adapt(command).command
+    if machine == "none":
+        words = without_options(words, "machine", "M")  # it has none of their properties
+    position = emulator_position(words)
+    first = len(words) if position is None else position + 1
     options = ",".join(filter(None, [machine, f"accel={accel}" if accel else ""]))
     return [
-        *command,
-        *("-S", "-nodefaults", "-nographic", "-serial", "none", "-parallel", "none", "-no-shutdown"),
+        *words[:first],
+        "-no-shutdown",
+        *words[first:],
+        *("-S", "-nodefaults", "-nographic", "-serial", "none", "-parallel", "none"),
         *(("-machine", options) if options else ()),
         *(("-device", f"{device},id={OWN_ID}") if device else ()),
         *extra,
@@ -58,11 +74,19 @@ def command_line(
     ]
 
 
-def first_command_line(command: Sequence[str], machine: str | None, notifier: Model | None) -> list[str]:
-    """Return the command line to try first: with the ISA device if the name is that of an x86 emulator."""
+def first_command_line(
+    command: Sequence[str], machine: str | None, notifier: NotifierModel | None
+) -> list[str] | None:
+    """Return the command line to try first: with the ISA device if the name is that of an x86 emulator.
+
+    :return: None if the first start inherits file descriptors, so that it cannot be made beforehand.
+    """
     target = guess_target(command)
-    isa = target in X86 and notifier != "pvpanic"
-    return command_line(command, machine, device="pvpanic" if isa else "", extra=required_options(target))
+    if target == "s390x" and notifier in (None, "s390"):
+        return command_line(command, machine)
+    if target not in X86 or notifier not in (None, "isa"):
+        return None
+    return command_line(command, machine, device="" if adds_device(command, ISA_TYPES) else "pvpanic")
 
 
 def required_options(target: str) -> tuple[str, ...]:
@@ -71,15 +95,26 @@ def required_options(target: str) -> tuple[str, ...]:
 
 
 def guess_target(command: Sequence[str]) -> str:
-    """Guess the target from the last word that looks like an emulator's name; x86_64 if none does."""
+    """Guess the target from the emulator's name, or from the last word that has one; else x86_64."""
+    return named_target(command) or "x86_64"
+
+
+def named_target(command: Sequence[str]) -> str:
+    """Return the target in the emulator's name, or in the last word that has one; empty without either."""
+    target = target_in(command)
+    if target:
+        return target
     for word in reversed(command):
         _, found, target = os.path.basename(word).partition("qemu-system-")
         if found:
             return target.partition("-")[0]
-    return "x86_64"
+    return ""
 
 
 def program_name(command: Sequence[str]) -> str:
     """Return the name by which messages call a command: the emulator in it, if it is a wrapper's."""
+    position = emulator_position(command)
+    if position is not None:
+        return os.path.basename(command[position])
     named = [os.path.basename(word) for word in command if os.path.basename(word).startswith("qemu-")]
     return named[-1] if named else os.path.basename(command[0])

@@ -7,7 +7,7 @@ imports little.
 import json
 from collections.abc import Sequence
 
-__all__ = ("device_type", "machine_type", "option_values")
+__all__ = ("adds_device", "device_type", "machine_type", "option_values")
 
 
 def option_values(argv: Sequence[str], *names: str) -> list[str]:
@@ -40,6 +40,11 @@ def device_type(value: str) -> str:
     if "=" not in first:
         return first
     return next((part[7:] for part in (first, *rest) if part.startswith("driver=")), "")
+
+
+def adds_device(argv: Sequence[str], types: Sequence[str]) -> bool:
+    """Return whether a command line adds a device of one of these types."""
+    return any(device_type(value) in types for value in option_values(argv, "device"))
 
 
 def _member(value: str, name: str) -> str:

@@ -27,6 +27,7 @@ _GRACE = 1.0  # seconds to exit after QMP's quit, and to disappear after SIGKILL
 _LAST_OUTPUT = 0.05  # seconds from the process's end to the end of its connection
 _EOF = 0.1  # seconds from the process's end to the end of its stderr
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)  # descriptors, processes, memory
+_STDOUT = 2**16  # bytes of stdout that are looked at
 _HEAD, _TAIL = 4096, 16384  # bytes of stderr that are kept, first and last
 
 
@@ -154,6 +155,27 @@ class EmulatorProcess:
             async with asyncio.timeout(seconds):
                 await self._on_exit.wait()
         return self.exited
+
+    async def first_output(self) -> bytes:
+        """Wait until it has written to stdout, or closed it, and return what can be read; it stays there."""
+        import asyncio
+
+        self.channel.setblocking(False)
+        readable = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.channel, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(self.channel)
+        return self.peek()
+
+    def peek(self) -> bytes:
+        """Return what can be read from stdout, and leave it there."""
+        try:
+            return self.channel.recv(_STDOUT, socket.MSG_PEEK)
+        except OSError:
+            return b""
 
     def close(self) -> None:
         """Kill its process group, reap it, and release everything.  Does nothing the second time."""

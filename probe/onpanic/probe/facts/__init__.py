@@ -8,7 +8,16 @@ from onpanic.probe.facts import acpi, device, introspection, panic
 from onpanic.probe.facts.fact import Answer, Fact, How
 from onpanic.probe.facts.question import Question
 
-__all__ = ("EMULATOR_QUESTIONS", "MACHINE_QUESTIONS", "QUESTIONS", "Answer", "Fact", "How", "Question")
+__all__ = (
+    "EMULATOR_QUESTIONS",
+    "MACHINE_QUESTIONS",
+    "NOTIFIER_QUESTIONS",
+    "QUESTIONS",
+    "Answer",
+    "Fact",
+    "How",
+    "Question",
+)
 
 #: Every question, in the order in which records list the facts.
 QUESTIONS: tuple[Question, ...] = (
@@ -23,3 +32,6 @@ EMULATOR_QUESTIONS = {question.name: question for question in QUESTIONS if quest
 
 #: Those about a machine type, by name.
 MACHINE_QUESTIONS = {question.name: question for question in QUESTIONS if question.scope == "machine"}
+
+#: Those about a notifier of a machine type, by name.
+NOTIFIER_QUESTIONS = {question.name: question for question in QUESTIONS if question.scope == "notifier"}

@@ -4,19 +4,30 @@ from collections.abc import Sequence
 
 from onpanic.probe.conversation import Conversation
 from onpanic.probe.emulator.command_line import X86, guess_target
-from onpanic.probe.facts.device import pvpanic_attachable
+from onpanic.probe.emulator.notifier_models import NotifierModel
+from onpanic.probe.facts.device import attachable
 from onpanic.probe.facts.fact import Fact, no, unknown, yes
 from onpanic.probe.facts.question import Excerpt, Question
 from onpanic.probe.observations.acpi_tables import Memory, firmware_finished, tables_expose_pvpanic
-from onpanic.probe.observations.devices import Device, devices
+from onpanic.probe.observations.devices import devices
+from onpanic.probe.observations.notifiers import about
 
 __all__ = ("QUESTIONS",)
 
+_NO_NODE = {
+    "pvpanic": "a pvpanic-pci is found by its PCI id, 1b36:0011, and has no ACPI node",
+    "hyperv": "guests find Hyper-V's notifier through CPUID",
+    "pseries": "guests find the RTAS call in the device tree",
+    "s390": "the architecture has no ACPI, and its notifier needs none",
+}
 _NOT_LOOKED_AT = "not looked at; --acpi does, in about half a second"
 
 
-def acpi_exposes_pvpanic(conversations: Sequence[Conversation]) -> Fact:
+def acpi_exposes_pvpanic(conversations: Sequence[Conversation], model: NotifierModel) -> Fact:
     """Return whether the tables name the device when it is there, and only then."""
+    if model != "isa":
+        return no("documented", _NO_NODE[model])
+    conversations = about(conversations, model)
     seen: dict[bool, bool] = {}
     bare = False
     for conversation in conversations:
@@ -36,14 +47,15 @@ def acpi_exposes_pvpanic(conversations: Sequence[Conversation]) -> Fact:
         return unknown("the ACPI tables were looked at only one way, with or without the device")
     if bare:
         return no("observed", "the firmware has finished and left no ACPI tables")
-    return _without_isa(conversations) or unknown(_why_unknown(conversations))
+    missing = attachable(conversations, "isa")
+    if missing.answer == "no":
+        return Fact("no", missing.how, "the device cannot be added, so there is none to expose")
+    return unknown(_why_unknown(conversations))
 
 
 def _why_unknown(conversations: Sequence[Conversation]) -> str:
     if any("xp /" in str(r.arguments) for c in conversations for r in c.replies):
         return "no tables where firmware such as SeaBIOS leaves them"
-    if pvpanic_attachable(conversations).answer == "no":
-        return "no notifier can be added, so there is none to expose"
     if conversations and all(c.refused_to_start for c in conversations):
         return "it does not start here"
     if conversations and not any(c.argv for c in conversations):
@@ -53,19 +65,11 @@ def _why_unknown(conversations: Sequence[Conversation]) -> str:
     return _NOT_LOOKED_AT
 
 
-def _without_isa(conversations: Sequence[Conversation]) -> Fact | None:
-    """Answer where there is only a PCI device: guests find it by its id (QEMU's ``docs/specs/pvpanic``)."""
-    present: list[Device] = [d for c in conversations for d in devices(c) or []]
-    if present and not any(d.on_isa for d in present):
-        return no("documented", "a pvpanic-pci is found by its PCI id, 1b36:0011, and has no ACPI node")
-    return None
-
-
 #: The question that this module answers.
 QUESTIONS = (
     Question(
         "acpi-exposes-pvpanic",
-        scope="machine",
+        scope="notifier",
         asks="Do the guest's ACPI tables name QEMU0001 when the ISA device is there, and not when it is not?",
         known_from="onpanic probe --acpi lets the firmware run, twice, and reads the tables in guest memory",
         read=acpi_exposes_pvpanic,

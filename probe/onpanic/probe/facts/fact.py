@@ -6,7 +6,8 @@ import msgspec
 
 __all__ = ("Answer", "Fact", "How", "no", "unknown", "yes")
 
-Answer = Literal["yes", "no", "unknown"]
+#: The last four are answers of ``panic-action`` only.
+Answer = Literal["yes", "no", "unknown", "pause", "poweroff", "run", "exit"]
 
 #: How a fact is known, strongest first.
 How = Literal["observed", "introspected", "recorded", "documented"]
@@ -15,7 +16,7 @@ How = Literal["observed", "introspected", "recorded", "documented"]
 class Fact(msgspec.Struct, frozen=True):
     """The answer to one question.
 
-    :param answer: ``yes``, ``no`` or ``unknown``.
+    :param answer: ``yes``, ``no`` or ``unknown``; of ``panic-action`` what a panic ends in.
     :param how: ``observed`` (made to happen and watched), ``introspected`` (the emulator said so
         over QMP), ``recorded`` (a recording said so), ``documented`` (true of the architecture by
         its specification); None for ``unknown``.

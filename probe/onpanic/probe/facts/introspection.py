@@ -9,7 +9,7 @@ from functools import partial
 
 from onpanic.probe.conversation import Conversation, Reply
 from onpanic.probe.facts.fact import Fact, no, unknown, yes
-from onpanic.probe.facts.question import Excerpt, Question, Requirement
+from onpanic.probe.facts.question import Excerpt, Question
 
 __all__ = ("QUESTIONS",)
 
@@ -115,7 +115,6 @@ QUESTIONS = (
         "Does the emulator have the event GUEST_PANICKED?",
         "the event itself, else query-events or query-qmp-schema",
         *_event("GUEST_PANICKED"),
-        requires=Requirement("yes", "panic-not-reported", architectural=True),
     ),
     Question(
         "guest-crashloaded-event",

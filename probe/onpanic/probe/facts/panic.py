@@ -1,56 +1,93 @@
-"""Facts about what a panic does."""
+"""Facts about what a panic does, for each notifier."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from onpanic.probe.conversation import Conversation
-from onpanic.probe.facts.device import pvpanic_attachable
-from onpanic.probe.facts.fact import Fact, no, unknown, yes
+from onpanic.probe.emulator.notifier_models import NotifierModel
+from onpanic.probe.facts.device import attachable, builtin_pvpanic
+from onpanic.probe.facts.fact import Answer, Fact, no, unknown, yes
 from onpanic.probe.facts.question import Excerpt, Question, Requirement
 from onpanic.probe.observations.devices import devices
+from onpanic.probe.observations.notifiers import about
 from onpanic.probe.observations.panics import PANICKED, Panic, panics
 
 __all__ = ("QUESTIONS", "proven_panics")
 
 _NOT_MADE = "no panic was made on this machine type"
+_NOTHING_THERE = "the guest cannot have it"
 # `cont` refused for a while only, whatever the run state
 _TEMPORARY = ("in process", "in progress", "not finalized")
+# Run states of a guest that an error of the host or of the emulator has stopped
+_FAILED = ("internal-error", "io-error")
+_NO_KVM = ("No such file", "not supported", "invalid accelerator")
 
 
-def panic_reported(conversations: Sequence[Conversation]) -> Fact:
+def panic_reported(conversations: Sequence[Conversation], model: NotifierModel) -> Fact:
     """Return whether a panic raises GUEST_PANICKED."""
-    panic = next(iter(proven_panics(conversations)), None)
+    panic = next(iter(proven_panics(conversations, model)), None)
     if panic is None:
-        return unknown(_NOT_MADE)
-    place = "to the device" if panic.address is None else f"to {panic.address:#x}"
+        return _follows(conversations, model, _NOTHING_THERE) or unknown(_NOT_MADE)
     if panic.action is None:
         seen = "" if panic.mask is None else f" (it reads {panic.mask:#x})"
-        moved = "; ioport=0 has moved the device away" if _neutralised(conversations) else ""
-        return no("observed", f"1 written {place}{seen}: no event{moved}")
+        return _hyperv_silent(conversations, panic) or no(
+            "observed", f"{panic.made_by}{seen}: no event{_moved(conversations)}"
+        )
     if panic.mask is not None and not panic.mask & PANICKED:
         # a guest's driver reads the mask first, and then does not report
         return no("observed", f"it reads {panic.mask:#x}: bit 0 is not offered, so no guest reports a panic")
-    return yes("observed", f"1 written {place}: GUEST_PANICKED, action {panic.action}")
+    kind = panic.info.get("type")
+    info = f", info of type {kind}" if isinstance(kind, str) else ""
+    return yes("observed", f"{panic.made_by}: GUEST_PANICKED, {_action(panic)}{info}")
 
 
-def panic_stops_guest(conversations: Sequence[Conversation]) -> Fact:
-    """Return whether a panic takes the run state to ``guest-panicked``."""
-    made = proven_panics(conversations)
-    panic = next((p for p in made if p.status), next(iter(made), None))
+def panic_action(conversations: Sequence[Conversation], model: NotifierModel) -> Fact:
+    """Return what a panic ends in: ``pause``, ``poweroff``, ``run`` or ``exit``.
+
+    ``poweroff``: QEMU shuts the guest down, and ends with status 0 unless something keeps it; ``exit``: it
+    ends with another status.
+    """
+    panic = _with_known_end(proven_panics(conversations, model))
     if panic is None:
-        return unknown(_NOT_MADE)
-    if not panic.status and panic.exited and panic.action != "pause":
-        return no("observed", f"the emulator exited, action {panic.action}")
-    if not panic.status:
-        return unknown("the run state after the panic was not asked")
+        gone = _follows(conversations, model, "nothing reports a panic, so that the guest runs on")
+        return Fact("run", gone.how, gone.detail) if gone else unknown(_NOT_MADE)
+    said = "no event" if panic.action is None else _action(panic)
+    if panic.exit_status is not None:
+        word: Answer = "exit" if panic.exit_status else "poweroff"
+        return Fact(word, "observed", f"{said}; the emulator ended with status {panic.exit_status}")
+    if panic.action == "poweroff":
+        return Fact("poweroff", "observed", f"{said}; query-status: {panic.status or 'not asked'}")
+    if panic.status == "guest-panicked":
+        return Fact("pause", "observed", f"{said}; query-status: guest-panicked")
+    if panic.status in ("paused", "shutdown"):
+        word = "pause" if panic.status == "paused" else "poweroff"
+        return Fact(word, "observed", f"{said}; query-status: {panic.status}")
+    goes_on = panic.status == "" and panic.action == "run"
+    if panic.status == "running" or goes_on or (panic.went_on and panic.status not in _FAILED):
+        return Fact("run", "observed", f"{said}; the guest runs on")
+    return unknown(f"{said}; query-status: {panic.status or 'not asked'}")
+
+
+def panic_stops_guest(conversations: Sequence[Conversation], model: NotifierModel) -> Fact:
+    """Return whether a panic takes the run state to ``guest-panicked``."""
+    panic = _with_known_end(proven_panics(conversations, model))
+    if panic is None:
+        return _follows(conversations, model, _NOTHING_THERE) or unknown(_NOT_MADE)
+    if panic.exit_status is not None:
+        return no("observed", f"the emulator ended with status {panic.exit_status}")
     if panic.status == "guest-panicked":
         return yes("observed", "query-status: guest-panicked")
+    if panic.went_on:
+        return no("observed", "the guest ran on")
+    if not panic.status:
+        return unknown("the run state after the panic was not asked")
     why = f", action {panic.action}" if panic.action else ""
     return no("observed", f"query-status: {panic.status}{why}")
 
 
-def cont_after_panic(conversations: Sequence[Conversation]) -> Fact:
+def cont_after_panic(conversations: Sequence[Conversation], model: NotifierModel) -> Fact:
     """Return whether ``cont`` continues a panicked guest."""
-    made = proven_panics(conversations)
+    made = proven_panics(conversations, model)
     panic = next((p for p in made if p.cont), next(iter(made), None))
     if panic is None:
         return unknown(_NOT_MADE)
@@ -65,19 +102,71 @@ def cont_after_panic(conversations: Sequence[Conversation]) -> Fact:
         return no("observed", f"cont: {words}")
     if panic.after == "guest-panicked":
         return no("observed", "cont was accepted, but the guest is in guest-panicked still")
+    if panic.after not in ("", "running") and not panic.resumed:
+        return no("observed", f"cont was accepted, but the guest is in {panic.after}")
     if not panic.after and not panic.resumed:
         return unknown("cont was accepted; whether the guest runs was not asked")
     return yes("observed", f"cont: the guest is {panic.after or 'running'} again")
 
 
-def proven_panics(conversations: Sequence[Conversation]) -> list[Panic]:
+def checkstop_reported(conversations: Sequence[Conversation]) -> Fact:
+    """Return whether a checkstop of a Power CPU raises GUEST_PANICKED."""
+    panic = next(iter(panics(conversations, "checkstop")), None)
+    if panic is None:
+        return unknown("no checkstop was caused on this machine type")
+    if panic.action is None:
+        return no("observed", "a checkstop: no event")
+    return yes("observed", f"a checkstop: GUEST_PANICKED, action {panic.action}")
+
+
+def proven_panics(conversations: Sequence[Conversation], model: NotifierModel) -> list[Panic]:
     """Return the panics that prove something, see `onpanic.probe.observations.panics.panics`."""
-    return panics(conversations, without_notifier=pvpanic_attachable(conversations).answer == "no")
+    missing = attachable(conversations, model).answer == "no" and not _is_builtin(conversations, model)
+    return panics(about(conversations, model), model, without_notifier=missing)
 
 
-def _neutralised(conversations: Sequence[Conversation]) -> bool:
+def _with_known_end(made: Sequence[Panic]) -> Panic | None:
+    """Return the first panic of which it is known what it ended in, else the first one; None without one."""
+    known = (panic for panic in made if panic.status or panic.exit_status is not None)
+    return next(known, next(iter(made), None))
+
+
+def _action(panic: Panic) -> str:
+    """Return what the event says about the action, in words."""
+    return f"action {panic.action}" if panic.action else "no action"
+
+
+def _is_builtin(conversations: Sequence[Conversation], model: NotifierModel) -> bool:
+    """Return whether the machine type may create the notifier by itself."""
+    return model == "isa" and builtin_pvpanic(conversations).answer != "no"
+
+
+def _follows(conversations: Sequence[Conversation], model: NotifierModel, detail: str) -> Fact | None:
+    """Return ``no`` for a notifier that the guest cannot have; None if it can, or that is unknown."""
+    missing = attachable(conversations, model)
+    gone = missing.answer == "no" and not _is_builtin(conversations, model)
+    return Fact("no", missing.how, detail) if gone else None
+
+
+def _hyperv_silent(conversations: Sequence[Conversation], panic: Panic) -> Fact | None:
+    """Return what it means that nothing reported a write to Hyper-V's MSR; None for other notifiers."""
+    if panic.source != "hyperv":
+        return None
+    held = about(conversations, "hyperv")
+    ran = [c for c in held if c.answered and "hv-crash" in str(c.options("cpu"))]
+    with_kvm = [c for c in held if "accel=kvm" in str(c.argv) and c not in ran]
+    if any("accel=kvm" in str(c.argv) for c in ran):
+        return no("observed", f"{panic.made_by}: no event: this host's KVM has no Hyper-V")
+    words = next((c.failed.partition(": ")[2] or c.failed for c in with_kvm if c.failed), "")
+    if words and not any(reason in words for reason in _NO_KVM):
+        return unknown(f"TCG ignores hv-crash, and KVM could not be used: {words}")
+    return no("observed", "TCG accepts hv-crash and ignores it, and this host has no KVM")
+
+
+def _moved(conversations: Sequence[Conversation]) -> str:
     present = [device for conversation in conversations for device in devices(conversation) or ()]
-    return bool(present) and all(device.neutralised for device in present)
+    moved = bool(present) and all(device.neutralised for device in present)
+    return "; ioport=0 has moved the device away" if moved else ""
 
 
 def _excerpt(*commands: str, events: tuple[str, ...]) -> Excerpt:
@@ -85,40 +174,64 @@ def _excerpt(*commands: str, events: tuple[str, ...]) -> Excerpt:
         ("cont", *commands),
         (),
         ("i /b", "o /b"),
-        ("GUEST_PANICKED", *events),
+        ("GUEST_PANICKED", "RESET", *events),
         registers=True,
         starts=True,
     )
 
 
+def _question(name: str, asks: str, known_from: str, read: Any, shows: Excerpt, **more: Any) -> Question:
+    return Question(name, "notifier", asks, known_from, read, shows, **more)
+
+
 #: The questions that this module answers.
 QUESTIONS = (
-    Question(
+    _question(
         "panic-reported",
-        scope="machine",
-        asks="Does a panic raise GUEST_PANICKED?",
-        known_from="1 is written to the device while the guest runs:"
-        " the event comes before the next answer, or never",
-        read=panic_reported,
-        shows=_excerpt(events=()),
+        "Does a panic raise GUEST_PANICKED?",
+        "a panic is made while the guest runs, as its driver makes one: the event comes before"
+        " the next answer, or never",
+        panic_reported,
+        _excerpt(events=()),
         requires=Requirement("yes", "panic-not-reported"),
     ),
-    Question(
+    _question(
+        "panic-action",
+        "What does a panic end in: pause, poweroff, run or exit?",
+        "the event's action, query-status after the panic, and the emulator's exit status",
+        panic_action,
+        _excerpt("query-status", events=("STOP", "SHUTDOWN")),
+        requires=Requirement(
+            "pause",
+            "panic-does-not-stop-guest",
+            {"poweroff": "panic-ends-emulator", "exit": "panic-ends-emulator"},
+        ),
+    ),
+    _question(
         "panic-stops-guest",
-        scope="machine",
-        asks="Does a panic take the run state to guest-panicked?",
-        known_from="query-status after the panic",
-        read=panic_stops_guest,
-        shows=_excerpt("query-status", events=("STOP",)),
+        "Does a panic take the run state to guest-panicked?",
+        "query-status after the panic",
+        panic_stops_guest,
+        _excerpt("query-status", events=("STOP",)),
         requires=Requirement("yes", "panic-does-not-stop-guest"),
     ),
-    Question(
+    _question(
         "cont-after-panic",
-        scope="machine",
-        asks="Does cont continue a panicked guest?",
-        known_from="cont in guest-panicked, and query-status after it",
-        read=cont_after_panic,
-        shows=_excerpt("query-status", events=("STOP", "RESUME")),
+        "Does cont continue a panicked guest?",
+        "cont in guest-panicked, and query-status after it",
+        cont_after_panic,
+        _excerpt("query-status", events=("STOP", "RESUME")),
         requires=Requirement("yes", "cont-refused-after-panic"),
+    ),
+    Question(
+        "checkstop-reported",
+        scope="machine",
+        asks="Does a checkstop of the CPU raise GUEST_PANICKED?",
+        known_from="the firmware is replaced by code that stops the CPU, or its pin is raised",
+        read=checkstop_reported,
+        shows=_excerpt("query-status", events=("STOP",)),
+        applies=lambda target, machine: (
+            target.startswith("ppc") and machine != "none" and not machine.startswith("pseries")
+        ),
     ),
 )

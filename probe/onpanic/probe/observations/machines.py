@@ -1,14 +1,12 @@
-"""Machine types: their names and aliases, and the notifiers that architectures bring."""
+"""Machine types: their names and aliases."""
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from onpanic.probe.conversation import Conversation
 
-__all__ = ("Architectural", "Machines", "architectural_notifier", "running_machine", "target_of")
+__all__ = ("Machines", "is_made", "running_machine", "target_of")
 
 
 class Machines:
@@ -63,32 +61,12 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(len(part) if part[:1] in "0123456789" else 0, part) for part in re.split("([0-9]+)", name)]
 
 
-class Architectural(msgspec.Struct, frozen=True):
-    """A panic notifier that is part of the architecture.
-
-    :param model: libvirt's name for it.
-    :param detail: What it is, and by which specification.
-    """
-
-    model: Literal["s390", "pseries"]
-    detail: str
-
-
-_S390 = Architectural(
-    "s390", "a disabled wait PSW ends in GUEST_PANICKED (z/Architecture Principles of Operation)"
-)
-_PSERIES = Architectural(
-    "pseries", "the RTAS call ibm,os-term ends in GUEST_PANICKED (Power Architecture Platform Reference)"
-)
-
-
-def architectural_notifier(target: str, machine: str) -> Architectural | None:
-    """Return the notifier that a machine type always has because of its architecture, None for most."""
-    if target == "s390x" and machine != "none":
-        return _S390
-    if target.startswith("ppc64") and machine.startswith("pseries"):
-        return _PSERIES
-    return None
+def is_made(conversation: Conversation) -> bool:
+    """Return whether the machine exists; with ``-preconfig`` it is made later."""
+    status = conversation.reply("query-status")
+    refused = [reply.refusal.desc for reply in conversation.replies if reply.refusal]
+    later = any("machine initialization" in words for words in refused)  # QEMU's monitor/qmp-cmds-control.c
+    return not later and (status is None or status.member("status") != "preconfig")
 
 
 def target_of(conversation: Conversation) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from onpanic.probe.conversation import Conversation
+from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
 
 __all__ = ("known_types",)
 
-_NOTIFIERS = ("pvpanic", "isa-pvpanic", "pvpanic-pci")
+_NOTIFIERS = (*ISA_TYPES, PCI_TYPE)
 
 
 def known_types(conversations: Sequence[Conversation]) -> dict[str, bool]:

@@ -1,10 +1,11 @@
 """The capability record: all facts about one emulator, and the decision.
 
 `from_conversations.record_of` makes it from conversations, `CapabilityRecord.from_json` reads it from JSON.
-The JSON form has schema version 1; the JSON Schema ships beside this module.
+The JSON form has schema version 2; the JSON Schema ships beside this module.  Version 1, which had one
+notifier for each machine type, is still read.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -12,16 +13,19 @@ from onpanic.core.errors import RecordError
 from onpanic.core.untrusted import wellformed
 from onpanic.probe.decision.policy import ON_PANIC, Policy
 from onpanic.probe.decision.rules import Capabilities, Decision, decide
-from onpanic.probe.facts import MACHINE_QUESTIONS, Fact
-from onpanic.probe.observations.machines import architectural_notifier
+from onpanic.probe.emulator.notifier_models import NotifierModel
+from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
+from onpanic.probe.observations.notifiers import architectural_notifier
+from onpanic.probe.record.version_1 import upgraded
 
 __all__ = (
     "Accepted",
+    "Builtin",
     "CapabilityRecord",
+    "ChangedOption",
     "Emulator",
     "MachineRecord",
     "Notifier",
-    "NotifierModel",
     "OnPanic",
     "Probed",
     "Refused",
@@ -29,23 +33,35 @@ __all__ = (
     "on_panic_of",
 )
 
-#: libvirt's names for panic notifiers: the devices that can be added, and those that architectures bring.
-NotifierModel = Literal["isa", "pvpanic", "s390", "pseries"]
+
+class ChangedOption(msgspec.Struct, frozen=True):
+    """An option of the command that the probe did not use as it was.
+
+    :param option: The option, with its argument.
+    :param became: What it was replaced by; empty if it was left out.
+    :param why: Why.
+    """
+
+    option: str
+    became: str
+    why: str
 
 
-class Emulator(msgspec.Struct, frozen=True):
+class Emulator(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which emulator a record is about.
 
-    :param command: How it is started; empty for a monitor that was already running.
+    :param command: How it is started, as the user has it; empty for a monitor that was already running.
     :param target: For example ``x86_64``; empty if it did not say.
     :param version: For example ``7.2.22``.
     :param package: The distributor's words, e.g. ``Debian 1:7.2+dfsg-7+deb12u18+b3``.
+    :param changes: What the probe changed about the command before it started it.
     """
 
     command: list[str]
     target: str
     version: str
     package: str
+    changes: list[ChangedOption] = []
 
     @property
     def build(self) -> str:
@@ -73,11 +89,14 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     needs: Help | None = None
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """A refused value: a code of the catalogue with its reason and remedy."""
+class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A refused value: a code of the catalogue, with its reason and remedy.
+
+    The refusals of a `Notifier` have the code only, which a record would otherwise repeat many times.
+    """
 
     code: str
-    reason: str
+    reason: str = ""
     remedy: str = ""
 
 
@@ -89,20 +108,41 @@ class OnPanic(msgspec.Struct, frozen=True):
 
 
 class Notifier(msgspec.Struct, frozen=True):
-    """The panic notifier that the facts are about.
+    """A panic notifier of a machine type: what is known about it, and the decision if a guest has it.
 
-    :param model: libvirt's name: ``isa``, ``pvpanic`` (PCI), ``s390`` or ``pseries``.
+    :param model: libvirt's name: ``isa``, ``pvpanic`` (PCI), ``hyperv``, ``pseries`` or ``s390``.
+    :param type: The QOM type of the device; None if it is not a device, or the emulator has none.
     :param event_mask: The event bits that it offers to the guest, None if they were not read.
     """
 
     model: NotifierModel
-    event_mask: int | None = None
+    type: str | None
+    facts: dict[str, Fact]
+    event_mask: int | None
+    on_panic: OnPanic
+
+
+class Builtin(msgspec.Struct, frozen=True):
+    """A pvpanic that the machine type creates by itself.
+
+    :param type: Its QOM type.
+    :param port: Its I/O port; None if it has none.
+    """
+
+    type: str
+    port: int | None
 
 
 class MachineRecord(msgspec.Struct, frozen=True):
     """All facts about one machine type, and the decision.
 
     :param name: The name, not an alias; ``default`` if the emulator cannot say.
+    :param facts: Those of the machine type, and those of the notifier that `notifier` names.
+    :param on_panic: The decision for that notifier.
+    :param notifier: The model of the best notifier that works, or else of one that the guest can have; None
+        if it can have none, or nothing is known.
+    :param notifiers: What is known about each model; in records of version 1 of one only.
+    :param builtin: A pvpanic that the machine type creates by itself; None without one.
     :param started: False if it does not start here (Xen's, without Xen).
     :param problem: Why not everything could be asked, empty if it could.
     """
@@ -112,15 +152,25 @@ class MachineRecord(msgspec.Struct, frozen=True):
     default: bool
     facts: dict[str, Fact]
     on_panic: OnPanic
-    notifier: Notifier | None = None
+    notifier: NotifierModel | None = None
+    notifiers: list[Notifier] = []
+    builtin: Builtin | None = None
     started: bool = True
     problem: str = ""
+
+    def notifier_named(self, model: str | None = None) -> Notifier | None:
+        """Return what is known about a notifier; None if the record does not say.
+
+        :param model: libvirt's name of it; None for the machine's own, see `notifier`.
+        """
+        wanted = self.notifier if model is None else model
+        return next((one for one in self.notifiers if one.model == wanted), None)
 
     @property
     def incomplete(self) -> bool:
         """True if a problem left a fact unknown that is always asked."""
         unknown = {name for name, fact in self.facts.items() if fact.answer == "unknown"}
-        on_request = {question.name for question in MACHINE_QUESTIONS.values() if question.on_request}
+        on_request = {question.name for question in NOTIFIER_QUESTIONS.values() if question.on_request}
         return bool(self.problem and unknown - on_request)
 
 
@@ -145,7 +195,7 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
         where they were not kept.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     emulator: Emulator
     facts: dict[str, Fact]
     machines: list[MachineRecord]
@@ -169,10 +219,23 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
             f"the record has no machine type {name!r}; it has {known}", "probe again with --machine"
         )
 
-    def capabilities(self, machine: str | None = None) -> Capabilities:
-        """Return what the decision is made from.  Raises `RecordError` as `machine` does."""
+    def capabilities(self, machine: str | None = None, notifier: str | None = None) -> Capabilities:
+        """Return what the decision is made from.
+
+        :param machine: Name or alias of the machine type; the default one if None.
+        :param notifier: libvirt's model of the notifier; the best one if None.
+        :raise RecordError: When the record has no such machine type, or does not know the notifier.
+        """
         found = self.machine(machine)
-        return capabilities_of(self.facts, found.facts, self.emulator.target, found.name)
+        facts = found.facts
+        if notifier is not None and notifier != found.notifier:
+            named = found.notifier_named(notifier)
+            if named is None:
+                raise RecordError(
+                    f"the record says nothing about the notifier {notifier} of {found.name}", "probe again"
+                )
+            facts = found.facts | named.facts
+        return capabilities_of(self.facts, facts, self.emulator.target, found.name, found.builtin)
 
     def accepts(
         self,
@@ -182,15 +245,17 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
         on_crash: str | None = None,
         on_crash_coredump: bool = False,
         machine: str | None = None,
+        notifier: str | None = None,
     ) -> Decision:
         """Decide whether QEMU can honour a policy, by the rules of `onpanic.probe.decide`.
 
         :param value: The ``<on_panic>`` value.
         :param machine: Name or alias of the machine type; the default one if None.
-        :raise RecordError: When the record does not have the machine type.
+        :param notifier: libvirt's model of the notifier that the guest has; the best one if None.
+        :raise RecordError: When the record has no such machine type, or does not know the notifier.
         """
         policy = Policy(value, coredump, on_crash, on_crash_coredump)
-        return decide(policy, "qemu", self.capabilities(machine))
+        return decide(policy, "qemu", self.capabilities(machine, notifier))
 
     def to_json(self) -> bytes:
         """Return the record as one line of JSON."""
@@ -204,11 +269,13 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             version = msgspec.json.decode(data, type=_Versioned).schema_version
-            if version != 1:
+            if version not in (1, 2):
                 raise RecordError(
-                    f"the record has schema version {version}, not 1",
+                    f"the record has schema version {version}, not 1 or 2",
                     "probe again, or use the onpanic that wrote it",
                 )
+            if version == 1:
+                return _decided_again(msgspec.convert(upgraded(msgspec.json.decode(data)), cls))
             return msgspec.json.decode(data, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecordError(
@@ -226,20 +293,47 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
         return schema
 
 
+Record = TypeVar("Record", bound=CapabilityRecord)
+
+
 class _Versioned(msgspec.Struct):
     schema_version: int
 
 
 def capabilities_of(
-    emulator: dict[str, Fact], machine: dict[str, Fact], target: str, name: str
+    emulator: dict[str, Fact],
+    machine: dict[str, Fact],
+    target: str,
+    name: str,
+    builtin: Builtin | None = None,
 ) -> Capabilities:
-    """Return what the decision is made from: the facts of an emulator and of one of its machine types."""
+    """Return what the decision is made from: the facts of an emulator and of one of its machine types.
+
+    :param machine: The facts of the machine type and of the notifier.
+    """
     architectural = architectural_notifier(target, name)
-    return Capabilities({**emulator, **machine}, architectural.model if architectural else None)
+    return Capabilities({**emulator, **machine}, architectural, builtin.type if builtin else "pvpanic")
 
 
-def on_panic_of(capabilities: Capabilities) -> OnPanic:
-    """Decide every ``<on_panic>`` value."""
+def _decided_again(record: Record) -> Record:
+    """Return a record with every decision made from its facts, as an older onpanic may have erred."""
+    replace = msgspec.structs.replace
+    machines = []
+    for machine in record.machines:
+        notifiers = [
+            replace(one, on_panic=on_panic_of(record.capabilities(machine.name, one.model), codes_only=True))
+            for one in machine.notifiers
+        ]
+        on_panic = on_panic_of(record.capabilities(machine.name))
+        machines.append(replace(machine, on_panic=on_panic, notifiers=notifiers))
+    return replace(record, machines=machines)
+
+
+def on_panic_of(capabilities: Capabilities, *, codes_only: bool = False) -> OnPanic:
+    """Decide every ``<on_panic>`` value.
+
+    :param codes_only: Leave out the reasons and remedies of refusals.
+    """
     accepted: dict[str, Accepted] = {}
     refused: dict[str, Refused] = {}
     for value in ON_PANIC:
@@ -250,5 +344,6 @@ def on_panic_of(capabilities: Capabilities) -> OnPanic:
                 bool(decide(Policy(value, coredump=True), "qemu", capabilities)), needs
             )
         else:
-            refused[value] = Refused(decision.code, decision.reason, decision.remedy)
+            words = () if codes_only else (decision.reason, decision.remedy)
+            refused[value] = Refused(decision.code, *words)
     return OnPanic(accepted, refused)

@@ -14,7 +14,7 @@ twice is the same text.
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ import msgspec
 
 from onpanic.core.untrusted import printable
 from onpanic.probe.conversation import Conversation, Entry
-from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, Fact, Question
+from onpanic.probe.emulator.notifier_models import NotifierModel
+from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, NOTIFIER_QUESTIONS, Fact, Question
 from onpanic.probe.facts.question import Excerpt
 from onpanic.probe.observations.acpi_tables import table_summaries
-from onpanic.probe.record.capability_record import CapabilityRecord
+from onpanic.probe.observations.notifiers import about
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
 from onpanic.probe.record.from_conversations import by_machine
 
 __all__ = ("excerpt", "with_evidence")
@@ -42,27 +44,63 @@ def with_evidence(record: CapabilityRecord, conversations: Sequence[Conversation
     """
     excerpts: dict[tuple[str, ...], int] = {}
 
-    def indices(questions: Mapping[str, Question], held: Sequence[Conversation]) -> dict[str, int]:
-        shown = {name: tuple(excerpt(question, held)) for name, question in questions.items()}
-        return {name: excerpts.setdefault(lines, len(excerpts)) for name, lines in shown.items() if lines}
+    def pointing(
+        facts: Mapping[str, Fact],
+        questions: Mapping[str, Question],
+        held: Sequence[Conversation],
+        model: NotifierModel | None = None,
+    ) -> dict[str, Fact]:
+        """Return facts that refer to their excerpts."""
+        found = dict(facts)
+        for name in (name for name in questions if name in facts):
+            lines = tuple(excerpt(questions[name], held, model))
+            if lines:
+                number = excerpts.setdefault(lines, len(excerpts))
+                found[name] = msgspec.structs.replace(facts[name], evidence=number)
+        return found
 
     groups = by_machine(conversations)
-    alike: dict[str, dict[str, int]] = {}  # most machine types of a family answer alike
+    alike: dict[str, MachineRecord] = {}  # most machine types of a family answer alike
     machines = []
     for machine in record.machines:
         held = groups.get(machine.name, [])
         said = "".join(map(_distinctive, held))
         if said not in alike:
-            alike[said] = indices(MACHINE_QUESTIONS, held)
-        machines.append(msgspec.structs.replace(machine, facts=_pointing(machine.facts, alike[said])))
-    facts = _pointing(record.facts, indices(EMULATOR_QUESTIONS, conversations))
+            notifiers = [
+                msgspec.structs.replace(
+                    one,
+                    facts=pointing(
+                        one.facts, NOTIFIER_QUESTIONS, about(held, one.model, one.type), one.model
+                    ),
+                )
+                for one in machine.notifiers
+            ]
+            facts = pointing(machine.facts, MACHINE_QUESTIONS, held)
+            alike[said] = msgspec.structs.replace(machine, facts=facts, notifiers=notifiers)
+        machines.append(_like(machine, alike[said]))
+    facts = pointing(record.facts, EMULATOR_QUESTIONS, conversations)
     return msgspec.structs.replace(
         record, facts=facts, machines=machines, evidence=[list(lines) for lines in excerpts]
     )
 
 
-def _pointing(facts: Mapping[str, Fact], indices: Mapping[str, int]) -> dict[str, Fact]:
-    return {n: msgspec.structs.replace(f, evidence=indices.get(n, msgspec.UNSET)) for n, f in facts.items()}
+def _like(machine: MachineRecord, shown: MachineRecord) -> MachineRecord:
+    """Return a machine type's record with the evidence of one that said the same."""
+    notifiers = [
+        msgspec.structs.replace(one, facts=_with_indices(one.facts, same.facts))
+        for one, same in zip(machine.notifiers, shown.notifiers, strict=True)
+    ]
+    pairs = zip(machine.notifiers, notifiers, strict=True)
+    own = next((found for one, found in pairs if one.facts.items() <= machine.facts.items()), None)
+    facts = _with_indices(machine.facts, shown.facts | (own.facts if own else {}))
+    return msgspec.structs.replace(machine, facts=facts, notifiers=notifiers)
+
+
+def _with_indices(facts: Mapping[str, Fact], shown: Mapping[str, Fact]) -> dict[str, Fact]:
+    return {
+        name: msgspec.structs.replace(fact, evidence=shown[name].evidence) if name in shown else fact
+        for name, fact in facts.items()
+    }
 
 
 def _distinctive(conversation: Conversation) -> str:
@@ -77,14 +115,23 @@ def _distinctive(conversation: Conversation) -> str:
     return said.replace(conversation.machine, "{machine}") if conversation.machine else said
 
 
-def excerpt(question: Question, conversations: Sequence[Conversation]) -> list[str]:
-    """Return the lines that a fact was read from; empty if it is unknown, or was not read from lines."""
-    fact = question.read(conversations)
+def excerpt(
+    question: Question, conversations: Sequence[Conversation], model: NotifierModel | None = None
+) -> list[str]:
+    """Return the lines that a fact was read from; empty if it is unknown, or was not read from lines.
+
+    :param model: The notifier that the question is about; None if it is not about one.
+    """
+
+    def read(held: Sequence[Conversation]) -> Fact:
+        return question.answered_by(held, model)
+
+    fact = read(conversations)
     if fact.answer == "unknown" or fact.how == "documented":
         return []
-    same = (c for c in conversations if len(conversations) == 1 or question.read([c]) == fact)
+    same = (c for c in conversations if len(conversations) == 1 or read([c]) == fact)
     witness = next(same, None)
-    chosen = [_decisive(witness, question, fact)] if witness else conversations
+    chosen = [_decisive(witness, read, fact)] if witness else conversations
     lines = [line for c in chosen for line in _lines(c, question.shows)]
     cut = len(lines) - _MAX_LINES
     return (
@@ -94,12 +141,14 @@ def excerpt(question: Question, conversations: Sequence[Conversation]) -> list[s
     )
 
 
-def _decisive(conversation: Conversation, question: Question, fact: Fact) -> Conversation:
+def _decisive(
+    conversation: Conversation, read: Callable[[Sequence[Conversation]], Fact], fact: Fact
+) -> Conversation:
     """Return the shortest beginning that gives the answer; what comes later rarely changes it."""
     low, high = 0, len(conversation.entries)
     while low < high:
         middle = (low + high) // 2
-        if question.read([_beginning(conversation, middle)]) == fact:
+        if read([_beginning(conversation, middle)]) == fact:
             high = middle
         else:
             low = middle + 1
@@ -113,7 +162,7 @@ def _beginning(conversation: Conversation, length: int) -> Conversation:
 
 def _lines(conversation: Conversation, shown: Excerpt) -> Iterator[str]:
     """Yield the lines that bear on a fact, in the order of the wire."""
-    if shown.tables and not table_summaries(conversation):
+    if shown.tables and not table_summaries(conversation) and not conversation.refused_to_start:
         return
     wanted: dict[int, str] = {}
     for reply in conversation.replies:

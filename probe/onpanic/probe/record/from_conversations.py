@@ -5,21 +5,25 @@ from collections.abc import Sequence
 import msgspec
 
 from onpanic.probe.conversation import Conversation
+from onpanic.probe.emulator.command_line import named_target
+from onpanic.probe.emulator.notifier_models import ISA_TYPES, NOTIFIER_MODELS, NotifierModel
+from onpanic.probe.emulator.user_options import adapt
 from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, Fact
-from onpanic.probe.facts.fact import no, yes
-from onpanic.probe.facts.panic import proven_panics
+from onpanic.probe.facts.device import NO_SUCH_TYPE
 from onpanic.probe.observations.devices import devices
-from onpanic.probe.observations.machines import Architectural, Machines, architectural_notifier, target_of
+from onpanic.probe.observations.machines import Machines, running_machine, target_of
+from onpanic.probe.observations.panics import panics
 from onpanic.probe.record.capability_record import (
+    Builtin,
     CapabilityRecord,
+    ChangedOption,
     Emulator,
     MachineRecord,
-    Notifier,
-    NotifierModel,
     Probed,
     capabilities_of,
     on_panic_of,
 )
+from onpanic.probe.record.notifier_entries import best_of, notifiers_of, sourced
 
 __all__ = ("by_machine", "record_of")
 
@@ -31,6 +35,7 @@ def record_of(
     *,
     recorded: bool = False,
     listed: bool = False,
+    notifier: NotifierModel | None = None,
 ) -> CapabilityRecord:
     """Read all facts from conversations with one emulator, and decide.
 
@@ -39,20 +44,23 @@ def record_of(
     :param recorded: The conversations come from a recording, and so do the facts.
     :param listed: Also include machine types that the emulator lists but was not started with.  All
         conversations must be with the machine type ``none``.
+    :param notifier: The notifier whose facts and decision are each machine type's own; None for the best.
     """
     known = Machines(conversations)
     target = next(filter(None, map(target_of, conversations)), "")
     facts = {
-        name: _sourced(question.read(conversations), recorded)
+        name: sourced(question.read(conversations), recorded=recorded)
         for name, question in EMULATOR_QUESTIONS.items()
     }
     groups = by_machine(conversations)
     if listed:
         groups = {name: list(conversations) for name in known.names} | groups
-    machines = [_machine(name, group, known, target, facts, recorded) for name, group in groups.items()]
+    named = next(filter(None, (named_target(c.argv) for c in conversations)), named_target(command))
+    context = _Context(known, target or named, facts, recorded, notifier)
+    machines = [_machine(name, group, context) for name, group in groups.items()]
     version, package = _version(conversations)
     return CapabilityRecord(
-        emulator=Emulator(list(command), target, version, package),
+        emulator=Emulator(list(command), target, version, package, _changes(command, conversations[0].argv)),
         facts=facts,
         machines=machines,
         probed=probed,
@@ -64,83 +72,93 @@ def by_machine(conversations: Sequence[Conversation]) -> dict[str, list[Conversa
     """Group conversations with one emulator by the name of the machine type that they are about."""
     known = Machines(conversations)
     groups: dict[str, list[Conversation]] = {}
-    for conversation in conversations:
+    for conversation in (c for c in conversations if not c.emulator_only):
         groups.setdefault(_asked_for(conversation, known, conversations), []).append(conversation)
     return groups
 
 
-def _machine(
-    name: str,
-    conversations: Sequence[Conversation],
-    known: Machines,
-    target: str,
-    emulator_facts: dict[str, Fact],
-    recorded: bool,
-) -> MachineRecord:
-    facts = {
-        name: _sourced(question.read(conversations), recorded) for name, question in MACHINE_QUESTIONS.items()
+class _Context(msgspec.Struct, frozen=True):
+    """What the records of all machine types share."""
+
+    known: Machines
+    target: str
+    emulator_facts: dict[str, Fact]
+    recorded: bool
+    notifier: NotifierModel | None
+
+
+def _machine(name: str, conversations: Sequence[Conversation], context: _Context) -> MachineRecord:
+    own = {
+        question.name: sourced(question.read(conversations), recorded=context.recorded)
+        for question in MACHINE_QUESTIONS.values()
+        if question.applies(context.target, name)
     }
-    architectural = architectural_notifier(target, name)
-    if architectural:
-        facts = _document(facts, architectural, emulator_facts["guest-panicked-event"])
-    broken = [c.failed for c in conversations if c.failed and not c.refused_to_start]
+    types = [name for name in ISA_TYPES if context.emulator_facts[f"{name}-type"].answer == "yes"]
+    builtin = _builtin(conversations, types) if own["builtin-pvpanic"].answer == "yes" else None
+    notifiers = notifiers_of(
+        conversations, name, context.target, context.emulator_facts, own, builtin, recorded=context.recorded
+    )
+    chosen = best_of(notifiers, context.notifier)
+    facts = own | chosen.facts
+    capabilities = capabilities_of(context.emulator_facts, facts, context.target, name, builtin)
+    broken = [c.failed for c in conversations if c.failed and not c.refused_to_start and not _by_panic(c)]
     started = not all(c.refused_to_start for c in conversations)
     greeted = any(c.greeting and not c.refused_to_start for c in conversations)
     return MachineRecord(
         name=name,
-        aliases=known.aliases(name),
-        default=name == known.default or (known.default is None and conversations[0].machine is None),
+        aliases=context.known.aliases(name),
+        default=name == context.known.default
+        or (context.known.default is None and conversations[0].machine is None),
         facts=facts,
-        on_panic=on_panic_of(capabilities_of(emulator_facts, facts, target, name)),
-        notifier=_notifier(conversations, architectural),
+        on_panic=on_panic_of(capabilities),
+        notifier=chosen.model if facts["pvpanic-attachable"].answer != "no" and started else None,
+        notifiers=notifiers,
+        builtin=builtin,
         started=started,
         problem=broken[0] if broken else "" if greeted else conversations[-1].failed,
     )
 
 
+def _builtin(conversations: Sequence[Conversation], types: Sequence[str]) -> Builtin:
+    """Return the device that the machine type creates, which its port or a panic may have shown only.
+
+    :param types: The types of ISA device that the emulator has.
+    """
+    failures = [conversation.failed for conversation in conversations]
+    refused = {name for name in ISA_TYPES if any(f"'{name}' {NO_SUCH_TYPE}" in words for words in failures)}
+    possible = [name for name in types or ISA_TYPES if name not in refused]
+    only = (possible or ISA_TYPES)[0]
+    present = [d for c in conversations for d in devices(c) or () if d.origin == "builtin"]
+    live = [d for d in present if not d.neutralised]
+    if live:
+        return Builtin(live[0].type or only, live[0].port)
+    made = [
+        panic for panic in panics(conversations, "isa", without_notifier=True) if panic.action is not None
+    ]
+    return Builtin(only, made[0].address if made else None)
+
+
+def _by_panic(conversation: Conversation) -> bool:
+    """Return whether a conversation ended because the emulator ends when its guest panics."""
+    return any(
+        panic.exit_status is not None
+        for source in NOTIFIER_MODELS
+        for panic in panics([conversation], source)
+    )
+
+
 def _asked_for(conversation: Conversation, known: Machines, conversations: Sequence[Conversation]) -> str:
     """Return the machine type that a conversation is about, even if the start failed."""
-    name = known.canonical(conversation)
-    if name is None:
-        same = (known.canonical(c) for c in conversations if c.machine == conversation.machine)
-        name = next(filter(None, same), None)
-    return name or "default"
+    same = (c for c in conversations if c.machine == conversation.machine and not c.emulator_only)
+    running = next(filter(None, map(running_machine, [conversation, *same])), None)
+    return running or known.canonical(conversation) or "default"
 
 
-def _sourced(fact: Fact, recorded: bool) -> Fact:
-    return (
-        msgspec.structs.replace(fact, how="recorded")
-        if recorded and fact.how in ("observed", "introspected")
-        else fact
-    )
-
-
-def _document(facts: dict[str, Fact], architectural: Architectural, event: Fact) -> dict[str, Fact]:
-    """Fill in what is true of the architecture where nothing stronger is known."""
-    if event.answer == "unknown":
-        return facts
-    says = yes if event.answer == "yes" else no
-    detail = architectural.detail if event.answer == "yes" else f"GUEST_PANICKED: {event.detail}"
-    names = ("panic-reported", "panic-stops-guest", "cont-after-panic")
-    documented = {n: says("documented", detail) for n in names}
-    documented["acpi-exposes-pvpanic"] = no(
-        "documented", "the architecture has no ACPI, and its notifier needs none"
-    )
-    return facts | {n: fact for n, fact in documented.items() if facts[n].answer == "unknown"}
-
-
-def _notifier(conversations: Sequence[Conversation], architectural: Architectural | None) -> Notifier | None:
-    if architectural:
-        return Notifier(architectural.model)
-    made = proven_panics(conversations)
-    if made:
-        model: NotifierModel = "isa" if made[0].space == "io" else "pvpanic"
-        masks = [panic.mask for panic in made if panic.space == made[0].space and panic.mask is not None]
-        return Notifier(model, masks[0] if masks else None) if made[0].there else None
-    present = [d for c in conversations for d in devices(c) or ()]
-    if any(d.port is not None for d in present):
-        return Notifier("isa")
-    return Notifier("pvpanic") if present else None
+def _changes(command: Sequence[str], argv: Sequence[str]) -> list[ChangedOption]:
+    """Return what was changed about a command; nothing for a recording that shows no change."""
+    if list(argv[: len(command)]) == list(command):
+        return []
+    return [ChangedOption(*change) for change in adapt(command).changes]
 
 
 def _version(conversations: Sequence[Conversation]) -> tuple[str, str]:

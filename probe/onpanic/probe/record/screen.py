@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from onpanic.core.untrusted import printable
-from onpanic.probe.facts import Fact
-from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
+from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord, Notifier
 
 __all__ = ("Style", "screen")
 
@@ -26,12 +26,12 @@ def screen(record: CapabilityRecord, style: Style) -> str:
     Machine types with the same answers share a paragraph.
     """
     record = msgspec.convert(_printable(msgspec.to_builtins(record)), CapabilityRecord)
-    lines = [style.paint(_title(record), "title")]
+    lines = [style.paint(_title(record), "title"), *_changes(record)]
     for group in _alike(record.machines):
         lines += ["", *_machines(group, style)]
-    lines += ["", style.paint("the emulator", "title"), *_facts(record.facts, style)]
     took = f"probed in {record.probed.seconds:.2f} s by {record.probed.by}"
-    lines += ["", style.paint(took, "dim")]
+    heading = f"{style.paint('the emulator', 'title')}, {style.paint(took, 'dim')}"
+    lines += ["", heading, *_facts(record.facts, style)]
     return "\n".join(lines) + "\n"
 
 
@@ -50,12 +50,21 @@ def _title(record: CapabilityRecord) -> str:
     return f"{command}: {emulator.build}"
 
 
+def _changes(record: CapabilityRecord) -> Iterable[str]:
+    for change in record.emulator.changes:
+        became = (
+            f"replaced: {change.option} by {change.became}" if change.became else f"left out: {change.option}"
+        )
+        yield f"  {became} ({change.why})"
+
+
 def _machines(group: Sequence[MachineRecord], style: Style) -> Iterable[str]:
     machine = group[0]
     yield style.paint(_names(group), "title") + f": {_verdict(machine)}"
     if machine.problem:
         yield f"  {style.paint('problem', 'no')}   {machine.problem}"
     yield from _facts(machine.facts, style)
+    yield from _other_notifiers(machine, style)
     accepted = machine.on_panic.accepted
     plain = [value for value, how in accepted.items() if not how.coredump]
     dumping = [value for value, how in accepted.items() if how.coredump]
@@ -70,10 +79,32 @@ def _machines(group: Sequence[MachineRecord], style: Style) -> Iterable[str]:
         yield f"            {code}: {machine.on_panic.refused[values[0]].reason}"
 
 
+def _other_notifiers(machine: MachineRecord, style: Style) -> Iterable[str]:
+    """Yield a line for each further notifier: whether it works, and else why not."""
+    for notifier in machine.notifiers:
+        fact = notifier.facts["pvpanic-attachable"]
+        if notifier.model == machine.notifier or (fact.answer == "no" and fact.how == "documented"):
+            continue  # it is shown above, or another architecture's
+        answer, says = _in_short(notifier)
+        name = f"notifier {notifier.model}"
+        yield f"  {style.paint(f'{answer:8}', answer)} {name:23}  {'':12}  {style.paint(says, 'dim')}"
+
+
+def _in_short(notifier: Notifier) -> tuple[str, str]:
+    """Return whether a notifier works, and why not."""
+    required = [(q, notifier.facts[q.name]) for q in NOTIFIER_QUESTIONS.values() if q.requires]
+    for question, fact in required:
+        code = question.requires.refused_by(fact.answer) if question.requires else ""
+        if code:
+            return "no", f"{code}: {fact.detail}"
+    unknown = next((fact for _, fact in required if fact.answer == "unknown"), None)
+    return ("unknown", f"probe-inconclusive: {unknown.detail}") if unknown else ("yes", "works")
+
+
 def _facts(facts: dict[str, Fact], style: Style) -> Iterable[str]:
     for name, fact in facts.items():
-        answer = style.paint(f"{fact.answer:7}", fact.answer)
-        yield f"  {answer}  {name:23}  {fact.how or '-':12}  {style.paint(fact.detail, 'dim')}"
+        answer = style.paint(f"{fact.answer:8}", fact.answer)
+        yield f"  {answer} {name:23}  {fact.how or '-':12}  {style.paint(fact.detail, 'dim')}"
 
 
 def _names(group: Sequence[MachineRecord]) -> str:
@@ -87,7 +118,7 @@ def _verdict(machine: MachineRecord) -> str:
     """Return the verdict in half a line."""
     refusal = machine.on_panic.refused.get("pause")
     if refusal is None:
-        model = machine.notifier.model if machine.notifier else "panic"
+        model = machine.notifier or "panic"
         return f"the {model} notifier works: a panic is reported, stops the guest, and cont continues it"
     return {
         "builtin-panic-device": "broken: a builtin pvpanic",
@@ -112,6 +143,8 @@ def _alike(machines: Sequence[MachineRecord]) -> Iterable[list[MachineRecord]]:
             tuple((n, f.answer, f.how) for n, f in machine.facts.items()),
             machine.problem,
             machine.notifier,
+            machine.builtin,
+            tuple((one.model, one.event_mask, tuple(one.on_panic.refused)) for one in machine.notifiers),
         )
         groups.setdefault(key, []).append(machine)
     return groups.values()

@@ -13,82 +13,18 @@ The answers are those that were recorded from real emulators.  It is a model of 
 machine: nothing is emulated.
 """
 
-import json
-import sys
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from onpanic.probe.testing.played_emulator import Fault, PlayedEmulator, PlayedNotifier
 
-__all__ = ("QEMU_1_5", "QEMU_1_6", "QEMU_1_7", "QEMU_7_2", "RHEL_6", "Fault", "PlayedEmulator")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What goes wrong, and when.
-
-    :param kind: ``exit`` (with status 1), ``abort`` (SIGABRT), ``hang``, ``hang-up`` (closes the channel,
-        and goes on), ``junk`` (a line that is not QMP), ``endless-junk`` (without a newline), ``babble``
-        (endless lines of junk), ``long-line`` (64 MiB), ``flood`` (endless events), ``wrong-shape`` (an
-        answer that is not what the command returns), ``nesting`` (100,000 brackets), ``silence`` (one
-        answer never comes), ``stray`` (exits, and leaves a child that holds the pipes open).
-    :param at: ``start`` (before the greeting), or a QMP command; a line of the human
-        monitor is named by its first word.
-    :param words: Written to stderr first.
-    """
-
-    kind: str
-    at: str = "start"
-    words: str = ""
-
-
-@dataclass(frozen=True)
-class PlayedEmulator:
-    """What an emulator does.
-
-    :param version: Major, minor and micro.
-    :param machines: Machine types, the default one first; ``name=alias`` for one with an alias.
-    :param builtin: Machine types that create a pvpanic.
-    :param types: The QOM types that it lists.
-    :param commands: QMP commands that it has in addition to those of every version.
-    :param events: What ``query-events`` lists; None if there is no such command.
-    :param mask: What the port reads as; None if nothing answers there although the device is listed.
-    :param acts: What a panic does: ``pause``, ``run``, or ``silent`` for nothing.
-    :param resumable: ``cont`` continues a panicked guest.
-    :param run_state: Its run state at the start.
-    :param error_class: The class of the QMP error if it does not.
-    :param stubborn: Ignores SIGTERM, SIGINT and SIGHUP.
-    :param fault: What goes wrong, None for nothing.
-    """
-
-    version: tuple[int, int, int] = (7, 2, 0)
-    package: str = ""
-    target: str = "x86_64"
-    machines: tuple[str, ...] = ("pc-i440fx-7.2=pc", "pc-q35-7.2=q35", "none")
-    builtin: tuple[str, ...] = ()
-    types: tuple[str, ...] = ("pvpanic", "pvpanic-pci")
-    commands: tuple[str, ...] = ("set-action", "query-qmp-schema")
-    events: tuple[str, ...] | None = None
-    schema: tuple[str, ...] = ("GUEST_PANICKED", "GUEST_CRASHLOADED")
-    qom: bool = True
-    mask: int | None = 0x03
-    acts: str = "pause"
-    resumable: bool = True
-    run_state: str = "prelaunch"
-    error_class: str = "GenericError"
-    stubborn: bool = False
-    fault: Fault | None = None
-
-    def command(self) -> list[str]:
-        """Return the command that plays this emulator."""
-        return [sys.executable, "-m", "onpanic.probe.testing", json.dumps(asdict(self))]
-
-    def failing(self, fault: Fault) -> Self:
-        """Return the same emulator with a fault."""
-        return replace(self, fault=fault)
-
-    def but(self, **changes: Any) -> Self:
-        """Return an emulator that differs in some fields."""
-        return replace(self, **changes)
-
+__all__ = (
+    "QEMU_1_5",
+    "QEMU_1_6",
+    "QEMU_1_7",
+    "QEMU_7_2",
+    "RHEL_6",
+    "Fault",
+    "PlayedEmulator",
+    "PlayedNotifier",
+)
 
 _OLD = PlayedEmulator(
     types=("pvpanic",),

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from onpanic.probe.testing.played_emulator import Fault
 from onpanic.probe.testing.wire import raw, send
 
 __all__ = ("go_wrong",)
 
 
-def go_wrong(fault: dict[str, Any], message: dict[str, Any]) -> None:
+def go_wrong(fault: Fault, message: dict[str, Any]) -> None:
     """Carry out a fault; return only if the conversation goes on after it."""
-    if fault["words"]:
-        print(fault["words"], file=sys.stderr, flush=True)
-    kind = fault["kind"]
+    if fault.words:
+        print(fault.words, file=sys.stderr, flush=True)
+    kind = fault.kind
     if kind == "exit":
         sys.exit(1)
     elif kind == "abort":
@@ -28,7 +29,7 @@ def go_wrong(fault: dict[str, Any], message: dict[str, Any]) -> None:
         os.close(1)
         _for_ever(lambda: None)
     elif kind == "junk":
-        raw(b"Supported machines are: none of your business\n")
+        raw(b"this is not QMP\n")
     elif kind == "endless-junk":
         _for_ever(lambda: raw(b"x" * 65536), 0)
     elif kind == "babble":

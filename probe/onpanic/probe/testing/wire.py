@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ("decoded", "die", "event", "messages", "raw", "send")
+__all__ = ("decoded", "messages", "raw", "send")
 
 
 def messages() -> Iterator[dict[str, Any]]:
@@ -38,22 +38,15 @@ def _read() -> bytes:
         return b""  # the client has gone
 
 
-def event(name: str, **data: Any) -> None:
-    send({"event": name, "timestamp": {"seconds": 0, "microseconds": 0}} | ({"data": data} if data else {}))
-
-
 def send(message: dict[str, Any]) -> None:
+    """Send a QMP message."""
     raw(json.dumps(message).encode() + b"\r\n")
 
 
 def raw(data: bytes) -> None:
+    """Write bytes to stdout; end if nobody reads them."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError:
         os._exit(1)  # the client has gone
-
-
-def die(words: str) -> None:
-    print(f"qemu-system-played: {words}", file=sys.stderr)
-    sys.exit(1)

@@ -8,9 +8,10 @@ from onpanic.core.errors import RefusedError
 from onpanic.core.untrusted import printable
 from onpanic.probe.decision.policy import Hypervisor
 from onpanic.probe.decision.rules import refusal
-from onpanic.probe.emulator.command_line import guess_target
+from onpanic.probe.emulator.command_line import X86, guess_target
 from onpanic.probe.emulator.command_line_parser import device_type, option_values
-from onpanic.probe.observations.machines import architectural_notifier
+from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
+from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.elements import Element, children, text_of
 
@@ -18,13 +19,16 @@ __all__ = (
     "ARG",
     "COMMANDLINE",
     "DEVICES",
+    "LIBVIRT_TYPES",
     "QEMU_NAMESPACE",
     "DomainMachine",
     "arguments",
     "check_panics",
     "check_target",
+    "has_model",
     "hypervisor_of",
     "machine_of",
+    "model_of",
 )
 
 #: The namespace of ``<qemu:commandline>``.
@@ -35,7 +39,10 @@ COMMANDLINE = f"{{{QEMU_NAMESPACE}}}commandline"
 ARG = f"{{{QEMU_NAMESPACE}}}arg"
 
 #: QEMU's types of panic device, with libvirt's models of them.
-DEVICES = {"pvpanic": "isa", "isa-pvpanic": "isa", "pvpanic-pci": "pvpanic"}
+DEVICES = {**dict.fromkeys(ISA_TYPES, "isa"), PCI_TYPE: "pvpanic"}
+
+#: libvirt's models of ``<panic>`` that are devices, with the QEMU type that libvirt looks for and adds.
+LIBVIRT_TYPES = {"isa": "pvpanic", "pvpanic": PCI_TYPE}
 
 # libvirt's domain types that QEMU runs; its test driver accepts what its QEMU driver accepts
 _QEMU = ("qemu", "kvm", "hvf", "kqemu", "test")
@@ -44,8 +51,8 @@ _QEMU = ("qemu", "kvm", "hvf", "kqemu", "test")
 _MODELS: dict[str, tuple[str, ...]] = {
     "": (),
     "default": (),
-    "isa": ("x86_64", "i686", "i386"),
-    "hyperv": ("x86_64", "i686", "i386"),
+    "isa": (*X86, "i686"),
+    "hyperv": (*X86, "i686"),
     "pseries": ("ppc64",),
     "s390": ("s390",),
     "pvpanic": (),
@@ -76,8 +83,11 @@ class DomainMachine(msgspec.Struct, frozen=True):
     :param notifiers: libvirt's models of the panic notifiers that the domain has.
     :param acpi: Whether the guest has ACPI, through which it finds an ISA device.
     :param panics: The models of its ``<panic>`` elements as they are written; empty for one without a model.
-    :param panic_action: The value of ``-action panic=`` among its own arguments, if a panic then does not
-        stop the guest; else empty.
+    :param devices: The QEMU types of the notifiers that are devices, whether libvirt adds them or the
+        domain's own arguments do.
+    :param panic_action: What a panic ends in, given the domain's own arguments: ``pause``, ``poweroff``,
+        ``run`` or ``exit``, as the fact ``panic-action`` has it; ``unknown`` for a value that QEMU lacks.
+    :param panic_options: The options that make it so, e.g. ``panic=none``; empty for ``pause``.
     """
 
     hypervisor: Hypervisor | None
@@ -88,7 +98,9 @@ class DomainMachine(msgspec.Struct, frozen=True):
     notifiers: tuple[str, ...]
     acpi: bool
     panics: tuple[str, ...] = ()
-    panic_action: str = ""
+    devices: tuple[str, ...] = ()
+    panic_action: str = "pause"
+    panic_options: str = ""
 
 
 def hypervisor_of(kind: str) -> Hypervisor | None:
@@ -113,16 +125,24 @@ def machine_of(root: Element) -> DomainMachine:
     arch, machine = (None, None) if system is None else (system.get("arch"), system.get("machine"))
     emulator = text_of(found.get("devices/emulator")) or None
     words = arguments(root)
+    own = architectural_notifier(_target(arch, emulator), machine or "")
+    models = [_resolved(model, _target(arch, emulator), own) for model in panics]
+    added = [device_type(device) for device in option_values(words, "device")] if words else []
+    devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES)]
+    devices += [name for name in added if name in DEVICES]
+    action, options = _panic_action(words)
     return DomainMachine(
         hypervisor=hypervisor_of(kind),
         kind=kind,
         arch=arch,
         machine=machine,
         emulator=emulator,
-        notifiers=_notifiers(kind, _target(arch, emulator), machine or "", panics, words),
+        notifiers=_notifiers(kind, own, models, devices),
         acpi="features/acpi" in found,
         panics=tuple(panics),
-        panic_action=_panic_action(words) if words else "",
+        devices=tuple(dict.fromkeys(devices)),
+        panic_action=action,
+        panic_options=options,
     )
 
 
@@ -139,11 +159,23 @@ def check_panics(machine: DomainMachine) -> None:
 
     :raise RefusedError: When it does not, and would therefore refuse the domain.
     """
-    target = _target(machine.arch, machine.emulator)
     for model in machine.panics:
-        families = _MODELS.get(model)
-        if families is None or (machine.kind != "test" and families and not target.startswith(families)):
+        if not has_model(machine, model):
+            target = _target(machine.arch, machine.emulator)
             raise RefusedError(refusal("no-such-panic-model", f"{printable(model, 60)} on {target}"))
+
+
+def has_model(machine: DomainMachine, model: str) -> bool:
+    """Return whether libvirt has a model of ``<panic>`` for a domain's architecture."""
+    families = _MODELS.get(model)
+    target = _target(machine.arch, machine.emulator)
+    return families is not None and (machine.kind == "test" or not families or target.startswith(families))
+
+
+def model_of(model: str, machine: DomainMachine) -> str:
+    """Return the model that libvirt uses for a domain's ``<panic>``, which need not name one."""
+    target = _target(machine.arch, machine.emulator)
+    return _resolved(model, target, architectural_notifier(target, machine.machine or ""))
 
 
 def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
@@ -161,31 +193,42 @@ def _target(arch: str | None, emulator: str | None) -> str:
     return arch or (guess_target([emulator]) if emulator else os.uname().machine)
 
 
-def _notifiers(kind: str, target: str, machine: str, panics: list[str], words: list[str]) -> tuple[str, ...]:
+def _resolved(model: str, target: str, own: str | None) -> str:
+    """Return a model of ``<panic>``, or libvirt's default if it is none.
+
+    :param own: The model that the architecture brings, None if it brings none.
+    """
+    default = own or ("pvpanic" if target in ("aarch64", "armv7l") else "isa")
+    return default if model in ("", "default") else model
+
+
+def _notifiers(kind: str, own: str | None, models: list[str], devices: list[str]) -> tuple[str, ...]:
     """Return libvirt's models of all panic notifiers that a domain has.
 
     That includes the architecture's own notifier, and Hyper-V's with KVM, which alone implements it.
     """
-    builtin = architectural_notifier(target, machine)
-    own = str(builtin.model) if builtin else ""
-    default = own or ("pvpanic" if target in ("aarch64", "armv7l") else "isa")
-    models = [own] if own else []
-    models += [default if model in ("", "default") else model for model in panics]
-    if words:
-        added = [device_type(device) for device in option_values(words, "device")]
-        models += [DEVICES[driver] for driver in added if driver in DEVICES]
-    return tuple(dict.fromkeys([model for model in models if model != "hyperv" or kind == "kvm"]))
+    found = [own] if own else []
+    found += [*models, *(DEVICES[name] for name in devices)]
+    return tuple(dict.fromkeys([model for model in found if model != "hyperv" or kind == "kvm"]))
 
 
-def _panic_action(words: list[str]) -> str:
-    """Return the value of QEMU's ``-action panic=``; empty if a panic stops the guest.
+def _panic_action(words: list[str]) -> tuple[str, str]:
+    """Return what a panic ends in, and the options of QEMU's ``-action`` that make it so.
 
-    With ``shutdown`` a panic stops the guest, too, because libvirt starts QEMU with ``-no-shutdown``,
-    unless ``-action shutdown=`` overrides that.
+    libvirt starts QEMU with ``-no-shutdown``, which is ``-action shutdown=pause``, and adds the domain's own
+    arguments after it.  A panic is a shutdown unless ``panic=`` says otherwise.
     """
-    found: dict[str, str] = {}
-    for value in option_values(words, "action"):
-        found |= dict(part.partition("=")[::2] for part in value.split(","))
-    action = found.get("panic", "pause")
-    stops = action == "pause" or (action == "shutdown" and found.get("shutdown", "pause") == "pause")
-    return "" if stops else action
+    found = {"panic": "shutdown", "shutdown": "pause"}
+    for flag, value in zip(words, [*words[1:], ""], strict=False):
+        if flag in ("-no-shutdown", "--no-shutdown"):
+            found["shutdown"] = "pause"
+        elif flag in ("-action", "--action"):
+            found |= dict(part.partition("=")[::2] for part in value.split(","))
+    panic, powers_off = found["panic"], found["shutdown"] == "poweroff"
+    if panic == "shutdown":
+        action = "poweroff" if powers_off else "pause"
+        return action, "shutdown=poweroff" if powers_off else ""
+    if panic == "exit-failure":  # ends with status 1, unless a shutdown pauses, which libvirt then completes
+        return "exit" if powers_off else "poweroff", "panic=exit-failure"
+    action = {"pause": "pause", "none": "run"}.get(panic, "unknown")
+    return action, "" if action == "pause" else f"panic={panic}"

@@ -85,7 +85,7 @@ def _translated(emulator: str, options: Sequence[str]) -> list[str]:
 
     machine = machine_type(options)
     try:
-        record = probe(emulator, machines=[machine] if machine else ())
+        record = probe(emulator, machines=[machine] if machine else (), notifier="isa")
     except EmulatorError:
         if PROPOSED in map(device_type, option_values(options, "device")):
             raise

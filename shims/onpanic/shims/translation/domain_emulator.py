@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from onpanic.core.errors import SourceError
+from onpanic.core.errors import SourceError, StartError
 from onpanic.core.libvirt_api import call_with_timeout, libvirt_module
 from onpanic.probe.api import probe
+from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS, NotifierModel
 from onpanic.probe.host import host_emulator, resolve_command
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
@@ -28,33 +29,46 @@ class Prober(Protocol):
 
 
 def record_for(
-    machine: DomainMachine, emulator: Sequence[str] = (), *, timeout: float = 10.0
+    machine: DomainMachine,
+    emulator: Sequence[str] = (),
+    *,
+    notifier: NotifierModel | None = None,
+    timeout: float = 10.0,
 ) -> CapabilityRecord:
-    """Probe a domain's emulator, with the domain's machine type and model of notifier.
+    """Probe a domain's emulator, with the domain's machine type, and the notifier that the domain has.
+
+    If the domain has several or none, all notifiers are probed, which takes longer.
 
     :param machine: The machine that the domain describes.
     :param emulator: A command to use instead of the domain's own ``<emulator>``.  Without both, the
         emulator with QEMU's name for the domain's architecture is probed.
+    :param notifier: The only notifier to probe if the domain has none; None for all of them.
     :param timeout: Seconds that the emulator has.
-    :raise EmulatorError: When the emulator cannot be probed.
+    :raise EmulatorError: When the emulator cannot be probed, or does not start with the machine type.
     """
-    own = [machine.emulator] if machine.emulator else []
-    command = list(emulator) or own or [host_emulator(machine.arch)]
-    return probe(
+    named = [machine.emulator] if machine.emulator else []
+    command = list(emulator) or named or [host_emulator(machine.arch)]
+    own = [model for model in NOTIFIER_MODELS if model in machine.notifiers]
+    record = probe(
         resolve_command(command),
         machines=[machine.machine] if machine.machine else (),
-        notifier="pvpanic" if machine.notifiers == ("pvpanic",) else None,
+        notifier=own[0] if len(own) == 1 else None if own else notifier,
         timeout=timeout,
     )
+    found = record.machine(machine.machine)
+    if not found.started:
+        raise StartError(found.problem, "run the emulator by hand to see more")
+    return record
 
 
-def prober_for(connection: Any, *, timeout: float = 10.0) -> Prober:
+def prober_for(connection: Any, *, notifier: NotifierModel | None = None, timeout: float = 10.0) -> Prober:
     """Return a function that probes the emulator with which libvirt would run a domain.
 
     The function raises `SourceError` if libvirt, and so the emulator, is on another host, or if libvirt
     does not answer, and `EmulatorError` if the emulator cannot be probed.
 
     :param connection: A `libvirt.virConnect`, asked for the emulator that a domain does not name.
+    :param notifier: The only notifier to probe if the domain has none; None for all of them.
     :param timeout: Seconds that libvirt has, and then the emulator.
     """
 
@@ -70,7 +84,9 @@ def prober_for(connection: Any, *, timeout: float = 10.0) -> Prober:
             else call_with_timeout(timeout, partial(_libvirt_emulator, connection, machine))
         )
         # In a thread of its own, because this may be called in a thread that runs an event loop
-        return call_with_timeout(None, partial(record_for, machine, chosen, timeout=timeout))
+        return call_with_timeout(
+            None, partial(record_for, machine, chosen, notifier=notifier, timeout=timeout)
+        )
 
     return ask
 

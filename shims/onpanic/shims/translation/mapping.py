@@ -8,15 +8,14 @@ Alternative considered: a table of every value, with and without coredump, for e
 notifier; most of its 80 lines would be the same.
 """
 
-from typing import Literal
-
 import msgspec
 
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import Hypervisor, Policy
+from onpanic.probe.emulator.notifier_models import PCI_TYPE, NotifierModel
 from onpanic.shims.translation.libvirt_features import Libvirt
 
-__all__ = ("DomainChanges", "Note", "TranslationContext", "changes_for", "default_value")
+__all__ = ("AddedNotifier", "DomainChanges", "Note", "TranslationContext", "changes_for", "default_value")
 
 # libvirt's <on_crash> for each value that acts on a panic, without and with a coredump
 _ON_CRASH = {
@@ -50,13 +49,25 @@ class Note(msgspec.Struct, frozen=True):
         return cls(code, f"{entry.reason} ({detail})" if detail else entry.reason, entry.remedy)
 
 
+class AddedNotifier(msgspec.Struct, frozen=True):
+    """A panic notifier that is added to a domain.
+
+    :param model: libvirt's name of it.
+    :param device: The QEMU type to add through ``<qemu:commandline>``; empty if ``<panic>`` adds it.
+    """
+
+    model: NotifierModel
+    device: str = ""
+
+
 class TranslationContext(msgspec.Struct, frozen=True):
     """Everything but the policy that the mapping depends on.
 
     :param hypervisor: ``qemu`` or ``xen``; None for one that reports no panics.
     :param notifiers: libvirt's models of the notifiers that the domain has.
-    :param offered: libvirt's model of the notifier that can be added; None if none can.
-    :param builtin: Whether the machine type brings a pvpanic that was not asked for.
+    :param added: The notifier that is added for a policy that acts; None if the domain has one, or none is
+        needed.
+    :param builtin: The QEMU type of a pvpanic that the machine type creates by itself; empty without one.
     :param acpi: Whether the guest has ACPI.
     :param libvirt: What libvirt supports.
     :param slot: A free slot of the root PCI bus; None to leave the choice to QEMU.
@@ -64,8 +75,8 @@ class TranslationContext(msgspec.Struct, frozen=True):
 
     hypervisor: Hypervisor | None
     notifiers: tuple[str, ...]
-    offered: Literal["isa", "pvpanic"] | None
-    builtin: bool
+    added: AddedNotifier | None
+    builtin: str
     acpi: bool
     libvirt: Libvirt
     slot: int | None = None
@@ -120,7 +131,7 @@ def _ignoring(policy: Policy, context: TranslationContext) -> DomainChanges:
             return DomainChanges("preserve-running", notes=_on_crash_notes(policy, context))
         note = Note.of("watch-continues", context.libvirt.name)
         return DomainChanges("preserve", notes=(note, *_on_crash_notes(policy, context)))
-    arguments = ("-global", "pvpanic.ioport=0") if context.builtin else ()
+    arguments = ("-global", f"{context.builtin}.ioport=0") if context.builtin else ()
     notes = [Note.of("builtin-moved-away")] if context.builtin else []
     # Nothing reports a panic, so libvirt never acts on the value, but it must accept it
     qemu = context.hypervisor == "qemu"
@@ -133,15 +144,15 @@ def _acting(policy: Policy, context: TranslationContext) -> DomainChanges:
     notes: list[Note] = []
     panic: str | None = None
     arguments: tuple[str, ...] = ()
-    if not context.notifiers:
-        if context.offered == "pvpanic" and not context.libvirt.pci:
-            # Without an address QEMU would take a slot that libvirt has given to another device
-            address = "" if context.slot is None else f",addr={context.slot:#x}"
-            arguments = ("-device", f"pvpanic-pci{address}")
-            notes.append(Note.of("device-by-command-line", context.libvirt.name))
-        else:
-            panic = context.offered
-    if not context.acpi and {*context.notifiers, *([panic] if panic else [])} == {"isa"}:
+    added = context.added
+    if added and added.device:
+        # Without an address QEMU would take a slot that libvirt has given to another device
+        at_slot = added.device == PCI_TYPE and context.slot is not None
+        arguments = ("-device", f"{added.device},addr={context.slot:#x}" if at_slot else added.device)
+        notes.append(Note.of("device-by-command-line", f"{context.libvirt.name}, {added.device}"))
+    elif added:
+        panic = added.model
+    if not context.acpi and {*context.notifiers, *([added.model] if added else [])} == {"isa"}:
         notes.append(Note.of("guest-needs-acpi"))
     value = _ON_CRASH[policy.on_panic][policy.coredump]
     if policy.coredump:

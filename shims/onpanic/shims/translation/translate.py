@@ -23,6 +23,7 @@ import msgspec
 from msgspec.structs import replace
 
 from onpanic.probe.decision.policy import Policy
+from onpanic.probe.emulator.notifier_models import PCI_TYPE, NotifierModel, require_model
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.apply_translation import (
     apply_translation,
@@ -67,38 +68,38 @@ def to_libvirt(
     record: CapabilityRecord | Prober | None = None,
     *,
     libvirt: Libvirt | str | int | None = None,
+    notifier: NotifierModel | None = None,
 ) -> Translation[Text]:
     """Translate a domain's policy into what libvirt supports, and store the policy in the metadata.
 
     A policy that ``<on_panic>`` and ``<on_crash>`` state is translated; without one, the policy that the
-    metadata store is translated again, for another libvirt or emulator.  A document without either is
-    returned as it is, and so is one that is translated already and would not become another one.
+    metadata store is translated again, for another libvirt or emulator.  A document without either,
+    or that would become what it is already, is returned as it is.
 
     :param xml: The domain's XML.
     :param record: What the emulator can do, or a `Prober`, which is called only if it is needed.  None to
-        probe the domain's own ``<emulator>``, which takes about a tenth of a second.
+        probe the domain's own ``<emulator>``, which takes a fraction of a second.
     :param libvirt: What the domain is for: libvirt's version (``12.6.0``, or libvirt's number), or a
         `Libvirt`; None for the libvirt that is installed on this host.
+    :param notifier: The model of panic notifier to add if the domain has none: ``isa``, ``pvpanic`` (PCI) or
+        ``hyperv``; None for the best that works.
     :raise DocumentError: When the document cannot be read, or contradicts itself.
     :raise RefusedError: When the policy cannot be honoured.
     :raise RecordError: When the record does not have the domain's machine type.
     :raise EmulatorError: When there is no record, and the emulator cannot be probed.
-    :raise UsageError: When `libvirt` is not a version.
+    :raise UsageError: When `libvirt` is not a version, or `notifier` not a model.
     """
+    require_model(notifier)
     source = xml.xml if isinstance(xml, Translation) else xml
-    original = document = Document(source)
-    stored = stored_policy(document.root)
-    notes = unhonoured_changes(document.root, stored) if stored else ()
-    if stored:
-        document = strip_translation(document, stored)
-    root = document.root
-    policy = stated_policy(root)
+    original = Document(source)
+    document, stored, notes = _stripped(original)
+    policy = stated_policy(root := document.root)
     if policy is None:
         return Translation(source, None)
     if not isinstance(libvirt, Libvirt):
         libvirt = Libvirt.installed() if libvirt is None else Libvirt.of(libvirt)
-    context = check_requirements(policy, machine_of(root), record, libvirt)
-    if context.offered == "pvpanic" and not libvirt.pci:
+    context = check_requirements(policy, machine_of(root), record, libvirt, notifier)
+    if context.added and context.added.device == PCI_TYPE:
         context = replace(context, slot=free_slot(root, arguments(root)))
     changes = changes_for(policy, context)
     if stored and not notes and _is_translated(original.root, root, stored, policy, changes, libvirt):
@@ -124,16 +125,21 @@ def from_libvirt(xml: Text | Translation[Text]) -> Translation[Text]:
     :raise DocumentError: When the document cannot be read, or contradicts itself.
     """
     source = xml.xml if isinstance(xml, Translation) else xml
-    document = Document(source)
-    stored = stored_policy(document.root)
-    notes = unhonoured_changes(document.root, stored) if stored else ()
-    if stored:
-        document = strip_translation(document, stored)
+    document, _, notes = _stripped(Document(source))
     policy = stated_policy(document.root)
     if policy is None:
         policy, notes = effective_policy(document.root)
         state_policy(document, policy)
     return Translation(cast("Text", document.edited()), policy, notes)
+
+
+def _stripped(document: Document) -> tuple[Document, StoredPolicy | None, tuple[Note, ...]]:
+    """Return a document without an earlier translation, the policy that it stores, and notes on changes."""
+    stored = stored_policy(document.root)
+    if stored is None:
+        return document, None, ()
+    notes = unhonoured_changes(document.root, stored)
+    return strip_translation(document, stored), stored, notes
 
 
 def _is_translated(

@@ -1,8 +1,10 @@
 // The state of the page, and the fragment of the address that stores it.
 
-const VIEWS = ["facts", "build", "fact"];
+const VIEWS = ["facts", "line", "fact", "build"];
+const ROWS = ["facts", "machines"]; // of the view "line"
 const DEFAULTS = {
-  view: "facts", arch: "", era: "", line: "", machine: "", build: "", fact: "", q: "", diff: true, cell: null,
+  view: "facts", arch: "", era: "", line: "", emulator: "", notifier: "", machine: "", build: "", fact: "", rows: "facts",
+  q: "", diff: true, cell: null,
 };
 
 /** Return the state of an address.  What is missing has its default; what is invalid is ignored. */
@@ -14,6 +16,8 @@ function readAddress(hash) {
     if (name === "cell") state.cell = readCell(value);
     else if (name === "diff") state.diff = value !== "0";
     else if (name === "view") state.view = VIEWS.includes(value) ? value : "facts";
+    else if (name === "rows") state.rows = ROWS.includes(value) ? value : "facts";
+    else if (name === "notifier") state.notifier = MODELS.includes(value) ? value : "";
     else if (Object.hasOwn(DEFAULTS, name)) state[name] = decoded(value);
   }
   return state;
@@ -61,10 +65,18 @@ function completed(state) {
   if (!full.arch || (full.arch !== ALL && !ARCHITECTURES.includes(full.arch))) {
     full.arch = known ? known.target : usualArchitecture();
   }
-  if (full.view === "fact") {
+  if (full.view === "fact" || full.view === "line") {
     if (full.arch === ALL) full.arch = known ? known.target : usualArchitecture();
-    const wanted = [full.fact, full.cell?.fact, "cont-after-panic"];
-    full.fact = wanted.find((name) => FACT.has(name)) ?? FACTS[0]?.name ?? "";
+    full.fact = [full.fact, full.cell?.fact ?? "", VALUES[0]].find(isQuestion);
+  }
+  if (full.view === "line") {
+    const cell = BUILD.get(full.cell?.build);
+    const values = (field, builds) => [cell?.[field], full[field], commonest(builds.map((build) => build[field]))];
+    const has = (field, builds) => (value) => builds.some((build) => build[field] === value);
+    const builds = BUILDS.filter((build) => build.target === full.arch);
+    full.line = values("line", builds).find(has("line", builds)) ?? "";
+    const ofLine = builds.filter((build) => build.line === full.line);
+    full.emulator = values("emulator", ofLine).find(has("emulator", ofLine)) ?? "";
   }
   if (full.view === "build" && !BUILD.has(full.build)) {
     const choice = selected(full);

@@ -1,10 +1,36 @@
 // The matrix, parsed once, lookup tables, and helpers that all scripts use.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const { facts: FACTS, builds: BUILDS, profiles: PROFILES, statements: STATEMENTS } = DATA.matrix;
+const { facts: FACTS, builds: BUILDS, profiles: PROFILES, notifiers: NOTIFIERS, statements: STATEMENTS } = DATA.matrix;
 const FACT = new Map(FACTS.map((fact) => [fact.name, fact]));
 const BUILD = new Map(BUILDS.map((build) => [build.id, build]));
 const POLICY = "on_panic."; // prefix of a policy's name where a fact's name is expected
+const NOTIFIER = "notifier"; // where a fact's name is expected: which notifier the answers are about
+const MODELS = [...new Set(NOTIFIERS.map((one) => one.model))];
+const VALUES = DATA.values.map((value) => POLICY + value);
+
+/** Return whether the answer to a question is about a machine type, not about the emulator. */
+const isOfMachine = (name) => name === NOTIFIER || name.startsWith(POLICY) || FACT.get(name)?.scope !== "emulator";
+
+/** Return whether each notifier of a machine type has an answer of its own to a question. */
+const isOfNotifier = (name) => name.startsWith(POLICY) || FACT.get(name)?.scope === "notifier";
+
+/** Return whether the matrix has answers to a question: the name of a fact, or `POLICY` and a value. */
+const isQuestion = (name) => FACT.has(name) || (name.startsWith(POLICY) && DATA.policies.includes(policyOf(name)));
+
+const policyOf = (name) => (name.startsWith(POLICY) ? name.slice(POLICY.length) : "");
+
+/** Return a question's short name. */
+const labelOf = (name) => policyOf(name) || name;
+
+/** Return a question in words. */
+function asksOf(name) {
+  if (name === NOTIFIER) return "Which panic notifier are the answers about? It is the best one that works.";
+  return FACT.get(name)?.asks ?? `Is <on_panic>${policyOf(name)}</on_panic> accepted?`;
+}
+
+/** Return the questions of a scope: facts of the machine type and its notifier, or of the emulator. */
+const factsOf = (emulator) => FACTS.filter((fact) => (fact.scope === "emulator") === emulator).map((fact) => fact.name);
 
 const byNumber = new Intl.Collator("en", { numeric: true }).compare;
 

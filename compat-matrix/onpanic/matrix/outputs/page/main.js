@@ -20,12 +20,12 @@ function draw() {
   const fresh = address !== drawn || (state.cell && !elementOf(state.cell));
   if (fresh) {
     drawControls(state);
-    $("summary").hidden = !drawSummary(state);
+    drawSummary(state);
     drawBuild(state);
     const table = tableOf(state);
     drawTable(table, (cell) => openCell(cell));
     drawn = address;
-    drawTexts(table, state);
+    drawTexts(table, state, asked);
   }
   drawPanel(asked, state, fresh);
 }
@@ -35,20 +35,22 @@ function openCell(cell) {
   go({ cell });
 }
 
-function drawTexts(table, state) {
+function drawTexts(table, state, asked) {
   const parts = [`${many(table.rows.length, table.things)} shown`];
   if (table.hidden) parts.push(`${many(table.hidden, table.things)} alike and hidden`);
-  if (table.hiddenColumns) parts.push(`${many(table.hiddenColumns, "machine type")} alike and hidden`);
+  if (table.hiddenColumns) parts.push(`${many(table.hiddenColumns, table.hiddenThings)} alike and hidden`);
   $("count").textContent = parts.join(", ");
   $("empty").hidden = table.total > 0;
   $("table").hidden = table.total === 0;
   document.title = `${table.caption} · What QEMU does when its guest panics`;
   $("heading").textContent = table.caption;
-  $("asks").textContent = state.view === "fact" ? (FACT.get(state.fact)?.asks ?? "") : "";
+  const one = state.view === "fact" || (state.view === "line" && state.rows === "machines");
+  $("asks").textContent = one && state.fact ? asksOf(state.fact) : "";
   for (const link of $("views").querySelectorAll("a")) {
     const view = link.dataset.view;
     const keeps = (view === "build") === (state.view === "build");
-    link.href = writeAddress({ ...state, view, cell: null, q: keeps ? state.q : "" });
+    // A line, which one view needs, is kept only if the user chose it
+    link.href = writeAddress({ ...state, line: asked.line, emulator: asked.emulator, view, cell: null, q: keeps ? state.q : "" });
     link.toggleAttribute("aria-current", view === state.view);
     if (view === state.view) link.setAttribute("aria-current", "page");
   }
@@ -59,38 +61,50 @@ function drawBuild(state) {
   const build = state.view === "build" ? BUILD.get(state.build) : null;
   $("build").hidden = !build;
   if (!build) return;
-  const chips = FACTS.filter((fact) => fact.scope === "emulator").map((fact) => {
-    const answer = answerOf(build, null, fact.name);
-    const cell = { build: build.id, machine: "", fact: fact.name };
-    const badge = el("b", { class: KINDS[answer.letter] }, answer.letter);
-    return el("li", null, el("button", { type: "button", title: fact.asks, onclick: () => openCell(cell) }, fact.name, badge));
+  const chips = factsOf(true).map((name) => {
+    const answer = answerOf(build, null, name);
+    const cell = { build: build.id, machine: "", fact: name };
+    const badge = el("b", { class: kindOf(answer.letter) }, answer.letter);
+    return el("li", null, el("button", { type: "button", title: asksOf(name), onclick: () => openCell(cell) }, name, badge));
   });
   const about = [build.package || build.line, build.source, build.at && `asked ${build.at}`].filter(Boolean).join(" · ");
   $("build").replaceChildren(el("p", { class: "quiet" }, about), el("ul", { class: "inline chips" }, ...chips));
 }
 
 function drawControls(state) {
+  const { view } = state;
   const builds = selected(state);
   const all = selected({ ...state, era: "", line: "" });
   const values = (field, from) => [...new Set(from.map((build) => build[field]))].sort(byNumber);
   const architectures = ARCHITECTURES.map((name) => [name, name || "unknown"]);
-  if (state.view !== "fact") architectures.push([ALL, "all"]);
+  if (view !== "fact" && view !== "line") architectures.push([ALL, "all"]);
   choices("arch", architectures, state.arch);
   choices("era", [["", "all"], ...values("era", all).map((era) => [era, era])], state.era);
-  choices("line", [["", "all"], ...values("line", all).map((line) => [line, line])], state.line);
-  $("machine-box").hidden = state.view !== "facts";
-  if (state.view === "facts") {
+  choices("line", [...(view === "line" ? [] : [["", "all"]]), ...values("line", all).map((line) => [line, line])], state.line);
+  const emulators = values("emulator", builds);
+  $("emulator-box").hidden = view !== "line" || emulators.length < 2;
+  if (view === "line") choices("emulator", emulators.map((name) => [name, name]), state.emulator);
+  $("rows-box").hidden = view !== "line";
+  $("rows").value = state.rows;
+  choices("notifier", [["", "best"], ...MODELS.map((model) => [model, model])], state.notifier);
+  const oneMachine = view === "facts" || (view === "line" && state.rows === "facts");
+  $("machine-box").hidden = !oneMachine;
+  if (oneMachine) {
     const { families, names } = machineNames(builds);
     const pairs = (some) => some.map((name) => [name, name]);
     choices("machine", [["", "default"], ["Families", pairs(families)], ["Machine types", pairs(names)]], state.machine);
   }
-  $("build-box").hidden = state.view !== "build";
-  if (state.view === "build") {
+  $("build-box").hidden = view !== "build";
+  if (view === "build") {
     const name = (build) => `${build.version} · ${build.emulator} · ${build.package || build.line}`;
     choices("which", builds.map((build) => [build.id, name(build)]), state.build, BUILD.has(state.build) ? name(BUILD.get(state.build)) : "");
   }
-  $("fact-box").hidden = state.view !== "fact";
-  if (state.view === "fact") choices("fact", FACTS.map((fact) => [fact.name, fact.name]), state.fact);
+  const oneFact = view === "fact" || (view === "line" && state.rows === "machines");
+  $("fact-box").hidden = !oneFact;
+  if (oneFact) {
+    const pairs = (names) => names.map((name) => [name, labelOf(name)]);
+    choices("fact", [["<on_panic> values", pairs(VALUES)], ["Facts", pairs(FACTS.map((fact) => fact.name))]], state.fact, labelOf(state.fact));
+  }
   if ($("q").value !== state.q) $("q").value = state.q;
   $("q").placeholder = state.view === "build" ? "pc-q35" : "debian 7.2";
   $("diff").checked = state.diff;
@@ -144,7 +158,7 @@ function close() {
 }
 
 function start() {
-  for (const id of ["arch", "era", "line", "machine", "fact"]) {
+  for (const id of ["arch", "era", "line", "emulator", "notifier", "machine", "fact", "rows"]) {
     $(id).addEventListener("change", (event) => go({ [id]: event.target.value, cell: null, ...(id === "arch" ? { build: "" } : {}) }));
   }
   $("which").addEventListener("change", (event) => go({ build: event.target.value, cell: null }));
@@ -168,7 +182,6 @@ function start() {
     shown.grid?.querySelector('[tabindex="0"]').focus();
   });
   addEventListener("popstate", draw); // also fired when the fragment changes
-  if (narrow.matches) $("summary").open = false;
   draw();
 }
 

@@ -13,39 +13,41 @@ const MAX_LINKS = 12; // to other machine types
 function fillPanel(state) {
   const { cell } = state;
   const build = BUILD.get(cell.build);
-  const fact = FACT.get(cell.fact);
-  const policy = cell.fact.startsWith(POLICY) ? cell.fact.slice(POLICY.length) : "";
-  if (!build || !(fact || DATA.policies.includes(policy))) return false;
+  const policy = policyOf(cell.fact);
+  if (!build || !(isQuestion(cell.fact) || cell.fact === NOTIFIER)) return false;
   const machine = machineOf(build, cell.machine);
-  const answer = cell.machine || fact?.scope === "emulator" ? answerOf(build, machine, cell.fact) : nothing("this build has no default machine type");
+  const isAbout = cell.machine || !isOfMachine(cell.fact);
+  const answer = isAbout ? answerOf(build, machine, cell.fact, state.notifier) : nothing("this build has no default machine type");
   $("panel-title").replaceChildren(policy ? `<on_panic>${policy}</on_panic>` : cell.fact);
   const about = cell.machine ? machine : null;
   $("panel-body").replaceChildren(
-    el("p", { class: "asks" }, fact?.asks ?? "Is this value accepted?"),
+    el("p", { class: "asks" }, policy ? "Is this value accepted?" : asksOf(cell.fact)),
     verdict(answer),
-    facts(build, about, cell),
-    ...evidence(answer, about, build),
-    ...reproduce(build, about, cell.fact),
+    facts(build, about, state),
+    ...(about ? notifiers(about, state) : []),
+    ...(policy || cell.fact === NOTIFIER ? [] : evidence(answer, about, build)),
+    ...reproduce(build, about, state),
     ...others(state, build, about, answer),
-    ...(about ? policies(about, cell) : []),
+    ...(about ? policies(about, state) : []),
     el("p", { class: "permalink" }, el("a", { href: writeAddress(state) }, "Link to this answer")),
   );
   return true;
 }
 
 function verdict(answer) {
-  const word = answer.code === undefined ? WORDS[answer.letter] : answer.letter === "y" ? "accepted" : "refused";
+  const word = answer.code === undefined ? wordOf(answer.letter) : answer.letter === "y" ? "accepted" : "refused";
   return el(
     "p",
     { class: "verdict" },
-    el("b", { class: KINDS[answer.letter] }, word),
+    el("b", { class: kindOf(answer.letter) }, word),
     HOWS[answer.how] ? el("span", { class: "how" }, HOWS[answer.how]) : null,
     answer.detail ? el("span", { class: "detail" }, answer.detail) : null,
     answer.code && DATA.reasons[answer.code] ? el("span", { class: "detail" }, DATA.reasons[answer.code]) : null,
   );
 }
 
-function facts(build, machine, cell) {
+function facts(build, machine, state) {
+  const { cell } = state;
   const list = el("dl");
   const add = (name, ...value) => value.some(Boolean) && list.append(el("dt", null, name), el("dd", null, ...value));
   add("Build", `${build.emulator} ${build.version}`, build.package ? ` (${build.package})` : "");
@@ -55,14 +57,43 @@ function facts(build, machine, cell) {
     add("Machine type", machine?.name ?? cell.machine, extra ? ` (${extra})` : "");
   }
   const profile = machine ? PROFILES[machine.profile] : null;
-  if (profile?.notifier) {
-    const mask = profile.event_mask ?? null;
-    add("Notifier", profile.notifier, mask === null ? "" : `, offers event bits 0x${mask.toString(16)}`);
-  }
+  if (profile && isOfMachine(cell.fact)) add("Notifier", ...aboutOne(profile, state.notifier));
+  if (profile?.builtin) add("Builtin", profile.builtin.type, (profile.builtin.port ?? null) === null ? "" : ` at port 0x${profile.builtin.port.toString(16)}`);
   add("Problem", profile?.problem);
   add("Source", build.source || "an emulator on the host");
   add("Asked", build.at, build.by ? ` by ${build.by}` : "");
   return list;
+}
+
+/** Describe the notifier that the answers are about. */
+function aboutOne(profile, model) {
+  const name = model || profile.notifier;
+  const one = name ? notifierOf(profile, name) : null;
+  const mask = one?.event_mask ?? null;
+  const about = [one?.type && one.type !== name ? `type ${one.type}` : "", model ? "" : "the best one"];
+  const details = [...about, mask === null ? "" : `offers event bits 0x${mask.toString(16)}`].filter(Boolean);
+  return [name ?? "none works", name && details.length ? ` (${details.join(", ")})` : ""];
+}
+
+/** Return the answer of each notifier of a machine type, with links to them. */
+function notifiers(machine, state) {
+  const { cell } = state;
+  const profile = PROFILES[machine.profile];
+  const fact = cell.fact === NOTIFIER ? VALUES[0] : cell.fact;
+  if (!isOfNotifier(fact) || !(profile.notifiers ?? []).length) return [];
+  const item = (index) => {
+    const { model } = NOTIFIERS[index];
+    const { letter, detail } = answerOf(BUILD.get(cell.build), machine, fact, model);
+    const current = model === (state.notifier || profile.notifier);
+    const address = writeAddress({ ...state, notifier: model, cell: { ...cell, fact } });
+    return [
+      el("dt", { "aria-current": current ? "true" : null }, el("a", { href: address }, model)),
+      el("dd", null, el("b", { class: kindOf(letter) }, wordOf(letter)), detail ? ` ${detail}` : ""),
+    ];
+  };
+  const best = state.notifier ? el("p", null, el("a", { href: writeAddress({ ...state, notifier: "" }) }, "The best one")) : null;
+  const title = `Each notifier of this machine type${fact === cell.fact ? "" : `: is ${policyOf(fact)} accepted?`}`;
+  return [el("h3", null, title), el("dl", { class: "notifiers" }, ...profile.notifiers.flatMap(item)), best].filter(Boolean);
 }
 
 const ARROWS = { "$": "start", "-": "sent", "<": "came", "=": "end" };
@@ -91,15 +122,15 @@ function quoted(word) {
   return /^[\w.,+:@%/-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-function reproduce(build, machine, fact) {
+function reproduce(build, machine, { cell, notifier }) {
   const title = el("h3", null, "Ask again");
   if (!build.reproduce) return [title, el("p", { class: "quiet" }, "There is no command that asks again.")];
   const named = machine
     ? build.reproduce.replaceAll("{machine}", quoted(machine.name))
     : build.reproduce.replaceAll(/--machine \{machine\} ?/g, "");
   // A recording needs no option
-  const asks = fact === "acpi-exposes-pvpanic" && !named.includes("--recording");
-  const command = asks ? named.replace("onpanic probe ", "onpanic probe --acpi ") : named;
+  const options = [cell.fact === "acpi-exposes-pvpanic" ? "--acpi " : "", notifier && isOfNotifier(cell.fact) ? `--notifier ${notifier} ` : ""];
+  const command = named.includes("--recording") ? named : named.replace("onpanic probe ", `onpanic probe ${options.join("")}`);
   const text = el("pre", { class: "command", tabindex: 0, "aria-label": "Command" }, command);
   const status = el("span", { role: "status" });
   const button = el("button", { type: "button", onclick: () => copy(text, status) }, "Copy");
@@ -119,8 +150,8 @@ async function copy(element, status) {
 
 /** Return links to machine types of the build with another answer. */
 function others(state, build, machine, answer) {
-  if (!machine || state.cell.fact.startsWith(POLICY)) return [];
-  const found = [...othersOf(build, answer.letter, state.cell.fact)].sort();
+  if (!machine) return [];
+  const found = [...othersOf(build, answer.letter, state.cell.fact, state.notifier)].sort();
   if (!found.length) return [];
   const all = { ...state, view: "build", build: build.id, q: "", cell: null };
   const more = (names) => (names.length > MAX_LINKS ? [el("a", { href: writeAddress(all) }, `and ${names.length - MAX_LINKS} more`)] : []);
@@ -130,19 +161,20 @@ function others(state, build, machine, answer) {
   };
   return [
     el("h3", null, "Other machine types of this build"),
-    ...found.map(([letter, names]) => el("p", { class: "others" }, `${WORDS[letter]} on `, ...names.slice(0, MAX_LINKS).flatMap(link), ...more(names))),
+    ...found.map(([letter, names]) => el("p", { class: "others" }, `${wordOf(letter)} on `, ...names.slice(0, MAX_LINKS).flatMap(link), ...more(names))),
   ];
 }
 
 /** Return the accepted and refused policies of a machine type. */
-function policies(machine, cell) {
-  const { accepted, refused } = PROFILES[machine.profile];
+function policies(machine, { cell, notifier }) {
+  const profile = PROFILES[machine.profile];
+  const { accepted, refused } = (notifier && notifierOf(profile, notifier)) || profile;
   const coredump = (value) => (accepted[value] ? [value, el("sup", { title: "also with coredump='yes'" }, "d")] : [value]);
   const item = (value) => el("li", { "aria-current": cell.fact === POLICY + value ? "true" : null }, ...coredump(value));
   const codes = [...new Set(Object.values(refused))];
   const valuesOf = (code) => Object.keys(refused).filter((value) => refused[value] === code).join(", ");
   return [
-    el("h3", null, "<on_panic> values on this machine type"),
+    el("h3", null, `<on_panic> values on this machine type${notifier ? `, notifier ${notifier}` : ""}`),
     el("p", { class: "policies" }, el("b", { class: "yes" }, "accepted")),
     el("ul", { class: "inline" }, ...Object.keys(accepted).map(item)),
     Object.values(accepted).some(Boolean) ? el("p", { class: "quiet" }, el("sup", null, "d"), " also with coredump='yes'") : null,

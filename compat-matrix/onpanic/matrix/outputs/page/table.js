@@ -143,7 +143,9 @@ function groupHead({ group, position }, width) {
 function rowOf(row, index, position) {
   const alike = row.alike ? ` to ${row.last}, ${row.alike + 1} alike` : "";
   const about = alike || (row.about ? ` ${row.about}` : "");
-  const link = el("a", { href: writeAddress(row.address), tabindex: -1, title: row.title }, row.name);
+  const link = row.address
+    ? el("a", { href: writeAddress(row.address), tabindex: -1, title: row.title }, row.name)
+    : el("span", { title: row.title }, row.name);
   const element = el("tr", { "aria-rowindex": position }, el("th", { scope: "row", title: row.about }, link, about ? el("small", null, about) : null));
   for (const answer of row.cells) element.append(cellOf(answer));
   shown.indexOfRow.set(element, index);
@@ -152,12 +154,16 @@ function rowOf(row, index, position) {
 
 const KINDS = { y: "yes", n: "no", "?": "unknown", "–": "none" };
 
+/** Return the class of an answer's colour. */
+const kindOf = (letter) => KINDS[letter] ?? "word";
+
 function cellOf(answer) {
   const cell = document.createElement("td");
-  cell.className = answer.how ? `${KINDS[answer.letter]} ${answer.how}` : KINDS[answer.letter];
+  cell.className = [kindOf(answer.letter), answer.how, answer.changed ? "changed" : ""].filter(Boolean).join(" ");
   cell.tabIndex = -1;
   cell.setAttribute("aria-label", describe(answer, answer.number));
   cell.textContent = answer.letter;
+  if (answer.how === "coredump") cell.append(el("i", null, "+"));
   if (answer.number) cell.append(el("sup", null, `${answer.number}`));
   shown.answers.set(cell, answer.cell);
   return cell;

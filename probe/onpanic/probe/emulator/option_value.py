@@ -1,0 +1,88 @@
+"""Reading and changing the value of an option of QEMU, in either of its forms.
+
+A value is either ``key=value`` pairs, where a doubled comma stands for a comma, or a JSON object; see
+``-device`` in QEMU's manual.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ("properties", "without_properties")
+
+_PART = re.compile(r"((?:[^,]|,,)+)(?:,|$)")
+
+
+def properties(value: str, implied: str) -> list[tuple[str, str]]:
+    """Return the properties in a value; those of nested JSON values have names with dots.
+
+    :param value: For example ``e1000,netdev=net0``.
+    :param implied: The key of a first part that has none, e.g. ``driver``.
+    """
+    if value.startswith("{"):
+        return _flat(_members(value))
+    found = []
+    for position, part in enumerate(_PART.findall(value)):
+        key, equals, word = part.partition("=")
+        if equals:
+            found.append((key, word.replace(",,", ",")))
+        else:
+            found.append((implied, part.replace(",,", ",")) if position == 0 else (part, "on"))
+    return found
+
+
+def without_properties(value: str, drop: Callable[[str, str], str]) -> tuple[str, list[str]]:
+    """Return a value without some of its properties, and why they were dropped.
+
+    :param value: As for `properties`.
+    :param drop: Returns why a property is dropped; empty if it is kept.
+    """
+    reasons: dict[str, None] = {}
+
+    def keep(key: str, word: str) -> bool:
+        why = drop(key, word)
+        reasons.update(dict.fromkeys([why] if why else []))
+        return not why
+
+    if value.startswith("{"):
+        kept = {key: member for key, member in _members(value).items() if keep(key, _text(member))}
+        return json.dumps(kept) if kept else "", list(reasons)
+    parts = _PART.findall(value)
+    return ",".join(part for part in parts if "=" not in part or keep(*_split(part))), list(reasons)
+
+
+def _split(part: str) -> tuple[str, str]:
+    key, _, word = part.partition("=")
+    return key, word.replace(",,", ",")
+
+
+def _flat(members: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a JSON object's members, those of objects and lists in it included."""
+    found = []
+    left: list[tuple[str, Any]] = [("", members)]
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left += [(f"{name}.{key}" if name else key, item) for key, item in value.items()]
+        elif isinstance(value, list):
+            left += [(name, item) for item in value]
+        else:
+            found.append((name, _text(value)))
+    return found
+
+
+def _text(value: Any) -> str:
+    """Return a JSON value as it is written in the other form."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def _members(value: str) -> dict[str, Any]:
+    """Return a JSON object; empty if the value is not one, which QEMU reports."""
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
