@@ -22,7 +22,7 @@ from onpanic.probe.observations.machines import Machines, is_made, target_of
 from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.observations.panics import PANICKED
 
-__all__ = ("look_for_builtin", "make_panic", "panic_through_isa", "panic_through_pci")
+__all__ = ("make_panic", "panic_through_isa", "panic_through_pci")
 
 _TRIES = 8  # writes after which a missing event is believed; on a busy host one write in ten is lost
 _RESETS = 3  # after which a guest that resets itself is given up
@@ -53,7 +53,7 @@ async def make_panic(session: Session, start: Start) -> None:
             await panic_through_isa(session, thorough=start.thorough)
     elif start.subject == "pvpanic":
         if target in X86 and not isa_devices(conversation) and not set(conversation.devices) & set(ISA_TYPES):
-            await look_for_builtin(session)
+            await _look_for_builtin(session)
         if session.qtest is not None and PCI_TYPE in conversation.devices:
             await panic_through_pci(session, on_x86=target in X86)
     elif start.subject in ("checkstop", architectural_notifier(target, machine or "pseries")):
@@ -99,7 +99,7 @@ async def panic_through_isa(monitor: Monitor, *, thorough: bool = False) -> None
     await continue_after_panic(monitor, status)
 
 
-async def look_for_builtin(monitor: Monitor) -> None:
+async def _look_for_builtin(monitor: Monitor) -> None:
     """Write to the ISA device's port although none was added: an event shows one that nothing lists."""
     await monitor.ask_all(
         ("cont", {}),

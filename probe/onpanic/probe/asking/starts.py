@@ -187,7 +187,7 @@ class _Starts:
         else:
             running = running_machine(last)
             more = [one for one in also if self._applies(one, running)]
-            found = await run_all(*(self._with_fallbacks(replace(one, thorough=False)) for one in more))
+            found = await run_all(*(self._with_fallbacks(one) for one in more))
             held += tried + [c for batch, _ in found for c in batch]
             if self._plan.acpi and self._learnt.target in X86 and _has_isa(held):
                 held += await self._acpi(held, start)
@@ -300,5 +300,5 @@ def _key(start: Start) -> tuple[str, str, str]:
 
 def _has_isa(held: Sequence[Conversation]) -> bool:
     """Return whether there is an ISA device that the guest's tables could name."""
-    present = added_notifier(about(held, "isa")) in ("pvpanic", "isa-pvpanic")
+    present = added_notifier(about(held, "isa")) in ISA_TYPES
     return present or any(builtin_devices(conversation) for conversation in held)

@@ -248,6 +248,11 @@ class Conversation:
         return str(self.exit.get("fault", ""))
 
     @property
+    def own_words(self) -> str:
+        """What the emulator itself said about `failed`; all of `failed` where it said nothing."""
+        return self.failed.partition(": ")[2] or self.failed
+
+    @property
     def hint(self) -> str:
         """What the user can do about `failed`."""
         return str(self.exit.get("hint", ""))

@@ -37,7 +37,7 @@ def builtin_pvpanic(conversations: Sequence[Conversation]) -> Fact:
     listed = [fact for fact in found if fact.answer == "yes"]
     twice = [c for c in conversations if _TWICE in c.failed and len(set(c.devices) & set(ISA_TYPES)) == 1]
     if twice and not dead and not listed:
-        return yes("observed", f"another one is refused beside it: {_words(twice[0])}")
+        return yes("observed", f"another one is refused beside it: {twice[0].own_words}")
     if found:
         return [*dead, *listed, *found][0]
     types = known_types(conversations)
@@ -85,7 +85,7 @@ def attachable(conversations: Sequence[Conversation], model: NotifierModel) -> F
         if asked and conversation.answered and is_made(conversation):  # although nothing lists it
             return yes("observed", f"-device {min(asked)} was accepted")
         if asked and conversation.refused_to_start:
-            refused.append(_words(conversation))
+            refused.append(conversation.own_words)
     starts_without = any(
         c.greeting and not set(c.devices) & set(types) and not c.refused_to_start for c in conversations
     )
@@ -121,18 +121,13 @@ def _attachable_hyperv(held: Sequence[Conversation]) -> Fact:
     if accepted:
         accel = "KVM" if any("accel=kvm" in str(c.argv) for c in accepted) else "TCG"
         return yes("observed", f"{accel} accepts -cpu …,hv-crash")
-    refused = [_words(c) for c in tried if c.refused_to_start]
+    refused = [c.own_words for c in tried if c.refused_to_start]
     about_cpu = [words for words in refused if "hv-crash" in words or "hv_crash" in words]
     if about_cpu:
         return no("observed", f"-cpu …,hv-crash: {about_cpu[-1]}")
     if refused:
         return unknown(f"it does not start with hv-crash: {refused[-1]}")
     return unknown("it was not started with -cpu …,hv-crash")
-
-
-def _words(conversation: Conversation) -> str:
-    """Return the emulator's own words about a start that failed."""
-    return conversation.failed.partition(": ")[2] or conversation.failed
 
 
 _NAMES = tuple(sorted(NOTIFIERS))

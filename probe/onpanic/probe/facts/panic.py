@@ -157,7 +157,7 @@ def _hyperv_silent(conversations: Sequence[Conversation], panic: Panic) -> Fact 
     with_kvm = [c for c in held if "accel=kvm" in str(c.argv) and c not in ran]
     if any("accel=kvm" in str(c.argv) for c in ran):
         return no("observed", f"{panic.made_by}: no event: this host's KVM has no Hyper-V")
-    words = next((c.failed.partition(": ")[2] or c.failed for c in with_kvm if c.failed), "")
+    words = next((c.own_words for c in with_kvm if c.failed), "")
     if words and not any(reason in words for reason in _NO_KVM):
         return unknown(f"TCG ignores hv-crash, and KVM could not be used: {words}")
     return no("observed", "TCG accepts hv-crash and ignores it, and this host has no KVM")

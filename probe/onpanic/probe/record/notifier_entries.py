@@ -12,7 +12,7 @@ from onpanic.probe.conversation import Conversation
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, NOTIFIER_MODELS, PCI_TYPE, NotifierModel
 from onpanic.probe.facts import NOTIFIER_QUESTIONS, QUESTIONS, Fact
 from onpanic.probe.facts.device import attachable
-from onpanic.probe.facts.fact import no, unknown
+from onpanic.probe.facts.fact import no, unknown, yes
 from onpanic.probe.facts.panic import proven_panics
 from onpanic.probe.observations.devices import devices
 from onpanic.probe.observations.notifiers import impossible, notifier_types, subject
@@ -136,14 +136,11 @@ def _facts(
     if event.answer == "no" and facts["panic-reported"].answer == "unknown":
         facts["panic-reported"] = event
     tried = facts["panic-reported"].answer != "unknown" or any(map(was_made, held))
-    if model not in _DOCUMENTED or tried or event.answer == "unknown":
+    if model not in _DOCUMENTED or tried or event.answer != "yes":
         return facts
-    detail = _DOCUMENTED[model] if event.answer == "yes" else f"GUEST_PANICKED: {event.detail}"
-    if any(fact.how in ("observed", "recorded") for fact in facts.values()):
-        return facts  # what was seen may contradict it
     names = ("panic-reported", "panic-stops-guest", "cont-after-panic")
-    documented = {name: Fact(event.answer, "documented", detail) for name in names}
-    documented["panic-action"] = Fact("pause" if event.answer == "yes" else "run", "documented", detail)
+    documented = dict.fromkeys(names, yes("documented", _DOCUMENTED[model]))
+    documented["panic-action"] = Fact("pause", "documented", _DOCUMENTED[model])
     return facts | documented
 
 
