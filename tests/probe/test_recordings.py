@@ -15,6 +15,7 @@ from onpanic.probe.api import record_from
 from onpanic.probe.conversation import Conversation, Entry
 from onpanic.probe.conversation.recording import Recording, load, save
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
+from onpanic.probe.observations.panics import panics
 
 FOLDER = Path(__file__).parent.parent / "recordings"
 QEMU_1_5, QEMU_1_6, QEMU_1_7, RHEL_6 = RELEASES = (
@@ -353,3 +354,25 @@ def test_a_greeting_does_not_mean_that_the_device_was_accepted() -> None:
     isa = record.machines[0].notifier_named("isa")
     assert isa
     assert isa.facts["pvpanic-attachable"].answer == "no"
+
+
+def test_a_reset_before_the_event_was_before_the_panic() -> None:
+    """Firmware may reset the guest between the request and the write; the panic came after it."""
+    write = {"command-line": "o /b 0x505 1"}
+    running = {"status": "running", "running": True}
+    panicked = {"status": "guest-panicked", "running": False}
+    said: list[tuple[str, dict[str, Any], list[str], Any]] = [
+        ("cont", {}, ["RESUME"], {}),
+        ("human-monitor-command", write, ["RESET", "GUEST_PANICKED", "STOP"], ""),
+        ("query-status", {}, [], panicked),
+        ("cont", {}, ["RESUME"], {}),
+        ("query-status", {}, [], running),
+    ]
+    entries = [Entry("proc", "argv", ["qemu-system-x86_64", "-S", "-device", "pvpanic,id=onpanic"])]
+    for number, (command, arguments, events, answer) in enumerate(said):
+        entries.append(Entry("qmp", "send", {"execute": command, "arguments": arguments, "id": number}))
+        data = {"action": "pause"}
+        entries += [Entry("qmp", "recv", {"event": event, "data": data}) for event in events]
+        entries.append(Entry("qmp", "recv", {"return": answer, "id": number}))
+    (panic,) = panics([Conversation(entries)], "isa")
+    assert (panic.action, panic.status, panic.after) == ("pause", "guest-panicked", "running")

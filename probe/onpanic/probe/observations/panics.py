@@ -278,7 +278,8 @@ def _disturbed(conversation: Conversation, trigger: _Trigger, since: int) -> int
     """
     others = [a.sent for a in conversation.accesses if a.kind == "write" and a.sent > trigger.sent]
     resets = [r.sent for r in conversation.replies if r.command == "system_reset" and r.sent > trigger.sent]
-    resets += [index for index, _ in conversation.events("RESET", trigger.sent)]
+    panicked = [index for index, _ in conversation.events("GUEST_PANICKED", trigger.sent, since)]
+    resets += [index for index, _ in conversation.events("RESET", *panicked[:1] or [trigger.sent])]
     more = [index for index, _ in conversation.events("GUEST_PANICKED", since)]
     return min([*others, *resets, *more, len(conversation.entries)])
 
