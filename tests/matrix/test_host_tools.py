@@ -65,3 +65,21 @@ def test_the_whole_group_ends_at_an_interrupt(tmp_path: Path, mark: str, survivo
         _, errors = child.communicate(timeout=60)
     assert b"KeyboardInterrupt" in errors
     assert survivors(mark) == {}
+
+
+def test_an_interrupt_while_a_program_starts_leaves_nothing(mark: str, survivors: Survivors) -> None:
+    """The program itself interrupts the one that has just started it."""
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from onpanic.matrix.sources.host_tools import HostTools\n"
+        "for _ in range(20):\n"
+        "    try: HostTools().run(['sh', '-c', 'kill -INT $PPID; exec sleep 60'], seconds=60, hint='h')\n"
+        "    except KeyboardInterrupt: print('interrupted')\n"
+    )
+    path = os.pathsep.join(p for p in sys.path if p)
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, env=environment, check=False
+    )
+    assert (done.stderr, done.stdout.split()) == (b"", [b"interrupted"] * 20)
+    assert survivors(mark) == {}

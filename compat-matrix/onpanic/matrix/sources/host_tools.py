@@ -5,10 +5,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from onpanic.core.errors import FetchError
 
@@ -63,16 +64,17 @@ class HostTools:
         with tempfile.TemporaryFile() as output, _process_group() as children:
             for command in pipeline:
                 last = command is pipeline[-1]
-                children.append(
-                    subprocess.Popen(
-                        command,
-                        stdin=children[-1].stdout if children else subprocess.DEVNULL,
-                        stdout=output if last else subprocess.PIPE,
-                        stderr=output,
-                        env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
-                        process_group=children[0].pid if children else 0,
+                with _deferred_signals():  # an exception within Popen would lose the child
+                    children.append(
+                        subprocess.Popen(
+                            command,
+                            stdin=children[-1].stdout if children else subprocess.DEVNULL,
+                            stdout=output if last else subprocess.PIPE,
+                            stderr=output,
+                            env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
+                            process_group=children[0].pid if children else 0,
+                        )
                     )
-                )
                 if len(children) > 1 and (pipe := children[-2].stdout):
                     pipe.close()  # so that a writer notices when its reader ends
             try:
@@ -84,6 +86,28 @@ class HostTools:
                 lines = output.read().decode(errors="replace").strip().splitlines()
                 tail = [line for line in lines if line.startswith("E:")] or lines
                 raise FetchError(f"{pipeline[0][0]} failed: {' / '.join(tail[-2:]) or codes}", hint)
+
+
+@contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """Run Python's handlers of the signals that end a command only when the block has ended."""
+    if threading.current_thread() is not threading.main_thread():  # no handler runs in another thread
+        yield
+        return
+    received: list[int] = []
+    handlers: dict[signal.Signals, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                handlers[number] = handler
+                signal.signal(number, lambda number, _frame: received.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in received:
+            signal.raise_signal(number)
 
 
 @contextmanager
