@@ -294,7 +294,8 @@ def test_it_does_what_libvirt_does(
 
     def settle(number: int) -> None:
         deadline = time.monotonic() + 60
-        while len(real.events()) < played.counts[number]:
+        expected = played.events()[: played.counts[number]]
+        while len(real.events()) < len(expected) or real.events()[-1:] != expected[-1:]:
             assert time.monotonic() < deadline, (real.events(), played.events())
             time.sleep(0.005)
 
