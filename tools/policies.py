@@ -21,6 +21,9 @@ The notes are explained below. `make docs` writes this page from the code that t
 |---|---|---|---|---|---|
 """
 FOOT = """
+Where a reset would end the guest, `restart` becomes `preserve`, and `watch-restarts` is noted: under `<on_reboot>destroy`, with
+`-no-reboot` or `-action reboot=shutdown` in `<qemu:commandline>`, and in a confidential guest whose CPUs cannot be reset.
+
 On Xen, `default` and `crash` keep the policy's `<on_crash>`; nothing else is translated. On QEMU, a policy's `<on_crash>` is about
 QEMU's internal error, on which libvirt does nothing. Every policy that has one therefore gets the note `watch-on-crash`.
 

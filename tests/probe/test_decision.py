@@ -204,12 +204,15 @@ def test_codes_are_stable() -> None:
         unknown-value unknown-on-crash coredump-needs-action xen-only-crash xen-coredump-on-crash
         crash-needs-xen builtin-panic-device panic-device-missing panic-not-reported
         panic-does-not-stop-guest cont-refused-after-panic probe-inconclusive hypervisor-reports-no-panic
-        record-of-another-target no-isa-notifier libvirt-too-old no-such-panic-model guest-did-not-panic
+        record-of-another-target no-isa-notifier libvirt-too-old no-such-panic-model no-default-panic-model
+        panic-model-twice panic-address-refused lifecycle-action-refused coredump-of-confidential-guest
+        guest-did-not-panic
         guest-needs-reset no-way-back
         ignore-needs-global ignore-needs-set-action ignore-needs-cont
-        watch-continues watch-dumps watch-renames watch-on-crash failed-dump-preserves pause-shows-crashed
+        watch-continues watch-restarts watch-dumps watch-renames watch-on-crash
+        failed-dump-preserves pause-shows-crashed
         xen-does-not-rename guest-needs-acpi device-by-command-line builtin-moved-away on-crash-drifted
-        notifier-drifted hyperv-needs-kvm
+        notifier-drifted hyperv-flag-reports arguments-from-file hyperv-needs-kvm
         panic-device-hidden-from-acpi event-mask-differs-for-machine-type panic-action-not-settable
         machine-type-does-not-start stale-expectation guest-visible-change behaviour-lost machine-type-new
         machine-type-gone evidence-lost behaviour-gained

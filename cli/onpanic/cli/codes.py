@@ -118,6 +118,36 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "remove the <panic>: onpanic to-libvirt adds a notifier that the emulator has",
         "",
     ),
+    "no-default-panic-model": (
+        "refusal",
+        "libvirt has no default model of <panic> for the domain's architecture and machine type",
+        "name it, model='pvpanic' for the PCI device, or remove the <panic>: onpanic to-libvirt adds one",
+        "",
+    ),
+    "panic-model-twice": (
+        "refusal",
+        "libvirt refuses two <panic> elements of one model",
+        "leave only one of them",
+        "",
+    ),
+    "panic-address-refused": (
+        "refusal",
+        "libvirt refuses an address of this type for the model of <panic>",
+        "remove the <address>: libvirt assigns one if the model needs one",
+        "",
+    ),
+    "lifecycle-action-refused": (
+        "refusal",
+        "libvirt refuses the domain's <on_poweroff> or <on_reboot>",
+        "use destroy or restart, and not restart on a shutdown together with destroy on a reboot",
+        "",
+    ),
+    "coredump-of-confidential-guest": (
+        "refusal",
+        "the memory of a confidential guest is encrypted, so a coredump has nothing that can be read",
+        "leave the coredump out, or let the guest dump itself with kdump",
+        "",
+    ),
     "notifier-needs-kvm": (
         "refusal",
         "the hyperv notifier works only with KVM, and the domain is of another type",
@@ -170,6 +200,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "note",
         "libvirt stops the guest when it panics, since it cannot ignore what the notifier reports",
         "onpanic watch continues it; libvirt 12.6 and later need no help",
+        "",
+    ),
+    "watch-restarts": (
+        "note",
+        "a reset would end the guest instead of restarting it, so libvirt preserves it",
+        "onpanic watch restarts it: it ends its QEMU, and starts a new one",
         "",
     ),
     "watch-dumps": (
@@ -236,6 +272,18 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "note",
         "the notifier that was added for the policy was removed, so nothing reports a panic",
         "the policy holds; onpanic to-libvirt adds the notifier again",
+        "",
+    ),
+    "hyperv-flag-reports": (
+        "note",
+        "with KVM, a flag of Hyper-V lets the guest report a panic although the domain has no <panic>",
+        "nothing is needed: the policy holds for such a panic, too",
+        "",
+    ),
+    "arguments-from-file": (
+        "note",
+        "<qemu:commandline> has -readconfig, and onpanic does not read the file",
+        "see that the file changes no panic device, and nothing of what a panic or a reboot does",
         "",
     ),
     "hyperv-needs-kvm": (

@@ -4,21 +4,29 @@ The policy stands beside <on_crash>, as <on_panic coredump='yes'>restart</on_pan
 result is for virsh define; what libvirt does not do by itself is printed on stderr.  The
 domain's own <emulator> is probed, unless another source is named.  Exit status 1: the
 policy cannot be honoured.
+
+--connect and --libvirt-version may be repeated, for a domain that migrates: the result
+holds on all of them.
 """
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from msgspec.structs import replace
 
 from onpanic.cli.argument_files import naming, read_bounded, read_record, write_result
 from onpanic.cli.options import add_timeout, text
 from onpanic.cli.output import print_note
-from onpanic.core.errors import UsageError
+from onpanic.core.errors import RefusedError, UsageError
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 from onpanic.probe.record.capability_record import CapabilityRecord
 
 if TYPE_CHECKING:
+    from onpanic.probe.decision.rules import Decision
     from onpanic.shims.translation.domain_emulator import Prober
+    from onpanic.shims.translation.libvirt_features import Libvirt
+    from onpanic.shims.translation.translate import Translation
 
 TAKES_COMMAND = True
 
@@ -31,8 +39,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     can.add_argument("--emulator", metavar="EMULATOR", help="probe this one instead of the domain's own")
     add_timeout(can, 10, "how long the emulator, or libvirt, may take")
     target = parser.add_argument_group("what libvirt can do (default: what the one installed here can)")
-    target.add_argument("--libvirt-version", metavar="X.Y.Z", help="the libvirt that the domain is for")
-    target.add_argument("--connect", type=text, metavar="URI", help="ask this libvirt")
+    target.add_argument(
+        "--libvirt-version",
+        action="append",
+        default=[],
+        metavar="X.Y.Z",
+        help="the libvirt that the domain is for; repeatable",
+    )
+    target.add_argument(
+        "--connect",
+        action="append",
+        default=[],
+        type=text,
+        metavar="URI",
+        help="ask this libvirt, and probe the emulator that it would run; repeatable",
+    )
     parser.add_argument(
         "--notifier",
         choices=NOTIFIER_MODELS,
@@ -44,30 +65,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Translate, print the XML and the notes, and return 0."""
-    _check_sources(arguments)
-    if arguments.connect is not None:
+    named = (arguments.record, arguments.emulator, arguments.command or None)
+    if len(named) - named.count(None) > 1:
+        raise UsageError("more than one source", "name one emulator, or a record")
+    if arguments.connect:
         from onpanic.core.libvirt_api import libvirt_module
 
         libvirt_module()  # before lxml, so that an error names the extra that has both
     from onpanic.shims.domain_xml.xml_parser import LIMIT
-    from onpanic.shims.translation.domain_emulator import record_for
     from onpanic.shims.translation.libvirt_features import Libvirt
-    from onpanic.shims.translation.translate import to_libvirt
 
-    emulator = arguments.command if arguments.emulator is None else [arguments.emulator]
-    record: CapabilityRecord | Prober = partial(
-        record_for, emulator=emulator, notifier=arguments.notifier, timeout=arguments.timeout
-    )
-    if arguments.record:
-        record = read_record(arguments.record)
-    libvirt = None if arguments.libvirt_version is None else Libvirt.of(arguments.libvirt_version)
     source = read_bounded(arguments.domain, LIMIT)
-    if arguments.connect is not None:
-        libvirt, by_libvirt = _ask_libvirt(arguments)
-        if not arguments.record and not emulator:
-            record = by_libvirt
+    libvirts = [Libvirt.of(version) for version in arguments.libvirt_version]
+    probers: dict[str, CapabilityRecord | Prober] = {"": _named_emulator(arguments)}
+    if arguments.connect:
+        connected = {uri: _ask_libvirt(uri, arguments) for uri in arguments.connect}
+        libvirts += [libvirt for libvirt, _ in connected.values()]
+        if named.count(None) == len(named):
+            probers = {uri: prober for uri, (_, prober) in connected.items()}
     with naming(arguments.domain):
-        translation = to_libvirt(source, record, libvirt=libvirt, notifier=arguments.notifier)
+        translation = _translate(source, probers, libvirts, arguments)
     write_result(arguments.output, translation.xml)
     if not arguments.quiet:
         if translation.policy is None:
@@ -77,22 +94,55 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_sources(arguments: argparse.Namespace) -> None:
-    named = (arguments.record, arguments.emulator, arguments.command or None)
-    if len(named) - named.count(None) > 1:
-        raise UsageError("more than one source", "name one emulator, or a record")
-    if arguments.connect is not None and arguments.libvirt_version is not None:
-        raise UsageError("--connect and --libvirt-version both state what libvirt can do", "leave one out")
+def _translate(
+    source: bytes,
+    probers: "dict[str, CapabilityRecord | Prober]",
+    libvirts: "list[Libvirt]",
+    arguments: argparse.Namespace,
+) -> "Translation[bytes]":
+    """Translate with each emulator that may run the domain; the results must be the same.
+
+    :param probers: What the emulators can do, by the connection URI that they belong to.
+    :raise RefusedError: When one of them cannot honour the policy, or needs another translation.
+    """
+    from onpanic.shims.translation.translate import to_libvirt
+
+    found: list[Translation[bytes]] = []
+    for uri, record in probers.items():
+        try:
+            found.append(to_libvirt(source, record, libvirt=libvirts or None, notifier=arguments.notifier))
+        except RefusedError as error:
+            if len(probers) == 1:
+                raise
+            decision = cast("Decision", error.decision)
+            raise RefusedError(replace(decision, reason=f"{uri}: {decision.reason}")) from error
+    different = [uri for uri, one in zip(probers, found, strict=True) if one.xml != found[0].xml]
+    if different:
+        raise UsageError(
+            f"{different[0]} needs another translation than {next(iter(probers))}",
+            "name the notifier that both have with --notifier",
+        )
+    return found[0]
 
 
-def _ask_libvirt(arguments: argparse.Namespace) -> "tuple[Any, Prober]":
-    """Return what the libvirt of ``--connect`` can do, and what probes the emulator that it chooses."""
+def _named_emulator(arguments: argparse.Namespace) -> "CapabilityRecord | Prober":
+    """Return the record, or what probes the emulator, that the arguments name; else the domain's own."""
+    from onpanic.shims.translation.domain_emulator import record_for
+
+    if arguments.record:
+        return read_record(arguments.record)
+    emulator = arguments.command if arguments.emulator is None else [arguments.emulator]
+    return partial(record_for, emulator=emulator, notifier=arguments.notifier, timeout=arguments.timeout)
+
+
+def _ask_libvirt(uri: str, arguments: argparse.Namespace) -> "tuple[Any, Prober]":
+    """Return what a libvirt can do, and what probes the emulator that it chooses."""
     from onpanic.cli.guests import libvirt_connection
     from onpanic.core.libvirt_api import call_with_timeout
     from onpanic.shims.translation.domain_emulator import prober_for
     from onpanic.shims.translation.libvirt_features import Libvirt
 
-    connection = libvirt_connection(arguments.connect, arguments.timeout)
+    connection = libvirt_connection(uri, arguments.timeout)
     libvirt = call_with_timeout(arguments.timeout, partial(Libvirt.of_connection, connection))
     prober = prober_for(connection, notifier=arguments.notifier, timeout=arguments.timeout)
     return libvirt, prober

@@ -110,6 +110,26 @@ _REFUSALS = {
         "libvirt refuses this <panic>, because the emulator lacks the device that libvirt adds for it",
         "remove the <panic>: onpanic to-libvirt adds a notifier that the emulator has",
     ),
+    "no-default-panic-model": (
+        "libvirt has no default model of <panic> for the domain's architecture and machine type",
+        "name it, model='pvpanic' for the PCI device, or remove the <panic>: onpanic to-libvirt adds one",
+    ),
+    "panic-model-twice": (
+        "libvirt refuses two <panic> elements of one model",
+        "leave only one of them",
+    ),
+    "panic-address-refused": (
+        "libvirt refuses an address of this type for the model of <panic>",
+        "remove the <address>: libvirt assigns one if the model needs one",
+    ),
+    "lifecycle-action-refused": (
+        "libvirt refuses the domain's <on_poweroff> or <on_reboot>",
+        "use destroy or restart, and not restart on a shutdown together with destroy on a reboot",
+    ),
+    "coredump-of-confidential-guest": (
+        "the memory of a confidential guest is encrypted, so a coredump has nothing that can be read",
+        "leave the coredump out, or let the guest dump itself with kdump",
+    ),
     "notifier-needs-kvm": (
         "the hyperv notifier works only with KVM, and the domain is of another type",
         "use a domain of type kvm, or another notifier",
@@ -151,6 +171,10 @@ _NOTES = {
     "watch-continues": (
         "libvirt stops the guest when it panics, since it cannot ignore what the notifier reports",
         "onpanic watch continues it; libvirt 12.6 and later need no help",
+    ),
+    "watch-restarts": (
+        "a reset would end the guest instead of restarting it, so libvirt preserves it",
+        "onpanic watch restarts it: it ends its QEMU, and starts a new one",
     ),
     "watch-dumps": (
         "libvirt makes no coredump of a guest that it preserves",
@@ -195,6 +219,14 @@ _NOTES = {
     "notifier-drifted": (
         "the notifier that was added for the policy was removed, so nothing reports a panic",
         "the policy holds; onpanic to-libvirt adds the notifier again",
+    ),
+    "hyperv-flag-reports": (
+        "with KVM, a flag of Hyper-V lets the guest report a panic although the domain has no <panic>",
+        "nothing is needed: the policy holds for such a panic, too",
+    ),
+    "arguments-from-file": (
+        "<qemu:commandline> has -readconfig, and onpanic does not read the file",
+        "see that the file changes no panic device, and nothing of what a panic or a reboot does",
     ),
     "hyperv-needs-kvm": (
         "the hyperv notifier works only with KVM, so nothing reports a panic of this domain",

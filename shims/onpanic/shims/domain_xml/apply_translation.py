@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims.domain_xml.document import Document
-from onpanic.shims.domain_xml.domain_machine import ARG, COMMANDLINE, QEMU_NAMESPACE
 from onpanic.shims.domain_xml.elements import Element, child, children, first_children, local_name, text_of
 from onpanic.shims.domain_xml.policy_xml import WrittenChanges, policy_elements, stored_policy_xml
+from onpanic.shims.domain_xml.qemu_arguments import ARG, COMMANDLINE, QEMU_NAMESPACE
 
 __all__ = ("apply_translation", "arguments_in_sequence", "state_policy")
 

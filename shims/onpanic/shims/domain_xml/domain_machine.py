@@ -9,40 +9,34 @@ from onpanic.core.untrusted import printable
 from onpanic.probe.decision.policy import Hypervisor
 from onpanic.probe.decision.rules import refusal
 from onpanic.probe.emulator.command_line import X86, guess_target
-from onpanic.probe.emulator.command_line_parser import device_type, option_values
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
 from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.record.capability_record import CapabilityRecord
-from onpanic.shims.domain_xml.elements import Element, children, text_of
+from onpanic.shims.domain_xml.elements import Element, child, children, text_of
+from onpanic.shims.domain_xml.pci_slots import c_number
+from onpanic.shims.domain_xml.qemu_arguments import QemuArguments, arguments, read_arguments
 
 __all__ = (
-    "ARG",
-    "COMMANDLINE",
     "DEVICES",
     "LIBVIRT_TYPES",
-    "QEMU_NAMESPACE",
     "DomainMachine",
-    "arguments",
-    "check_panics",
     "check_target",
+    "default_model",
     "has_model",
     "hypervisor_of",
     "machine_of",
-    "model_of",
 )
-
-#: The namespace of ``<qemu:commandline>``.
-QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
-
-#: ``<qemu:commandline>`` and ``<qemu:arg>``, as lxml names them.
-COMMANDLINE = f"{{{QEMU_NAMESPACE}}}commandline"
-ARG = f"{{{QEMU_NAMESPACE}}}arg"
 
 #: QEMU's types of panic device, with libvirt's models of them.
 DEVICES = {**dict.fromkeys(ISA_TYPES, "isa"), PCI_TYPE: "pvpanic"}
 
 #: libvirt's models of ``<panic>`` that are devices, with the QEMU type that libvirt looks for and adds.
 LIBVIRT_TYPES = {"isa": "pvpanic", "pvpanic": PCI_TYPE}
+
+# The bit of <policy> in <launchSecurity type='sev'>
+_SEV_ES = 4
+
+_X86 = (*X86, "i686")
 
 # libvirt's domain types that QEMU runs; its test driver accepts what its QEMU driver accepts
 _QEMU = ("qemu", "kvm", "hvf", "kqemu", "test")
@@ -51,8 +45,8 @@ _QEMU = ("qemu", "kvm", "hvf", "kqemu", "test")
 _MODELS: dict[str, tuple[str, ...]] = {
     "": (),
     "default": (),
-    "isa": (*X86, "i686"),
-    "hyperv": (*X86, "i686"),
+    "isa": _X86,
+    "hyperv": _X86,
     "pseries": ("ppc64",),
     "s390": ("s390",),
     "pvpanic": (),
@@ -73,7 +67,7 @@ _TARGETS = {
 
 
 class DomainMachine(msgspec.Struct, frozen=True):
-    """The machine that a domain describes.
+    """The machine that a domain describes, and what else of the domain bears on a panic.
 
     :param hypervisor: ``qemu``, ``xen``, or None for one that the proposal of 2013 does not cover.
     :param kind: libvirt's domain type, e.g. ``kvm``.
@@ -82,12 +76,18 @@ class DomainMachine(msgspec.Struct, frozen=True):
     :param emulator: The path of the emulator; None if the document leaves it to libvirt.
     :param notifiers: libvirt's models of the panic notifiers that the domain has.
     :param acpi: Whether the guest has ACPI, through which it finds an ISA device.
-    :param panics: The models of its ``<panic>`` elements as they are written; empty for one without a model.
+    :param panics: Its ``<panic>`` elements: the model as it is written, empty without one, and the type of
+        the address, empty without one.
     :param devices: The QEMU types of the notifiers that are devices, whether libvirt adds them or the
         domain's own arguments do.
-    :param panic_action: What a panic ends in, given the domain's own arguments: ``pause``, ``poweroff``,
-        ``run`` or ``exit``, as the fact ``panic-action`` has it; ``unknown`` for a value that QEMU lacks.
-    :param panic_options: The options that make it so, e.g. ``panic=none``; empty for ``pause``.
+    :param hyperv: Whether a flag of Hyper-V lets the guest report panics although nothing names the
+        notifier ``hyperv``: with KVM any of them does.
+    :param on_poweroff: The value of ``<on_poweroff>``; empty without.
+    :param on_reboot: The value of ``<on_reboot>``; empty without.
+    :param launch_security: What makes it a confidential guest: the type of ``<launchSecurity>``; empty if
+        nothing does.
+    :param resettable: Whether the state of the guest's CPUs can be reset.
+    :param arguments: What the domain's own arguments to QEMU say.
     """
 
     hypervisor: Hypervisor | None
@@ -97,10 +97,28 @@ class DomainMachine(msgspec.Struct, frozen=True):
     emulator: str | None
     notifiers: tuple[str, ...]
     acpi: bool
-    panics: tuple[str, ...] = ()
+    panics: tuple[tuple[str, str], ...] = ()
     devices: tuple[str, ...] = ()
-    panic_action: str = "pause"
-    panic_options: str = ""
+    hyperv: bool = False
+    on_poweroff: str = ""
+    on_reboot: str = ""
+    launch_security: str = ""
+    resettable: bool = True
+    arguments: QemuArguments = QemuArguments()
+
+    @property
+    def target(self) -> str:
+        """The architecture that the domain names, else that of the emulator's name, else the host's."""
+        return self.arch or (guess_target([self.emulator]) if self.emulator else os.uname().machine)
+
+    @property
+    def reset_ends(self) -> str:
+        """The element or option because of which a reset ends the guest; empty if the guest boots again."""
+        if self.on_reboot not in ("", "restart"):
+            return f"<on_reboot> is {printable(self.on_reboot, 60)}"
+        if self.arguments.reboot_option:
+            return f"<qemu:commandline> has {printable(self.arguments.reboot_option, 60)}"
+        return "" if self.resettable else f"<launchSecurity type='{printable(self.launch_security, 60)}'>"
 
 
 def hypervisor_of(kind: str) -> Hypervisor | None:
@@ -113,69 +131,68 @@ def machine_of(root: Element) -> DomainMachine:
 
     :param root: The element ``<domain>``.
     """
-    kind = str(root.get("type", ""))
     found: dict[str, Element] = {}
-    panics: list[str] = []
-    for part in root.iterchildren("os", "devices", "features"):
-        for inner in part.iterchildren("type", "emulator", "panic", "acpi"):
+    panics: list[tuple[str, str]] = []
+    parts = ("os", "devices", "features", "on_poweroff", "on_reboot", "launchSecurity")
+    for part in root.iterchildren(*parts):
+        found.setdefault(part.tag, part)
+        for inner in part.iterchildren("type", "emulator", "panic", "acpi", "hyperv"):
             found.setdefault(f"{part.tag}/{inner.tag}", inner)
             if part.tag == "devices" and inner.tag == "panic":
-                panics.append(str(inner.get("model", "")))
+                address = child(inner, "address")
+                kind = "" if address is None else address.get("type", "none")
+                panics.append((str(inner.get("model", "")), str(kind)))
+    kind = str(root.get("type", ""))
     system = found.get("os/type")
-    arch, machine = (None, None) if system is None else (system.get("arch"), system.get("machine"))
-    emulator = text_of(found.get("devices/emulator")) or None
-    words = arguments(root)
-    own = architectural_notifier(_target(arch, emulator), machine or "")
-    models = [_resolved(model, _target(arch, emulator), own) for model in panics]
-    added = [device_type(device) for device in option_values(words, "device")] if words else []
-    devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES)]
-    devices += [name for name in added if name in DEVICES]
-    action, options = _panic_action(words)
-    return DomainMachine(
+    machine = DomainMachine(
         hypervisor=hypervisor_of(kind),
         kind=kind,
-        arch=arch,
-        machine=machine,
-        emulator=emulator,
-        notifiers=_notifiers(kind, own, models, devices),
+        arch=None if system is None else system.get("arch"),
+        machine=None if system is None else system.get("machine"),
+        emulator=text_of(found.get("devices/emulator")) or None,
+        notifiers=(),
         acpi="features/acpi" in found,
         panics=tuple(panics),
-        devices=tuple(dict.fromkeys(devices)),
-        panic_action=action,
-        panic_options=options,
+        on_poweroff=text_of(found.get("on_poweroff")),
+        on_reboot=text_of(found.get("on_reboot")),
+        launch_security=_launch_security(found.get("launchSecurity")),
+        resettable=_is_resettable(found.get("launchSecurity")),
+        arguments=read_arguments(arguments(root)),
     )
-
-
-def arguments(root: Element) -> list[str]:
-    """Return the arguments that a domain adds to QEMU's command line.
-
-    :param root: The element ``<domain>``.
-    """
-    return [str(element.get("value", "")) for element in children(root, COMMANDLINE, ARG)]
-
-
-def check_panics(machine: DomainMachine) -> None:
-    """Check that libvirt has the models of a domain's ``<panic>`` elements for its architecture.
-
-    :raise RefusedError: When it does not, and would therefore refuse the domain.
-    """
-    for model in machine.panics:
-        if not has_model(machine, model):
-            target = _target(machine.arch, machine.emulator)
-            raise RefusedError(refusal("no-such-panic-model", f"{printable(model, 60)} on {target}"))
+    own = architectural_notifier(machine.target, machine.machine or "")
+    models = [default_model(machine) if model in ("", "default") else model for model, _ in panics]
+    devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES)]
+    devices += machine.arguments.devices
+    flags = machine.arguments.hyperv or _has_hyperv(found.get("features/hyperv"), root)
+    return msgspec.structs.replace(
+        machine,
+        notifiers=_notifiers(kind, own, [model for model in models if model], devices),
+        devices=tuple(dict.fromkeys(devices)),
+        hyperv=flags and kind == "kvm" and "hyperv" not in models and machine.target.startswith(_X86),
+    )
 
 
 def has_model(machine: DomainMachine, model: str) -> bool:
     """Return whether libvirt has a model of ``<panic>`` for a domain's architecture."""
     families = _MODELS.get(model)
-    target = _target(machine.arch, machine.emulator)
-    return families is not None and (machine.kind == "test" or not families or target.startswith(families))
+    return families is not None and (
+        machine.kind == "test" or not families or machine.target.startswith(families)
+    )
 
 
-def model_of(model: str, machine: DomainMachine) -> str:
-    """Return the model that libvirt uses for a domain's ``<panic>``, which need not name one."""
-    target = _target(machine.arch, machine.emulator)
-    return _resolved(model, target, architectural_notifier(target, machine.machine or ""))
+def default_model(machine: DomainMachine) -> str:
+    """Return the model that libvirt uses for a ``<panic>`` that names none; empty if it has none.
+
+    libvirt before 9.1 uses ``isa`` for Arm's ``virt``, too, and for everything that has none.
+    """
+    name = machine.machine or ""
+    own = architectural_notifier(machine.target, name)
+    if own:
+        return own
+    if machine.target.startswith(_X86) or machine.kind == "test":
+        return "isa"
+    arm = machine.target in ("aarch64", "armv7l", "arm")
+    return "pvpanic" if arm and (name in ("", "virt") or name.startswith("virt-")) else ""
 
 
 def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
@@ -188,20 +205,6 @@ def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
         raise RefusedError(refusal("record-of-another-target", f"{target}, not {machine.arch}"))
 
 
-def _target(arch: str | None, emulator: str | None) -> str:
-    """Return the architecture that a domain names, else that of the emulator's name, else the host's."""
-    return arch or (guess_target([emulator]) if emulator else os.uname().machine)
-
-
-def _resolved(model: str, target: str, own: str | None) -> str:
-    """Return a model of ``<panic>``, or libvirt's default if it is none.
-
-    :param own: The model that the architecture brings, None if it brings none.
-    """
-    default = own or ("pvpanic" if target in ("aarch64", "armv7l") else "isa")
-    return default if model in ("", "default") else model
-
-
 def _notifiers(kind: str, own: str | None, models: list[str], devices: list[str]) -> tuple[str, ...]:
     """Return libvirt's models of all panic notifiers that a domain has.
 
@@ -212,23 +215,27 @@ def _notifiers(kind: str, own: str | None, models: list[str], devices: list[str]
     return tuple(dict.fromkeys([model for model in found if model != "hyperv" or kind == "kvm"]))
 
 
-def _panic_action(words: list[str]) -> tuple[str, str]:
-    """Return what a panic ends in, and the options of QEMU's ``-action`` that make it so.
+def _has_hyperv(features: Element | None, root: Element) -> bool:
+    """Return whether libvirt gives the CPU a flag of Hyper-V.
 
-    libvirt starts QEMU with ``-no-shutdown``, which is ``-action shutdown=pause``, and adds the domain's own
-    arguments after it.  A panic is a shutdown unless ``panic=`` says otherwise.
+    :param features: The element ``<hyperv>``.
+    :param root: The element ``<domain>``, whose clock can be Hyper-V's.
     """
-    found = {"panic": "shutdown", "shutdown": "pause"}
-    for flag, value in zip(words, [*words[1:], ""], strict=False):
-        if flag in ("-no-shutdown", "--no-shutdown"):
-            found["shutdown"] = "pause"
-        elif flag in ("-action", "--action"):
-            found |= dict(part.partition("=")[::2] for part in value.split(","))
-    panic, powers_off = found["panic"], found["shutdown"] == "poweroff"
-    if panic == "shutdown":
-        action = "poweroff" if powers_off else "pause"
-        return action, "shutdown=poweroff" if powers_off else ""
-    if panic == "exit-failure":  # ends with status 1, unless a shutdown pauses, which libvirt then completes
-        return "exit" if powers_off else "poweroff", "panic=exit-failure"
-    action = {"pause": "pause", "none": "run"}.get(panic, "unknown")
-    return action, "" if action == "pause" else f"panic={panic}"
+    if features is not None:
+        states = [inner.get("state") for inner in features.iterchildren("*")]
+        if features.get("mode") in ("passthrough", "host-model") or "on" in states:
+            return True
+    timers = children(root, "clock", "timer")
+    return any(timer.get("name") == "hypervclock" and timer.get("present") != "no" for timer in timers)
+
+
+def _launch_security(element: Element | None) -> str:
+    return "" if element is None else str(element.get("type", "")) or "of an unknown type"
+
+
+def _is_resettable(element: Element | None) -> bool:
+    """Return whether QEMU can reset the CPUs of a confidential guest (its ``cpus_are_resettable``)."""
+    kind = _launch_security(element)
+    if element is not None and kind == "sev":  # with encrypted state (SEV-ES) it cannot
+        return not (c_number(text_of(child(element, "policy"))) or 0) & _SEV_ES
+    return kind in ("", "s390-pv")

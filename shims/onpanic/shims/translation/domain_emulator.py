@@ -48,7 +48,8 @@ def record_for(
     """
     named = [machine.emulator] if machine.emulator else []
     command = list(emulator) or named or [host_emulator(machine.arch)]
-    own = [model for model in NOTIFIER_MODELS if model in machine.notifiers]
+    flagged = ("hyperv",) if machine.hyperv else ()
+    own = [model for model in NOTIFIER_MODELS if model in (*machine.notifiers, *flagged)]
     record = probe(
         resolve_command(command),
         machines=[machine.machine] if machine.machine else (),

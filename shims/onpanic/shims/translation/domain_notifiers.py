@@ -36,11 +36,14 @@ class DomainNotifier(msgspec.Struct, frozen=True):
     :param model: libvirt's name of it.
     :param capabilities: What the emulator can do with it.
     :param event_mask: The event bits that it offers to the guest; None if they were not read.
+    :param implied: Nothing in the domain names it, but the guest can use it: Hyper-V's, see
+        `DomainMachine.hyperv`.  A guest that has not been told of it does not.
     """
 
     model: str
     capabilities: Capabilities
     event_mask: int | None = None
+    implied: bool = False
 
     @property
     def is_idle(self) -> bool:
@@ -64,7 +67,12 @@ def domain_notifiers(machine: DomainMachine, record: CapabilityRecord) -> list[D
         models.insert(0, architectural)
     found = [_known(record, machine, DEVICES[device], device) for device in machine.devices]
     present = {notifier.model for notifier in found}
-    return [_known(record, machine, model) for model in models if model not in present] + found
+    found = [_known(record, machine, model) for model in models if model not in present] + found
+    if machine.hyperv:
+        hyperv = msgspec.structs.replace(_known(record, machine, "hyperv"), implied=True)
+        if hyperv.capabilities.fact("pvpanic-attachable").answer != "no":  # this KVM may not have it
+            found.append(hyperv)
+    return found
 
 
 def refusal_of_notifiers(notifiers: Sequence[DomainNotifier]) -> Decision | None:
@@ -128,8 +136,14 @@ def usable_notifier(
     :raise RecordError: When the record does not have the domain's machine type.
     """
     notifiers = domain_notifiers(machine, record)
-    if notifiers:
-        return refusal_of_notifiers(notifiers)
+    named = [notifier for notifier in notifiers if not notifier.implied]
+    implied = [notifier for notifier in notifiers if notifier.implied and not notifier.is_idle]
+    refused = refusal_of_notifiers(named) if named else None
+    if refused is None and implied:
+        refused = refusal_of_notifiers(implied)
+        refused = None if refused is not None and refused.code == "probe-inconclusive" else refused
+    if named or refused is not None:
+        return refused
     return notifier_to_add(machine, record, libvirt, model)
 
 
@@ -161,7 +175,19 @@ def _known(record: CapabilityRecord, machine: DomainMachine, model: str, device:
     if device and entry.type and entry.type != device and not renamed:  # onpanic-qemu renames it
         detail = f"the record is of {entry.type}, the domain has {device}"
         return _answered_alike(model, capabilities, unknown(detail))
-    return DomainNotifier(model, record.capabilities(recorded.name, entry.model), entry.event_mask)
+    found = DomainNotifier(model, record.capabilities(recorded.name, entry.model), entry.event_mask)
+    device = device or entry.type or ""
+    mask = machine.arguments.event_masks.get(device)
+    return found if mask is None else _with_event_mask(found, device, mask)
+
+
+def _with_event_mask(notifier: DomainNotifier, device: str, mask: int) -> DomainNotifier:
+    """Return a notifier whose event bits the domain's own arguments set."""
+    known = notifier.capabilities
+    if not mask & _PANICKED:
+        reported = no("documented", f"the domain's arguments set events={mask:#x} of {device}")
+        known = msgspec.structs.replace(known, facts={**known.facts, "panic-reported": reported})
+    return msgspec.structs.replace(notifier, capabilities=known, event_mask=mask)
 
 
 def _answered_alike(model: str, capabilities: Capabilities, fact: Fact) -> DomainNotifier:
@@ -181,8 +207,10 @@ def _refused_by_libvirt(model: NotifierModel, machine: DomainMachine) -> Decisio
 
 def _refused_by_version(model: NotifierModel, libvirt: Libvirt) -> Decision | None:
     """Return why libvirt is too old for a notifier, whatever adds it; None if it is not."""
-    known = libvirt.device and (libvirt.models or model != "hyperv")
-    return None if known else refusal("libvirt-too-old", f"{libvirt.name}, <panic model='{model}'>")
+    if libvirt.device and (libvirt.models or model != "hyperv"):
+        return None
+    lacking = libvirt.lacking("models" if libvirt.device else "device")
+    return refusal("libvirt-too-old", f"{lacking}: <panic model='{model}'>")
 
 
 def _device_to_add(

@@ -31,7 +31,7 @@ def effective_policy(root: Element) -> tuple[Policy, tuple[Note, ...]]:
     if machine.hypervisor == "xen":
         return Policy("crash", on_crash=on_crash, on_crash_coredump=dumps), ()
     if machine.hypervisor is None or not machine.notifiers:
-        notes = (Note.of("hyperv-needs-kvm"),) if "hyperv" in machine.panics else ()
+        notes = (Note.of("hyperv-needs-kvm"),) if "hyperv" in dict(machine.panics) else ()
         return Policy("ignore", on_crash=on_crash, on_crash_coredump=dumps), notes
     if value == "preserve-running":
         return Policy("ignore"), ()

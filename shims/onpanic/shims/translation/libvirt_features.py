@@ -1,32 +1,44 @@
-"""What the libvirt that a domain is translated for supports."""
+"""What the libvirt that a domain is translated for supports: asked, by its schema, or by its version."""
 
 import re
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from onpanic.core.errors import DocumentError, UsageError
+from onpanic.core.errors import DocumentError, MissingExtraError, UsageError
+from onpanic.core.libvirt_api import libvirt_module
 from onpanic.core.untrusted import printable
+from onpanic.shims.translation.asking_libvirt import ask_libvirt
 
 __all__ = ("Libvirt",)
 
 # Where distributions install libvirt's schemas
 _SCHEMA = Path("/usr/share/libvirt/schemas/domaincommon.rng")
+# What the libvirt behind each connection supports
+_asked: "WeakKeyDictionary[Any, Libvirt]" = WeakKeyDictionary()
+
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
 
 
 class Libvirt(msgspec.Struct, frozen=True):
-    """What a libvirt supports that has to do with panics; the defaults are true of every libvirt since 1.3.
+    """What a libvirt supports that has to do with panics; the defaults are true of every libvirt since 7.7.
 
-    The versions are those of libvirt's release notes.
+    The versions are those of libvirt's release notes.  Distributions change them: `of_connection` asks.
 
     :param name: For messages, e.g. ``libvirt 9.0.0``.
     :param device: ``<panic>``, since 1.2.1.
     :param models: ``<panic model='…'>``, since 1.3.0.
     :param pci: The model ``pvpanic``, since 9.1.0.
-    :param preserve_running: The value of ``<on_crash>``, since 12.6.0.
+    :param preserve_running: The value of ``<on_crash>``, since 12.6.0.  Such a libvirt also sets what QEMU
+        does on a panic, whatever the domain's own arguments say.
+    :param checks_actions: The QEMU driver refuses lifecycle actions that it does not carry out, since 7.7.0.
+    :param known_by: How this is known: libvirt was ``asked``, its ``schema`` was read, or its ``version`` is
+        known; empty for an assumption.
+    :param targets: The libvirts whose common features these are, see `common`.
     """
 
     name: str = "this libvirt"
@@ -34,6 +46,35 @@ class Libvirt(msgspec.Struct, frozen=True):
     models: bool = True
     pci: bool = False
     preserve_running: bool = False
+    checks_actions: bool = True
+    known_by: Literal["asked", "schema", "version", ""] = ""
+    targets: tuple["Libvirt", ...] = ()
+
+    def __str__(self) -> str:
+        how = {"asked": "asked", "schema": "by its schema", "version": "by its version"}.get(self.known_by)
+        return f"{self.name}, {how}" if how else self.name
+
+    def lacking(self, feature: Literal["device", "models", "pci", "preserve_running"]) -> "Libvirt":
+        """Return the libvirt that lacks a feature: the first one if there are several."""
+        return next((found for found in self.targets if not getattr(found, feature)), self)
+
+    @classmethod
+    def common(cls, libvirts: Sequence["Libvirt"]) -> "Libvirt":
+        """Return what all of several libvirts support, for a domain that migrates between them.
+
+        :param libvirts: At least one.
+        """
+        if len(libvirts) == 1:
+            return libvirts[0]
+        return cls(
+            name=" and ".join(dict.fromkeys(found.name for found in libvirts)),
+            device=all(found.device for found in libvirts),
+            models=all(found.models for found in libvirts),
+            pci=all(found.pci for found in libvirts),
+            preserve_running=all(found.preserve_running for found in libvirts),
+            checks_actions=any(found.checks_actions for found in libvirts),
+            targets=tuple(libvirts),
+        )
 
     @classmethod
     def of(cls, version: str | int) -> Self:
@@ -54,22 +95,38 @@ class Libvirt(msgspec.Struct, frozen=True):
             models=number >= 1_003_000,
             pci=number >= 9_001_000,
             preserve_running=number >= 12_006_000,
+            checks_actions=number >= 7_007_000,
+            known_by="version",
         )
 
     @classmethod
-    def of_connection(cls, connection: Any) -> Self:
-        """Return what the libvirt behind a connection supports.  Blocks as libvirt does.
+    def of_connection(cls, connection: Any) -> "Libvirt":
+        """Ask the libvirt behind a connection, once for each connection.  Blocks as libvirt does.
+
+        What cannot be asked, as on a read-only connection or with the test driver, is taken from the version.
 
         :param connection: A `libvirt.virConnect`.
         :raise libvirt.libvirtError: When libvirt does not answer.
         """
-        return cls.of(connection.getLibVersion())
+        found = _asked.get(connection)
+        if found is None:
+            found, answers = cls.of(connection.getLibVersion()), ask_libvirt(connection)
+            if answers is not None:
+                found = msgspec.structs.replace(
+                    found,
+                    pci=answers.pci != "unknown-word",
+                    preserve_running=answers.preserve_running == "known",
+                    checks_actions=answers.rename_restart == "refused",
+                    known_by="asked",
+                )
+            _asked[connection] = found
+        return found
 
     @classmethod
     def installed(cls) -> "Libvirt":
         """Return what the libvirt that is installed on this host supports, according to its XML schema.
 
-        :return: The defaults if there is no schema.
+        :return: What the version of its client library says if there is no schema; the defaults without both.
         :raise MissingExtraError: When lxml is not installed.
         """
         return _installed()
@@ -82,7 +139,7 @@ def _installed() -> Libvirt:
     try:
         schema = parse_xml(_SCHEMA.read_bytes())
     except (OSError, DocumentError):
-        return Libvirt()
+        return _by_client_library()
     words = {
         name: {value.text for value in schema.iterfind(f".//{_RNG}define[@name='{name}']//{_RNG}value")}
         for name in ("crashOptions", "panic")
@@ -93,7 +150,15 @@ def _installed() -> Libvirt:
         models="isa" in words["panic"],
         pci="pvpanic" in words["panic"],
         preserve_running="preserve-running" in words["crashOptions"],
+        known_by="schema",
     )
+
+
+def _by_client_library() -> Libvirt:
+    try:
+        return Libvirt.of(libvirt_module().getVersion())
+    except MissingExtraError:
+        return Libvirt()
 
 
 @lru_cache(maxsize=16)

@@ -71,6 +71,9 @@ class TranslationContext(msgspec.Struct, frozen=True):
     :param acpi: Whether the guest has ACPI.
     :param libvirt: What libvirt supports.
     :param slot: A free slot of the root PCI bus; None to leave the choice to QEMU.
+    :param implied: libvirt's models of notifiers that the guest can use though the domain does not name them.
+    :param reset_ends: What makes a reset end the guest, see `DomainMachine.reset_ends`; empty without.
+    :param config_file: The file of ``-readconfig``; empty without.
     """
 
     hypervisor: Hypervisor | None
@@ -80,6 +83,9 @@ class TranslationContext(msgspec.Struct, frozen=True):
     acpi: bool
     libvirt: Libvirt
     slot: int | None = None
+    implied: tuple[str, ...] = ()
+    reset_ends: str = ""
+    config_file: str = ""
 
 
 class DomainChanges(msgspec.Struct, frozen=True):
@@ -126,17 +132,18 @@ def _as_on_crash(policy: Policy) -> DomainChanges:
 
 def _ignoring(policy: Policy, context: TranslationContext) -> DomainChanges:
     """Return the changes for ``ignore``."""
-    if context.notifiers:
+    if context.notifiers or context.implied:
+        notes = [] if context.notifiers else [Note.of("hyperv-flag-reports")]
         if context.libvirt.preserve_running:
-            return DomainChanges("preserve-running", notes=_on_crash_notes(policy, context))
-        note = Note.of("watch-continues", context.libvirt.name)
-        return DomainChanges("preserve", notes=(note, *_on_crash_notes(policy, context)))
+            return DomainChanges("preserve-running", notes=(*notes, *_common_notes(policy, context)))
+        notes.append(Note.of("watch-continues", str(context.libvirt.lacking("preserve_running"))))
+        return DomainChanges("preserve", notes=(*notes, *_common_notes(policy, context)))
     arguments = ("-global", f"{context.builtin}.ioport=0") if context.builtin else ()
     notes = [Note.of("builtin-moved-away")] if context.builtin else []
     # Nothing reports a panic, so libvirt never acts on the value, but it must accept it
     qemu = context.hypervisor == "qemu"
     value = "preserve" if qemu and policy.on_crash == "rename-restart" else _libvirt_value(policy)
-    return DomainChanges(value, arguments=arguments, notes=(*notes, *_on_crash_notes(policy, context)))
+    return DomainChanges(value, arguments=arguments, notes=(*notes, *_common_notes(policy, context)))
 
 
 def _acting(policy: Policy, context: TranslationContext) -> DomainChanges:
@@ -149,27 +156,36 @@ def _acting(policy: Policy, context: TranslationContext) -> DomainChanges:
         # Without an address QEMU would take a slot that libvirt has given to another device
         at_slot = added.device == PCI_TYPE and context.slot is not None
         arguments = ("-device", f"{added.device},addr={context.slot:#x}" if at_slot else added.device)
-        notes.append(Note.of("device-by-command-line", f"{context.libvirt.name}, {added.device}"))
+        notes.append(Note.of("device-by-command-line", f"{context.libvirt.lacking('pci')}: {added.device}"))
     elif added:
         panic = added.model
     if not context.acpi and {*context.notifiers, *([added.model] if added else [])} == {"isa"}:
         notes.append(Note.of("guest-needs-acpi"))
     value = _ON_CRASH[policy.on_panic][policy.coredump]
+    if policy.on_panic == "restart" and context.reset_ends:  # libvirt's restart is a reset
+        value = "preserve"
+        notes.append(Note.of("watch-restarts", context.reset_ends))
     if policy.coredump:
         notes.append(Note.of("watch-dumps" if value == "preserve" else "failed-dump-preserves"))
     if policy.on_panic == "rename-restart":
         notes.append(Note.of("watch-renames"))
     if policy.on_panic == "pause":
         notes.append(Note.of("pause-shows-crashed"))
-    return DomainChanges(value, panic, arguments, (*notes, *_on_crash_notes(policy, context)))
+    return DomainChanges(value, panic, arguments, (*notes, *_common_notes(policy, context)))
 
 
-def _on_crash_notes(policy: Policy, context: TranslationContext) -> tuple[Note, ...]:
-    """Return the note that the policy's ``<on_crash>`` is about QEMU's internal error, unlike libvirt's."""
-    if policy.on_crash is None or context.hypervisor != "qemu":
-        return ()
-    dump = ", with a coredump" if policy.on_crash_coredump else ""
-    return (Note.of("watch-on-crash", f"{policy.on_crash}{dump}"),)
+def _common_notes(policy: Policy, context: TranslationContext) -> tuple[Note, ...]:
+    """Return the notes that every policy on QEMU may have.
+
+    The policy's ``<on_crash>`` is about QEMU's internal error, unlike libvirt's.
+    """
+    notes: list[Note] = []
+    if context.config_file:
+        notes.append(Note.of("arguments-from-file", context.config_file))
+    if policy.on_crash is not None and context.hypervisor == "qemu":
+        dump = ", with a coredump" if policy.on_crash_coredump else ""
+        notes.append(Note.of("watch-on-crash", f"{policy.on_crash}{dump}"))
+    return tuple(notes)
 
 
 def _libvirt_value(policy: Policy) -> str | None:

@@ -10,13 +10,7 @@ from onpanic.probe.decision.rules import Decision, refusal, refusal_of_policy
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import NOTIFIER_QUESTIONS
 from onpanic.probe.record.capability_record import CapabilityRecord
-from onpanic.shims.domain_xml.domain_machine import (
-    LIBVIRT_TYPES,
-    DomainMachine,
-    check_panics,
-    check_target,
-    model_of,
-)
+from onpanic.shims.domain_xml.domain_machine import DomainMachine, check_target
 from onpanic.shims.translation.domain_emulator import Prober, record_for
 from onpanic.shims.translation.domain_notifiers import (
     DomainNotifier,
@@ -24,6 +18,7 @@ from onpanic.shims.translation.domain_notifiers import (
     usable_notifier,
 )
 from onpanic.shims.translation.libvirt_features import Libvirt
+from onpanic.shims.translation.libvirt_refusals import check_domain, check_panic_devices
 from onpanic.shims.translation.mapping import AddedNotifier, TranslationContext
 
 __all__ = ("check_requirements",)
@@ -64,6 +59,10 @@ def check_requirements(
     refused = refusal_of_policy(policy, machine.hypervisor or "qemu")
     if refused is not None:
         raise RefusedError(refused)
+    check_domain(machine, libvirt)
+    if machine.launch_security and (policy.coredump or policy.on_crash_coredump):
+        detail = f"<launchSecurity type='{printable(machine.launch_security, 60)}'>"
+        raise RefusedError(refusal("coredump-of-confidential-guest", detail))
     if machine.hypervisor != "qemu":
         return TranslationContext(
             machine.hypervisor, machine.notifiers, None, builtin="", acpi=machine.acpi, libvirt=libvirt
@@ -81,8 +80,7 @@ def _check_qemu(
     wanted: NotifierModel | None,
 ) -> TranslationContext:
     check_target(record, machine)
-    check_panics(machine)
-    _check_models(machine, record, libvirt)
+    check_panic_devices(machine, record)
     notifiers = domain_notifiers(machine, record)
     added: AddedNotifier | None = None
     if policy.on_panic not in _PASSIVE:
@@ -92,42 +90,42 @@ def _check_qemu(
         added = usable
         _check_panic_action(machine, libvirt)
     elif not libvirt.preserve_running:
-        _check_continuing(notifiers)
+        _check_continuing(machine, notifiers)
     capabilities = record.capabilities(record.machine(machine.machine).name)
     builtin = capabilities.builtin_type if capabilities.fact("builtin-pvpanic").answer == "yes" else ""
-    models = tuple(dict.fromkeys(notifier.model for notifier in notifiers))
-    return TranslationContext("qemu", models, added, builtin, machine.acpi, libvirt)
-
-
-def _check_models(machine: DomainMachine, record: CapabilityRecord, libvirt: Libvirt) -> None:
-    """Check that libvirt and the emulator have the domain's ``<panic>`` elements.
-
-    A libvirt that does not know one drops it; one that does refuses it if the emulator lacks its device.
-    """
-    for model in machine.panics:
-        known = libvirt.pci if model == "pvpanic" else libvirt.models or model in ("", "default", "isa")
-        if not (libvirt.device and known):
-            detail = f"{libvirt.name}, <panic model='{model or 'isa'}'>"
-            raise RefusedError(refusal("libvirt-too-old", detail))
-        device = LIBVIRT_TYPES.get(model_of(model, machine), "")
-        fact = record.facts.get(f"{device}-type")
-        if fact and fact.answer == "no" and machine.kind != "test":
-            raise RefusedError(refusal("panic-model-without-device", device))
+    return TranslationContext(
+        "qemu",
+        tuple(dict.fromkeys(notifier.model for notifier in notifiers if not notifier.implied)),
+        added,
+        builtin,
+        machine.acpi,
+        libvirt,
+        implied=tuple(notifier.model for notifier in notifiers if notifier.implied),
+        reset_ends=machine.reset_ends,
+        config_file=machine.arguments.config_file,
+    )
 
 
 def _check_panic_action(machine: DomainMachine, libvirt: Libvirt) -> None:
     """Check that the domain's own arguments let a panic pause the guest; libvirt 12.6 overrides them."""
-    if machine.panic_action != "pause" and not libvirt.preserve_running:
-        detail = f"<qemu:commandline> has -action {printable(machine.panic_options, 60)}"
-        raise RefusedError(refusal(_DEFEATED[machine.panic_action], detail))
+    action, options = machine.arguments.panic_action, machine.arguments.panic_options
+    if action != "pause" and not libvirt.preserve_running:
+        raise RefusedError(refusal(_DEFEATED[action], _in_arguments(options)))
 
 
-def _check_continuing(notifiers: Sequence[DomainNotifier]) -> None:
+def _check_continuing(machine: DomainMachine, notifiers: Sequence[DomainNotifier]) -> None:
     """Check that a guest that stops because of one of its notifiers can be continued by onpanic watch."""
     for notifier in notifiers:
         code = _not_ignorable(notifier)
         if code:
             raise RefusedError(refusal(code, f"so the domain's {notifier.model} notifier cannot be ignored"))
+    action, options = machine.arguments.panic_action, machine.arguments.panic_options
+    if action in ("poweroff", "exit") and any(not notifier.is_idle for notifier in notifiers):
+        raise RefusedError(refusal("panic-ends-emulator", _in_arguments(options)))
+
+
+def _in_arguments(options: str) -> str:
+    return f"<qemu:commandline> has -action {printable(options, 60)}"
 
 
 def _not_ignorable(notifier: DomainNotifier) -> str:

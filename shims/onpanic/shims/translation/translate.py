@@ -17,11 +17,13 @@ Alternative considered: editing an earlier translation in place, which would hav
 from new at every step.
 """
 
-from typing import Generic, TypeVar, cast
+from collections.abc import Sequence
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
 
+from onpanic.core.errors import UsageError
 from onpanic.probe.decision.policy import Policy
 from onpanic.probe.emulator.notifier_models import PCI_TYPE, NotifierModel, require_model
 from onpanic.probe.record.capability_record import CapabilityRecord
@@ -31,10 +33,11 @@ from onpanic.shims.domain_xml.apply_translation import (
     state_policy,
 )
 from onpanic.shims.domain_xml.document import Document
-from onpanic.shims.domain_xml.domain_machine import arguments, machine_of
+from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.domain_xml.elements import Element, child, text_of
 from onpanic.shims.domain_xml.pci_slots import free_slot
 from onpanic.shims.domain_xml.policy_xml import StoredPolicy, stated_policy, stored_policy
+from onpanic.shims.domain_xml.qemu_arguments import arguments
 from onpanic.shims.domain_xml.strip_translation import strip_translation, written_panics
 from onpanic.shims.translation.domain_emulator import Prober
 from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
@@ -45,6 +48,9 @@ from onpanic.shims.translation.requirements import check_requirements
 __all__ = ("Translation", "from_libvirt", "to_libvirt")
 
 Text = TypeVar("Text", str, bytes)
+
+#: A libvirt that a domain is for: what it supports, or its version.
+Target: TypeAlias = Libvirt | str | int
 
 
 class Translation(msgspec.Struct, Generic[Text], frozen=True):
@@ -67,7 +73,7 @@ def to_libvirt(
     xml: Text | Translation[Text],
     record: CapabilityRecord | Prober | None = None,
     *,
-    libvirt: Libvirt | str | int | None = None,
+    libvirt: Target | Sequence[Target] | None = None,
     notifier: NotifierModel | None = None,
 ) -> Translation[Text]:
     """Translate a domain's policy into what libvirt supports, and store the policy in the metadata.
@@ -80,7 +86,8 @@ def to_libvirt(
     :param record: What the emulator can do, or a `Prober`, which is called only if it is needed.  None to
         probe the domain's own ``<emulator>``, which takes a fraction of a second.
     :param libvirt: What the domain is for: libvirt's version (``12.6.0``, or libvirt's number), or a
-        `Libvirt`; None for the libvirt that is installed on this host.
+        `Libvirt`; several if the domain may migrate between them; None for the libvirt that is installed on
+        this host.
     :param notifier: The model of panic notifier to add if the domain has none: ``isa``, ``pvpanic`` (PCI) or
         ``hyperv``; None for the best that works.
     :raise DocumentError: When the document cannot be read, or contradicts itself.
@@ -96,13 +103,12 @@ def to_libvirt(
     policy = stated_policy(root := document.root)
     if policy is None:
         return Translation(source, None)
-    if not isinstance(libvirt, Libvirt):
-        libvirt = Libvirt.installed() if libvirt is None else Libvirt.of(libvirt)
-    context = check_requirements(policy, machine_of(root), record, libvirt, notifier)
+    target = _target(libvirt)
+    context = check_requirements(policy, machine_of(root), record, target, notifier)
     if context.added and context.added.device == PCI_TYPE:
         context = replace(context, slot=free_slot(root, arguments(root)))
     changes = changes_for(policy, context)
-    if stored and not notes and _is_translated(original.root, root, stored, policy, changes, libvirt):
+    if stored and not notes and _is_translated(original.root, root, stored, policy, changes, target):
         return Translation(source, policy, changes.notes)
     apply_translation(
         document,
@@ -110,9 +116,19 @@ def to_libvirt(
         on_crash=changes.on_crash,
         panic=changes.panic,
         arguments=changes.arguments,
-        models=libvirt.models,
+        models=target.models,
     )
     return Translation(cast("Text", document.edited()), policy, notes + changes.notes)
+
+
+def _target(libvirt: Target | Sequence[Target] | None) -> Libvirt:
+    """Return what the libvirts that a domain is for have in common."""
+    if libvirt is None:
+        return Libvirt.installed()
+    several = [libvirt] if isinstance(libvirt, Libvirt | str | int) else list(libvirt)
+    if not several:
+        raise UsageError("no libvirt is named", "name at least one, or None for the one on this host")
+    return Libvirt.common([found if isinstance(found, Libvirt) else Libvirt.of(found) for found in several])
 
 
 def from_libvirt(xml: Text | Translation[Text]) -> Translation[Text]:

@@ -1,0 +1,166 @@
+"""What a domain's own arguments to QEMU, in ``<qemu:commandline>``, have to do with panics.
+
+libvirt adds them after its own, and QEMU mostly uses the last of several.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from onpanic.probe.emulator.command_line_parser import device_type, option_values
+from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
+from onpanic.shims.domain_xml.elements import Element, children
+from onpanic.shims.domain_xml.pci_slots import c_number
+
+__all__ = ("ARG", "COMMANDLINE", "QEMU_NAMESPACE", "QemuArguments", "arguments", "read_arguments")
+
+#: The namespace of ``<qemu:commandline>``.
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+
+#: ``<qemu:commandline>`` and ``<qemu:arg>``, as lxml names them.
+COMMANDLINE = f"{{{QEMU_NAMESPACE}}}commandline"
+ARG = f"{{{QEMU_NAMESPACE}}}arg"
+
+_OFF = ("off", "no", "false", "n")
+
+
+class QemuArguments(msgspec.Struct, frozen=True):
+    """What arguments to QEMU say that has to do with panics; the defaults are what libvirt's own say.
+
+    :param panic_action: What a panic ends in: ``pause``, ``poweroff``, ``run`` or ``exit``, as the fact
+        ``panic-action`` has it; ``unknown`` for a value that QEMU lacks.
+    :param panic_options: The options that make it so, e.g. ``panic=none``; empty for ``pause``.
+    :param reboot_option: The option because of which a reset ends QEMU, e.g. ``-no-reboot``; empty without.
+    :param devices: The QEMU types of the panic devices that they add.
+    :param event_masks: The event bits of panic devices of a QEMU type, where the arguments set them.
+    :param hyperv: Whether the CPU has a flag of Hyper-V.
+    :param config_file: The file of ``-readconfig``, whose content is not known; empty without.
+    """
+
+    panic_action: str = "pause"
+    panic_options: str = ""
+    reboot_option: str = ""
+    devices: tuple[str, ...] = ()
+    event_masks: dict[str, int] = {}
+    hyperv: bool = False
+    config_file: str = ""
+
+
+def arguments(root: Element) -> list[str]:
+    """Return the arguments that a domain adds to QEMU's command line.
+
+    :param root: The element ``<domain>``.
+    """
+    return [str(element.get("value", "")) for element in children(root, COMMANDLINE, ARG)]
+
+
+def read_arguments(words: Sequence[str]) -> QemuArguments:
+    """Return what arguments say that has to do with panics.
+
+    :param words: The arguments that a domain adds.
+    """
+    if not words:
+        return QemuArguments()
+    actions = _actions(words)
+    action, options = _panic_action(actions)
+    reboot_option = actions["reboot"] and f"-action reboot={actions['reboot']}"
+    devices = [(device_type(value), value) for value in option_values(words, "device")]
+    panic_devices = [(name, value) for name, value in devices if name in (*ISA_TYPES, PCI_TYPE)]
+    return QemuArguments(
+        panic_action=action,
+        panic_options=options,
+        reboot_option="-no-reboot" if reboot_option and "-no-reboot" in words else reboot_option,
+        devices=tuple([name for name, _ in panic_devices]),
+        event_masks=_event_masks(words, panic_devices),
+        hyperv=_has_hyperv(words),
+        config_file=next(iter(option_values(words, "readconfig")), ""),
+    )
+
+
+def _actions(words: Sequence[str]) -> dict[str, str]:
+    """Return QEMU's actions on a panic, a shutdown and a reboot; empty for a reboot that resets.
+
+    libvirt starts QEMU with ``-no-shutdown``, which is ``-action shutdown=pause``.
+    """
+    found = {"panic": "shutdown", "shutdown": "pause", "reboot": ""}
+    for flag, value in zip(words, [*words[1:], ""], strict=True):
+        option = flag.removeprefix("-").removeprefix("-") if flag.startswith("-") else ""
+        if option == "no-shutdown":
+            found["shutdown"] = "pause"
+        elif option == "no-reboot":
+            found["reboot"] = "shutdown"
+        elif option == "action":
+            found |= dict(part.partition("=")[::2] for part in value.split(","))
+    return {**found, "reboot": "" if found["reboot"] == "reset" else found["reboot"]}
+
+
+def _panic_action(actions: dict[str, str]) -> tuple[str, str]:
+    """Return what a panic ends in, and the options that make it so.
+
+    A panic is a shutdown unless ``panic=`` says otherwise.
+    """
+    panic, powers_off = actions["panic"], actions["shutdown"] == "poweroff"
+    if panic == "shutdown":
+        action = "poweroff" if powers_off else "pause"
+        return action, "shutdown=poweroff" if powers_off else ""
+    if panic == "exit-failure":  # ends with status 1, unless a shutdown pauses, which libvirt then completes
+        return "exit" if powers_off else "poweroff", "panic=exit-failure"
+    action = {"pause": "pause", "none": "run"}.get(panic, "unknown")
+    return action, "" if action == "pause" else f"panic={panic}"
+
+
+def _event_masks(words: Sequence[str], devices: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Return the event bits of each type of panic device, where ``events=`` sets them.
+
+    :param devices: The panic devices that the arguments add: types, and values of ``-device``.
+    """
+    found: dict[str, int] = {}
+    for driver, name, value in _globals(words):
+        mask = c_number(value)
+        if name == "events" and driver in (*ISA_TYPES, PCI_TYPE) and mask is not None:
+            found[driver] = mask
+    for driver, value in devices:
+        members = _members(value)
+        own = [word for word in _set_events(words, members.get("id", "")) if word]
+        mask = c_number(str((own or [members.get("events", "")])[-1]))
+        if mask is not None:
+            found[driver] = mask
+    return found
+
+
+def _globals(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the type, property and value of each ``-global``, in either of its forms."""
+    for text in option_values(words, "global"):
+        name, _, value = text.partition("=")
+        driver, dot, member = name.rpartition(".")
+        if dot and "," not in name:
+            yield driver, member, value
+        else:
+            parts = _members(text)
+            yield parts.get("driver", ""), parts.get("property", ""), parts.get("value", "")
+
+
+def _set_events(words: Sequence[str], device: str) -> list[str]:
+    """Return the values that ``-set`` gives to the property ``events`` of a device."""
+    parts = [text.partition("=") for text in option_values(words, "set")]
+    return [value for name, _, value in parts if device and name == f"device.{device}.events"]
+
+
+def _members(value: str) -> dict[str, str]:
+    """Return the properties in the value of ``-device``, in either of its forms."""
+    if value.startswith("{"):
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+        return {str(name): str(word) for name, word in found.items()} if isinstance(found, dict) else {}
+    return dict(part.partition("=")[::2] for part in value.split(","))
+
+
+def _has_hyperv(words: Sequence[str]) -> bool:
+    """Return whether the CPU, the last one that is named, has a flag of Hyper-V."""
+    flags = [part.partition("=") for value in option_values(words, "cpu")[-1:] for part in value.split(",")]
+    return any(
+        name.lstrip("+").replace("_", "-").startswith("hv-") and value not in _OFF for name, _, value in flags
+    )

@@ -1,0 +1,99 @@
+"""Asking the libvirt behind a connection what it supports, without defining anything.
+
+``domainXMLToNative`` parses a domain as ``defineXML`` does.  A word that libvirt does not know is refused
+with the code 67 before libvirt looks at the emulator, so the answer takes less than a millisecond; only a
+word that it knows makes a libvirt that was just started probe its emulators first.
+
+The code alone does not tell: libvirt uses it, too, for a domain whose emulator is missing.  A word that does
+not exist is asked about as well, and libvirt does not know another one if it refuses both in the same words,
+whatever its language.
+
+libvirt prints its refusals on stderr unless the application has registered an error handler.
+"""
+
+import logging
+from typing import Any, Literal
+
+import msgspec
+
+from onpanic.core.libvirt_api import libvirt_module
+
+__all__ = ("LibvirtAnswers", "ask_libvirt")
+
+_LOG = logging.getLogger("onpanic.shims")
+
+# A word that no libvirt knows
+_CONTROL = "onpanic-control"
+
+# A second <panic> of the same model is refused even if the emulator has no such device
+_DOMAIN = """\
+<domain type='qemu'>
+  <name>onpanic-question</name>
+  <memory unit='MiB'>16</memory>
+  <os><type>hvm</type></os>
+  {}
+</domain>
+"""
+_ON_CRASH = _DOMAIN.format("<on_crash>{word}</on_crash>")
+_PANIC = _DOMAIN.format("<devices><panic model='{word}'/><panic model='{word}'/></devices>")
+
+#: What libvirt does with a word: it does not know it, it refuses it by name, or neither of them.
+WordAnswer = Literal["unknown-word", "refused", "known"]
+
+
+class LibvirtAnswers(msgspec.Struct, frozen=True):
+    """What a libvirt has answered.
+
+    :param preserve_running: About ``<on_crash>preserve-running</on_crash>``.
+    :param rename_restart: About ``<on_crash>rename-restart</on_crash>``.
+    :param pci: About ``<panic model='pvpanic'/>``.
+    """
+
+    preserve_running: WordAnswer
+    rename_restart: WordAnswer
+    pci: WordAnswer
+
+
+def ask_libvirt(connection: Any) -> LibvirtAnswers | None:
+    """Ask the libvirt behind a connection.  Blocks as libvirt does.
+
+    :param connection: A `libvirt.virConnect`.
+    :return: None if it cannot be asked: the connection is read-only, or its driver runs no QEMU.
+    """
+    preserve_running = _answer(connection, _ON_CRASH, "preserve-running")
+    pci = _answer(connection, _PANIC, "pvpanic")
+    rename_restart = _answer(connection, _ON_CRASH, "rename-restart")
+    if preserve_running is None or pci is None or rename_restart is None:
+        return None
+    return LibvirtAnswers(preserve_running, rename_restart, pci)
+
+
+def _answer(connection: Any, question: str, word: str) -> WordAnswer | None:
+    """Return what libvirt does with a word; None if it cannot be asked."""
+    control = _refusal(connection, question.format(word=_CONTROL))
+    if not control or _CONTROL not in control:
+        return None
+    refusal = _refusal(connection, question.format(word=word))
+    if refusal is None:
+        return None
+    if not refusal:
+        return "known"
+    if refusal == control.replace(_CONTROL, word):
+        return "unknown-word"
+    return "refused" if word in refusal and question is _ON_CRASH else "known"
+
+
+def _refusal(connection: Any, xml: str) -> str | None:
+    """Return libvirt's words about a domain that it refuses: empty if it does not, None if it cannot say."""
+    libvirt = libvirt_module()
+    try:
+        connection.domainXMLToNative("qemu-argv", xml, 0)
+    except libvirt.libvirtError as error:
+        _LOG.debug("libvirt was asked, and answered: %s", error)
+        refusals = (
+            libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+            libvirt.VIR_ERR_XML_ERROR,
+            libvirt.VIR_ERR_INVALID_ARG,
+        )
+        return str(error) if error.get_error_code() in refusals else None
+    return ""

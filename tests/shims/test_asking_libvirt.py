@@ -1,0 +1,126 @@
+"""What a libvirt supports is asked; if it does not answer, its version counts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from onpanic.shims import Libvirt
+
+UNSUPPORTED, XML_ERROR, NO_SUPPORT, DENIED, RPC = 67, 27, 3, 29, 39
+NO_EMULATOR = "No emulator found for arch 'x86_64'"
+
+Refusal = tuple[int, str] | None
+
+
+def words_of(kind: str, word: str) -> str:
+    return f"unsupported configuration: unknown {kind}: {word}"
+
+
+class Asked:
+    """A connection to a libvirt that answers with what it knows.
+
+    :param known: The words that it does not refuse as unknown, with what it answers instead.
+    :param everything: What it answers to every question.
+    """
+
+    def __init__(
+        self, version: int, known: dict[str, Refusal], everything: Refusal = None, unknown: Any = words_of
+    ) -> None:
+        self.version, self.known, self.everything, self.unknown = version, known, everything, unknown
+        self.questions: list[str] = []
+
+    def getLibVersion(self) -> int:  # noqa: N802
+        return self.version
+
+    def domainXMLToNative(self, kind: str, xml: str, flags: int) -> str:  # noqa: N802
+        import libvirt
+
+        assert (kind, flags) == ("qemu-argv", 0)
+        self.questions.append(xml)
+        refusal = self.everything or self._answer(xml)
+        if refusal is None:
+            return "qemu"
+        error = libvirt.libvirtError(refusal[1])
+        error.err = (refusal[0], 0, refusal[1], 2, "", "", "", 0, 0)
+        error.args = (refusal[1],)
+        raise error
+
+    def _answer(self, xml: str) -> Refusal:
+        for word, answer in self.known.items():
+            if f">{word}<" in xml or f"'{word}'" in xml:
+                return answer
+        found = next(
+            w for w in ("onpanic-control", "preserve-running", "rename-restart", "pvpanic") if w in xml
+        )
+        return UNSUPPORTED, self.unknown("panic model" if "<panic" in xml else "on_crash action", found)
+
+
+TWICE = (XML_ERROR, "XML error: Multiple panic devices with model 'pvpanic'")
+NOT_BY_QEMU = (UNSUPPORTED, "qemu driver doesn't support the 'rename-restart' action for 'on_crash'")
+OTHER_EMULATOR = (UNSUPPORTED, "the QEMU binary does not support the PCI pvpanic device")
+
+pytestmark = pytest.mark.libvirt  # for the errors of its Python module
+
+
+@pytest.mark.parametrize(
+    ("version", "known", "features"),
+    [
+        (12_005_000, {"preserve-running": None, "pvpanic": TWICE, "rename-restart": NOT_BY_QEMU}, "p r c"),
+        (12_006_000, {"pvpanic": TWICE, "rename-restart": NOT_BY_QEMU}, "p c"),
+        (9_000_000, {"pvpanic": OTHER_EMULATOR, "rename-restart": NOT_BY_QEMU}, "p c"),
+        (9_000_000, {"pvpanic": (UNSUPPORTED, NO_EMULATOR), "rename-restart": NOT_BY_QEMU}, "p c"),
+        (9_000_000, {"preserve-running": (UNSUPPORTED, NO_EMULATOR), "rename-restart": NOT_BY_QEMU}, "r c"),
+        (12_008_000, {"preserve-running": (UNSUPPORTED, "no 'preserve-running' here")}, ""),
+        (9_000_000, {"rename-restart": None}, ""),
+        (12_008_000, {"rename-restart": NOT_BY_QEMU}, "c"),
+    ],
+)
+@pytest.mark.parametrize("unknown", [words_of, lambda kind, word: f"nicht unterstützt: {kind} »{word}«"])
+def test_its_answers_count(
+    version: int,
+    known: dict[str, Refusal],
+    features: str,
+    unknown: Callable[[str, str], str],
+    libvirt: Any,
+) -> None:
+    """A backport counts, and so does a word that was taken out."""
+    found = Libvirt.of_connection(Asked(version, known, unknown=unknown))
+    asked = {"p": found.pci, "r": found.preserve_running, "c": found.checks_actions}
+    assert " ".join(name for name, answer in asked.items() if answer) == features
+    assert found.known_by == "asked"
+    assert str(found) == f"{Libvirt.of(version).name}, asked"
+
+
+@pytest.mark.parametrize(
+    "everything",
+    [
+        (NO_SUPPORT, "this function is not supported by the connection driver"),
+        (DENIED, "operation domainXMLToNative denied for read-only access"),
+        (UNSUPPORTED, NO_EMULATOR),
+        (RPC, "Cannot write data: Broken pipe"),
+    ],
+)
+@pytest.mark.parametrize("version", [9_000_000, 12_006_000])
+def test_without_an_answer_its_version_counts(version: int, everything: Refusal, libvirt: Any) -> None:
+    """A refusal that has nothing to do with the question is not an answer."""
+    found = Libvirt.of_connection(Asked(version, {}, everything))
+    assert found == Libvirt.of(version)
+    assert str(found) == f"{found.name}, by its version"
+
+
+def test_a_connection_is_asked_once(libvirt: Any) -> None:
+    """What is defined by it is nothing."""
+    connection = Asked(9_000_000, {"rename-restart": None})
+    assert Libvirt.of_connection(connection) == Libvirt.of_connection(connection)
+    assert len(connection.questions) == len(set(connection.questions)) + 1  # the control of <on_crash>
+    Libvirt.of_connection(Asked(9_000_000, {}))
+
+
+def test_a_real_libvirt(libvirt: Any, connection: Any) -> None:
+    """It is asked, and has nothing more than before."""
+    before = connection.listAllDomains()
+    found = Libvirt.of_connection(connection)
+    assert found.known_by == "asked"
+    assert Libvirt.of_connection(connection) is found
+    assert connection.listAllDomains() == before

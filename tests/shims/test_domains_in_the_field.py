@@ -1,0 +1,344 @@
+"""A policy is judged by everything in the domain that bears on it: actions, arguments, addresses, flags."""
+
+import re
+from collections.abc import Callable
+from html import escape
+
+import pytest
+from msgspec.structs import replace
+
+from onpanic.probe import CapabilityRecord
+from onpanic.probe.facts import Fact
+from onpanic.shims import DomainMachine, Libvirt, RefusedError, from_libvirt, to_libvirt
+from onpanic.shims.domain_xml.qemu_arguments import QemuArguments, read_arguments
+
+Domain = Callable[..., str]
+Recorded = Callable[..., CapabilityRecord]
+
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+ISA, PVPANIC = "<panic model='isa'/>", "<panic model='pvpanic'/>"
+OLD, NEW = "9.0.0", "12.6.0"
+JSON = '{"driver": "pvpanic", "events": 2}'
+
+
+def given(*words: str) -> str:
+    """Return ``<qemu:commandline>`` with arguments."""
+    found = "".join(f'<qemu:arg value="{escape(word)}"/>' for word in words)
+    return f"<qemu:commandline xmlns:qemu='{QEMU}'>{found}</qemu:commandline>"
+
+
+def policy(value: str, coredump: bool = False) -> str:
+    return f"<on_panic coredump='yes'>{value}</on_panic>" if coredump else f"<on_panic>{value}</on_panic>"
+
+
+def outcome(xml: str, record: CapabilityRecord, libvirt: str = OLD) -> str:
+    """Return the code of the refusal, or libvirt's action and the codes of the notes."""
+    try:
+        done = to_libvirt(xml, record, libvirt=libvirt)
+    except RefusedError as error:
+        return error.decision.code
+    found = re.search(r"^ *<on_crash>(.*?)<", done.xml, re.MULTILINE)
+    action = found[1] if found else "-"
+    return " ".join([action, *(note.code for note in done.notes)])
+
+
+# A reset that ends the guest
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        "<on_reboot>destroy</on_reboot>",
+        given("-no-reboot"),
+        given("--no-reboot"),
+        given("-action", "reboot=shutdown"),
+        given("-action", "shutdown=pause,reboot=shutdown"),
+        given("-action", "reboot=reset", "-no-reboot"),
+        "<launchSecurity type='sev-snp'/>",
+        "<launchSecurity type='tdx'/>",
+        "<launchSecurity type='sev'><policy>0x0007</policy></launchSecurity>",
+    ],
+)
+@pytest.mark.parametrize("libvirt", [OLD, NEW])
+def test_a_restart_is_left_to_the_watcher(
+    libvirt: str, element: str, domain: Domain, record: CapabilityRecord
+) -> None:
+    """libvirt would reset the guest, which would end it."""
+    xml = domain(policy("restart"), element)
+    assert outcome(xml, record, libvirt) == "preserve watch-restarts"
+    there = to_libvirt(xml, record, libvirt=libvirt)
+    assert to_libvirt(there, record, libvirt=libvirt).xml == there.xml
+    assert from_libvirt(there).policy == there.policy
+    for value in ("destroy", "preserve"):
+        assert outcome(domain(policy(value), element), record, libvirt) == value
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        "",
+        "<on_reboot>restart</on_reboot>",
+        "<on_reboot/>",
+        "<on_poweroff>restart</on_poweroff>",
+        given("-no-reboot", "-action", "reboot=reset"),
+        given("-device", "no-reboot"),
+        "<launchSecurity type='sev'><policy>0x0003</policy></launchSecurity>",
+        "<launchSecurity type='s390-pv'/>",
+    ],
+)
+def test_a_restart_is_left_to_libvirt(element: str, domain: Domain, record: CapabilityRecord) -> None:
+    """A reset restarts the guest."""
+    assert outcome(domain(policy("restart"), element), record) == "restart"
+
+
+def test_the_watcher_dumps_before_it_restarts(domain: Domain, record: CapabilityRecord) -> None:
+    """libvirt's ``coredump-restart`` would reset the guest, too."""
+    xml = domain(policy("restart", coredump=True), "<on_reboot>destroy</on_reboot>")
+    assert outcome(xml, record) == "preserve watch-restarts watch-dumps"
+
+
+# What libvirt refuses
+
+
+@pytest.mark.parametrize("value", ["ignore", "restart", "destroy"])
+@pytest.mark.parametrize(
+    ("element", "old", "new"),
+    [
+        ("<on_reboot>preserve</on_reboot>", "", "lifecycle-action-refused"),
+        ("<on_poweroff>rename-restart</on_poweroff>", "", "lifecycle-action-refused"),
+        ("<on_reboot>coredump-destroy</on_reboot>", "lifecycle-action-refused", "lifecycle-action-refused"),
+        ("<on_poweroff>preserve-running</on_poweroff>", *["lifecycle-action-refused"] * 2),
+        ("<on_poweroff>nonsense</on_poweroff>", *["lifecycle-action-refused"] * 2),
+        (
+            "<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>",
+            "",
+            "lifecycle-action-refused",
+        ),
+    ],
+)
+def test_actions(
+    element: str, old: str, new: str, value: str, domain: Domain, record: CapabilityRecord
+) -> None:
+    """libvirt 7.7 and later refuse what QEMU's driver does not carry out."""
+    xml = domain(policy(value), element)
+    assert outcome(xml, record, "7.0.0").split()[-1].startswith(old)
+    assert outcome(xml, record, OLD) == outcome(xml, record, NEW) == new
+
+
+@pytest.mark.parametrize(
+    ("panics", "arch", "machine", "libvirt", "code"),
+    [
+        ("<panic/>", "aarch64", "virt", OLD, "libvirt-too-old"),
+        ("<panic/>", "aarch64", "virt-9.0", OLD, "libvirt-too-old"),
+        ("<panic/>", "riscv64", "virt", OLD, "no-default-panic-model"),
+        ("<panic/>", "riscv64", "virt", NEW, "no-default-panic-model"),
+        ("<panic model='default'/>", "loongarch64", "virt", NEW, "no-default-panic-model"),
+        ("<panic/>", "aarch64", "sbsa-ref", NEW, "no-default-panic-model"),
+        ("<panic/>", "ppc64", "powernv9", NEW, "no-default-panic-model"),
+        ("<panic model='hyperv'><address type='isa'/></panic>", "x86_64", "pc", OLD, "panic-address-refused"),
+        ("<panic><address type='pci' slot='16'/></panic>", "x86_64", "pc", OLD, "panic-address-refused"),
+        (
+            "<panic model='pvpanic'><address type='isa' iobase='0x505'/></panic>",
+            "aarch64",
+            "virt",
+            NEW,
+            "panic-address-refused",
+        ),
+        ("<panic><address type='spapr-vio'/></panic>", "ppc64", "pseries", OLD, "panic-address-refused"),
+        (f"{ISA}{ISA}", "x86_64", "pc", OLD, "panic-model-twice"),
+        (f"<panic/>{ISA}", "x86_64", "pc", OLD, "panic-model-twice"),
+        (f"{PVPANIC}<panic model='default'/>", "aarch64", "virt", NEW, "panic-model-twice"),
+        ("<panic model='nonsense'/>", "x86_64", "pc", NEW, "no-such-panic-model"),
+    ],
+)
+@pytest.mark.parametrize("value", ["ignore", "restart"])
+def test_panic_elements(
+    value: str,
+    panics: str,
+    arch: str,
+    machine: str,
+    libvirt: str,
+    code: str,
+    domain: Domain,
+    recorded: Recorded,
+) -> None:
+    """Whatever the policy and the emulator are: the emulator is not even asked."""
+
+    def prober(_machine: DomainMachine) -> CapabilityRecord:
+        raise AssertionError("the emulator was asked")
+
+    xml = domain(policy(value), arch=arch, machine=machine, devices=panics)
+    with pytest.raises(RefusedError) as caught:
+        to_libvirt(xml, prober, libvirt=libvirt)
+    assert caught.value.decision.code == code
+
+
+@pytest.mark.parametrize(
+    "panic",
+    [
+        "<panic model='isa'><address type='isa' iobase='0x505'/></panic>",
+        "<panic model='isa'><alias name='panic0'/></panic>",
+        "<panic model='isa'><address type='none'/></panic>",
+    ],
+)
+def test_addresses_that_libvirt_accepts(panic: str, domain: Domain, record: CapabilityRecord) -> None:
+    assert outcome(domain(policy("preserve"), devices=panic), record) == "preserve"
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-device", "pvpanic,events=2"),
+        ("-device", JSON),
+        ("-device", "pvpanic,id=p", "-set", "device.p.events=0x2"),
+        ("-device", "pvpanic", "-global", "pvpanic.events=2"),
+        ("-device", "pvpanic", "-global", "driver=pvpanic,property=events,value=2"),
+        ("-device", "pvpanic,events=1,id=p", "-set", "device.p.events=0"),
+    ],
+)
+def test_a_notifier_that_reports_no_panic(
+    words: tuple[str, ...], domain: Domain, record: CapabilityRecord
+) -> None:
+    """Bit 0 of its events is that of a panic."""
+    xml = domain(policy("preserve"), given(*words))
+    assert outcome(xml, record) == "panic-not-reported"
+    assert outcome(domain(policy("preserve"), given(*words[:1], "pvpanic,events=3")), record) == "preserve"
+
+
+def test_a_global_property_is_about_libvirts_notifier_too(domain: Domain, record: CapabilityRecord) -> None:
+    """The notifier that is added for the policy would not report either."""
+    silenced = given("-global", "pvpanic.events=2")
+    assert outcome(domain(policy("preserve"), silenced, devices=ISA), record) == "panic-not-reported"
+    assert outcome(domain(policy("preserve"), silenced), record) == "panic-not-reported"
+
+
+@pytest.mark.parametrize(
+    "options", ["panic=exit-failure", "shutdown=poweroff", "panic=shutdown,shutdown=poweroff"]
+)
+def test_ignoring_where_a_panic_ends_qemu(options: str, domain: Domain, record: CapabilityRecord) -> None:
+    """libvirt 12.6 sets the action itself; without a notifier nothing ends."""
+    words = given("-action", options)
+    assert outcome(domain(policy("ignore"), words, devices=ISA), record, OLD) == "panic-ends-emulator"
+    assert outcome(domain(policy("ignore"), words, devices=ISA), record, NEW) == "preserve-running"
+    assert outcome(domain(policy("ignore"), words), record, OLD) == "-"
+
+
+def test_what_a_configuration_file_says_is_not_known(domain: Domain, record: CapabilityRecord) -> None:
+    xml = domain(policy("preserve"), given("-readconfig", "/etc/x.cfg"))
+    assert outcome(xml, record) == "preserve arguments-from-file"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), QemuArguments()),
+        (("-action",), QemuArguments(panic_options="")),
+        (("-global",), QemuArguments()),
+        (("-device", "{"), QemuArguments()),
+        (("-device", "[1]"), QemuArguments()),
+        (("-device", '{"driver": "pvpanic", "events": true}'), QemuArguments(devices=("pvpanic",))),
+        (("-global", "pvpanic.events=x"), QemuArguments()),
+        (("-cpu", "host,hv-relaxed"), QemuArguments(hyperv=True)),
+        (("-cpu", "host,hv_time=on,+x"), QemuArguments(hyperv=True)),
+        (("-cpu", "host,hv-relaxed=off"), QemuArguments()),
+        (("-cpu", "host,hv-crash", "-cpu", "host"), QemuArguments()),
+        (("-action", "panic=none"), QemuArguments(panic_action="run", panic_options="panic=none")),
+        (("-action", "panic=none", "-action", "panic=pause"), QemuArguments()),
+        (("-action", "shutdown=poweroff", "-no-shutdown"), QemuArguments()),
+    ],
+)
+def test_arguments_are_read_as_qemu_reads_them(words: tuple[str, ...], expected: QemuArguments) -> None:
+    assert read_arguments(words) == expected
+
+
+# Confidential guests
+
+
+@pytest.mark.parametrize("kind", ["sev", "sev-snp", "tdx", "s390-pv"])
+def test_a_confidential_guest_is_not_dumped(kind: str, domain: Domain, record: CapabilityRecord) -> None:
+    """Its memory is encrypted."""
+    element = f"<launchSecurity type='{kind}'/>"
+    assert outcome(domain(policy("destroy", True), element), record) == "coredump-of-confidential-guest"
+    crash = "<on_crash coredump='yes'>destroy</on_crash>"
+    assert outcome(domain(policy("destroy"), crash, element), record) == "coredump-of-confidential-guest"
+    assert outcome(domain(policy("destroy"), element), record) == "destroy"
+
+
+# Hyper-V
+
+
+FLAGS = [
+    "<features><hyperv mode='passthrough'/></features>",
+    "<features><hyperv mode='custom'><relaxed state='on'/></hyperv></features>",
+    "<features><hyperv><spinlocks state='on' retries='8191'/></hyperv></features>",
+    "<clock offset='utc'><timer name='hypervclock' present='yes'/></clock>",
+    given("-cpu", "host,hv-crash"),
+]
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_guest_with_a_flag_of_hyperv_can_report(flag: str, domain: Domain, recorded: Recorded) -> None:
+    """``ignore`` is then kept as for a notifier that the domain names."""
+    record = recorded(working=("hyperv",))
+    xml = domain(policy("ignore"), flag, acpi=False)
+    assert outcome(xml, record, NEW) == "preserve-running hyperv-flag-reports"
+    assert outcome(xml, record, OLD) == "preserve hyperv-flag-reports watch-continues"
+    assert outcome(domain(policy("ignore"), flag, kind="qemu", acpi=False), record, NEW) == "-"
+    assert outcome(domain(policy("ignore"), flag, given("-action", "panic=exit-failure")), record, OLD) == (
+        "panic-ends-emulator"
+    )
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_flag_of_hyperv_does_not_replace_a_notifier(flag: str, domain: Domain, recorded: Recorded) -> None:
+    """A guest that is not told of the notifier does not use it, unless it wants to."""
+    xml = domain(policy("preserve"), flag)
+    written = to_libvirt(xml, recorded(working=("hyperv",)), libvirt=NEW).xml
+    assert written.count("<panic model='isa'/>") == 1
+
+
+def test_a_kvm_without_hyperv(domain: Domain, recorded: Recorded) -> None:
+    """There the flags let nobody report anything."""
+    record = recorded(working=("hyperv",))
+    (machine,) = record.machines
+    absent = {"pvpanic-attachable": Fact("no", "observed", "this KVM has no Hyper-V")}
+    notifiers = [
+        replace(one, facts={**one.facts, **absent}) if one.model == "hyperv" else one
+        for one in machine.notifiers
+    ]
+    record = replace(record, machines=[replace(machine, notifiers=notifiers)])
+    assert outcome(domain(policy("ignore"), FLAGS[0]), record, NEW) == "-"
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "<features><hyperv/></features>",
+        "<features><hyperv mode='custom'><relaxed state='off'/></hyperv></features>",
+        "<clock offset='utc'><timer name='hypervclock' present='no'/></clock>",
+        "<clock offset='utc'><timer name='hpet' present='yes'/></clock>",
+    ],
+)
+def test_no_flag_of_hyperv(flag: str, domain: Domain, recorded: Recorded) -> None:
+    xml = domain(policy("ignore"), flag, acpi=False)
+    assert outcome(xml, recorded(working=("hyperv",)), NEW) == "-"
+
+
+# Migration
+
+
+def test_a_domain_for_several_libvirts(domain: Domain, recorded: Recorded) -> None:
+    """What is written holds on all of them, and a refusal names the one that stands in the way."""
+    record = recorded(working=("pvpanic",))
+    xml = domain(policy("ignore"), devices=ISA)
+    both = to_libvirt(xml, record, libvirt=[NEW, OLD])
+    assert both.xml == to_libvirt(xml, record, libvirt=OLD).xml
+    assert [note.reason.rpartition("(")[2] for note in both.notes] == ["libvirt 9.0.0, by its version)"]
+    with pytest.raises(RefusedError, match=r"libvirt 9\.0\.0, by its version: <panic model='pvpanic'>"):
+        to_libvirt(domain(policy("ignore"), devices=PVPANIC), record, libvirt=[NEW, OLD, Libvirt.of(NEW)])
+    assert Libvirt.common([Libvirt.of(OLD)]) == Libvirt.of(OLD)
+    with pytest.raises(ValueError, match="no libvirt is named"):
+        to_libvirt(xml, record, libvirt=[])
