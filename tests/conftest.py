@@ -29,7 +29,7 @@ from .played.command import CommandLibvirt
 from .played.libvirt import PlayedLibvirt
 from .running.emulators import suite_root
 from .running.guest import Guest, played_monitor
-from .running.libvirtd import DaemonEndedError, run_libvirtd
+from .running.libvirtd import HOST, HOST_AND_NEWEST, DaemonEndedError, run_libvirtd
 from .running.processes import processes_with, survivors_of
 
 # No test asserts a duration, and no run depends on what another one has found
@@ -267,33 +267,70 @@ def libvirt(unavailable: Callable[[str], NoReturn]) -> Any:
     return libvirt
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of a libvirtd on the libvirts that its marker names.
+
+    pytest orders the tests by libvirt, so that few daemons run at the same time.
+    """
+    if "libvirt_name" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("libvirts")
+        metafunc.parametrize("libvirt_name", marker.args if marker else HOST_AND_NEWEST, scope="session")
+
+
 @pytest.fixture(scope="session")
-def libvirtd(unavailable: Callable[[str], NoReturn]) -> Callable[[], AbstractContextManager[str]]:
-    """Return a function that returns a context with a libvirtd, see `run_libvirtd`."""
-    program = shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin") or unavailable(
-        "no libvirtd here"
-    )
-    shutil.which("qemu-system-x86_64") or unavailable("no qemu-system-x86_64 here")
+def libvirtd_of(
+    debian_root: Callable[[str], Root], unavailable: Callable[[str], NoReturn]
+) -> Callable[[str], AbstractContextManager[str]]:
+    """Return a function that returns a context with a libvirtd of that name, see `run_libvirtd`."""
 
     @contextmanager
-    def serve() -> Iterator[str]:
+    def serve(name: str) -> Iterator[str]:
+        program: str | Root | None = shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin")
+        if name == HOST:
+            shutil.which("qemu-system-x86_64") or unavailable("no qemu-system-x86_64 here")
+        else:
+            program = debian_root(name)
         with ExitStack() as stack:
             try:
-                uri = stack.enter_context(run_libvirtd(program))
+                uri = stack.enter_context(run_libvirtd(program or unavailable("no libvirtd here")))
             except DaemonEndedError as error:
-                unavailable(str(error))
+                unavailable(f"{name}: {error}")
             yield uri
 
     return serve
 
 
 @pytest.fixture(scope="session")
-def uri(libvirt: Any, libvirtd: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
-    """Return the connection URI of a libvirtd that all tests share."""
-    with libvirtd() as found:
-        held = libvirt.open(found)
-        yield found
-        held.close()
+def libvirtd(
+    libvirt_name: str, libvirtd_of: Callable[[str], AbstractContextManager[str]]
+) -> Callable[[], AbstractContextManager[str]]:
+    """Return a function that returns a context with a libvirtd of the test's own."""
+    return lambda: libvirtd_of(libvirt_name)
+
+
+@pytest.fixture(scope="session")
+def shared_uri(
+    libvirt: Any, libvirtd_of: Callable[[str], AbstractContextManager[str]]
+) -> Iterator[Callable[[str], str]]:
+    """Return a function that returns the connection URI of a libvirtd that all tests share.
+
+    Each is started when it is first used, and ends with the tests.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def uri_of(name: str) -> str:
+            found = stack.enter_context(libvirtd_of(name))
+            stack.callback(libvirt.open(found).close)
+            return found
+
+        yield uri_of
+
+
+@pytest.fixture(scope="session")
+def uri(libvirt_name: str, shared_uri: Callable[[str], str]) -> str:
+    """Return the connection URI of a libvirtd that all tests of this libvirt share."""
+    return shared_uri(libvirt_name)
 
 
 @pytest.fixture

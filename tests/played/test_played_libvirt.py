@@ -20,8 +20,8 @@ from onpanic.core.libvirt_api import (
     run_event_loop,
 )
 
+from ..running.libvirtd import HOST, folder_of
 from ..watch import panicking_guests
-from ..watch.panicking_guests import folder_of
 from .command import CommandLibvirt
 from .constants import LIBVIRT as C
 from .constants import LIBVIRT_QEMU
@@ -272,6 +272,7 @@ class Observed:
 
 
 @pytest.mark.libvirt
+@pytest.mark.libvirts(HOST)
 @pytest.mark.emulators
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_it_does_what_libvirt_does(

@@ -20,6 +20,7 @@ from onpanic.probe import CapabilityRecord, SourceError
 from onpanic.probe.api import record_from
 from onpanic.probe.live import ask_domain
 
+from ..running.libvirtd import HOST
 from .conftest import EMULATOR
 
 XML = """\
@@ -44,7 +45,7 @@ MACHINE = (
     "acpi-exposes-pvpanic",
 )
 
-pytestmark = pytest.mark.libvirt
+pytestmark = [pytest.mark.libvirt, pytest.mark.libvirts(HOST)]
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,10 +1,13 @@
-"""Other Debian suites' emulators, unpacked for the tests."""
+"""Other Debian suites' emulators and libvirts, unpacked for the tests."""
 
 import fcntl
 import os
 from pathlib import Path
 
 from onpanic.matrix.debian import PACKAGES, Root, fetch
+from onpanic.matrix.sources.debian_libvirts import LIBVIRT_PACKAGES
+
+from .libvirtd import EVERY
 
 __all__ = ("emulators_folder", "suite_root")
 
@@ -14,11 +17,15 @@ OTHER_ARCHITECTURES = tuple(f"qemu-system-{name}" for name in ("arm", "misc", "p
 
 
 def suite_root(suite: str) -> Root:
-    """Return a suite's unpacked emulators, which is fetched if it is missing.
+    """Return a suite's unpacked emulators, and its libvirt if tests run on it; fetch what is missing.
 
     :raise FetchError: When they cannot be fetched.
     """
-    packages = PACKAGES + OTHER_ARCHITECTURES if suite == FULL_SUITE else PACKAGES
+    packages = (
+        *PACKAGES,
+        *(OTHER_ARCHITECTURES if suite == FULL_SUITE else ()),
+        *(LIBVIRT_PACKAGES if suite in EVERY else ()),
+    )
     folder = emulators_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f".{suite}.lock").open("w") as lock:

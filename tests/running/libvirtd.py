@@ -1,20 +1,44 @@
-"""Start a libvirtd for tests."""
+"""Start a libvirtd for tests: the host's own, or that of a Debian suite."""
 
 import os
+import select
+import shlex
+import signal
 import socket
+import struct
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from .processes import KILLED, kill_all, processes_with
+from onpanic.matrix.debian import Root
+from onpanic.matrix.sources.debian_libvirts import (
+    NOBODY,
+    accepts_connections,
+    daemon_command,
+    daemon_environment,
+    last_lines,
+    make_daemon_folder,
+    socket_in,
+)
 
-__all__ = ("DaemonEndedError", "run_libvirtd")
+from . import subreaper
+from .processes import KILLED
 
-#: The user that runs it if root runs the tests.
-NOBODY = 65534
+__all__ = ("EVERY", "HOST", "HOST_AND_NEWEST", "DaemonEndedError", "folder_of", "restarted", "run_libvirtd")
+
+#: The libvirt that is installed on the host.
+HOST = "host"
+#: All libvirts that tests can run on: the host's, and those of Debian suites.
+EVERY = (HOST, "bullseye", "trixie", "sid")
+#: Those that a test runs on unless the marker ``libvirts`` names others.
+HOST_AND_NEWEST = (HOST, "sid")
+
+#: Seconds in which a daemon must accept connections.
+START = 60
 
 
 class DaemonEndedError(Exception):
@@ -22,52 +46,97 @@ class DaemonEndedError(Exception):
 
 
 @contextmanager
-def run_libvirtd(program: str) -> Iterator[str]:
+def run_libvirtd(of: str | Root) -> Iterator[str]:
     """Run a libvirtd in a temporary folder, and yield its connection URI.
 
-    If root runs the tests the daemon runs as another user: root's needs a user and a network.
+    If root runs the tests the daemon runs as another user: root's needs a user and a network.  A suite's
+    daemon runs in the suite's root, but shares the host's processes and temporary folder.
 
-    :param program: Its path.
+    :param of: The path of the host's libvirtd, or a suite.
     :raise DaemonEndedError: When it ends instead.
     """
     with tempfile.TemporaryDirectory(prefix="onpanic-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        (folder / "libvirt").mkdir()
-        (folder / "libvirt/qemu.conf").write_text('stdio_handler = "file"\n')  # no virtlogd
-        (folder / "libvirtd.conf").touch()
-        root = os.geteuid() == 0
-        for path in (folder, folder / "libvirt"):
-            os.chown(path, NOBODY if root else -1, -1)
-        homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"), name)
-        with (folder / "log").open("wb") as log:
-            daemon = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", program, "-f", str(folder / "libvirtd.conf")],
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-                env={**os.environ, **homes},
-                user=NOBODY if root else None,
-                extra_groups=[] if root else None,
-            )
-        path = folder / "libvirt/libvirt-sock"
+        environment, command = _host_daemon(of, folder) if isinstance(of, str) else _suite_daemon(of, folder)
+        words = ["env", *(f"{variable}={value}" for variable, value in environment.items()), *command]
+        script = _start_script(folder)
+        script.write_text(f"#!/bin/sh\nexec {shlex.join(words)} 2>>{shlex.quote(f'{folder}/log')}\n", "utf-8")
+        script.chmod(0o755)
+        with _daemon(folder):
+            yield f"qemu+unix:///session?socket={socket_in(folder)}"
+
+
+@contextmanager
+def restarted(uri: str, meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Restart the daemon behind a URI that `run_libvirtd` has yielded; a context.
+
+    Guests survive.  Every connection is lost; the caller destroys the domains through a new one.
+
+    :param meanwhile: Called while there is no daemon.
+    """
+    folder = folder_of(uri).parent
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(socket_in(folder)))
+        credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    handle = os.pidfd_open(struct.unpack("3i", credentials)[0])
+    signal.pidfd_send_signal(handle, signal.SIGTERM)
+    assert select.select([handle], [], [], KILLED)[0], "libvirtd does not end"
+    os.close(handle)
+    meanwhile()
+    with _daemon(folder):
+        yield
+
+
+def folder_of(uri: str) -> Path:
+    """Return libvirt's folder in the daemon's, by a URI that `run_libvirtd` has yielded."""
+    return Path(uri.partition("socket=")[2]).parent
+
+
+@contextmanager
+def _daemon(folder: Path) -> Iterator[None]:
+    """Run the script that starts a daemon; kill it, and the guests that it has started, at exit.
+
+    :raise DaemonEndedError: When it ends before it accepts connections.
+    """
+    command = [sys.executable, "-IS", subreaper.__file__, str(_start_script(folder))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdin
+        assert parent.stdout
         try:
-            deadline = time.monotonic() + 60
-            while not _listens(path):
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                if daemon.poll() is not None:
-                    raise DaemonEndedError(f"libvirtd ended: {(folder / 'log').read_text()}")
-                time.sleep(0.01)
-            yield f"qemu+unix:///session?socket={path}"
+            deadline = time.monotonic() + START
+            while not accepts_connections(folder):
+                if select.select([parent.stdout], [], [], 0.01)[0]:
+                    raise DaemonEndedError(f"libvirtd ended: {last_lines(folder / 'log')}")
+                assert time.monotonic() < deadline, last_lines(folder / "log")
+            yield
         finally:
-            daemon.terminate()
+            parent.stdin.close()
             try:
-                daemon.wait(KILLED)
+                parent.wait(KILLED)
             finally:
-                daemon.kill()
-                kill_all(processes_with(name))  # domains that a test has left
+                parent.kill()
 
 
-def _listens(path: Path) -> bool:
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as one:
-        one.connect(str(path))
-        return True
-    return False
+def _start_script(folder: Path) -> Path:
+    """Return the script that starts a daemon; it ends with the thread that runs it."""
+    return folder / "start"
+
+
+def _host_daemon(program: str, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Fill the folder of the host's daemon; return its environment and command."""
+    (folder / "libvirt").mkdir()
+    (folder / "libvirt/qemu.conf").write_text('stdio_handler = "file"\n')  # no virtlogd
+    (folder / "libvirtd.conf").touch()
+    root = os.geteuid() == 0
+    for path in (folder, folder / "libvirt"):
+        os.chown(path, NOBODY if root else -1, -1)
+    names = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
+    identity = [f"--reuid={NOBODY}", "--clear-groups"] if root else []
+    command = ["setpriv", *identity, "--pdeathsig=KILL", program, "-f", str(folder / "libvirtd.conf")]
+    return dict.fromkeys(names, str(folder)), command
+
+
+def _suite_daemon(root: Root, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Fill the folder of a suite's daemon; return its environment and command."""
+    make_daemon_folder(root, folder)
+    return daemon_environment(folder), daemon_command(root, folder, shared=True)

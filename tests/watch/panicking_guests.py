@@ -6,23 +6,20 @@ after three seconds.
 
 import fcntl
 import gzip
-import os
 import re
-import select
 import shlex
-import signal
 import socket
 import struct
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from onpanic.matrix.debian import fetch
+
+from ..running.libvirtd import folder_of
 
 #: Seconds after which a wait has failed.
 DEADLINE = 60
@@ -308,43 +305,6 @@ def with_unknown_pause(uri: str, name: str) -> None:
     )
     assert count == 1
     status.write_text(running)
-
-
-def folder_of(uri: str) -> Path:
-    """Return the folder of the tests' libvirt."""
-    return Path(uri.partition("socket=")[2]).parent
-
-
-@contextmanager
-def restarted(uri: str, meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Restart the daemon behind a URI of the fixture `libvirtd`; a context.
-
-    Guests survive.  Every connection is lost; the caller destroys the domains through a new one.
-
-    :param meanwhile: Called while there is no daemon.
-    """
-    path = Path(uri.partition("socket=")[2])
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str(path))
-        got = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    number, user, _ = struct.unpack("3i", got)
-    process = Path(f"/proc/{number}")
-    words, pairs = ((process / name).read_bytes().split(b"\0")[:-1] for name in ("cmdline", "environ"))
-    handle = os.pidfd_open(number)
-    signal.pidfd_send_signal(handle, signal.SIGTERM)
-    assert select.select([handle], [], [], DEADLINE)[0]
-    os.close(handle)
-    meanwhile()
-    again: dict[str, Any] = {"user": user, "extra_groups": []} if os.geteuid() == 0 else {}
-    again["env"] = dict(pair.split(b"=", 1) for pair in pairs)
-    daemon = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **again)
-    try:
-        with socket.socket(socket.AF_UNIX) as line:
-            until(lambda: line.connect_ex(str(path)) == 0)
-        yield
-    finally:
-        daemon.terminate()
-        daemon.wait(DEADLINE)
 
 
 NOTE, LOAD = 4, 1  # types of segments

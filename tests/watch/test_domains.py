@@ -23,9 +23,10 @@ from onpanic.watch.sources.domains import Domains as WatchedDomains
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import Journal
 
+from ..running.libvirtd import folder_of, restarted
 from . import panicking_guests as guests
 from .conftest import WatchProcess
-from .panicking_guests import folder_of, until
+from .panicking_guests import until
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.emulators]
 
@@ -253,7 +254,7 @@ def test_a_panic_while_libvirt_was_down(coredump: bool, own: Domains, watch: Wat
     one = own.start(on_panic("restart", coredump), guests.waits())
     watcher = watch("--connect", own.uri)
     watcher.until("watching")
-    with guests.restarted(own.uri, lambda: own.panic(one)):
+    with restarted(own.uri, lambda: own.panic(one)):
         watcher.until("disconnected")
         watcher.until("connected")
         watcher.until("action", action="restart", outcome="done")
@@ -280,7 +281,7 @@ def test_an_internal_error_is_covered_by_on_crash(
     until(lambda: one.state() == PANICKED)
     one = guests.internal_error_in_libvirt(one, own.folder)
     name = one.name()
-    with guests.restarted(own.uri, lambda: guests.with_unknown_pause(own.uri, name)):
+    with restarted(own.uri, lambda: guests.with_unknown_pause(own.uri, name)):
         own.again()
         until(lambda: own.domain(one).state() == [3, 0])
         watcher = watch("--connect", own.uri, "--once")

@@ -11,6 +11,7 @@ import pytest
 
 from ..running.emulators import emulators_folder
 from ..running.guest import Guest
+from ..running.libvirtd import folder_of, restarted
 from . import panicking_guests as guests
 from .panicking_guests import Linux, until, wait_for_text
 
@@ -208,7 +209,7 @@ def domain(connection: Any, name: str, *, os: str = "", devices: str = "", mebib
 
 
 def panicking(connection: Any, uri: str, name: str) -> Any:
-    path = guests.folder_of(uri) / f"{name}.img"
+    path = folder_of(uri) / f"{name}.img"
     guests.disk(path, guests.panics_for_ever())
     disk = f"<disk type='file'><source file='{path}'/><target dev='hda' bus='ide'/></disk>"
     found = domain(connection, name, devices=disk)
@@ -233,7 +234,7 @@ def test_linux_under_libvirt(connection: Any, libvirt: Any, uri: str, linux: Lin
         lambda _connection, domain, _opaque: reboots.append(domain.name()),
         None,
     )
-    place = guests.folder_of(uri)
+    place = folder_of(uri)
     here, log = linux.copied(place), place / "serial.log"
     one = domain(connection, "linux", os=here.os(), devices=here.serial(place), mebibytes=here.mebibytes)
     wait_for_text(log, guests.READY)
@@ -263,7 +264,7 @@ def test_internal_error_under_libvirt(connection: Any, libvirt: Any, uri: str) -
         None,
     )
     one = panicking(connection, uri, "faulty")
-    one = guests.internal_error_in_libvirt(one, guests.folder_of(uri))
+    one = guests.internal_error_in_libvirt(one, folder_of(uri))
     assert (one.state(), asked(one)) == (MIGRATION_PAUSE, "internal-error")
     suspended = (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_RESTORED)
     until(lambda: suspended in heard)
@@ -280,8 +281,8 @@ def test_internal_error_that_libvirt_was_down_for(libvirt: Any, own: str) -> Non
     """libvirt shows it as paused for an unknown reason."""
     before = libvirt.open(own)
     one = panicking(before, own, "faulty")
-    guests.internal_error_in_libvirt(one, guests.folder_of(own))
-    with guests.restarted(own, lambda: guests.with_unknown_pause(own, "faulty")):
+    guests.internal_error_in_libvirt(one, folder_of(own))
+    with restarted(own, lambda: guests.with_unknown_pause(own, "faulty")):
         connection = libvirt.open(own)
         try:
             until(lambda: connection.lookupByName("faulty").state() == UNKNOWN_PAUSE)
