@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import bench_asking
 import bench_matrix
 import bench_watch
 from bare import start
@@ -253,6 +254,11 @@ def libvirt(emulator: str) -> None:
     show("virsh, cold / verdict", took["libvirt"] / took["probe"], ">= 20", detail)
 
 
+def asking() -> None:
+    first, later = bench_asking.asking()
+    show("asking libvirt / 1 ms", later * 1000, "<= 20", f"once a connection; {first:.1f} s at its start")
+
+
 def main() -> None:
     for root in ("probe", "shims", "compat-matrix", "cli"):  # as in an installed package
         compileall.compile_dir(Path(__file__).parent.parent / root, quiet=2)
@@ -261,6 +267,7 @@ def main() -> None:
     print(f"{emulator}: {version}; {os.cpu_count()} CPUs; medians of interleaved runs")
     for benchmark in (verdicts, small_commands, all_machines, checks, acpi, translations, libvirt):
         benchmark(emulator)
+    asking()
     bench_matrix.collecting(show)
     bench_matrix.building()
     bench_watch.reactions(emulator, show)
