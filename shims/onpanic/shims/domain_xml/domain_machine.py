@@ -12,7 +12,7 @@ from onpanic.probe.emulator.command_line import X86, guess_target
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
 from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.record.capability_record import CapabilityRecord
-from onpanic.shims.domain_xml.elements import Element, child, children, text_of
+from onpanic.shims.domain_xml.elements import Element, child, text_of
 from onpanic.shims.domain_xml.pci_slots import c_number
 from onpanic.shims.domain_xml.qemu_arguments import QemuArguments, arguments, read_arguments
 
@@ -32,6 +32,10 @@ DEVICES = {**dict.fromkeys(ISA_TYPES, "isa"), PCI_TYPE: "pvpanic"}
 
 #: libvirt's models of ``<panic>`` that are devices, with the QEMU type that libvirt looks for and adds.
 LIBVIRT_TYPES = {"isa": "pvpanic", "pvpanic": PCI_TYPE}
+
+# Children of <domain> whose own children count, and others that count
+_PARENTS = ("os", "devices", "features")
+_OTHERS = ("clock", "on_poweroff", "on_reboot", "launchSecurity")
 
 # The bit of <policy> in <launchSecurity type='sev'>
 _SEV_ES = 4
@@ -109,7 +113,7 @@ class DomainMachine(msgspec.Struct, frozen=True):
     @property
     def target(self) -> str:
         """The architecture that the domain names, else that of the emulator's name, else the host's."""
-        return self.arch or (guess_target([self.emulator]) if self.emulator else os.uname().machine)
+        return _target(self.arch, self.emulator)
 
     @property
     def reset_ends(self) -> str:
@@ -133,9 +137,10 @@ def machine_of(root: Element) -> DomainMachine:
     """
     found: dict[str, Element] = {}
     panics: list[tuple[str, str]] = []
-    parts = ("os", "devices", "features", "on_poweroff", "on_reboot", "launchSecurity")
-    for part in root.iterchildren(*parts):
-        found.setdefault(part.tag, part)
+    for part in root.iterchildren(*_PARENTS, *_OTHERS):
+        if part.tag in _OTHERS:
+            found.setdefault(part.tag, part)
+            continue
         for inner in part.iterchildren("type", "emulator", "panic", "acpi", "hyperv"):
             found.setdefault(f"{part.tag}/{inner.tag}", inner)
             if part.tag == "devices" and inner.tag == "panic":
@@ -144,31 +149,31 @@ def machine_of(root: Element) -> DomainMachine:
                 panics.append((str(inner.get("model", "")), str(kind)))
     kind = str(root.get("type", ""))
     system = found.get("os/type")
-    machine = DomainMachine(
+    arch, name = (None, None) if system is None else (system.get("arch"), system.get("machine"))
+    emulator = text_of(found.get("devices/emulator")) or None
+    own_arguments = read_arguments(arguments(root))
+    target = _target(arch, emulator)
+    default = _default_model(target, kind, name or "")
+    models = [default if model in ("", "default") else model for model, _ in panics]
+    devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES), *own_arguments.devices]
+    own = architectural_notifier(target, name or "")
+    has_msr = kind == "kvm" and "hyperv" not in models and target.startswith(_X86)
+    return DomainMachine(
         hypervisor=hypervisor_of(kind),
         kind=kind,
-        arch=None if system is None else system.get("arch"),
-        machine=None if system is None else system.get("machine"),
-        emulator=text_of(found.get("devices/emulator")) or None,
-        notifiers=(),
+        arch=arch,
+        machine=name,
+        emulator=emulator,
+        notifiers=_notifiers(kind, own, [model for model in models if model], devices),
         acpi="features/acpi" in found,
         panics=tuple(panics),
+        devices=tuple(dict.fromkeys(devices)),
+        hyperv=has_msr and (own_arguments.hyperv or _has_hyperv(found)),
         on_poweroff=text_of(found.get("on_poweroff")),
         on_reboot=text_of(found.get("on_reboot")),
         launch_security=_launch_security(found.get("launchSecurity")),
         resettable=_is_resettable(found.get("launchSecurity")),
-        arguments=read_arguments(arguments(root)),
-    )
-    own = architectural_notifier(machine.target, machine.machine or "")
-    models = [default_model(machine) if model in ("", "default") else model for model, _ in panics]
-    devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES)]
-    devices += machine.arguments.devices
-    flags = machine.arguments.hyperv or _has_hyperv(found.get("features/hyperv"), root)
-    return msgspec.structs.replace(
-        machine,
-        notifiers=_notifiers(kind, own, [model for model in models if model], devices),
-        devices=tuple(dict.fromkeys(devices)),
-        hyperv=flags and kind == "kvm" and "hyperv" not in models and machine.target.startswith(_X86),
+        arguments=own_arguments,
     )
 
 
@@ -185,14 +190,7 @@ def default_model(machine: DomainMachine) -> str:
 
     libvirt before 9.1 uses ``isa`` for Arm's ``virt``, too, and for everything that has none.
     """
-    name = machine.machine or ""
-    own = architectural_notifier(machine.target, name)
-    if own:
-        return own
-    if machine.target.startswith(_X86) or machine.kind == "test":
-        return "isa"
-    arm = machine.target in ("aarch64", "armv7l", "arm")
-    return "pvpanic" if arm and (name in ("", "virt") or name.startswith("virt-")) else ""
+    return _default_model(machine.target, machine.kind, machine.machine or "")
 
 
 def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
@@ -205,6 +203,24 @@ def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
         raise RefusedError(refusal("record-of-another-target", f"{target}, not {machine.arch}"))
 
 
+def _target(arch: str | None, emulator: str | None) -> str:
+    return arch or (guess_target([emulator]) if emulator else os.uname().machine)
+
+
+def _default_model(target: str, kind: str, name: str) -> str:
+    """See `default_model`.
+
+    :param name: The machine type.
+    """
+    own = architectural_notifier(target, name)
+    if own:
+        return own
+    if target.startswith(_X86) or kind == "test":
+        return "isa"
+    virt = name in ("", "virt") or name.startswith("virt-")
+    return "pvpanic" if target in ("aarch64", "armv7l", "arm") and virt else ""
+
+
 def _notifiers(kind: str, own: str | None, models: list[str], devices: list[str]) -> tuple[str, ...]:
     """Return libvirt's models of all panic notifiers that a domain has.
 
@@ -215,17 +231,17 @@ def _notifiers(kind: str, own: str | None, models: list[str], devices: list[str]
     return tuple(dict.fromkeys([model for model in found if model != "hyperv" or kind == "kvm"]))
 
 
-def _has_hyperv(features: Element | None, root: Element) -> bool:
+def _has_hyperv(found: dict[str, Element]) -> bool:
     """Return whether libvirt gives the CPU a flag of Hyper-V.
 
-    :param features: The element ``<hyperv>``.
-    :param root: The element ``<domain>``, whose clock can be Hyper-V's.
+    :param found: The domain's elements; its clock can be Hyper-V's, too.
     """
+    features, clock = found.get("features/hyperv"), found.get("clock")
     if features is not None:
         states = [inner.get("state") for inner in features.iterchildren("*")]
         if features.get("mode") in ("passthrough", "host-model") or "on" in states:
             return True
-    timers = children(root, "clock", "timer")
+    timers = () if clock is None else clock.iterchildren("timer")
     return any(timer.get("name") == "hypervclock" and timer.get("present") != "no" for timer in timers)
 
 

@@ -47,6 +47,9 @@ class QemuArguments(msgspec.Struct, frozen=True):
     config_file: str = ""
 
 
+_NONE = QemuArguments()
+
+
 def arguments(root: Element) -> list[str]:
     """Return the arguments that a domain adds to QEMU's command line.
 
@@ -61,7 +64,7 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
     :param words: The arguments that a domain adds.
     """
     if not words:
-        return QemuArguments()
+        return _NONE
     actions = _actions(words)
     action, options = _panic_action(actions)
     reboot_option = actions["reboot"] and f"-action reboot={actions['reboot']}"
