@@ -293,7 +293,7 @@ def test_text_is_text_whatever_encoding_it_declares() -> None:
         ("   \n", "not well-formed"),
         ("virsh: no such domain", "not well-formed"),
         ("<domain>", "not well-formed"),
-        ("<domain/><domain/>", "not well-formed"),
+        ("<domain/>x", "not well-formed"),
         ("<domain>&nbsp;</domain>", "not well-formed"),
         ("<p:domain/>", "not well-formed"),
         (b"<domain>\xff</domain>", "not well-formed"),

@@ -103,6 +103,27 @@ def test_stdin_and_bytes_that_are_not_utf8(given: Path, domain: Domain) -> None:
         source = done.stdout
 
 
+def test_one_of_several_domains(onpanic: Run, given: Path, domain: Domain) -> None:
+    """virt-install --print-xml prints two domains for an installation."""
+    (given / "two.xml").write_text(domain() + domain(STATED), "utf-8")
+    words = complaint(onpanic("from-libvirt", "two.xml"))
+    assert words == "two.xml: there are 2 domains in it: 1 is guest, 2 is guest"
+    assert "no document 3: there are 2 domains" in complaint(
+        onpanic("from-libvirt", "two.xml", "--document", "3")
+    )
+    assert onpanic("from-libvirt", "two.xml", "--document", "2").stdout == domain(STATED)
+    for number in ("0", "-1", "x", "1" * 5000):
+        done = onpanic("from-libvirt", "two.xml", f"--document={number}")
+        assert (done.returncode, "the first document is 1" in done.stderr) == (2, True)
+
+
+def test_the_domain_in_a_status_file(onpanic: Run, given: Path, domain: Domain) -> None:
+    status = f"<domstatus state='running' pid='1'>\n{domain(STATED)}</domstatus>\n"
+    (given / "status.xml").write_text(status, "utf-8")
+    done = onpanic("from-libvirt", "status.xml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, domain(STATED), "")
+
+
 def test_the_output_is_written_whole_or_not_at_all(
     to_libvirt: Run, onpanic: Run, given: Path, domain: Domain
 ) -> None:

@@ -1,5 +1,6 @@
 """Reading files that arguments name, and writing results; ``-`` is stdin or stdout."""
 
+import argparse
 import os
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import BinaryIO
 from onpanic.core.errors import DocumentError, FileError, RecordError
 from onpanic.probe.record.capability_record import CapabilityRecord
 
-__all__ = ("naming", "read_bounded", "read_record", "write_result")
+__all__ = ("add_document", "naming", "read_bounded", "read_domain", "read_record", "write_result")
 
 #: A file as an argument names it.
 FileName = str | os.PathLike[str]
@@ -44,6 +45,30 @@ def naming(path: FileName) -> Iterator[None]:
     except DocumentError as error:
         name = "standard input" if str(path) == "-" else path
         raise DocumentError(f"{name}: {error.message}", error.hint) from error
+
+
+def add_document(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--document`` of a command that reads a domain's XML, see `read_domain`."""
+    parser.add_argument(
+        "--document",
+        type=_number,
+        metavar="N",
+        help="which domain, if the file has several: virt-install --print-xml prints two",
+    )
+
+
+def read_domain(path: FileName, number: int | None) -> bytes:
+    """Return the XML of a domain in a file: see `onpanic.shims.domain_in`.
+
+    :param path: The file, ``-`` for stdin.
+    :param number: Which of its domains, counted from 1; None for the only one.
+    :raise FileError: When the file cannot be read.
+    :raise DocumentError: When there is no such domain in it, or there are several and no number.
+    """
+    from onpanic.shims.domain_xml.domain_sources import FILE_LIMIT, domain_in
+
+    with naming(path):
+        return domain_in(read_bounded(path, FILE_LIMIT), number)
 
 
 def read_record(path: FileName) -> CapabilityRecord:
@@ -87,6 +112,14 @@ def write_result(path: FileName | None, data: bytes) -> None:
         raise FileError(f"{path}: cannot be written: {error.strerror}", "name another file") from error
     except ValueError as error:
         raise FileError(f"{str(path)!r} is not a file's name: {error}", "name another file") from error
+
+
+def _number(value: str) -> int:
+    """Return the value of ``--document``."""
+    number = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0
+    if not number:
+        raise argparse.ArgumentTypeError("a number; the first document is 1")
+    return number
 
 
 def _stdin() -> BinaryIO:

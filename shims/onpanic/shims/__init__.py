@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onpanic.core.errors import DocumentError, RefusedError
     from onpanic.shims.connection import PolicyConnection, PolicyDomain, PolicyError, extend
     from onpanic.shims.domain_xml.domain_machine import DomainMachine
+    from onpanic.shims.domain_xml.domain_sources import domain_in
     from onpanic.shims.domain_xml.policy_xml import policy_of
     from onpanic.shims.qemu.device_option import translated_command_line, translated_device
     from onpanic.shims.translation.domain_emulator import Prober
@@ -34,6 +35,7 @@ else:
             "onpanic.core.errors": ("DocumentError", "RefusedError"),
             "onpanic.shims.connection": ("PolicyConnection", "PolicyDomain", "PolicyError", "extend"),
             "onpanic.shims.domain_xml.domain_machine": ("DomainMachine",),
+            "onpanic.shims.domain_xml.domain_sources": ("domain_in",),
             "onpanic.shims.domain_xml.policy_xml": ("policy_of",),
             "onpanic.shims.qemu.device_option": ("translated_command_line", "translated_device"),
             "onpanic.shims.translation.domain_emulator": ("Prober",),
@@ -52,6 +54,7 @@ __all__ = (  # noqa: RUF022
     "Note",
     "Libvirt",
     "policy_of",
+    "domain_in",
     "Prober",
     "DomainMachine",
     "PolicyConnection",

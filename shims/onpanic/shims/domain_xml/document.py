@@ -15,9 +15,10 @@ import re
 from functools import cached_property
 from operator import itemgetter
 
-from onpanic.shims.domain_xml.elements import XML_SPACE, Element, local_name
-from onpanic.shims.domain_xml.positions import Positions, Span
-from onpanic.shims.domain_xml.xml_parser import check_length, parse_domain
+from onpanic.shims.domain_xml.domain_sources import parse_domain
+from onpanic.shims.domain_xml.elements import XML_SPACE, Element, written_name
+from onpanic.shims.domain_xml.positions import Positions, Span, element_span
+from onpanic.shims.domain_xml.xml_parser import check_length
 
 __all__ = ("Document",)
 
@@ -125,7 +126,7 @@ class Document:
         indentation = outer and outer + "  "
         added = indentation + _indented(xml, indentation)
         if span.self_closing:
-            name = _written_name(parent)
+            name = written_name(parent)
             self._edits.append((span.end - 2, span.end, f">{added}{outer}</{name}>"))
         else:
             self._insert(span.inner, added if span.inner < span.close else added + outer)
@@ -138,16 +139,8 @@ class Document:
         return None if span.self_closing else self.text[span.inner : span.close]
 
     def span(self, element: Element) -> Span:
-        """Return an element's position: the n-th with its name in the tree is the n-th in the text."""
-        name, number = _written_name(element), 0
-        only = self._positions.only(name)
-        if only:
-            return only
-        for other in self.root.iter(f"{{*}}{local_name(element)}"):
-            if other is element:
-                break
-            number += other.prefix == element.prefix
-        return self._positions.span(name, number)
+        """Return an element's position."""
+        return element_span(self.root, self._positions, element)
 
     @cached_property
     def _positions(self) -> Positions:
@@ -174,7 +167,7 @@ class Document:
         last = parent[-1] if len(parent) else None
         line = self._first_on_line(end)
         if last is not None and isinstance(last.tag, str):
-            name = _written_name(last)
+            name = written_name(last)
             if not self.text.startswith((f"<{name}", f"</{name}"), line):  # its line starts with another tag
                 line = self._first_on_line(self.span(last).start)
         return self._indentation(line) if line >= span.inner else ""
@@ -193,9 +186,3 @@ def _indented(xml: str, indentation: str) -> str:
         return xml
     lines = xml.split("\n")
     return indentation.join(lines) if indentation else "".join([line.strip() for line in lines])
-
-
-def _written_name(element: Element) -> str:
-    """Return an element's name as the document writes it, with its prefix."""
-    prefix, name = element.prefix, local_name(element)
-    return f"{prefix}:{name}" if prefix else name

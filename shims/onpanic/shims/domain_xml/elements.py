@@ -5,7 +5,16 @@ from typing import TypeAlias
 
 from lxml import etree
 
-__all__ = ("XML_SPACE", "Element", "child", "children", "first_children", "local_name", "text_of")
+__all__ = (
+    "XML_SPACE",
+    "Element",
+    "child",
+    "children",
+    "first_children",
+    "local_name",
+    "text_of",
+    "written_name",
+)
 
 #: An element of lxml's tree.
 Element: TypeAlias = etree._Element  # noqa: SLF001
@@ -53,3 +62,9 @@ def text_of(element: Element | None) -> str:
 def local_name(element: Element) -> str:
     """Return an element's name without its namespace."""
     return str(element.tag).rpartition("}")[2]
+
+
+def written_name(element: Element) -> str:
+    """Return an element's name as the document writes it, with its prefix."""
+    prefix, name = element.prefix, local_name(element)
+    return f"{prefix}:{name}" if prefix else name

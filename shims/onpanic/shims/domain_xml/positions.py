@@ -9,7 +9,9 @@ lxml takes to parse the document.
 import re
 from typing import NamedTuple
 
-__all__ = ("Positions", "Span")
+from onpanic.shims.domain_xml.elements import Element, local_name, written_name
+
+__all__ = ("Positions", "Span", "element_span", "tag_end")
 
 # The rest of a tag after its name; quoted values may contain ">"
 _TAG_END = re.compile(r"""[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*>""")
@@ -106,10 +108,31 @@ class Positions:
                 return found
 
     def _tag_end(self, start: int) -> int:
-        """Return where the tag that starts at a position ends."""
-        found = _TAG_END.match(self._text, start)
-        assert found
-        return found.end()
+        return tag_end(self._text, start)
+
+
+def element_span(root: Element, positions: Positions, element: Element) -> Span:
+    """Return an element's position: the n-th with its name in the tree is the n-th in the text.
+
+    :param root: The document's root element.
+    :param positions: The positions of elements in the document's text.
+    :param element: The element.
+    """
+    name, number = written_name(element), 0
+    only = positions.only(name)
+    if only:
+        return only
+    for other in root.iter(f"{{*}}{local_name(element)}"):
+        if other is element:
+            break
+        number += other.prefix == element.prefix
+    return positions.span(name, number)
+
+
+def tag_end(text: str, start: int) -> int:
+    """Return where the tag that starts at a position of a text ends; -1 if it does not."""
+    found = _TAG_END.match(text, start)
+    return found.end() if found else -1
 
 
 def _blank_out(text: str) -> str:

@@ -7,7 +7,7 @@ from lxml import etree
 from onpanic.core.errors import DocumentError
 from onpanic.shims.domain_xml.elements import Element
 
-__all__ = ("LIMIT", "check_length", "parse_domain", "parse_xml")
+__all__ = ("LIMIT", "check_length", "decoded", "encoded", "parse_document", "parse_xml")
 
 #: Bytes; libvirt's remote protocol accepts no longer string (its ``REMOTE_STRING_MAX``).
 LIMIT = 4 * 2**20
@@ -15,27 +15,20 @@ LIMIT = 4 * 2**20
 _HINT = "it must be XML as virsh prints it"
 
 
-def parse_domain(source: str | bytes) -> tuple[Element, str, str]:
-    """Parse a domain's XML.
+def parse_document(data: bytes, encoding: str | None = None) -> Element:
+    """Parse an XML document that must not have a DOCTYPE, and return its root element.
 
-    :param source: The document.  Bytes are decoded as the document declares; a declaration in a
-        string is ignored.
-    :return: The element ``<domain>``, the document as text, and the encoding that turns this text into
-        the source's bytes.
-    :raise DocumentError: When the document is not well-formed, too long, not a domain, or has a DOCTYPE.
+    :param data: What `encoded` returned.
+    :param encoding: The document's encoding; None to use the one that it declares.
+    :raise DocumentError: When the document is not well-formed, or has a DOCTYPE.
     """
-    data = _encode(source)
     try:
-        root = parse_xml(data, None if isinstance(source, bytes) else "utf-8")
+        root = parse_xml(data, encoding)
     except DocumentError as error:
         raise (_doctype_error() if b"<!DOCTYPE" in data else error) from error.__cause__
-    information = root.getroottree().docinfo
-    if information.internalDTD is not None:
+    if root.getroottree().docinfo.internalDTD is not None:
         raise _doctype_error()
-    if root.tag != "domain":
-        raise DocumentError(f"the document's element is <{root.tag!s}>, not <domain>", _HINT)
-    encoding = information.encoding or "utf-8"
-    return root, source if isinstance(source, str) else _decode(data, encoding), encoding
+    return root
 
 
 def parse_xml(data: bytes, encoding: str | None = None) -> Element:
@@ -63,8 +56,12 @@ def check_length(data: str | bytes) -> None:
         raise DocumentError(f"the document is longer than {LIMIT >> 20} MiB, libvirt's own limit", _HINT)
 
 
-def _encode(source: str | bytes) -> bytes:
-    check_length(source)
+def encoded(source: str | bytes) -> bytes:
+    """Return a document as bytes.
+
+    :param source: The document; a string becomes UTF-8, whatever it declares.
+    :raise DocumentError: When it cannot be XML.
+    """
     try:
         data = source.encode("utf-8") if isinstance(source, str) else bytes(source)
     except UnicodeEncodeError as error:
@@ -74,8 +71,11 @@ def _encode(source: str | bytes) -> bytes:
     return data
 
 
-def _decode(data: bytes, encoding: str) -> str:
-    """Decode a document as libxml2 did, provided that encoding it again gives the same bytes."""
+def decoded(data: bytes, encoding: str) -> str:
+    """Decode a document as libxml2 did, provided that encoding it again gives the same bytes.
+
+    :raise DocumentError: When it does not, or Python lacks the encoding.
+    """
     try:
         text = data.decode(encoding)
         # UTF-8 has one encoding of each text; others may not
