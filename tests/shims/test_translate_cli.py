@@ -103,7 +103,7 @@ def test_stdin_and_bytes_that_are_not_utf8(given: Path, domain: Domain) -> None:
         source = done.stdout
 
 
-def test_one_of_several_domains(onpanic: Run, given: Path, domain: Domain) -> None:
+def test_one_of_several_domains(onpanic: Run, to_libvirt: Run, given: Path, domain: Domain) -> None:
     """virt-install --print-xml prints two domains for an installation."""
     (given / "two.xml").write_text(domain() + domain(STATED), "utf-8")
     words = complaint(onpanic("from-libvirt", "two.xml"))
@@ -112,6 +112,8 @@ def test_one_of_several_domains(onpanic: Run, given: Path, domain: Domain) -> No
         onpanic("from-libvirt", "two.xml", "--document", "3")
     )
     assert onpanic("from-libvirt", "two.xml", "--document", "2").stdout == domain(STATED)
+    assert "there are 2 domains in it" in complaint(to_libvirt("two.xml"))
+    assert "<on_crash>coredump-restart" in to_libvirt("two.xml", "--document", "2").stdout
     for number in ("0", "-1", "x", "1" * 5000):
         done = onpanic("from-libvirt", "two.xml", f"--document={number}")
         assert (done.returncode, "the first document is 1" in done.stderr) == (2, True)

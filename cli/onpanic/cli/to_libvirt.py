@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
-from onpanic.cli.argument_files import naming, read_bounded, read_record, write_result
+from onpanic.cli.argument_files import add_document, naming, read_domain, read_record, write_result
 from onpanic.cli.options import add_timeout, text
 from onpanic.cli.output import print_note
 from onpanic.core.errors import RefusedError, UsageError
@@ -34,6 +34,7 @@ TAKES_COMMAND = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("domain", metavar="DOMAIN.xml", help="the domain's XML; - for stdin")
+    add_document(parser)
     can = parser.add_argument_group("what the emulator can do")
     can.add_argument("--record", metavar="FILE", help="a record that onpanic probe --format json printed")
     can.add_argument("--emulator", metavar="EMULATOR", help="probe this one instead of the domain's own")
@@ -72,10 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
         from onpanic.core.libvirt_api import libvirt_module
 
         libvirt_module()  # before lxml, so that an error names the extra that has both
-    from onpanic.shims.domain_xml.xml_parser import LIMIT
     from onpanic.shims.translation.libvirt_features import Libvirt
 
-    source = read_bounded(arguments.domain, LIMIT)
+    source = read_domain(arguments.domain, arguments.document)
     libvirts = [Libvirt.of(version) for version in arguments.libvirt_version]
     probers: dict[str, CapabilityRecord | Prober] = {"": _named_emulator(arguments)}
     if arguments.connect:
