@@ -389,14 +389,62 @@ def test_arguments_that_were_moved_apart_are_removed(recorded: Recorded) -> None
     assert back.count("<qemu:commandline></qemu:commandline>") == 2
 
 
-def test_hardware_that_the_guest_has_by_now_stays(domain: Domain, recorded: Recorded) -> None:
-    """A notifier to which libvirt gave a PCI address stays."""
+PCI_ADDRESS = "<address type='pci' domain='0x0000' bus='0x01' slot='0x01' function='0x0'/>"
+
+
+@pytest.mark.parametrize("alias", ["", "<alias name='panic0'/>"])
+def test_a_notifier_is_removed_with_what_libvirt_has_added(
+    alias: str, domain: Domain, recorded: Recorded
+) -> None:
+    """Another policy that acts keeps its PCI address, and one that does not act needs no notifier."""
     record = recorded(*OTHERS["aarch64"])
-    there = to_libvirt(domain("<on_panic>restart</on_panic>", **VIRT), record, libvirt="9.1.0").xml
-    placed = "<panic model='pvpanic'><address type='pci' bus='0x01'/></panic>"
-    defined = there.replace("<panic model='pvpanic'/>", placed)
-    assert placed in from_libvirt(defined).xml
-    assert to_libvirt(defined, record, libvirt="9.1.0").xml.count("<panic ") == 1
+    stated = domain("<on_panic>restart</on_panic>", **VIRT)
+    there = to_libvirt(stated, record, libvirt="9.1.0").xml
+    defined = there.replace(
+        "<panic model='pvpanic'/>", f"<panic model='pvpanic'>\n  {alias}{PCI_ADDRESS}</panic>"
+    )
+    assert to_libvirt(defined, record, libvirt="9.1.0").xml == defined
+    assert from_libvirt(defined).xml == stated
+
+    def changed(xml: str, value: str) -> str:
+        edited = xml.replace("</os>", f"</os><on_panic>{value}</on_panic>")
+        return to_libvirt(edited, record, libvirt="9.1.0").xml
+
+    destroy = changed(defined, "destroy")
+    assert destroy.count("<panic ") == destroy.count(PCI_ADDRESS) == 1
+    for xml in (defined, destroy):
+        for value in ("ignore", "default"):
+            found = changed(xml, value)
+            assert "<panic" not in found
+            assert "<on_crash>preserve" not in found
+    assert from_libvirt(changed(changed(destroy, "ignore"), "restart")).xml.count("<panic") == 0
+
+
+@pytest.mark.parametrize(
+    ("panic", "is_ours"),
+    [
+        ("<panic model='isa'/>", True),
+        ("<panic/>", True),
+        ("<panic model='isa'></panic>", True),
+        ("<panic model='isa'><alias name='panic0'/></panic>", True),
+        ("<panic model='isa'><alias name='panic0'/><address type='isa' iobase='0x505'/></panic>", True),
+        ("<panic model='isa'><address type='isa' iobase='505'/></panic>", True),
+        ("<panic model='isa'><address type='isa'/></panic>", True),
+        ("<panic model='isa'><address type='isa' iobase='0x506'/></panic>", False),
+        ("<panic model='isa'><address type='isa' iobase='x'/></panic>", False),
+        ("<panic model='isa'><boot order='1'/></panic>", False),
+        ("<panic model='isa'><!-- mine --></panic>", False),
+        ("<panic model='pvpanic'/>", False),
+    ],
+)
+def test_what_a_user_made_of_the_notifier_stays(
+    panic: str, is_ours: bool, domain: Domain, record: CapabilityRecord
+) -> None:
+    stated = domain("<on_panic>restart</on_panic>")
+    there = to_libvirt(stated, record, libvirt="9.1.0").xml
+    back = from_libvirt(there.replace("<panic model='isa'/>", panic)).xml
+    assert (back == stated) == is_ours
+    assert (panic in back) != is_ours
 
 
 # Whose record it is

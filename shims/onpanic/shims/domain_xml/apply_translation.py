@@ -26,6 +26,7 @@ def apply_translation(
     panic: str | None,
     arguments: Sequence[str],
     models: bool,
+    address: str = "",
 ) -> None:
     """Replace a stated policy by what it becomes on libvirt, and store the policy in the metadata.
 
@@ -35,6 +36,7 @@ def apply_translation(
     :param panic: The model of the ``<panic>`` to add; None to add none.
     :param arguments: Arguments that QEMU's command line must have, added if it does not have them.
     :param models: Whether libvirt has the attribute ``model`` of ``<panic>``.
+    :param address: The ``<address>`` that the ``<panic>`` gets; empty to leave it to libvirt.
     """
     root = document.root
     found = first_children(root, "on_panic", "on_crash", "metadata", "devices", COMMANDLINE)
@@ -49,7 +51,7 @@ def apply_translation(
     else:
         document.append(metadata, stored)
     if panic:
-        _add_panic(document, devices, f"<panic model='{panic}'/>" if models else _PANIC_WITHOUT_MODEL)
+        _add_panic(document, devices, _panic(panic, address) if models else _PANIC_WITHOUT_MODEL)
     if added:
         _add_arguments(document, commandline, added)
 
@@ -114,6 +116,10 @@ def _contents(document: Document, *parents: Element | None) -> dict[str, str]:
             kind = "empty" if content is None else "blank" if content else "open"
             found[kind] = f"{found.get(kind, '')} {local_name(parent)}".strip()
     return found
+
+
+def _panic(model: str, address: str) -> str:
+    return f"<panic model='{model}'>\n  {address}\n</panic>" if address else f"<panic model='{model}'/>"
 
 
 def _add_panic(document: Document, devices: Element | None, xml: str) -> None:

@@ -8,7 +8,13 @@ from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.elements import Element, child, children, local_name, text_of
 from onpanic.shims.domain_xml.policy_xml import StoredPolicy, WrittenChanges, policy_elements
 
-__all__ = ("on_crash_changed", "panic_or_arguments_missing", "strip_translation", "written_panics")
+__all__ = (
+    "assigned_address",
+    "on_crash_changed",
+    "panic_or_arguments_missing",
+    "strip_translation",
+    "written_panics",
+)
 
 _ISA_PORT = 0x505
 
@@ -75,12 +81,35 @@ def written_panics(root: Element, written: WrittenChanges) -> list[Element]:
     ]
 
 
-def _is_as_written(panic: Element) -> bool:
-    """Return whether a ``<panic>`` has no address that libvirt has assigned.
+def assigned_address(document: Document, written: WrittenChanges) -> str:
+    """Return the PCI address that libvirt has assigned to the ``<panic>`` that was written, as XML.
 
-    One that has is part of the guest's hardware, and stays.
+    The notifier keeps it when the policy is replaced by another one that needs the notifier.
+
+    :return: The element; empty if there is none.
     """
-    return all(inner.tag == "alias" or _isa_port(inner.get("iobase")) == _ISA_PORT for inner in panic)
+    for panic in filter(_is_as_written, written_panics(document.root, written)):
+        for address in panic.iterchildren("address"):
+            if address.get("type") == "pci":
+                start, _, _, end = document.span(address)
+                return document.text[start:end]
+    return ""
+
+
+def _is_as_written(panic: Element) -> bool:
+    """Return whether nothing but what libvirt adds has been added to a ``<panic>``.
+
+    libvirt gives a device an address, and one of a running domain an alias.
+    """
+    return all(inner.tag == "alias" or _is_assigned(inner) for inner in panic)
+
+
+def _is_assigned(element: Element) -> bool:
+    """Return whether an element is an address that libvirt assigns: any PCI address, but one ISA port."""
+    if element.tag != "address":
+        return False
+    kind = element.get("type")
+    return kind == "pci" or (kind == "isa" and _isa_port(element.get("iobase", "0x505")) == _ISA_PORT)
 
 
 def _isa_port(text: str | None) -> int | None:

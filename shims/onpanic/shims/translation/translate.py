@@ -38,7 +38,7 @@ from onpanic.shims.domain_xml.elements import Element, child, text_of
 from onpanic.shims.domain_xml.pci_slots import free_slot
 from onpanic.shims.domain_xml.policy_xml import StoredPolicy, stated_policy, stored_policy
 from onpanic.shims.domain_xml.qemu_arguments import arguments
-from onpanic.shims.domain_xml.strip_translation import strip_translation, written_panics
+from onpanic.shims.domain_xml.strip_translation import assigned_address, strip_translation, written_panics
 from onpanic.shims.translation.domain_emulator import Prober
 from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
 from onpanic.shims.translation.libvirt_features import Libvirt
@@ -117,6 +117,7 @@ def to_libvirt(
         panic=changes.panic,
         arguments=changes.arguments,
         models=target.models,
+        address=_address(original, stored, changes),
     )
     return Translation(cast("Text", document.edited()), policy, notes + changes.notes)
 
@@ -156,6 +157,12 @@ def _stripped(document: Document) -> tuple[Document, StoredPolicy | None, tuple[
         return document, None, ()
     notes = unhonoured_changes(document.root, stored)
     return strip_translation(document, stored), stored, notes
+
+
+def _address(document: Document, stored: StoredPolicy | None, changes: DomainChanges) -> str:
+    """Return the address of the ``<panic>`` that is replaced by the same one, as XML; empty for none."""
+    kept = stored is not None and stored.written.panic == changes.panic
+    return assigned_address(document, stored.written) if stored and kept else ""
 
 
 def _is_translated(
