@@ -212,7 +212,8 @@ def test_codes_are_stable() -> None:
         watch-continues watch-restarts watch-dumps watch-renames watch-on-crash
         failed-dump-preserves pause-shows-crashed
         xen-does-not-rename guest-needs-acpi device-by-command-line builtin-moved-away on-crash-drifted
-        notifier-drifted hyperv-flag-reports arguments-from-file hyperv-needs-kvm
+        notifier-drifted qemu-does-not-rename reset-ends-guest arguments-decide-panic
+        on-crash-without-notifier hyperv-flag-reports arguments-from-file hyperv-needs-kvm
         panic-device-hidden-from-acpi event-mask-differs-for-machine-type panic-action-not-settable
         machine-type-does-not-start stale-expectation guest-visible-change behaviour-lost machine-type-new
         machine-type-gone evidence-lost behaviour-gained

@@ -244,6 +244,30 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "there is no way to make it use another name",
         "",
     ),
+    "qemu-does-not-rename": (
+        "note",
+        "libvirt leaves a QEMU guest with rename-restart crashed, and since 7.7 refuses such a domain",
+        "state <on_panic>rename-restart</on_panic>, with which onpanic watch restarts the guest",
+        "",
+    ),
+    "reset-ends-guest": (
+        "note",
+        "libvirt restarts a guest by a reset, which ends this one",
+        "state <on_panic>restart</on_panic>, with which onpanic watch starts the guest anew",
+        "",
+    ),
+    "arguments-decide-panic": (
+        "note",
+        "an option in <qemu:commandline> decides what a panic does, and <on_crash> does not",
+        "remove the option, or state the policy and translate it with onpanic to-libvirt",
+        "",
+    ),
+    "on-crash-without-notifier": (
+        "note",
+        "nothing in this domain reports a panic, so libvirt never carries out its <on_crash>",
+        "state the policy in <on_panic>: onpanic to-libvirt adds a <panic>; or add one yourself",
+        "",
+    ),
     "guest-needs-acpi": (
         "note",
         "guests find the isa notifier through ACPI, which this domain does not have",

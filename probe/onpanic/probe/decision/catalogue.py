@@ -200,6 +200,22 @@ _NOTES = {
         "libvirt's Xen driver restarts the domain under its own name",
         "there is no way to make it use another name",
     ),
+    "qemu-does-not-rename": (
+        "libvirt leaves a QEMU guest with rename-restart crashed, and since 7.7 refuses such a domain",
+        "state <on_panic>rename-restart</on_panic>, with which onpanic watch restarts the guest",
+    ),
+    "reset-ends-guest": (
+        "libvirt restarts a guest by a reset, which ends this one",
+        "state <on_panic>restart</on_panic>, with which onpanic watch starts the guest anew",
+    ),
+    "arguments-decide-panic": (
+        "an option in <qemu:commandline> decides what a panic does, and <on_crash> does not",
+        "remove the option, or state the policy and translate it with onpanic to-libvirt",
+    ),
+    "on-crash-without-notifier": (
+        "nothing in this domain reports a panic, so libvirt never carries out its <on_crash>",
+        "state the policy in <on_panic>: onpanic to-libvirt adds a <panic>; or add one yourself",
+    ),
     "guest-needs-acpi": (
         "guests find the isa notifier through ACPI, which this domain does not have",
         "add <acpi/> to <features>",
