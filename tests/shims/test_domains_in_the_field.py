@@ -145,6 +145,12 @@ def test_actions(
             "panic-address-refused",
         ),
         ("<panic><address type='spapr-vio'/></panic>", "ppc64", "pseries", OLD, "panic-address-refused"),
+        ("<panic model='isa'><address type='none'/></panic>", "x86_64", "pc", OLD, "panic-address-refused"),
+        ("<panic model='isa'><address/></panic>", "x86_64", "pc", NEW, "panic-address-refused"),
+        (PVPANIC, "x86_64", "isapc", NEW, "no-such-panic-model"),
+        (PVPANIC, "x86_64", "microvm", NEW, "no-such-panic-model"),
+        (PVPANIC, "aarch64", "sbsa-ref", NEW, "no-such-panic-model"),
+        (PVPANIC, "riscv64", "sifive_u", NEW, "no-such-panic-model"),
         (f"{ISA}{ISA}", "x86_64", "pc", OLD, "panic-model-twice"),
         (f"<panic/>{ISA}", "x86_64", "pc", OLD, "panic-model-twice"),
         (f"{PVPANIC}<panic model='default'/>", "aarch64", "virt", NEW, "panic-model-twice"),
@@ -178,11 +184,20 @@ def test_panic_elements(
     [
         "<panic model='isa'><address type='isa' iobase='0x505'/></panic>",
         "<panic model='isa'><alias name='panic0'/></panic>",
-        "<panic model='isa'><address type='none'/></panic>",
     ],
 )
 def test_addresses_that_libvirt_accepts(panic: str, domain: Domain, record: CapabilityRecord) -> None:
     assert outcome(domain(policy("preserve"), devices=panic), record) == "preserve"
+
+
+def test_a_machine_type_to_which_libvirt_gives_no_pci_bus(domain: Domain, recorded: Recorded) -> None:
+    """The PCI notifier is added to QEMU's command line, since libvirt would refuse its model."""
+    record = recorded("sbsa-ref", "aarch64", "pvpanic")
+    xml = domain(policy("restart"), arch="aarch64", machine="sbsa-ref")
+    there = to_libvirt(xml, record, libvirt=NEW)
+    assert "<panic" not in there.xml
+    assert "<qemu:arg value='pvpanic-pci" in there.xml
+    assert [note.code for note in there.notes] == ["device-by-command-line"]
 
 
 # Arguments

@@ -23,6 +23,7 @@ __all__ = (
     "check_target",
     "default_model",
     "has_model",
+    "has_pci",
     "hypervisor_of",
     "machine_of",
 )
@@ -183,6 +184,21 @@ def has_model(machine: DomainMachine, model: str) -> bool:
     return families is not None and (
         machine.kind == "test" or not families or machine.target.startswith(families)
     )
+
+
+def has_pci(machine: DomainMachine) -> bool:
+    """Return whether libvirt gives the machine type a PCI bus; without one, it refuses the model ``pvpanic``.
+
+    QEMU's machine type may have one all the same (observed on libvirt 11.3; its ``qemuDomainSupportsPCI``).
+    """
+    name = machine.machine or "virt"
+    if machine.kind == "test":
+        return True
+    if machine.target.startswith(("arm", "aarch64", "riscv")):
+        return name in ("virt", "versatilepb") or name.startswith("virt-")
+    if machine.target.startswith(_X86):
+        return name not in ("isapc", "x-remote") and not name.startswith("microvm")
+    return machine.target != "m68k"
 
 
 def default_model(machine: DomainMachine) -> str:

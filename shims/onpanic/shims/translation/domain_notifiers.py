@@ -10,7 +10,13 @@ from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
 from onpanic.probe.facts.fact import no, unknown
 from onpanic.probe.record.capability_record import CapabilityRecord
-from onpanic.shims.domain_xml.domain_machine import DEVICES, LIBVIRT_TYPES, DomainMachine, has_model
+from onpanic.shims.domain_xml.domain_machine import (
+    DEVICES,
+    LIBVIRT_TYPES,
+    DomainMachine,
+    has_model,
+    has_pci,
+)
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.mapping import AddedNotifier
 
@@ -221,5 +227,6 @@ def _device_to_add(
         return ""
     recorded = record.machine(machine.machine).notifier_named(model)
     device = (recorded.type if recorded else None) or LIBVIRT_TYPES[model]
-    added_by_libvirt = device == LIBVIRT_TYPES[model] and (libvirt.pci or model != "pvpanic")
+    pci = libvirt.pci and has_pci(machine)
+    added_by_libvirt = device == LIBVIRT_TYPES[model] and (pci or model != "pvpanic")
     return "" if added_by_libvirt else device

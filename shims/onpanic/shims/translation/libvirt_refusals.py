@@ -8,7 +8,13 @@ from onpanic.core.errors import RefusedError
 from onpanic.core.untrusted import printable
 from onpanic.probe.decision.rules import refusal
 from onpanic.probe.record.capability_record import CapabilityRecord
-from onpanic.shims.domain_xml.domain_machine import LIBVIRT_TYPES, DomainMachine, default_model, has_model
+from onpanic.shims.domain_xml.domain_machine import (
+    LIBVIRT_TYPES,
+    DomainMachine,
+    default_model,
+    has_model,
+    has_pci,
+)
 from onpanic.shims.translation.libvirt_features import Libvirt
 
 __all__ = ("check_domain", "check_panic_devices")
@@ -40,7 +46,10 @@ def check_domain(machine: DomainMachine, libvirt: Libvirt) -> None:
             raise RefusedError(refusal("panic-model-twice", model))
         models.add(model)
         _check_version(written, model, libvirt)
-        if address not in ("", "none", _ADDRESSES.get(model)) and machine.kind != "test":
+        if model == "pvpanic" and not has_pci(machine):
+            detail = f"pvpanic on {printable(machine.machine or '', 60)}, to which libvirt gives no PCI bus"
+            raise RefusedError(refusal("no-such-panic-model", detail))
+        if address == "none" or (address not in ("", _ADDRESSES.get(model)) and machine.kind != "test"):
             raise RefusedError(refusal("panic-address-refused", f"{model}, type='{printable(address, 60)}'"))
 
 
