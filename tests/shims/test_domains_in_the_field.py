@@ -147,6 +147,7 @@ def test_actions(
         ("<panic><address type='spapr-vio'/></panic>", "ppc64", "pseries", OLD, "panic-address-refused"),
         ("<panic model='isa'><address type='none'/></panic>", "x86_64", "pc", OLD, "panic-address-refused"),
         ("<panic model='isa'><address/></panic>", "x86_64", "pc", NEW, "panic-address-refused"),
+        ("<panic model='pseries'/>", "ppc64", "powernv9", NEW, "no-such-panic-model"),
         (PVPANIC, "x86_64", "isapc", NEW, "no-such-panic-model"),
         (PVPANIC, "x86_64", "microvm", NEW, "no-such-panic-model"),
         (PVPANIC, "aarch64", "sbsa-ref", NEW, "no-such-panic-model"),

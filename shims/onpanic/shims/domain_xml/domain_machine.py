@@ -179,11 +179,13 @@ def machine_of(root: Element) -> DomainMachine:
 
 
 def has_model(machine: DomainMachine, model: str) -> bool:
-    """Return whether libvirt has a model of ``<panic>`` for a domain's architecture."""
+    """Return whether libvirt has a model of ``<panic>`` for a domain's architecture and machine type."""
     families = _MODELS.get(model)
-    return families is not None and (
-        machine.kind == "test" or not families or machine.target.startswith(families)
-    )
+    if families is None or machine.kind == "test":
+        return families is not None
+    if model == "pseries" and not (machine.machine or "pseries").startswith("pseries"):
+        return False
+    return not families or machine.target.startswith(families)
 
 
 def has_pci(machine: DomainMachine) -> bool:
