@@ -333,6 +333,15 @@ def uri(libvirt_name: str, shared_uri: Callable[[str], str]) -> str:
     return shared_uri(libvirt_name)
 
 
+@pytest.fixture(scope="session")
+def domcaps_emulator(libvirt: Any, uri: str) -> str:
+    """Return the path of the emulator that libvirt uses for x86; it has the same path for the tests."""
+    with closing(libvirt.open(uri)) as connection:
+        return str(
+            connection.getDomainCapabilities(arch="x86_64").partition("<path>")[2].partition("</path>")[0]
+        )
+
+
 @pytest.fixture
 def connection(libvirt: Any, uri: str) -> Iterator[Any]:
     found = libvirt.open(uri)

@@ -9,7 +9,7 @@ from onpanic.matrix.sources.debian_libvirts import LIBVIRT_PACKAGES
 
 from .libvirtd import EVERY
 
-__all__ = ("emulators_folder", "suite_root")
+__all__ = ("FULL_SUITE", "emulators_folder", "suite_root")
 
 #: One suite has the emulators of all architectures; they are large.
 FULL_SUITE = "trixie"

@@ -21,10 +21,13 @@ from onpanic.probe.decision.policy import Policy
 from onpanic.shims import Libvirt, from_libvirt, policy_of, to_libvirt
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
 
+from ..running.emulators import FULL_SUITE
+from ..running.libvirtd import EVERY, HOST, folder_of
+
 pytestmark = pytest.mark.libvirt
 
 Recorded = Callable[..., CapabilityRecord]
-SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
+SCHEMA = "usr/share/libvirt/schemas/domain.rng"
 PASSIVE = ("default", "ignore")
 ACTING = ("restart", "destroy", "preserve", "rename-restart", "pause")
 POLICIES = [*product(PASSIVE, [False]), *product(ACTING, [False, True])]
@@ -119,27 +122,36 @@ def without_policy(xml: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def schema(unavailable: Callable[[str], NoReturn]) -> etree.RelaxNG:
+def schema(
+    libvirt_name: str, debian_root: Callable[[str], Root], unavailable: Callable[[str], NoReturn]
+) -> etree.RelaxNG:
     """Return libvirt's schema of domains."""
-    if not SCHEMA.exists():
-        unavailable("libvirt has no schemas installed here")
-    return etree.RelaxNG(etree.parse(SCHEMA))
+    path = (Path("/") if libvirt_name == HOST else debian_root(libvirt_name).path) / SCHEMA
+    if not path.exists():
+        unavailable(f"libvirt has no schemas: {path}")
+    return etree.RelaxNG(etree.parse(path))
 
 
 @pytest.fixture(scope="module")
 def target(uri: str, libvirt: Any) -> Libvirt:
-    """Return what the installed libvirt supports."""
+    """Return what this libvirt supports."""
     with closing(libvirt.open(uri)) as connection:
         return Libvirt.of_connection(connection)
 
 
 @pytest.fixture(scope="module")
 def emulator_of(
-    uri: str, debian_root: Callable[[str], Root], unavailable: Callable[[str], NoReturn]
+    uri: str,
+    libvirt_name: str,
+    domcaps_emulator: str,
+    debian_root: Callable[[str], Root],
+    unavailable: Callable[[str], NoReturn],
 ) -> Callable[[str], str]:
     """Return a function from an architecture to the path of an emulator that libvirt can start."""
-    folder = Path(uri.partition("socket=")[2]).parent.parent
-    root = debian_root("trixie")
+    root = debian_root(FULL_SUITE)
+    if libvirt_name == FULL_SUITE:
+        return lambda arch: str(Path(domcaps_emulator).parent / f"qemu-system-{arch}")
+    folder = folder_of(uri).parent
     if os.geteuid() == 0 and not all(place.stat().st_mode & 1 for place in (root.path, *root.path.parents)):
         unavailable(f"{root.path}: root's libvirtd does not run as root, and cannot read it")
 
@@ -220,7 +232,7 @@ def test_another_policy_takes_the_place_of_the_first(
     edited = shown.replace(stated(first).strip(), stated(then).strip())
     written = to_libvirt(edited, known, libvirt=target).xml
     defined = connection.defineXML(written)
-    driver = "pvpanic-pci" if model == "pvpanic" and not target.pci else "pvpanic"
+    driver = "pvpanic-pci" if model == "pvpanic" else "pvpanic"
     assert devices(connection, written) == [driver] * (then in ACTING)
     assert from_libvirt(defined.XMLDesc()).policy == Policy(then)
     assert to_libvirt(defined.XMLDesc(), known, libvirt=target).policy == Policy(then)
@@ -301,36 +313,45 @@ def test_a_domain_of_libvirts_own_means_the_same_with_the_policy_that_it_amounts
     assert without_policy(from_libvirt(after).xml) == without_policy(own)
 
 
+@pytest.mark.libvirts(*EVERY)
 @pytest.mark.parametrize(("arch", "machine", "model"), OTHER_ARCHITECTURES)
 @pytest.mark.parametrize(("value", "coredump"), POLICIES)
-@pytest.mark.parametrize("version", ["9.0.0", "9.1.0"])
 def test_other_architectures_by_the_schema(
-    version: str,
     value: str,
     coredump: bool,
     arch: str,
     machine: str,
     model: str,
     recorded: Recorded,
+    target: Libvirt,
     schema: etree.RelaxNG,
-    test_driver: Any,
 ) -> None:
-    """libvirt has a model of the PCI notifier since 9.1.0; an architecture's own notifier needs none."""
-    xml = described(stated(value, coredump), kind="test", arch=arch, machine=machine)
-    written = to_libvirt(xml, recorded(machine, arch, model), libvirt=version).xml
+    """The PCI notifier is added by its model if libvirt has it; an architecture's own needs none."""
+    xml = described(stated(value, coredump), kind="kvm", arch=arch, machine=machine)
+    written = to_libvirt(xml, recorded(machine, arch, model), libvirt=target).xml
     root = etree.fromstring(written)
+    schema.assertValid(root)
     added = [element.get("model") for element in root.iterfind("devices/panic")]
     arguments = [element.get("value") for element in root.iterfind("{*}commandline/{*}arg")]
     pci = model == "pvpanic" and value in ACTING
-    assert added == [model] * (pci and version == "9.1.0")
-    assert len([word for word in arguments if "pvpanic-pci" in str(word)]) == (pci and version == "9.0.0")
-    if version == "9.0.0":  # what is installed here may not know more
-        schema.assertValid(root)
-        back = test_driver.defineXML(written).XMLDesc()
-        assert from_libvirt(back).policy == policy_of(xml)
+    assert added == [model] * (pci and target.pci)
+    assert len([word for word in arguments if "pvpanic-pci" in str(word)]) == (pci and not target.pci)
+    assert from_libvirt(written).policy == policy_of(xml)
+
+
+@pytest.mark.parametrize(("arch", "machine", "model"), OTHER_ARCHITECTURES)
+@pytest.mark.parametrize(("value", "coredump"), POLICIES)
+def test_other_architectures_by_the_test_driver(
+    value: str, coredump: bool, arch: str, machine: str, model: str, recorded: Recorded, test_driver: Any
+) -> None:
+    """The policy survives in a driver that needs no emulator."""
+    xml = described(stated(value, coredump), kind="test", arch=arch, machine=machine)
+    written = to_libvirt(xml, recorded(machine, arch, model), libvirt=Libvirt()).xml
+    assert from_libvirt(test_driver.defineXML(written).XMLDesc()).policy == policy_of(xml)
 
 
 @pytest.mark.emulators
+@pytest.mark.libvirts(HOST, FULL_SUITE)
 @pytest.mark.parametrize(("arch", "machine", "model"), OTHER_ARCHITECTURES)
 def test_other_architectures_by_their_emulators(
     arch: str,
@@ -380,6 +401,7 @@ def test_a_guest_starts_with_the_pci_notifier(
 
 
 @pytest.mark.emulators
+@pytest.mark.libvirts(HOST, FULL_SUITE)
 def test_a_guest_of_another_architecture_starts_with_the_pci_notifier(
     recorded: Recorded, target: Libvirt, emulator_of: Callable[[str], str], connection: Any
 ) -> None:

@@ -8,18 +8,20 @@ import queue
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from onpanic.probe import probe
+from onpanic.probe import CapabilityRecord, probe
+from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.shims import Libvirt, Translation, to_libvirt
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.emulators]
+from ..running.libvirtd import EVERY, folder_of
 
-EMULATOR = "qemu-system-x86_64"
+pytestmark = [pytest.mark.libvirt, pytest.mark.libvirts(*EVERY), pytest.mark.emulators]
 
 # if clock[0x50] == 0x5a: goto halt; clock[0x50] = 0x5a
 ONCE = "fa b050 e670 e471 3c5a 74{halt:02x} b050 e670 b05a e671"
@@ -56,6 +58,7 @@ CRASHED = ("crashed", 0)  # panicked
 RESUMED = ("resumed", 0)
 STOPPED = ("stopped", 2)  # crashed
 SUSPENDED = ("suspended", 0)
+ENDED_BY_LIBVIRT = ("shutdown", 2)
 WENT_ON = ("shutdown", 1)  # by the guest itself
 PANICKED = [6, 1]  # VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED
 RUNNING_CRASHED = [1, 9]
@@ -75,17 +78,24 @@ class Guest:
     def events_until(self, last: Event) -> list[Event]:
         """Wait for an event, and return all events up to it.
 
-        libvirt may or may not report that QEMU stopped before it reports why.
+        libvirt may or may not report that QEMU stopped before it reports why, and that it ends QEMU.
         """
         events = list(iter(lambda: self._events.get(timeout=60), last))
-        return [*(event for event in events if event != SUSPENDED), last]
+        return [*(event for event in events if event not in (SUSPENDED, ENDED_BY_LIBVIRT)), last]
 
 
 Panic = Callable[..., Guest]
 
 
 @pytest.fixture(scope="module")
-def panic(libvirt: Any, uri: str) -> Iterator[Panic]:
+def target(libvirt: Any, uri: str) -> Libvirt:
+    """Return what this libvirt supports."""
+    with closing(libvirt.open(uri)) as connection:
+        return Libvirt.of_connection(connection)
+
+
+@pytest.fixture(scope="module")
+def panic(libvirt: Any, uri: str, domcaps_emulator: str, target: Libvirt) -> Iterator[Panic]:
     """Return a function that starts a guest with a policy, which panics.
 
     They are ended all together, because libvirt takes a while for each.
@@ -96,11 +106,10 @@ def panic(libvirt: Any, uri: str) -> Iterator[Panic]:
     }
     received: defaultdict[str, queue.Queue[Event]] = defaultdict(queue.Queue)
     connection = libvirt.open(uri)
-    target = Libvirt.of_connection(connection)
-    records = {
-        "isa": probe(EMULATOR, machines=["pc"], notifier="isa"),
-        "pvpanic": probe(EMULATOR, machines=["pc"], notifier="pvpanic"),
-    }
+
+    @cache
+    def record(notifier: NotifierModel) -> CapabilityRecord:
+        return probe(domcaps_emulator, machines=["pc"], notifier=notifier)
 
     def on_event(_connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
         if event in kinds:
@@ -109,13 +118,13 @@ def panic(libvirt: Any, uri: str) -> Iterator[Panic]:
     number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None)
     domains: list[Any] = []
 
-    def start(policy: str, devices: str = "", notifier: str = "isa") -> Guest:
+    def start(policy: str, devices: str = "", notifier: NotifierModel = "isa") -> Guest:
         name = f"panics{len(domains)}"
-        disk = folder(uri).parent / f"{name}.img"
+        disk = folder_of(uri) / f"{name}.img"
         disk.write_bytes(boot_sector(PCI if notifier == "pvpanic" else ISA))
         disk.chmod(0o666)
         xml = XML.format(name=name, policy=policy, disk=disk, devices=devices)
-        translation = to_libvirt(xml, records[notifier], libvirt=target)
+        translation = to_libvirt(xml, record(notifier), libvirt=target)
         domain = connection.defineXML(translation.xml)
         domains.append(domain)
         domain.create()
@@ -142,13 +151,8 @@ def boot_sector(panic: str) -> bytes:
     return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
-def folder(uri: str) -> Path:
-    """Return the folder of the tests' libvirt."""
-    return Path(uri.partition("socket=")[2]).parent
-
-
 def cores(guest: Guest, uri: str) -> list[Path]:
-    return list((folder(uri) / "qemu/dump").glob(f"*-{guest.domain.name()}-*"))
+    return list((folder_of(uri) / "qemu/dump").glob(f"*-{guest.domain.name()}-*"))
 
 
 @pytest.mark.parametrize("on_crash", ["", "<on_crash>destroy</on_crash>"])
@@ -173,26 +177,38 @@ def test_destroy(on_crash: str, panic: Panic) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "devices", "notes"),
+    ("policy", "notes"),
     [
-        ("<on_panic>preserve</on_panic>", "", []),
-        ("<on_panic>pause</on_panic>", "", ["pause-shows-crashed"]),
-        ("<on_panic coredump='yes'>preserve</on_panic>", "", ["watch-dumps"]),
-        ("<on_panic>rename-restart</on_panic>", "", ["watch-renames"]),
-        ("<on_panic>ignore</on_panic>", "<panic model='isa'/>", ["watch-continues"]),
+        ("<on_panic>preserve</on_panic>", []),
+        ("<on_panic>pause</on_panic>", ["pause-shows-crashed"]),
+        ("<on_panic coredump='yes'>preserve</on_panic>", ["watch-dumps"]),
+        ("<on_panic>rename-restart</on_panic>", ["watch-renames"]),
     ],
 )
 def test_a_guest_that_is_kept_goes_on_when_it_is_told_to(
-    policy: str, devices: str, notes: list[str], panic: Panic, uri: str
+    policy: str, notes: list[str], panic: Panic, uri: str
 ) -> None:
     """The guest is preserved, and continues when it is told to."""
-    guest = panic(policy, devices)
+    guest = panic(policy)
     assert guest.notes == notes
     assert guest.events_until(CRASHED) == [CRASHED]
     assert guest.domain.state() == PANICKED
     guest.domain.resume()
     assert guest.events_until(WENT_ON) == [RESUMED, WENT_ON]
     assert cores(guest, uri) == []
+
+
+def test_a_panic_that_is_ignored_although_it_is_noticed(panic: Panic, target: Libvirt) -> None:
+    """libvirt lets the guest run if it can, and preserves it otherwise."""
+    guest = panic("<on_panic>ignore</on_panic>", "<panic model='isa'/>")
+    assert guest.notes == ([] if target.preserve_running else ["watch-continues"])
+    if target.preserve_running:
+        assert guest.events_until(WENT_ON) == [CRASHED, WENT_ON]
+        return
+    assert guest.events_until(CRASHED) == [CRASHED]
+    assert guest.domain.state() == PANICKED
+    guest.domain.resume()
+    assert guest.events_until(WENT_ON) == [RESUMED, WENT_ON]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +240,7 @@ def test_a_coredump_first(value: str, then: Event, state: list[int], panic: Pani
 
 @pytest.mark.parametrize("value", ["restart", "destroy"])
 def test_a_coredump_that_fails_leaves_the_guest_panicked(value: str, panic: Panic, uri: str) -> None:
-    place = folder(uri) / "qemu/dump"
+    place = folder_of(uri) / "qemu/dump"
     mode = place.stat().st_mode
     place.chmod(0)
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import re
 import socket
 import struct
 import subprocess
@@ -23,11 +24,14 @@ from onpanic.shims.domain_xml.domain_machine import DomainMachine
 from onpanic.shims.domain_xml.policy_xml import NAMESPACE, OLD_NAMESPACE
 from onpanic.shims.translation.domain_capabilities import with_on_panic
 
+from ..running.libvirtd import folder_of
+
 pytestmark = pytest.mark.libvirt
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Socket = Callable[[], AbstractContextManager[str]]
-EMULATOR = "/usr/bin/qemu-system-x86_64"
+# Stand for what libvirt itself uses
+EMULATOR, CANONICAL_PC = "its emulator", "its canonical name of the machine type pc"
 # A guest that reads these event masks reports no panic
 SILENT = ("-global", "pvpanic.events=2", "-global", "pvpanic-pci.events=2")
 VALUES = ["default", "ignore", "restart", "destroy", "preserve", "rename-restart", "pause"]
@@ -70,10 +74,18 @@ def extended(connection: Any) -> Any:
     return shims.extend(connection)
 
 
+def without_panic_models(xml: str) -> str:
+    return re.sub("<panic .*?(/>|</panic>)", "<panic/>", xml, flags=re.DOTALL)
+
+
+def panic_models(xml: str) -> list[str | None]:
+    return [value.text for value in etree.fromstring(xml).iterfind("devices/panic/enum/value")]
+
+
 @pytest.fixture(scope="module")
 def emulator(uri: str) -> Callable[[str, str], str]:
     """Return a function that writes a shell script as an emulator that libvirt can start."""
-    folder = Path(uri.partition("socket=")[2]).parent.parent
+    folder = folder_of(uri).parent
 
     def write(name: str, script: str) -> str:
         path = folder / name
@@ -85,9 +97,9 @@ def emulator(uri: str) -> Callable[[str, str], str]:
 
 
 @pytest.fixture(scope="module")
-def refusing() -> CapabilityRecord:
+def refusing(domcaps_emulator: str) -> CapabilityRecord:
     """Return the capability record of an emulator whose devices report no panic."""
-    return probe([EMULATOR, *SILENT], machines=["pc"])
+    return probe([domcaps_emulator, *SILENT], machines=["pc"])
 
 
 # Domain capabilities
@@ -99,18 +111,23 @@ def refusing() -> CapabilityRecord:
         (),
         (None, None, "q35"),
         (None, "x86_64", "isapc", "qemu"),
-        (EMULATOR, "x86_64", "pc-i440fx-7.2", "qemu"),
+        (EMULATOR, "x86_64", CANONICAL_PC, "qemu"),
         (EMULATOR,),
     ],
 )
 def test_the_domain_capabilities_say_what_may_be_promised(
-    words: tuple[str | None, ...], extended: Any, connection: Any
+    words: tuple[str | None, ...], extended: Any, connection: Any, domcaps_emulator: str
 ) -> None:
-    """The accepted values are listed, and the rest is what libvirt returns."""
+    """The accepted values are listed; the rest is what libvirt returns, without models that do not work."""
+    canonical = etree.fromstring(connection.getDomainCapabilities(machine="pc")).findtext("machine")
+    known = {EMULATOR: domcaps_emulator, CANONICAL_PC: canonical}
+    words = tuple(known.get(word or "", word) for word in words)
+    own = connection.getDomainCapabilities(*words)
     said = extended.getDomainCapabilities(*words)
     assert enums(said) == {"value": VALUES, "coredump": ["no", "yes"]}
     start, end = said.index("  <on_panic"), said.index("</on_panic>\n") + len("</on_panic>\n")
-    assert said[:start] + said[end:] == connection.getDomainCapabilities(*words)
+    assert without_panic_models(said[:start] + said[end:]) == without_panic_models(own)
+    assert set(panic_models(said)) <= set(panic_models(own))
 
 
 def test_they_take_the_words_that_libvirt_takes(extended: Any) -> None:
@@ -125,9 +142,9 @@ def test_an_emulator_that_does_not_work(refusing: CapabilityRecord, connection: 
 
 @pytest.mark.emulators
 def test_it_is_the_emulator_that_libvirt_names_which_is_asked(
-    emulator: Callable[[str, str], str], extended: Any, libvirt: Any
+    emulator: Callable[[str, str], str], domcaps_emulator: str, extended: Any, libvirt: Any
 ) -> None:
-    path = emulator("qemu-silent", f'exec {EMULATOR} "$@" {" ".join(SILENT)}')
+    path = emulator("qemu-silent", f'exec {domcaps_emulator} "$@" {" ".join(SILENT)}')
     said = extended.getDomainCapabilities(path)
     assert etree.fromstring(said).findtext("path") == path
     assert enums(said) == {"value": ["default", "ignore"], "coredump": ["no"]}
@@ -175,7 +192,11 @@ def test_a_driver_without_domain_capabilities(test_driver: Any, libvirt: Any) ->
 
 
 def test_an_emulator_on_another_host(
-    connection: Any, libvirt: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    connection: Any,
+    domcaps_emulator: str,
+    libvirt: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(connection, "getURI", lambda: "qemu+ssh://elsewhere/system")
     far = shims.extend(connection)
@@ -184,7 +205,7 @@ def test_an_emulator_on_another_host(
     with pytest.raises(libvirt.libvirtError, match="the emulator is on another host") as caught:
         far.defineXML(described(stated("restart")))
     assert caught.value.get_error_code() == libvirt.VIR_ERR_CONFIG_UNSUPPORTED
-    known = shims.extend(connection, probe(EMULATOR, machines=["pc"]))
+    known = shims.extend(connection, probe(domcaps_emulator, machines=["pc"]))
     assert enums(known.getDomainCapabilities()) is not None
     assert known.defineXML(described(stated("restart"))).name() == "guest"
 
@@ -202,7 +223,7 @@ def test_a_policy_is_taken_and_shown_again(method: str, extended: Any, libvirt: 
         for flag in flags:
             shown = found.XMLDesc(flag)
             assert policy_of(shown) == policy_of(xml)
-            assert "onpanic" not in shown
+            assert NAMESPACE not in shown
 
 
 def test_a_running_domain_shows_the_policy_that_it_has(extended: Any, libvirt: Any) -> None:
@@ -315,17 +336,17 @@ def test_a_domain_without_a_policy_goes_through_as_it_is(
     assert domain.XMLDesc() == connection.lookupByName("guest").XMLDesc()
 
 
-def test_the_test_driver(test_driver: Any) -> None:
+def test_the_test_driver(test_driver: Any, record: CapabilityRecord) -> None:
     own = test_driver.lookupByName("test")
-    extended = shims.extend(test_driver, probe(EMULATOR, machines=["pc"]))
+    extended = shims.extend(test_driver, record)
     assert extended.lookupByName("test").XMLDesc() == own.XMLDesc()
     xml = described("<on_panic coredump='yes'>rename-restart</on_panic>", kind="test", arch="i686")
     assert policy_of(extended.defineXML(xml).XMLDesc()) == policy_of(xml)
 
 
-def test_a_policy_in_the_old_namespace(test_driver: Any) -> None:
+def test_a_policy_in_the_old_namespace(test_driver: Any, record: CapabilityRecord) -> None:
     """A domain that version 0.1.0 has defined shows its policy; defined again, it has the new one."""
-    connection = shims.extend(test_driver, probe(EMULATOR, machines=["pc"]))
+    connection = shims.extend(test_driver, record)
     connection.defineXML(described(stated("pause"), kind="test", arch="i686"))
     stored = test_driver.lookupByName("guest").XMLDesc()
     assert NAMESPACE in stored
@@ -412,14 +433,15 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
     return said[0].removeprefix("onpanic: ")
 
 
-def test_domcaps(uri: str, onpanic: Run, connection: Any) -> None:
+def test_domcaps(uri: str, domcaps_emulator: str, onpanic: Run, connection: Any) -> None:
     done = onpanic("domcaps", "--connect", uri)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == shims.extend(connection).getDomainCapabilities()
-    words = ("--machine", "q35", "--arch", "x86_64", "--virttype", "qemu", "--emulator", EMULATOR)
+    words = ("--machine", "q35", "--arch", "x86_64", "--virttype", "qemu", "--emulator", domcaps_emulator)
     done = onpanic("domcaps", "--connect", uri, *words)
     assert (done.returncode, done.stderr) == (0, "")
-    assert etree.fromstring(done.stdout.encode()).findtext("machine") == "pc-q35-7.2"
+    own = etree.fromstring(connection.getDomainCapabilities(machine="q35"))
+    assert etree.fromstring(done.stdout.encode()).findtext("machine") == own.findtext("machine")
     assert enums(done.stdout) == {"value": VALUES, "coredump": ["no", "yes"]}
 
 
@@ -451,10 +473,12 @@ def test_domcaps_cannot_be_had(words: tuple[str, ...], message: str, uri: str, o
 
 @pytest.mark.emulators
 def test_domcaps_of_an_emulator_that_is_gone(
-    uri: str, emulator: Callable[[str, str], str], onpanic: Run
+    uri: str, emulator: Callable[[str, str], str], domcaps_emulator: str, onpanic: Run
 ) -> None:
     """libvirt has cached what the emulator can do."""
-    script = f'case "$*" in *"-machine none"*) exec {EMULATOR} "$@";; *) echo it is gone >&2; exit 3;; esac'
+    script = (
+        f'case "$*" in *"-machine none"*) exec {domcaps_emulator} "$@";; esac; echo it is gone >&2; exit 3'
+    )
     said = complaint(onpanic("domcaps", "--connect", uri, "--emulator", emulator("qemu-gone", script)))
     assert "it is gone" in said
 

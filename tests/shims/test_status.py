@@ -8,13 +8,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onpanic import shims
 from onpanic.probe.testing import QEMU_7_2, Fault, PlayedEmulator
+
+from ..running.libvirtd import folder_of
 
 pytestmark = pytest.mark.processes
 
@@ -152,7 +153,7 @@ def wait_for_state(domain: Any, *states: int) -> None:
 
 def qemu(uri: str) -> int:
     """Return the process id of the domain's QEMU."""
-    return int((Path(uri.partition("socket=")[2]).parent / "qemu/run/guest.pid").read_text("utf-8"))
+    return int((folder_of(uri) / "qemu/run/guest.pid").read_text("utf-8"))
 
 
 @pytest.mark.libvirt

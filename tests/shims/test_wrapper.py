@@ -26,6 +26,8 @@ from onpanic.probe.testing import (
     PlayedNotifier,
 )
 
+from ..running.libvirtd import HOST, folder_of
+
 pytestmark = pytest.mark.processes
 
 # Where the packages are that are tested; they need not be installed
@@ -322,9 +324,10 @@ XML = """\
 def wrapper(uri: str, unavailable: Callable[[str], NoReturn]) -> Callable[[str], str]:
     """Return a function that writes a wrapper of an emulator, as it would be installed for libvirt.
 
-    Root's tests have a libvirtd that is not root, which may not reach root's Python.
+    Root's tests have a libvirtd that is not root, which may not reach root's Python.  A suite's libvirtd
+    reaches no Python that has what the wrapper needs.
     """
-    folder = Path(uri.partition("socket=")[2]).parent.parent
+    folder = folder_of(uri).parent
     python = os.path.realpath(sys.executable)
     if os.geteuid() == 0 and not all(place.stat().st_mode & 1 for place in Path(python).parents):
         python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
@@ -346,6 +349,7 @@ def wrapper(uri: str, unavailable: Callable[[str], NoReturn]) -> Callable[[str],
 
 
 @pytest.mark.libvirt
+@pytest.mark.libvirts(HOST)
 @pytest.mark.emulators
 def test_libvirt_probes_the_wrapper_as_it_probes_the_emulator(
     wrapper: Callable[[str], str], connection: Any
@@ -359,6 +363,7 @@ def test_libvirt_probes_the_wrapper_as_it_probes_the_emulator(
 
 
 @pytest.mark.libvirt
+@pytest.mark.libvirts(HOST)
 @pytest.mark.emulators
 def test_libvirt_starts_a_guest_through_the_wrapper(
     wrapper: Callable[[str], str], connection: Any, libvirt: Any, until: Until
@@ -374,11 +379,12 @@ def test_libvirt_starts_a_guest_through_the_wrapper(
 
 
 @pytest.mark.libvirt
+@pytest.mark.libvirts(HOST)
 @pytest.mark.emulators
 def test_libvirt_says_why_a_guest_does_not_start(
     wrapper: Callable[[str], str], uri: str, connection: Any, libvirt: Any
 ) -> None:
-    silent = Path(uri.partition("socket=")[2]).parent.parent / "silent"
+    silent = folder_of(uri).parent / "silent"
     silent.write_text(f'#!/bin/sh\nexec {QEMU} -global pvpanic.events=2 "$@"\n', "utf-8")
     silent.chmod(0o755)
     with pytest.raises(libvirt.libvirtError, match="refused: panic-not-reported: "):
