@@ -24,7 +24,7 @@ from onpanic.shims.domain_xml.domain_machine import DomainMachine
 from ..running.emulators import FULL_SUITE
 from ..running.libvirtd import EVERY, HOST, folder_of
 
-pytestmark = pytest.mark.libvirt
+pytestmark = [pytest.mark.libvirt, pytest.mark.libvirts(*EVERY)]
 
 Recorded = Callable[..., CapabilityRecord]
 SCHEMA = "usr/share/libvirt/schemas/domain.rng"
@@ -64,6 +64,8 @@ DOCUMENTS: dict[str, tuple[dict[str, str], list[str]]] = {
         [],
     ),
 }
+#: QEMU has it since 6.0.
+HAVE_THE_PCI_NOTIFIER = [name for name in EVERY if name != "bullseye"]
 OTHER_ARCHITECTURES = [
     ("aarch64", "virt", "pvpanic"),
     ("riscv64", "virt", "pvpanic"),
@@ -313,7 +315,6 @@ def test_a_domain_of_libvirts_own_means_the_same_with_the_policy_that_it_amounts
     assert without_policy(from_libvirt(after).xml) == without_policy(own)
 
 
-@pytest.mark.libvirts(*EVERY)
 @pytest.mark.parametrize(("arch", "machine", "model"), OTHER_ARCHITECTURES)
 @pytest.mark.parametrize(("value", "coredump"), POLICIES)
 def test_other_architectures_by_the_schema(
@@ -390,6 +391,7 @@ def started_with_the_pci_notifier(
 
 
 @pytest.mark.emulators
+@pytest.mark.libvirts(*HAVE_THE_PCI_NOTIFIER)
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_a_guest_starts_with_the_pci_notifier(
     machine: str, recorded: Recorded, target: Libvirt, connection: Any

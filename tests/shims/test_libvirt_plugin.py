@@ -169,7 +169,7 @@ def test_a_hypervisor_that_nothing_is_known_of(
 
 
 @pytest.mark.parametrize(
-    "words", [(None, "alpha"), ("/nonexistent",), (None, None, "none"), (None, None, None, "nonsense")]
+    "words", [(None, "ia64"), ("/nonexistent",), (None, None, "none"), (None, None, None, "nonsense")]
 )
 def test_what_libvirt_refuses_it_refuses_in_its_own_words(
     words: tuple[str | None, ...], extended: Any, connection: Any, libvirt: Any
@@ -297,7 +297,7 @@ def test_an_error_says_what_is_wrong_now(connection: Any, libvirt: Any) -> None:
 @pytest.mark.parametrize(
     ("arch", "machine", "devices", "reason"),
     [
-        ("aarch64", "virt", "", "unable to find any emulator to serve 'aarch64'"),
+        ("ia64", "virt", "", "unable to find any emulator to serve 'ia64'"),
         ("x86_64", "nonsense", "", "the machine 'nonsense' is not supported"),
         ("x86_64", "pc", "<emulator>/nonexistent</emulator>", "/nonexistent: no such file"),
     ],
