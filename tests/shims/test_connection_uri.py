@@ -1,5 +1,6 @@
 """Whether a libvirt is on this host, and where its files are, for any connection URI."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,26 @@ from onpanic.core.errors import SourceError
 from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.guests.state_since import since
 from onpanic.shims.translation.domain_emulator import prober_for
-from onpanic.shims.translation.local_uri import split_local_uri
+from onpanic.shims.translation.local_uri import local_parts, split_local_uri
+
+#: The name of this host.
+NAME = socket.gethostname().partition(".")[0].lower()
 
 # Python's urlsplit refuses these
 REFUSED = ["qemu+ssh://[::1/system", "qemu+ssh://::1]/system", "qemu://[x]/system", "qemu://a\u2100b/system"]
 
 
 class Connection:
-    """A libvirt connection with a URI."""
+    """A libvirt connection with a URI, to a host with a name."""
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    def __init__(self, uri: str, host: str = "") -> None:
+        self._uri, self._host = uri, host
 
     def getURI(self) -> str:  # noqa: N802
         return self._uri
+
+    def getHostname(self) -> str:  # noqa: N802
+        return self._host
 
 
 class Domain:
@@ -46,6 +53,13 @@ class Domain:
         ("qemu:///system", True),
         ("qemu+unix:///session?socket=/run/x", True),
         ("qemu+ssh://localhost/system", True),
+        ("qemu+ssh://me@LOCALHOST:2222/system", True),
+        ("qemu+tcp://127.0.0.1/system", True),
+        ("qemu+tls://[::1]:16514/system", True),
+        (f"qemu+ssh://{NAME}/system", True),
+        (f"qemu+ssh://{NAME}.example.org/system", True),
+        (f"qemu+ssh://x{NAME}/system", False),
+        ("qemu+ssh://192.0.2.1/system", False),
         ("test:///default", True),
         ("", True),
         ("qemu+ssh://elsewhere/system", False),
@@ -56,6 +70,23 @@ class Domain:
 )
 def test_a_uri_is_local_if_it_names_no_other_host(uri: str, local: bool) -> None:
     assert (split_local_uri(uri) is not None) == local
+
+
+@pytest.mark.parametrize(
+    ("uri", "host", "local"),
+    [
+        ("qemu:///system", "elsewhere", True),  # in a container, for example
+        ("qemu+ssh://localhost/system", NAME, True),
+        ("qemu+ssh://localhost/system", f"{NAME}.example.org", True),
+        ("qemu+ssh://localhost:2222/system", "elsewhere", False),
+        ("qemu+ssh://localhost:2222/system", f"{NAME}2", False),
+        ("qemu+ssh://localhost:2222/system", "", False),
+        ("qemu+ssh://elsewhere/system", NAME, False),
+    ],
+)
+def test_a_port_that_is_forwarded_leads_to_another_host(uri: str, host: str, local: bool) -> None:
+    """libvirt says the name of the host that it is on."""
+    assert (local_parts(Connection(uri, host)) is not None) == local
 
 
 @given(st.text())

@@ -355,7 +355,19 @@ def test_an_isa_device_that_libvirt_does_not_look_for(played: Callable[..., Path
 
 
 def test_an_emulator_that_is_gone(onpanic: Run, given: Path) -> None:
-    assert "/nowhere/qemu: no such file" in complaint(onpanic("to-libvirt", "domain.xml"))
+    done = onpanic("to-libvirt", "domain.xml")
+    assert "/nowhere/qemu: no such file" in complaint(done)
+    assert "--emulator" in done.stderr
+    assert "--record" in done.stderr
+
+
+def test_an_architecture_without_an_emulator(onpanic: Run, given: Path, domain: Domain) -> None:
+    """The domain names none, and this host has none."""
+    xml = domain(STATED, arch="vax", devices="<x/>")
+    (given / "domain.xml").write_text(xml, "utf-8")
+    done = onpanic("to-libvirt", "domain.xml")
+    assert complaint(done) == "the domain names no emulator: no qemu-system-vax on this host"
+    assert "name one with --emulator, or a record of it with --record" in done.stderr
 
 
 @pytest.mark.parametrize(

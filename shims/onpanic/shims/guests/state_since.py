@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from onpanic.shims.translation.local_uri import split_local_uri
+from onpanic.shims.translation.local_uri import local_parts
 
 __all__ = ("since",)
 
@@ -36,7 +36,7 @@ def since(domain: Any, state: str) -> tuple[str, bool] | None:
     :return: The time (UTC, RFC 3339), and whether it is exact, not just the latest possible one; None if
         it is not known.
     """
-    for log, status in _folders(str(domain.connect().getURI())):
+    for log, status in _folders(domain.connect()):
         pattern = _LINES.get(state)
         times = pattern.findall(_tail(log / f"{domain.name()}.log")) if pattern else []
         if times:
@@ -51,9 +51,9 @@ def since(domain: Any, state: str) -> tuple[str, bool] | None:
     return None
 
 
-def _folders(uri: str) -> Iterator[tuple[Path, Path]]:
-    """Yield folders in which a local libvirt may have its logs and its status files."""
-    parts = split_local_uri(uri)
+def _folders(connection: Any) -> Iterator[tuple[Path, Path]]:
+    """Yield folders in which the libvirt of a connection may have its logs and its status files."""
+    parts = local_parts(connection)
     if parts is None:
         return
     query = parse_qs(parts.query)

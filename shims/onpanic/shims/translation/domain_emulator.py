@@ -1,20 +1,25 @@
 """Probing the emulator that runs a domain."""
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from onpanic.core.errors import SourceError, StartError
 from onpanic.core.libvirt_api import call_with_timeout, libvirt_module
+from onpanic.core.untrusted import printable
 from onpanic.probe.api import probe
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS, NotifierModel
 from onpanic.probe.host import host_emulator, resolve_command
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
 from onpanic.shims.domain_xml.xml_parser import parse_xml
-from onpanic.shims.translation.local_uri import split_local_uri
+from onpanic.shims.translation.local_uri import local_parts
 
 __all__ = ("Prober", "prober_for", "record_for")
+
+_NAME_ANOTHER = "name one with --emulator, or a record of it with --record"
+_PROBE_THERE = "run onpanic probe --format json there, and name the record that it prints with --record"
 
 
 class Prober(Protocol):
@@ -46,20 +51,37 @@ def record_for(
     :param timeout: Seconds that the emulator has.
     :raise EmulatorError: When the emulator cannot be probed, or does not start with the machine type.
     """
-    named = [machine.emulator] if machine.emulator else []
-    command = list(emulator) or named or [host_emulator(machine.arch)]
+    command = list(emulator) or [machine.emulator or _host_emulator(machine)]
     flagged = ("hyperv",) if machine.hyperv else ()
     own = [model for model in NOTIFIER_MODELS if model in (*machine.notifiers, *flagged)]
-    record = probe(
-        resolve_command(command),
-        machines=[machine.machine] if machine.machine else (),
-        notifier=own[0] if len(own) == 1 else None if own else notifier,
-        timeout=timeout,
-    )
+    try:
+        record = probe(
+            resolve_command(command),
+            machines=[machine.machine] if machine.machine else (),
+            notifier=own[0] if len(own) == 1 else None if own else notifier,
+            timeout=timeout,
+        )
+    except StartError as error:
+        if not error.missing:
+            raise
+        raise StartError(error.message, _NAME_ANOTHER, missing=True) from error
     found = record.machine(machine.machine)
     if not found.started:
         raise StartError(found.problem, "run the emulator by hand to see more")
     return record
+
+
+def _host_emulator(machine: DomainMachine) -> str:
+    """Return the path of this host's emulator for a domain's architecture.
+
+    :raise StartError: When there is none.
+    """
+    try:
+        return host_emulator(machine.arch)
+    except StartError as error:
+        raise StartError(
+            f"the domain names no emulator: {error.message}", _NAME_ANOTHER, missing=True
+        ) from error
 
 
 def prober_for(connection: Any, *, notifier: NotifierModel | None = None, timeout: float = 10.0) -> Prober:
@@ -74,11 +96,9 @@ def prober_for(connection: Any, *, notifier: NotifierModel | None = None, timeou
     """
 
     def ask(machine: DomainMachine) -> CapabilityRecord:
-        uri = str(call_with_timeout(timeout, connection.getURI))
-        if split_local_uri(uri) is None:
-            raise SourceError(
-                f"{uri}: the emulator is on another host", "run onpanic probe there, and use its record"
-            )
+        if call_with_timeout(timeout, partial(local_parts, connection)) is None:
+            uri = call_with_timeout(timeout, connection.getURI)
+            raise SourceError(f"{uri}: the emulator is on another host", _PROBE_THERE)
         chosen = (
             []
             if machine.emulator
@@ -95,14 +115,26 @@ def prober_for(connection: Any, *, notifier: NotifierModel | None = None, timeou
 def _libvirt_emulator(connection: Any, machine: DomainMachine) -> list[str]:
     """Return the emulator that libvirt uses for a domain; empty if its driver uses none.
 
-    :raise libvirt.libvirtError: When libvirt has no emulator for the domain.
+    :raise SourceError: When libvirt has no emulator for the domain.
     """
     libvirt = libvirt_module()
     try:
         xml = connection.getDomainCapabilities(None, machine.arch, machine.machine, machine.kind)
     except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:  # of the test driver, for example
-            raise
-        return []
+        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:  # of the test driver, for example
+            return []
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_DENIED:  # on a read-only connection
+            return _emulator_in_capabilities(connection.getCapabilities(), machine)
+        raise SourceError(f"libvirt: {printable(str(error))}", _NAME_ANOTHER) from error
     path = parse_xml(xml.encode()).findtext("path")
     return [path] if path else []
+
+
+def _emulator_in_capabilities(xml: str, machine: DomainMachine) -> list[str]:
+    """Return the emulator that a host's capabilities name for a domain; empty if they name none."""
+    for arch in parse_xml(xml.encode()).iterfind("guest/arch"):
+        if arch.get("name") == (machine.arch or os.uname().machine):
+            own = arch.findtext(f"domain[@type='{machine.kind}']/emulator") if machine.kind.isalnum() else ""
+            path = own or arch.findtext("emulator")
+            return [path] if path else []
+    return []
