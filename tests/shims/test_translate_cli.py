@@ -242,7 +242,7 @@ def test_a_gigabyte_is_not_read(onpanic: Run, given: Path) -> None:
     with (given / "huge.xml").open("wb") as file:
         file.truncate(2**30)
     for word in ("huge.xml", "/dev/zero"):
-        assert "longer than 4 MiB" in complaint(onpanic("from-libvirt", word))
+        assert "longer than 16 MiB" in complaint(onpanic("from-libvirt", word))
 
 
 @pytest.mark.parametrize(
