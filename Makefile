@@ -23,7 +23,7 @@ probe: $(VENV)/probe.done
 	@$(BIN)/onpanic probe
 
 test: $(VENV)/dev.done
-	@tools/packages qemu-system-x86 bubblewrap dash gpg gpg-agent autopkgtest rsync perl chromium chromium-driver
+	@tools/packages qemu-system-x86 bubblewrap dash gpg gpg-agent autopkgtest rsync perl chromium chromium-driver openssh-client
 	@$(RUN_TESTS) $(PYTEST)
 
 # What needs no emulator, no libvirt, no browser and hardly a process

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from onpanic.matrix.sources.debian_libvirts import NOBODY
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims import Libvirt, PolicyError, extend, from_libvirt, to_libvirt
@@ -18,6 +19,7 @@ from onpanic.shims.guests.guest_status import status_of_domain
 from onpanic.shims.translation.domain_emulator import prober_for
 
 from ..running.libvirtd import HOST, HOST_AND_NEWEST, folder_of
+from ..running.sshd import SshdMissingError, run_sshd
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.libvirts(HOST)]
 
@@ -50,34 +52,33 @@ print(json.dumps(found))
 """
 
 
+def run_commands(
+    commands: Sequence[list[str]], *prefix: str, **environment: str
+) -> list[tuple[int, str, str]]:
+    """Run commands; return the exit status of each, and what it printed on stdout and stderr."""
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", SCRIPT, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return [(status, out, err) for status, out, err in json.loads(done.stdout.splitlines()[-1])]
+
+
 @pytest.fixture
-def run(uri: str, tmp_path: Path) -> Run:
+def run(uri: str) -> Run:
     """Return a function that runs commands as a user who is not root, with the daemon's folder as home.
 
     Root has no session of libvirt's.  The user can read what root can, the interpreter for example.
     """
-    folder = folder_of(uri).parent
-    words = [sys.executable, "-c", SCRIPT]
-    if os.geteuid() == 0:
-        capability = [f"--{kind}-caps=+dac_override" for kind in ("inh", "ambient")]
-        words = ["setpriv", "--reuid=65534", "--clear-groups", *capability, *words]
     names = ("HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
-    environment = {**os.environ, **dict.fromkeys(names, str(folder))}
-
-    def run(*commands: list[str]) -> list[tuple[int, str, str]]:
-        done = subprocess.run(
-            [*words, json.dumps(commands)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            env=environment,
-            cwd=tmp_path,
-        )
-        assert done.returncode == 0, done.stderr
-        return [(status, out, err) for status, out, err in json.loads(done.stdout.splitlines()[-1])]
-
-    return run
+    homes = dict.fromkeys(names, str(folder_of(uri).parent))
+    capability = [f"--{kind}-caps=+dac_override" for kind in ("inh", "ambient")]
+    user = ["setpriv", f"--reuid={NOBODY}", "--clear-groups", *capability] if os.geteuid() == 0 else []
+    return lambda *commands: run_commands(commands, *user, **homes)
 
 
 @pytest.fixture
@@ -116,18 +117,55 @@ def test_every_command(
     """libvirt's sessions and the modular daemons' sockets are libvirts of this host."""
     connection.defineXML(to_libvirt(DOMAIN, recorded(), libvirt="9.0.0").xml)
     named = ["--connect", kind.format(uri=uri, modular=modular)]
-    commands = [
+    check_answers(run(*all_commands(domain_file, named)))
+
+
+def all_commands(domain_file: str, named: list[str]) -> list[list[str]]:
+    """Return the commands that take a connection.
+
+    :param named: The option that names it.
+    """
+    return [
         ["to-libvirt", domain_file, *named],
         ["domcaps", *named],
         ["status", "--domain", "guest", *named],
         ["watch", "--once", *named],
     ]
-    translated, capabilities, status, watched = run(*commands)
-    assert [found[0] for found in (translated, capabilities, status, watched)] == [0, 0, 0, 0], watched
-    assert "<on_crash>restart</on_crash>" in translated[1]
-    assert "<on_panic supported='yes'>" in capabilities[1]
-    assert status[1].startswith("guest: off: ")
-    assert "<on_panic>restart</on_panic> (kept in its metadata)" in status[1]
+
+
+def check_answers(found: list[tuple[int, str, str]]) -> None:
+    """Check what these commands printed."""
+    assert [status for status, _, _ in found] == [0, 0, 0, 0], found
+    translated, capabilities, status, _ = [out for _, out, _ in found]
+    assert "<on_crash>restart</on_crash>" in translated
+    assert "<on_panic supported='yes'>" in capabilities
+    assert status.startswith("guest: off: ")
+    assert "<on_panic>restart</on_panic> (kept in its metadata)" in status
+
+
+def test_ssh(
+    uri: str,
+    folder: Path,
+    domain_file: str,
+    connection: Any,
+    recorded: Recorded,
+    unavailable: Callable[[str], NoReturn],
+) -> None:
+    """A libvirt that is reached through SSH may be on this host, whose emulator is then probed."""
+    connection.defineXML(to_libvirt(DOMAIN, recorded(), libvirt="9.0.0").xml)
+    folder.chmod(0o755)
+    with ExitStack() as stack:
+        try:
+            sshd = stack.enter_context(run_sshd(folder, {"XDG_RUNTIME_DIR": str(folder_of(uri).parent)}))
+        except SshdMissingError as error:
+            unavailable(str(error))
+        login = f"{sshd.user}@localhost:{sshd.port}"
+        named = ["--connect", f"qemu+ssh://{login}/session?command={sshd.client}"]
+        found = run_commands(all_commands(domain_file, named))
+        check_answers(found)
+        refused = run_commands([["status", "--domain", "guest", *named, "--connect", f"{named[1]}x"]])
+    assert refused[0][0] == 2
+    assert refused[0][2].startswith("onpanic: libvirt: ")
 
 
 def test_the_embedded_driver(run: Run, domain_file: str, uri: str) -> None:
