@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from onpanic.core.errors import SourceError
+from onpanic.core.libvirt_api import call_with_timeout
 from onpanic.matrix.sources.debian_libvirts import NOBODY
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.decision.policy import Policy
@@ -199,3 +201,6 @@ def test_a_read_only_connection(uri: str, libvirt: Any, connection: Any, recorde
         with pytest.raises(libvirt.libvirtError) as caught:
             extend(readonly).getDomainCapabilities()
         assert caught.value.get_error_code() == libvirt.VIR_ERR_OPERATION_DENIED
+        with pytest.raises(SourceError, match="operation forbidden") as denied:
+            call_with_timeout(60, readonly.getDomainCapabilities)
+        assert "not read-only" in denied.value.hint

@@ -33,6 +33,9 @@ __all__ = (
 
 Result = TypeVar("Result")
 
+# libvirt's VIR_ERR_OPERATION_DENIED, its error for what a read-only connection may not do
+_OPERATION_DENIED = 29
+
 #: The hint of an error about a domain whose monitor cannot be used.
 MUST_RUN = "the domain must be a running QEMU domain"
 
@@ -200,7 +203,9 @@ def call_with_timeout(seconds: float | None, function: Callable[[], Result]) -> 
         ) from error
     except Exception as error:
         if type(error).__name__ == "libvirtError":  # the module may not be installed
-            raise SourceError(f"libvirt: {printable(str(error))}", "try the same with virsh") from error
+            denied = error.get_error_code() == _OPERATION_DENIED  # type: ignore[attr-defined]
+            hint = "connect for reading and writing, not read-only" if denied else "try the same with virsh"
+            raise SourceError(f"libvirt: {printable(str(error))}", hint) from error
         raise
     finally:
         thread.finish(lambda: None)
