@@ -289,6 +289,9 @@ class virDomain:
     def jobStats(self, flags: int = 0) -> dict[str, int]:  # noqa: ARG002
         return self._call("jobStats", self._played.job_stats)
 
+    def controlInfo(self, flags: int = 0) -> list[int]:  # noqa: ARG002
+        return self._call("controlInfo", self._played.control_info)
+
     def vcpus(self) -> tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]:
         return self._call("vcpus", self._played.vcpus)
 

@@ -43,6 +43,7 @@ class PlayedDomain:
     :ivar persistent: False for a transient domain, which is gone when it stops.
     :ivar cpu_time: How long its vCPU has run, in nanoseconds.
     :ivar job: The type of the job that libvirt shows.
+    :ivar occupied: True while libvirt talks to its QEMU, in no job that it shows.
     :ivar progress: How many bytes of how many a running dump has written.
     :ivar resumable: False for a QEMU in which ``cont`` fails after a panic.
     :ivar dump_fails: What libvirt says when it cannot dump the memory; empty if it can.
@@ -65,6 +66,7 @@ class PlayedDomain:
         self.gone = False
         self.cpu_time = 0
         self.job = C["VIR_DOMAIN_JOB_NONE"]
+        self.occupied = False
         self.progress = (0, 16 << 20)
         self.resumable = True
         self.dump_fails = ""
@@ -254,6 +256,10 @@ class PlayedDomain:
             return {"type": self.job}
         done, total = self.progress
         return {"type": self.job, "memory_processed": done, "memory_total": total}
+
+    def control_info(self) -> list[int]:
+        self._check_active()
+        return [C["VIR_DOMAIN_CONTROL_OCCUPIED"] if self.occupied else 0, 0, 0]
 
     def vcpus(self) -> tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]:
         if not self.active:

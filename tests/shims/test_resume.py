@@ -280,6 +280,9 @@ class LibvirtOnOldQemu:
     def reset(self) -> None:
         self.calls.append("reset")
 
+    def XMLDesc(self) -> str:  # noqa: N802
+        return XML.format(more="")
+
 
 @pytest.mark.libvirt
 def test_libvirt_on_a_qemu_that_refuses(libvirt: Any) -> None:

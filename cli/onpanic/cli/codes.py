@@ -172,6 +172,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "end the emulator and start it again; with -no-reboot -no-shutdown a reset does not help",
         "",
     ),
+    "reset-ends-guest": (
+        "refusal",
+        "a reset ends this guest instead of rebooting it",
+        "end it and start it again: virsh destroy, then virsh start",
+        "",
+    ),
     "ignore-needs-global": (
         "help",
         "the machine type creates a pvpanic itself, which stops the guest unless it is moved away",

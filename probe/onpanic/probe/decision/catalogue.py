@@ -146,6 +146,10 @@ _REFUSALS = {
         "the guest was reset, and still cannot be continued",
         "end the emulator and start it again; with -no-reboot -no-shutdown a reset does not help",
     ),
+    "reset-ends-guest": (
+        "a reset ends this guest instead of rebooting it",
+        "end it and start it again: virsh destroy, then virsh start",
+    ),
 }
 
 _HELP = {

@@ -1,19 +1,17 @@
 """The states of a guest, as QEMU and libvirt name them, and what they mean for the guest."""
 
-from typing import Any
-
 import msgspec
 
 from onpanic.core.errors import EmulatorError
-from onpanic.core.libvirt_api import libvirt_module, monitor_command
+from onpanic.core.libvirt_api import libvirt_module
 from onpanic.probe.asking.session import Monitor
+from onpanic.shims.guests.observed_domain import ObservedDomain, needs_qemu
 
 __all__ = (
     "NEED_RESET",
     "Remedy",
     "StateExplanation",
-    "domain_run_state",
-    "explain_domain_state",
+    "explain_domain",
     "explain_run_state",
     "query_run_state",
     "state_name",
@@ -71,6 +69,17 @@ _REBOOT = Remedy(
     "virsh{connect} reset {domain}; virsh{connect} resume {domain}",
     "system_reset, then cont over QMP",
 )
+_ANEW = Remedy(
+    "end it and start it again",
+    "virsh{connect} destroy {domain}; virsh{connect} start {domain}",
+    "quit over QMP, then start its QEMU",
+)
+_ANEW_TRANSIENT = Remedy(
+    "end it and start it again",
+    "virsh{connect} dumpxml --migratable --security-info {domain} > FILE; "
+    "virsh{connect} destroy {domain}; virsh{connect} create FILE",
+    _ANEW.monitor,
+)
 _RUN = Remedy("let it run", "virsh{connect} resume {domain}", "cont over QMP")
 _WAKE = Remedy("wake it", "virsh{connect} dompmwakeup {domain}", "system_wakeup over QMP")
 _START = Remedy("start it again", "virsh{connect} start {domain}", "start its QEMU")
@@ -87,6 +96,7 @@ _INTERNAL = StateExplanation(
 _SHUT_DOWN = StateExplanation(
     "shut down", "the guest shut down, and its QEMU was started with -no-shutdown", (_RESET,)
 )
+_SHUTTING_DOWN = StateExplanation("shutting down", "the guest is shutting down")
 _OFF = StateExplanation("off", "the guest is not running", (_START,))
 _GONE = StateExplanation(
     "crashed process", "its QEMU exited or was killed; the guest reported nothing", (_START,)
@@ -128,30 +138,55 @@ def explain_run_state(run_state: str) -> StateExplanation:
     return _BY_RUN_STATE.get(run_state) or StateExplanation(run_state, "QEMU is busy with the guest")
 
 
-def explain_domain_state(state: int, reason: int, *, panic_ends_it: bool) -> StateExplanation | None:
-    """Return what a domain's state in libvirt means; None if only QEMU's own run state tells.
+def explain_domain(
+    observed: ObservedDomain, *, panic_ends_it: bool, reset_ends_it: bool, persistent: bool
+) -> StateExplanation:
+    """Return what a domain's state means.
 
-    :param state: A ``virDomainState``.
-    :param reason: The reason of that state.
+    :param observed: The state.
     :param panic_ends_it: Whether a panic changes the domain's state to SHUTOFF, with the reason CRASHED.
+    :param reset_ends_it: Whether a reset ends the guest, so that only a new start of its QEMU reboots it.
+    :param persistent: Whether libvirt keeps the domain's definition when it ends.
     """
+    if observed.not_asked:
+        reason = f"QEMU cannot be asked: {observed.not_asked}"
+        return StateExplanation("unknown", f"whether the guest panicked is not known: {reason}")
+    found = _explanation(observed, panic_ends_it=panic_ends_it)
+    anew = _ANEW if persistent else _ANEW_TRANSIENT
+    if found is _PANICKED and observed.running_for_libvirt:
+        # virsh dump would continue the guest, and virsh resume refuses
+        return StateExplanation(found.name, found.meaning, (_CONTINUE, anew))
+    if not reset_ends_it:
+        return found
+    remedies = [anew if remedy in (_RESET, _REBOOT) else remedy for remedy in found.remedies]
+    return StateExplanation(found.name, found.meaning, tuple(remedies))
+
+
+def _explanation(observed: ObservedDomain, *, panic_ends_it: bool) -> StateExplanation:
     libvirt = libvirt_module()
+    state, reason = observed.state, observed.reason
+    if observed.run_state == "running" and observed.running_for_libvirt:
+        return _RUNNING_AGAIN
+    if observed.run_state == "shutdown":
+        return _SHUTTING_DOWN  # libvirt then ends QEMU
+    if observed.run_state:
+        return explain_run_state(observed.run_state)
     if state == libvirt.VIR_DOMAIN_PAUSED:
         by_reason = {
-            libvirt.VIR_DOMAIN_PAUSED_UNKNOWN: None,
             libvirt.VIR_DOMAIN_PAUSED_CRASHED: _AFTER_RESET,
             libvirt.VIR_DOMAIN_PAUSED_IOERROR: _IO_ERROR,
             libvirt.VIR_DOMAIN_PAUSED_WATCHDOG: _WATCHDOG,
+            libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN: _SHUTTING_DOWN,
         }
         return by_reason.get(reason, _PAUSED)
     if state == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
         return _CRASHED if panic_ends_it else _GONE
-    if state == libvirt.VIR_DOMAIN_RUNNING and reason == libvirt.VIR_DOMAIN_RUNNING_CRASHED:
+    if state == libvirt.VIR_DOMAIN_RUNNING and needs_qemu(state, reason):
         return _RUNNING_AGAIN
     by_state = {
         libvirt.VIR_DOMAIN_CRASHED: _PANICKED,
         libvirt.VIR_DOMAIN_SHUTOFF: _OFF,
-        libvirt.VIR_DOMAIN_SHUTDOWN: StateExplanation("shutting down", "the guest is shutting down"),
+        libvirt.VIR_DOMAIN_SHUTDOWN: _SHUTTING_DOWN,
         libvirt.VIR_DOMAIN_PMSUSPENDED: _ASLEEP,
     }
     return by_state.get(state, _RUNNING)
@@ -186,14 +221,3 @@ async def query_run_state(monitor: Monitor) -> str:
             "the monitor does not report the guest's state", "is this a QMP monitor of a QEMU?"
         )
     return answer.member("status")
-
-
-def domain_run_state(domain: Any) -> str:
-    """Return QEMU's run state of a running domain.  libvirt marks the domain as tainted.
-
-    :param domain: A `libvirt.virDomain`.
-    :raise libvirt.libvirtError: What libvirt raises.
-    """
-    answer = monitor_command(domain, {"execute": "query-status"})
-    found = answer.get("return", {}).get("status")
-    return str(found or "unknown")

@@ -15,12 +15,13 @@ from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.domain_xml.elements import Element, child, text_of
 from onpanic.shims.domain_xml.policy_xml import stored_policy
 from onpanic.shims.guests.guest_states import (
-    domain_run_state,
-    explain_domain_state,
+    explain_domain,
     explain_run_state,
     query_run_state,
     state_name,
 )
+from onpanic.shims.guests.observed_domain import observe_domain
+from onpanic.shims.guests.reset_outcome import reset_ends_guest
 from onpanic.shims.guests.state_since import since
 from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
 
@@ -79,8 +80,8 @@ async def status_of_monitor(monitor: Monitor, address: str) -> Status:
 def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     """Explain the state of a libvirt domain.  Blocks as libvirt does.
 
-    QEMU itself is asked only if libvirt does not know why a domain is paused, because libvirt then marks
-    the domain as tainted.
+    QEMU itself is asked only if libvirt's state leaves open whether the guest panicked, because libvirt then
+    marks the domain as tainted.  Through a connection that may only read, such a state is ``unknown``.
 
     :param domain: A `libvirt.virDomain`.
     :param connect: The connection URI in the commands of the remedies; None for libvirt's default.
@@ -88,13 +89,17 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     """
     libvirt = libvirt_module()
     name = domain.name()
-    state, reason = domain.state()
+    observed = observe_domain(domain)
     root = Document(domain.XMLDesc()).root
-    said = {"libvirt": state_name(state, reason)}
-    explanation = explain_domain_state(state, reason, panic_ends_it=_panic_ends(root))
-    if explanation is None:
-        said["QEMU"] = domain_run_state(domain)
-        explanation = explain_run_state(said["QEMU"])
+    said = {"libvirt": state_name(observed.state, observed.reason)}
+    if observed.run_state:
+        said["QEMU"] = observed.run_state
+    explanation = explain_domain(
+        observed,
+        panic_ends_it=_panic_ends(root),
+        reset_ends_it=bool(reset_ends_guest(root)),
+        persistent=bool(domain.isPersistent()),
+    )
     policy, policy_from, problem = None, "", ""
     notes: tuple[str, ...] = ()
     try:
@@ -108,7 +113,8 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
         problem = error.message
     option = f" --connect {quote(connect)}" if connect else ""
     # If libvirt has not seen the domain end, the log may be about another domain with its name
-    has_log = [state, reason] != [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN]
+    unseen = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN)
+    has_log = (observed.state, observed.reason) != unseen
     time, is_exact = (has_log and since(domain, explanation.name)) or (None, None)
     paused = explanation.name == "panicked" and policy is not None and policy.on_panic == "pause"
     return Status(

@@ -10,13 +10,17 @@ from typing import Any, Literal
 import msgspec
 
 from onpanic.core.errors import RefusedError
-from onpanic.core.libvirt_api import libvirt_module
+from onpanic.core.libvirt_api import libvirt_module, monitor_command
+from onpanic.core.untrusted import printable
 from onpanic.probe.asking.session import Monitor
 from onpanic.probe.conversation import Reply
 from onpanic.probe.decision.rules import refusal
-from onpanic.shims.guests.guest_states import NEED_RESET, domain_run_state, query_run_state, state_name
+from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.guests.guest_states import NEED_RESET, query_run_state, state_name
+from onpanic.shims.guests.observed_domain import ObservedDomain, observe_domain
+from onpanic.shims.guests.reset_outcome import reset_ends_guest
 
-__all__ = ("Resumed", "resume_domain", "resume_monitor")
+__all__ = ("Resumed", "continue_domain", "resume_domain", "resume_monitor")
 
 
 class Resumed(msgspec.Struct, frozen=True):
@@ -65,38 +69,63 @@ def resume_domain(domain: Any, *, allow_reset: bool = False) -> Resumed:
 
     :param domain: A `libvirt.virDomain`.
     :param allow_reset: Reset the guest if it cannot be continued otherwise.
-    :raise RefusedError: When the guest did not panic, or needs a reset that is not allowed.
+    :raise RefusedError: When the guest did not panic, when it needs a reset that is not allowed, or when a
+        reset would end it.
     :raise libvirt.libvirtError: What libvirt raises.
     """
     libvirt = libvirt_module()
-    state, reason = domain.state()
-    before = state_name(state, reason)
-    if state == libvirt.VIR_DOMAIN_RUNNING:
-        return Resumed("nothing", before, before)
+    observed = observe_domain(domain)
+    before = _shown(observed)
     how: Literal["cont", "reset"] = "cont"
-    if state == libvirt.VIR_DOMAIN_CRASHED:
-        how = _resume_crashed(libvirt, domain, allow_reset)
-    elif (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED):
+    if observed.state == libvirt.VIR_DOMAIN_CRASHED or observed.run_state == "guest-panicked":
+        how = _continue_panicked(libvirt, domain, allow_reset)
+    elif (observed.state, observed.reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED):
         domain.resume()  # it has been reset since
-    elif (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN):
-        how = _resume_unknown(domain, allow_reset)
+    elif observed.run_state in NEED_RESET:
+        if not allow_reset:
+            raise RefusedError(refusal("guest-needs-reset", observed.run_state))
+        _reset(domain)
+        how = "reset"
+    elif observed.running_for_libvirt:
+        return Resumed("nothing", before, before)
     else:
         raise RefusedError(refusal("guest-did-not-panic", before))
-    return Resumed(how, before, state_name(*domain.state()))
+    return Resumed(how, before, _shown(observe_domain(domain)))
 
 
-def _resume_crashed(libvirt: Any, domain: Any, allow_reset: bool) -> Literal["cont", "reset"]:
-    how: Literal["cont", "reset"] = "cont"
+def continue_domain(domain: Any) -> None:
+    """Continue a stopped domain, also one that libvirt takes for running.  Blocks as libvirt does.
+
+    libvirt does not resume a running domain, so QEMU is told directly.
+
+    :param domain: A `libvirt.virDomain`.
+    :raise RefusedError: When QEMU refuses.
+    :raise libvirt.libvirtError: What libvirt raises.
+    """
+    libvirt = libvirt_module()
     try:
-        domain.resume()
+        if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
+            domain.resume()
+            return
     except libvirt.libvirtError as error:
         # QEMU's message within libvirt's, of which the rest may be translated
         if "Resetting the Virtual Machine is required" not in str(error):
             raise
+        raise RefusedError(refusal("cont-refused-after-panic", str(error))) from error
+    refused = monitor_command(domain, {"execute": "cont"}).get("error")
+    if refused:
+        desc = refused.get("desc") if isinstance(refused, dict) else refused
+        raise RefusedError(refusal("cont-refused-after-panic", printable(str(desc), 200)))
+
+
+def _continue_panicked(libvirt: Any, domain: Any, allow_reset: bool) -> Literal["cont", "reset"]:
+    how: Literal["cont", "reset"] = "cont"
+    try:
+        continue_domain(domain)
+    except RefusedError:
         if not allow_reset:
-            raise RefusedError(refusal("cont-refused-after-panic", str(error))) from error
-        domain.reset()
-        domain.resume()
+            raise
+        _reset(domain)
         how = "reset"
     if domain.state()[0] == libvirt.VIR_DOMAIN_CRASHED:  # its vCPUs were running already, unknown to libvirt
         domain.suspend()
@@ -104,16 +133,28 @@ def _resume_crashed(libvirt: Any, domain: Any, allow_reset: bool) -> Literal["co
     return how
 
 
-def _resume_unknown(domain: Any, allow_reset: bool) -> Literal["reset"]:
-    """Resume a paused domain for which libvirt knows no reason, but QEMU does."""
-    run_state = domain_run_state(domain)
-    if run_state not in NEED_RESET:
-        raise RefusedError(refusal("guest-did-not-panic", run_state))
-    if not allow_reset:
-        raise RefusedError(refusal("guest-needs-reset", run_state))
+def _reset(domain: Any) -> None:
+    """Reset a domain and continue it.
+
+    :raise RefusedError: When a reset would end the guest.
+    """
+    ends = reset_ends_guest(Document(domain.XMLDesc()).root)
+    if ends:
+        raise RefusedError(refusal("reset-ends-guest", ends))
     domain.reset()
-    domain.resume()
-    return "reset"
+    continue_domain(domain)
+
+
+def _shown(observed: ObservedDomain) -> str:
+    """Return a domain's state as libvirt names it, or as QEMU does where that says something else."""
+    as_expected = {
+        "": True,
+        "paused": not observed.running_for_libvirt,
+        "running": observed.running_for_libvirt,
+    }
+    if as_expected.get(observed.run_state):
+        return state_name(observed.state, observed.reason)
+    return observed.run_state
 
 
 def _message(answer: Reply) -> str:

@@ -1,7 +1,7 @@
 """The interface to a watched guest, which is the same for a libvirt domain and for a QMP monitor."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -23,6 +23,9 @@ class GuestState(msgspec.Struct, frozen=True):
     :param cpu_time: The CPU time of its vCPUs, in nanoseconds; None if unknown.
     :param busy: Whether libvirt or QEMU works on the guest, for example dumps it.
     :param dumped: Bytes that a dump has written so far and bytes to dump; None if no dump is in progress.
+    :param ending: How a guest that is off has ended: ``shutdown`` if QEMU shut down, also by a reset that it
+        turned into one; ``crashed`` if libvirt destroyed it after a panic, or QEMU died; else empty.
+    :param detail: Why the condition is unknown.
     """
 
     condition: Condition
@@ -30,6 +33,8 @@ class GuestState(msgspec.Struct, frozen=True):
     cpu_time: int | None = None
     busy: bool = False
     dumped: tuple[int, int] | None = None
+    ending: Literal["", "shutdown", "crashed"] = ""
+    detail: str = ""
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -38,10 +43,13 @@ class Assignment(msgspec.Struct, frozen=True):
     :param policy: The policy.
     :param libvirt_action: The ``<on_crash>`` action that libvirt itself takes when the guest panics; empty if
         it takes none.
+    :param reset_ends: The part of the guest's definition because of which a reset ends it; empty if a reset
+        reboots it.
     """
 
     policy: Policy
     libvirt_action: str = ""
+    reset_ends: str = ""
 
 
 class Guest(Protocol):
@@ -62,8 +70,8 @@ class Guest(Protocol):
     async def read_state(self, *, ask_qemu: bool) -> GuestState:
         """Return the guest's state.  Raises no `GoneError`: its condition is ``gone`` then.
 
-        :param ask_qemu: Whether to ask QEMU why the guest is paused if libvirt does not know.  libvirt then
-            marks the domain as tainted (``custom-monitor``).
+        :param ask_qemu: Whether to ask QEMU if libvirt's state leaves open whether the guest failed.  libvirt
+            then marks the domain as tainted (``custom-monitor``).
         """
 
     async def read_assignment(self) -> Assignment | None:

@@ -35,7 +35,7 @@ _CALL_TIMEOUT = 60.0  # seconds; libvirt takes up to half a minute to end a gues
 _CLOSE_TIMEOUT = 2.0  # seconds
 _KEEPALIVE = (5, 3)  # seconds between messages, and how many may go unanswered
 
-_LIFECYCLE_EVENTS = ("started", "suspended", "resumed", "stopped", "crashed", "defined")
+_LIFECYCLE_EVENTS = ("started", "suspended", "resumed", "shutdown", "stopped", "crashed", "defined")
 _MONITOR_EVENTS = "^(GUEST_PANICKED|GUEST_CRASHLOADED|DUMP_COMPLETED)$"
 _DUMP_WAIT = 60.0  # seconds; an event ends the wait earlier, and frequent attempts confuse libvirt
 _DUMP_IN_PROGRESS = "There is a dump in process"  # QEMU's message, which libvirt quotes
@@ -48,6 +48,7 @@ class LibvirtConnection:
     :param on_event: Called in the event loop with each event.
     :param on_lost: Called in the event loop with the reason when the connection is lost.
     :param opener: Opens connections.
+    :ivar generation: How often it has been opened; the daemon may be another one each time.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LibvirtConnection:
         self._on_event = on_event
         self._on_lost = on_lost
         self._opener = opener
+        self.generation = 0
         self._events: _EventConnection | None = None
         self._slots = asyncio.Semaphore(_POOL_SIZE)
         self._idle: list[_CallConnection] = []
@@ -84,6 +86,7 @@ class LibvirtConnection:
             events.thread.finish(events.close)
             raise
         self._events = events
+        self.generation += 1
         return str(uri)
 
     @property

@@ -4,19 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
-
-import msgspec
 
 from onpanic.core.errors import (
     BusyError,
     DocumentError,
     FailedError,
     GoneError,
-    MissingExtraError,
     RefusedError,
     StaleError,
 )
@@ -25,9 +20,20 @@ from onpanic.probe.decision.rules import refusal_of_policy
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.elements import child, text_of
 from onpanic.shims.domain_xml.policy_xml import stored_policy
-from onpanic.shims.guests.guest_states import domain_run_state
-from onpanic.shims.guests.resume import resume_domain
+from onpanic.shims.guests.observed_domain import ObservedDomain, observe_domain
+from onpanic.shims.guests.reset_outcome import reset_ends_guest
+from onpanic.shims.guests.resume import continue_domain, resume_domain
 from onpanic.shims.translation.domain_policy import unhonoured_changes
+from onpanic.watch.guests.domain_reading import (
+    DomainReading,
+    condition_of,
+    ending_of,
+    handles_a_panic,
+    is_occupied,
+    is_paused_unknown,
+    read_domain,
+)
+from onpanic.watch.guests.dump_folder import dump_folder
 from onpanic.watch.guests.guest import Assignment, DumpProgress, GuestState
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.rules.incident import Incident
@@ -41,26 +47,15 @@ Result = TypeVar("Result")
 
 _DEBOUNCE = 0.3  # seconds; libvirt first reports that a guest is paused, and then why
 _POLL = 0.5  # seconds between queries of a dump's progress
+_RECONNECTION = (
+    0.02,
+    0.5,
+    30.0,
+)  # seconds between looks at libvirt's work: the first, and the longest; in all
+_UNHANDLED = 30.0  # seconds after which libvirt will not handle a panic that only QEMU reports
 
 # virDomainLifecycleAction
 _ACTIONS = {"destroy": 0, "restart": 1, "preserve": 3, "coredump-destroy": 4, "coredump-restart": 5}
-
-# guest-panicked is not among them: libvirt handles one panic after the other, and shows the others as paused
-_BY_RUN_STATE: dict[str, Condition] = {
-    "internal-error": "internal-error",
-    "prelaunch": "reset",
-}
-
-
-class _DomainState(msgspec.Struct, frozen=True):
-    """What libvirt reports about a domain."""
-
-    state: int
-    reason: int
-    instance: str
-    cpu_time: int | None
-    busy: bool
-    dumped: tuple[int, int] | None
 
 
 class LibvirtGuest:
@@ -90,25 +85,72 @@ class LibvirtGuest:
         self._overridden = overridden
         self._warn = warn
         self._problems: list[str] = []
+        self._settled_in = 0  # a generation of the connection
+        self._unhandled_since = 0.0
 
     async def read_state(self, *, ask_qemu: bool) -> GuestState:
         """Return the guest's state."""
-        libvirt = libvirt_module()
-        paused_unknown = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN)
         try:
-            found = await self._call(self._domain_state)
-            if ask_qemu and (found.state, found.reason) == paused_unknown:
-                await asyncio.sleep(_DEBOUNCE)
-                found = await self._call(self._domain_state)
-            if ask_qemu and (found.state, found.reason) == paused_unknown:
-                condition = _BY_RUN_STATE.get(await self._call(_run_state), "healthy")
-            else:
-                condition = _condition(found.state, found.reason)
+            if self._settled_in != self._connection.generation:
+                await self._wait_until_settled()
+            found = await self._read()
+            if ask_qemu and found.is_open:
+                if is_paused_unknown(found.observed):
+                    await asyncio.sleep(_DEBOUNCE)
+                found = await self._read(ask_qemu=True)
         except GoneError:
             return GuestState("gone")
         except FailedError as error:
             raise BusyError(error.message) from error
-        return GuestState(condition, found.instance, found.cpu_time, found.busy, found.dumped)
+        observed = found.observed
+        condition = condition_of(observed)
+        if condition == "panicked" and is_paused_unknown(observed):
+            condition = await self._condition_of_unhandled()
+        else:
+            self._unhandled_since = 0.0
+        return GuestState(
+            condition,
+            found.instance,
+            found.cpu_time,
+            found.busy,
+            found.dumped,
+            ending=ending_of(observed),
+            detail=observed.not_asked,
+        )
+
+    async def _read(self, *, ask_qemu: bool = False) -> DomainReading:
+        def work(domain: Any) -> DomainReading:
+            self.name = str(domain.name())
+            return read_domain(domain, ask_qemu=ask_qemu)
+
+        return await self._call(work)
+
+    async def _wait_until_settled(self) -> None:
+        """Wait until libvirt has connected to the guest's QEMU.
+
+        A restarted libvirt first shows the guest as it was before.  It corrects that without an event.
+        """
+        generation = self._connection.generation
+        delay, longest, total = _RECONNECTION
+        deadline = time.monotonic() + total
+        while await self._call(is_occupied) and time.monotonic() < deadline:
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, longest)
+        self._settled_in = generation
+
+    async def _condition_of_unhandled(self) -> Condition:
+        """Return the condition of a guest that has panicked, of which libvirt knows only that it is paused.
+
+        libvirt handles one panic after the other, and shows the other guests like that until then.
+        """
+        now = time.monotonic()
+        self._unhandled_since = self._unhandled_since or now
+        if now - self._unhandled_since < _UNHANDLED:
+            return "changing"
+        if await self._connection.call(handles_a_panic):
+            self._unhandled_since = now
+            return "changing"
+        return "panicked"
 
     async def read_assignment(self) -> Assignment | None:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
@@ -124,7 +166,7 @@ class LibvirtGuest:
     async def dump_path(self, at: float) -> str:
         """Return the file that the guest's memory can be dumped to, on libvirt's host."""
         folder = self._settings().dump_dir or await self._connection.call(
-            lambda connection: _dump_folder(str(connection.getURI()))
+            lambda connection: dump_folder(str(connection.getURI()))
         )
         return f"{folder.rstrip('/')}/{dump_name(self.name, self.uuid, at)}"
 
@@ -135,7 +177,9 @@ class LibvirtGuest:
 
         def work(connection: Any) -> None:
             domain = connection.lookupByUUIDString(self.uuid)
-            _require_unchanged(domain, incident)
+            observed = _require_unchanged(domain, incident)
+            if observed.running_for_libvirt:
+                raise FailedError("libvirt takes the guest for running, and would continue it after the dump")
             domain.coreDumpWithFormat(incident.coredump, form, flags)
 
         limit = self._settings().dump_timeout
@@ -146,7 +190,7 @@ class LibvirtGuest:
                 if time.monotonic() >= deadline:
                     raise FailedError(f"it took longer than {limit:g} s; libvirt may still continue it")
                 with suppress(FailedError, GoneError, BusyError):
-                    found = await self._call(self._domain_state)
+                    found = await self._read()
                     if found.dumped:
                         progress(*found.dumped)
             await dumping
@@ -197,25 +241,6 @@ class LibvirtGuest:
     async def _call(self, function: Callable[[Any], Result]) -> Result:
         return await self._connection.call(lambda c: function(c.lookupByUUIDString(self.uuid)))
 
-    def _domain_state(self, domain: Any) -> _DomainState:
-        """Read a domain's state.  Called in a thread."""
-        libvirt = libvirt_module()
-        self.name = str(domain.name())
-        state, reason = domain.state()
-        if state not in (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PAUSED):
-            return _DomainState(state, reason, str(domain.ID()), None, busy=False, dumped=None)
-        try:
-            job, cpu_time = domain.jobStats(), _cpu_time(domain)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-                raise
-            state, reason = domain.state()  # it has ended meanwhile
-            job, cpu_time = {}, None
-        busy = job.get("type", libvirt.VIR_DOMAIN_JOB_NONE) != libvirt.VIR_DOMAIN_JOB_NONE
-        done, total = job.get("memory_processed", 0), job.get("memory_total", 0)
-        dumped = (done, total) if busy and total else None
-        return _DomainState(state, reason, str(domain.ID()), cpu_time, busy=busy, dumped=dumped)
-
 
 def _until(deadline: float) -> float:
     """Return the seconds until the next query of a dump's progress, or until the deadline."""
@@ -244,7 +269,7 @@ def _assignment(xml: str, *, overridden: bool) -> tuple[Assignment | None, list[
         return None, [f"its policy cannot be read: {error.message}; {error.hint}"]
     action = text_of(child(root, "on_crash")) or "destroy"
     acts = action in _ACTIONS and action != "preserve"
-    return Assignment(stored.policy, action if acts else ""), problems
+    return Assignment(stored.policy, action if acts else "", reset_ends_guest(root)), problems
 
 
 def _with_name(xml: str, name: str) -> str:
@@ -256,58 +281,19 @@ def _with_name(xml: str, name: str) -> str:
     return str(document.edited())
 
 
-def _dump_folder(uri: str) -> str:
-    """Return the directory of a QEMU driver's own dumps, the default of ``auto_dump_path`` in qemu.conf."""
-    parts = urlsplit(uri)
-    if parts.path == "/embed":
-        return f"{parse_qs(parts.query).get('root', [''])[0]}/lib/qemu/dump"
-    if parts.path == "/session":
-        socket_path = parse_qs(parts.query).get("socket")  # a daemon that is named by its socket
-        if socket_path:
-            return str(Path(socket_path[0]).parent / "qemu/dump")
-        try:
-            from platformdirs import user_config_path
-        except ImportError as error:
-            raise MissingExtraError("platformdirs", "watch") from error
-        return str(user_config_path("libvirt") / "qemu/dump")
-    return "/var/lib/libvirt/qemu/dump"
-
-
-def _condition(state: int, reason: int) -> Condition:
-    libvirt = libvirt_module()
-    if state == libvirt.VIR_DOMAIN_CRASHED:
-        return "panicked"
-    if (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED):
-        return "reset"
-    return "off" if state == libvirt.VIR_DOMAIN_SHUTOFF else "healthy"
-
-
 # Functions of a domain, which are called in a thread
 
 
-def _cpu_time(domain: Any) -> int:
-    """Return the CPU time of a domain's vCPUs; it hardly changes while the domain is stopped."""
-    return sum(int(vcpu[2]) for vcpu in domain.vcpus()[0])
+def _require_unchanged(domain: Any, incident: Incident) -> ObservedDomain:
+    """Return the state of a domain that is still in the failure that an incident is about.
 
-
-def _run_state(domain: Any) -> str:
-    libvirt = libvirt_module()
-    try:
-        return domain_run_state(domain)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-            raise
-        return ""  # it has ended meanwhile
-
-
-def _require_unchanged(domain: Any, incident: Incident) -> None:
-    """Raise `StaleError` unless a domain is still in the failure that an incident is about."""
-    libvirt = libvirt_module()
-    state, _ = domain.state()
-    paused = incident.failure == "internal-error" or incident.begun
-    wanted = libvirt.VIR_DOMAIN_PAUSED if paused else libvirt.VIR_DOMAIN_CRASHED
-    if str(domain.ID()) != incident.instance or state not in (wanted, libvirt.VIR_DOMAIN_CRASHED):
+    :raise StaleError: When it is not.
+    """
+    observed = observe_domain(domain)
+    wanted = [incident.failure, *(["reset"] if incident.begun else [])]
+    if str(domain.ID()) != incident.instance or condition_of(observed) not in wanted:
         raise StaleError("the guest has changed meanwhile")
+    return observed
 
 
 def _take_step(domain: Any, step: Step, incident: Incident) -> None:
@@ -316,8 +302,8 @@ def _take_step(domain: Any, step: Step, incident: Incident) -> None:
         domain.destroy()
     elif step == "restart":
         domain.reset()
-        domain.resume()
+        continue_domain(domain)
     elif incident.begun:
-        domain.resume()
+        continue_domain(domain)
     else:
         resume_domain(domain)

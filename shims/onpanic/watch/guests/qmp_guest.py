@@ -213,7 +213,7 @@ class QmpGuest:
         else:
             await self._run_start_command(incident, on_starter)
         await self._until(
-            lambda: self.monitor.connected,
+            lambda: self.monitor.connected and bool(self._instance),
             _START_TIMEOUT,
             "nothing listens at the monitor's address after the start command",
         )

@@ -20,14 +20,16 @@ __all__ = (
     "action_for",
     "fulfils",
     "next_step",
+    "shortfall",
 )
 
 #: QEMU's run states that a policy covers; libvirt shows the first as crashed.
 Failure = Literal["panicked", "internal-error"]
 
 #: The condition of a guest.  ``healthy``: it runs, or is paused for a reason that no policy covers;
-#: ``reset``: it is paused after a reset; ``off``: it is defined and not running; ``gone``: it does not exist.
-Condition = Literal["healthy", "panicked", "internal-error", "reset", "off", "gone"]
+#: ``reset``: it is paused after a reset; ``off``: it is defined and not running; ``gone``: it does not exist;
+#: ``changing``: it only passes through its state, for example shuts down; ``unknown``: QEMU cannot be asked.
+Condition = Literal["healthy", "panicked", "internal-error", "reset", "off", "gone", "changing", "unknown"]
 
 #: What the watcher does to a guest.  ``restart`` resets the guest and continues it; ``start`` starts a new
 #: emulator process.
@@ -73,7 +75,7 @@ def action_for(policy: Policy, failure: Failure) -> Action:
 
 
 def next_step(
-    action: Action, condition: Condition, *, dumped: bool, begun: bool, renamed: bool
+    action: Action, condition: Condition, *, dumped: bool, begun: bool, renamed: bool, anew: bool = False
 ) -> Step | None:
     """Return the next step; None if the action is complete, or if something else has changed the guest.
 
@@ -82,21 +84,23 @@ def next_step(
     :param dumped: Whether its memory has been dumped since it failed.
     :param begun: Whether the watcher has begun to restart or destroy it.
     :param renamed: Whether it already has its new name.
+    :param anew: Whether a restart must end the emulator and start it again, because a reset would end it.
     """
     if condition in FAILURES:
         if action.coredump and not dumped:
             return "coredump"
         if action.action == "ignore":
             return "continue"
-        if action.action == "restart":
+        if action.action == "restart" and not anew:
             return "restart"
         if action.action in _LEFT_AS_IT_IS:
             return None
-        return "destroy"  # rename-restart, too: only a guest that is off can be renamed
+        return "destroy"  # a rename-restart as well: only a guest that is off can be renamed
     if condition == "reset" and action.action == "restart" and begun:
         return "continue"
-    if condition in ("off", "gone") and action.action == "rename-restart" and begun:
-        return "rename" if condition == "off" and not renamed else "start"
+    if condition in ("off", "gone") and action.action in ("restart", "rename-restart") and begun:
+        rename = action.action == "rename-restart" and condition == "off" and not renamed
+        return "rename" if rename else "start"
     return None
 
 
@@ -106,3 +110,27 @@ def fulfils(action: Action, condition: Condition) -> bool:
     For example, a guest whose policy is ``preserve`` and that runs was continued by something else.
     """
     return condition in _FULFILLED.get(action.action, FAILURES)
+
+
+def shortfall(step: Step, condition: Condition) -> str:
+    """Return what a guest's condition after a step says against the step; empty if it has worked.
+
+    A guest that runs may fail again before its condition is read.
+
+    :param step: The step that was taken.
+    :param condition: The guest's condition after it.
+    """
+    ended = condition in ("off", "gone")
+    if step == "destroy":
+        worked = ended
+    elif step in ("restart", "start"):
+        worked = condition == "healthy" or condition in FAILURES
+    else:  # a guest that is continued may turn itself off
+        worked = condition not in ("reset", "changing", "unknown")
+    if worked or step in ("coredump", "rename"):
+        return ""
+    if ended:
+        return f"the guest is {condition}: " + (
+            "the reset ended it" if step == "restart" else "it has ended again"
+        )
+    return f"the guest is {condition}"

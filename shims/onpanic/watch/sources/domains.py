@@ -10,6 +10,7 @@ from typing import Any
 
 from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, OnpanicError
 from onpanic.core.libvirt_api import libvirt_module, open_connection
+from onpanic.shims.guests.observed_domain import is_changing, needs_qemu
 from onpanic.watch.guests.events import LibvirtEvent, panic_details
 from onpanic.watch.guests.guest import Assignment
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection, Opener
@@ -125,7 +126,9 @@ class Domains:
             self._on_dump_completed(supervisor, event.data)
         elif event.kind in ("resumed", "started"):
             supervisor.on_running()
-        elif event.kind in ("suspended", "stopped") and (supervisor.log.policy or supervisor.incident):
+        elif event.kind in ("suspended", "shutdown", "stopped") and (
+            supervisor.log.policy or supervisor.incident
+        ):
             supervisor.trigger()
         if event.kind in ("started", "defined", "metadata"):
             self._start_task(self._read_policy_again(supervisor))
@@ -174,18 +177,21 @@ class Domains:
                 self._log("problem", "warning", detail=error.message)
 
     async def _resync(self) -> None:
-        """Trigger the domains that are crashed or paused, which takes one call to libvirt."""
+        """Trigger the domains whose state an event may not have reported, which takes one call to libvirt."""
         libvirt = libvirt_module()
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         found = await self._connection.call(
             lambda connection: [
-                (domain.UUIDString(), domain.name(), stats.get("state.state"))
+                (domain.UUIDString(), domain.name(), stats.get("state.state"), stats.get("state.reason"))
                 for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, flags)
             ]
         )
-        for uuid, name, state in found:
+        for uuid, name, state, reason in found:
+            known = self._supervisors.get(uuid)
             if state in (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PAUSED):
                 self._supervisor(uuid, name).trigger()
+            elif known and (is_changing(state, reason) or needs_qemu(state, reason)):
+                known.trigger()
 
     async def _read_policy_again(self, supervisor: Supervisor) -> None:
         """Read a policy again; it may apply to a failure that had none before."""

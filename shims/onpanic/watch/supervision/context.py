@@ -22,6 +22,7 @@ class WatchContext:
     :param restart_delay: Seconds that the second restart of a guest within the interval waits.
     :param poll: Seconds between reads of a guest's state while libvirt is expected to act on it; later reads
         wait longer.
+    :param patience: Seconds that a guest may take to pass through a state, for example to shut down.
     :param clock: Returns seconds since the epoch.
     :ivar dumps: Limits the dumps that run at the same time.
     """
@@ -35,6 +36,7 @@ class WatchContext:
         dry_run: bool = False,
         restart_delay: float = 1.0,
         poll: float = 0.05,
+        patience: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.journal = journal
@@ -42,6 +44,7 @@ class WatchContext:
         self.sink = sink
         self.dry_run = dry_run
         self.poll = poll
+        self.patience = patience
         self.clock = clock
         self.dumps = asyncio.Semaphore(settings.dumps)
         self._restart_delay = restart_delay

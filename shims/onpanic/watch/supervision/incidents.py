@@ -132,15 +132,33 @@ class IncidentTracker:
         """Return the next step; None if none is due, or if the domain is gone with its definition."""
         if state.condition == "gone" and not incident.xml:
             return None
-        renamed = incident.new_name == self._guest.name
         return next_step(
-            incident.action, state.condition, dumped=incident.dumped, begun=incident.begun, renamed=renamed
+            incident.action,
+            state.condition,
+            dumped=incident.dumped,
+            begun=incident.begun,
+            renamed=incident.new_name == self._guest.name,
+            anew=bool(self.assignment and self.assignment.reset_ends),
         )
 
     def limited(self, incident: Incident) -> bool:
         """Return whether the restart limit forbids what an incident's action asks for."""
         own = incident.action.action in RESTARTS and not incident.begun and not incident.due
         return own and self._context.restart_limit.due(incident.restarts, self._context.clock()) is None
+
+    def awaits(self, state: GuestState) -> bool:
+        """Return whether something is to be concluded from what becomes of a guest that is changing."""
+        unresolved = self.incident is not None and not self.incident.resolved
+        return state.condition == "changing" and (bool(self._pending) or unresolved)
+
+    def awaits_end(self, state: GuestState) -> bool:
+        """Return whether a guest that runs is about to be ended by the reset of libvirt's restart."""
+        assignment = self.assignment
+        if state.condition != "healthy" or assignment is None or not assignment.reset_ends:
+            return False
+        begun = self.incident is not None and self.incident.begun
+        handled = any(panic.stopped for panic in self._pending) or (self.in_progress and not begun)
+        return handled and assignment.libvirt_action.endswith("restart")
 
     def libvirt_acts(self, incident: Incident) -> bool:
         """Return whether libvirt itself takes an action after this failure."""
@@ -227,26 +245,60 @@ class IncidentTracker:
                 continue
             self._log_failure(panic)
             self._failed_at = panic.time
-            if not panic.stopped:
+            if not panic.stopped and state.condition in ("healthy", *FAILURES):
                 self._log.action("ignore", "done", by="QEMU")
-            elif self.assignment.libvirt_action:
+            elif self.assignment.libvirt_action or not panic.stopped:
                 self._report_libvirt(state)
 
     def _report_libvirt(self, state: GuestState) -> None:
         """Report what libvirt has done, if its action explains the guest's state, and count its restarts."""
         assert self.assignment
         done = self.assignment.libvirt_action.removeprefix("coredump-")
+        if not done and state.ending == "crashed":
+            done = "destroy"  # its action was changed at run time
         wanted = action_for(self.assignment.policy, "panicked").action
-        if not fulfils(Action(done), state.condition):
+        if done == "restart" and state.ending == "shutdown":
+            self._on_restart_that_ended(wanted, state)
+            return
+        if not done or not fulfils(Action(done), state.condition):
             self._log.resolved_elsewhere(state.condition)
             return
         detail = "" if done == wanted else f"its <on_crash> is not the policy's, which is to {wanted}"
         self._log.action(done, "done", by="libvirt", seconds=self._clock() - self._failed_at, detail=detail)
         if done == "restart":
             incident = self.incident or Incident(self._guest.key, self._guest.name)
-            at = self._context.clock()
-            restarts = [*self._context.restart_limit.recent(incident.restarts, at), at]
-            self._journal.save(incident, restarts=restarts, instance=state.instance)
+            self._journal.save(incident, restarts=self._restarts(incident), instance=state.instance)
+
+    def _on_restart_that_ended(self, wanted: str, state: GuestState) -> None:
+        """Start a guest again that the reset of libvirt's restart has ended, if its policy is to restart.
+
+        :param wanted: The policy's action.
+        :param state: The guest's state.
+        """
+        reason = f"the guest is {state.condition}: the reset ended it"
+        self._log.action("restart", "failed", by="libvirt", detail=reason)
+        incident = self.incident or Incident(self._guest.key, self._guest.name)
+        if wanted != "restart" or self._context.dry_run:
+            return
+        if self._context.restart_limit.due(incident.restarts, self._context.clock()) is None:
+            self._log.action("restart", "start-limit-hit", detail="the guest stays off")
+            return
+        self._journal.save(
+            incident,
+            failure="panicked",
+            action=Action("restart"),
+            at=self._context.clock(),
+            begun=True,
+            finished=False,
+            resolved=False,
+            error="",
+            restarts=self._restarts(incident),
+        )
+
+    def _restarts(self, incident: Incident) -> list[float]:
+        """Return when the guest was restarted, now included."""
+        at = self._context.clock()
+        return [*self._context.restart_limit.recent(incident.restarts, at), at]
 
     def _log_failure(self, panic: _PendingPanic, event: str = "panicked") -> None:
         if not panic.logged:

@@ -1,14 +1,15 @@
 """Takes steps.  What a restarted watcher must know is written to the journal before each step."""
 
+import asyncio
 import time
 
 from msgspec.structs import replace
 
 from onpanic.core.errors import BusyError, FailedError, GoneError, StaleError
-from onpanic.watch.guests.guest import Guest
+from onpanic.watch.guests.guest import Guest, GuestState
 from onpanic.watch.reporting.guest_log import GuestLog
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_step import Step
+from onpanic.watch.rules.next_step import Step, shortfall
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.incidents import RESTARTS
 
@@ -18,6 +19,7 @@ __all__ = ("ENDING", "StepRunner")
 ENDING: tuple[Step, ...] = ("restart", "destroy")
 
 _LAST: tuple[Step, ...] = ("continue", "restart", "start")  # no step is due after these
+_MAX_POLL = 0.5  # seconds between reads of the state after a step
 
 
 class StepRunner:
@@ -42,12 +44,13 @@ class StepRunner:
         :raise LostError: When the connection is lost.  The step may or may not have been taken.
         :raise BusyError: When the step must be tried again later.  It may or may not have been taken.
         """
-        began, before = time.monotonic(), incident
+        began, before, wrong = time.monotonic(), incident, ""
         try:
             if step == "coredump":
                 incident = await self._dump(incident)
             else:
                 incident = await self._take(step, incident)
+                wrong = shortfall(step, (await self._read_settled()).condition)
         except StaleError:
             self._journal.save(before)
             raise
@@ -59,6 +62,11 @@ class StepRunner:
             self._log.action(step, "failed", detail=error.message)
             self._journal.save(incident, new_name=self._guest.name)
             return True
+        if wrong:
+            return self._on_shortfall(step, incident, wrong)
+        if step in _LAST or step == incident.action.action:
+            # Saved before the next read of the state: the guest may panic again at once
+            self._journal.save(incident, finished=True, resolved=True)
         self._log.action(
             step,
             "done",
@@ -81,16 +89,37 @@ class StepRunner:
         if step in ENDING:
             incident = await self._prepare(incident)
         await self._guest.take_step(step, incident, on_starter)
-        if step in _LAST or step == incident.action.action:
-            # Saved before the next read of the state: the guest may panic again at once
-            incident = self._journal.save(incident, finished=True, resolved=True)
         return incident
+
+    async def _read_settled(self) -> GuestState:
+        """Return the guest's state after a step, once it is not one that the guest only passes through."""
+        deadline, delay = time.monotonic() + self._context.patience, self._context.poll
+        while True:
+            try:
+                state = await self._guest.read_state(ask_qemu=True)
+                if state.condition != "changing" or time.monotonic() > deadline:
+                    return state
+            except BusyError:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _MAX_POLL)
+
+    def _on_shortfall(self, step: Step, incident: Incident, reason: str) -> bool:
+        """Handle a step that has not had its effect; return whether others may follow."""
+        if step == "start":
+            self.give_up(incident, step, reason)
+            return False
+        if step == "restart":  # a new start follows if the reset has ended the guest
+            self._log.action(step, "failed", detail=reason)
+        return True
 
     async def _prepare(self, incident: Incident) -> Incident:
         """Write down what must be known once the guest has been ended."""
-        if incident.action.action == "rename-restart" and not incident.begun:
-            new_name, xml = await self._guest.new_name(), await self._guest.transient_xml()
-            incident = replace(incident, new_name=new_name, xml=xml)
+        if incident.action.action in RESTARTS and not incident.begun:
+            renames = incident.action.action == "rename-restart"
+            new_name = await self._guest.new_name() if renames else self._guest.name
+            incident = replace(incident, new_name=new_name, xml=await self._guest.transient_xml())
         more = [self._context.clock()] if incident.action.action in RESTARTS else []
         return self._journal.save(incident, begun=True, restarts=[*incident.restarts, *more])
 

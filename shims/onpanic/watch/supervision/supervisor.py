@@ -26,6 +26,7 @@ _MAX_POLLS = 10  # reads of the state while libvirt works on the guest, after wh
 _IDLE_POLLS = 4  # reads that find libvirt idle, after which it is not going to act
 _MAX_REPEATS = 3  # times that a step may leave the guest's state unchanged
 _TIMER_SLACK = 0.1  # seconds
+_LONG_WAIT = 5.0  # seconds; a shorter wait is logged only if it was not enough
 
 
 @dataclass
@@ -38,7 +39,10 @@ class _Attempt:
     :ivar polls: How often libvirt was found at work.
     :ivar idle: How often libvirt was found idle although it was expected to act.
     :ivar delayed: Whether the delay of a restart was logged.
-    :ivar waiting: Whether it was logged that libvirt or QEMU is busy.
+    :ivar busy: How often libvirt or QEMU was busy.
+    :ivar waiting: Whether that was logged.
+    :ivar changing_until: When a guest that only passes through its state must have left it, in monotonic
+        seconds; 0 if it is in no such state.
     """
 
     retry: bool = False
@@ -47,7 +51,9 @@ class _Attempt:
     polls: int = 0
     idle: int = 0
     delayed: bool = False
+    busy: int = 0
     waiting: bool = False
+    changing_until: float = 0.0
 
 
 class Supervisor:
@@ -70,6 +76,7 @@ class Supervisor:
         self._timer: asyncio.TimerHandle | None = None
         self._retry = False
         self._libvirt_dump_error = ""
+        self._unknown = ""
 
     # Events
 
@@ -159,9 +166,7 @@ class Supervisor:
             except GoneError:  # between two calls
                 await self._wait(self._context.poll)
             except BusyError as error:
-                if not attempt.waiting and not isinstance(error, StaleError):
-                    attempt.waiting = True
-                    self.log.write("waiting", detail=error.message)
+                self._log_busy(error, attempt)
                 await self._wait(error.wait)
             else:
                 if state:
@@ -180,12 +185,54 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001  the next event must still be handled
                 self.log.write("problem", "error", detail=f"a bug: {error!r}")
 
+    def _log_busy(self, error: BusyError, attempt: _Attempt) -> None:
+        """Log once that libvirt or QEMU is busy, unless it is only for a moment."""
+        attempt.busy += 1
+        lasting = attempt.busy > 1 or error.wait >= _LONG_WAIT
+        if lasting and not attempt.waiting and not isinstance(error, StaleError):
+            attempt.waiting = True
+            self.log.write("waiting", detail=error.message)
+
+    async def _await_change(self, state: GuestState, attempt: _Attempt) -> bool:
+        """Wait while the guest only passes through its state; return whether it must be read again.
+
+        For example, it is shut down first when libvirt destroys it.
+        """
+        if self._tracker.awaits_end(state) and attempt.idle < _IDLE_POLLS:
+            attempt.idle += 1
+            await self._wait(self._context.poll * attempt.idle)
+            return True
+        if not self._tracker.awaits(state):
+            attempt.changing_until = 0.0
+            return False
+        attempt.changing_until = attempt.changing_until or time.monotonic() + self._context.patience
+        if time.monotonic() > attempt.changing_until:
+            reason = f"the guest has been changing its state for {self._context.patience:g} s"
+            self.log.write("problem", "warning", detail=reason)
+            return False
+        attempt.polls += 1
+        await self._wait(self._context.poll * min(attempt.polls, _MAX_POLLS))
+        return True
+
+    def _log_unknown(self, detail: str) -> None:
+        """Log once that it is not known whether the guest has failed."""
+        if detail != self._unknown:
+            self._unknown = detail
+            text = f"whether the guest panicked is not known: QEMU cannot be asked: {detail}"
+            self.log.write("problem", "warning", detail=text)
+
     async def _reconcile_once(self, attempt: _Attempt) -> GuestState | None:
         """Read the guest's state and take at most one step; return the state if none is due."""
         began = time.monotonic()
         state = await self.guest.read_state(ask_qemu=self._ask_qemu)
         if self._tracker.outdated(began):
             return None
+        if await self._await_change(state, attempt):
+            return None
+        if state.condition in ("changing", "unknown"):
+            if state.condition == "unknown":
+                self._log_unknown(state.detail)
+            return state
         if state.busy and (state.condition in FAILURES or self._tracker.in_progress):
             if state.dumped:
                 self.log.progress(*state.dumped, self._context.settings.progress, by="libvirt")
@@ -201,7 +248,7 @@ class Supervisor:
         step = self._tracker.due_step(incident, state)
         if step is None:
             self._tracker.finish(incident, state, acted=bool(attempt.taken))
-            return state
+            return None if self._tracker.in_progress else state
         if self._tracker.libvirt_acts(incident) and not attempt.taken and attempt.idle < _IDLE_POLLS:
             attempt.idle += 1
             await self._wait(self._context.poll * attempt.idle)
@@ -218,9 +265,8 @@ class Supervisor:
 
     @property
     def _ask_qemu(self) -> bool:
-        assignment = self._tracker.assignment
-        has_on_crash = assignment is not None and assignment.policy.on_crash is not None
-        return self._tracker.in_progress or has_on_crash
+        """Whether QEMU may be asked about the guest: not about one that has no policy."""
+        return self._tracker.assignment is not None or self.incident is not None
 
     def _refused(self, incident: Incident, step: Step, state: GuestState, attempt: _Attempt) -> bool:
         """Return whether a step must not be taken, after logging why."""
@@ -228,7 +274,8 @@ class Supervisor:
             self.log.action(incident.action.action, "dry-run", detail=f"{step} is due")
             self._journal.save(incident, finished=True)
         elif step == "coredump" and self._libvirt_dump_error:
-            self._runner.give_up(incident, step, f"libvirt: {self._libvirt_dump_error}")
+            # It has been logged as libvirt's
+            self._journal.save(incident, error=f"libvirt: {self._libvirt_dump_error}", finished=True)
         elif attempt.taken.count((step, state)) >= _MAX_REPEATS:
             self._runner.give_up(incident, step, f"it has no effect: the guest is still {state.condition}")
         elif step in ("coredump", *ENDING) and self._tracker.limited(incident):
