@@ -194,6 +194,8 @@ class PlayedDomain:
         self._check_no_job()
         if self.run_state == "running":
             return 0  # and a domain that libvirt takes for crashed stays so
+        if self.state[0] == C["VIR_DOMAIN_RUNNING"]:
+            raise self._invalid("domain is already running")
         if self.run_state == "internal-error" or (self.run_state == "guest-panicked" and not self.resumable):
             message = f"internal error: unable to execute QEMU command 'cont': {_RESET_REQUIRED}"
             raise make_error(self.server, C["VIR_ERR_INTERNAL_ERROR"], message)
@@ -280,6 +282,10 @@ class PlayedDomain:
         finally:
             self.job = C["VIR_DOMAIN_JOB_NONE"]
         return 0
+
+    def cont(self) -> None:
+        """Continue, told by QEMU's monitor; libvirt hears of it."""
+        self._run("UNPAUSED" if self.state[0] != C["VIR_DOMAIN_RUNNING"] else "CRASHED")
 
     def monitor(self, command: str, *, human: bool) -> str:
         self._check_active()

@@ -14,7 +14,7 @@ __all__ = ("answer",)
 def answer(domain: PlayedDomain, command: str, *, human: bool) -> str:
     """Return what QEMU answers.
 
-    ``query-status`` and ``query-version`` are known, and what the domain's `answers` have.
+    ``query-status``, ``query-version`` and ``cont`` are known, and what the domain's `answers` have.
 
     :param command: A QMP command as JSON, or a line for the human monitor.
     :param human: It is for the human monitor.
@@ -22,6 +22,8 @@ def answer(domain: PlayedDomain, command: str, *, human: bool) -> str:
     if human:
         return str(domain.answers.get(command, ""))
     name = json.loads(command)["execute"]
+    if name == "cont":
+        domain.cont()
     major, rest = divmod(domain.server.qemu_version, 1_000_000)
     running = domain.run_state == "running"
     known: dict[str, Any] = {
@@ -30,6 +32,7 @@ def answer(domain: PlayedDomain, command: str, *, human: bool) -> str:
             "qemu": {"major": major, "minor": rest // 1000, "micro": rest % 1000},
             "package": "",
         },
+        "cont": {},
         **domain.answers,
     }
     reply: dict[str, Any] = {"id": "libvirt-7"}

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from onpanic.core.errors import BusyError, FailedError, GoneError, LostError
 from onpanic.core.files import write_atomically
@@ -58,6 +58,11 @@ class PlayedGuest:
     :ivar calls_left: Calls after which the watcher is killed; None for never.
     :ivar panics_again: How often it panics as soon as it runs.
     :ivar hangs: For how many reads of the state libvirt does not answer.
+    :ivar passes: For how many reads of the state it only passes through one.
+    :ivar reset_ends: What in its definition lets a reset end it; empty if a reset reboots it.
+    :ivar no_reboot: Whether a reset ends it, although its definition does not say so.
+    :ivar ending: How it has ended.
+    :ivar detail: Why its condition is unknown.
     :ivar other_dumps: How often a dump is refused because another one is in progress.
     """
 
@@ -80,6 +85,11 @@ class PlayedGuest:
     dump_cpu_time: int = 0
     hangs: int = 0
     other_dumps: int = 0
+    passes: int = 0
+    reset_ends: str = ""
+    no_reboot: bool = False
+    ending: Literal["", "shutdown", "crashed"] = ""
+    detail: str = ""
 
     def panic(self) -> None:
         assert self.condition == "healthy"
@@ -93,15 +103,22 @@ class PlayedGuest:
         if self.busy:
             self.busy -= 1
             return GuestState(self.condition, str(self.instance), self.cpu_time, busy=True, dumped=(1, 2))
+        if self.passes:
+            self.passes -= 1
+            return GuestState("changing", str(self.instance))
         if self.condition == "gone":
             return GuestState("gone")
-        return GuestState(self.condition, str(self.instance), self.cpu_time)
+        return GuestState(
+            self.condition, str(self.instance), self.cpu_time, ending=self.ending, detail=self.detail
+        )
 
     async def read_assignment(self) -> Assignment | None:
         self._count_call()
         if self.condition == "gone":
             raise GoneError("no such domain")
-        return Assignment(self.policy, self.libvirt_action) if self.policy else None
+        if self.policy is None:
+            return None
+        return Assignment(self.policy, self.libvirt_action, self.reset_ends)
 
     async def dump_path(self, at: float) -> str:
         self._count_call()
@@ -158,6 +175,9 @@ class PlayedGuest:
 
     def _restart(self, incident: Incident) -> None:
         assert self.condition in ("panicked", "internal-error"), self.condition
+        if self.reset_ends or self.no_reboot:
+            self.condition, self.ending = "gone" if self.transient else "off", "shutdown"
+            return
         self.condition = "reset"
         self._count_call()
         self._continue(incident)
@@ -171,7 +191,7 @@ class PlayedGuest:
         assert self.condition in ("off", "gone"), self.condition
         if incident.xml:
             self.name = incident.new_name
-        self.condition, self.instance, self.cpu_time = "healthy", self.instance + 1, 0
+        self.condition, self.instance, self.cpu_time, self.ending = "healthy", self.instance + 1, 0, ""
 
     def _count_call(self) -> None:
         if self.lost:
@@ -202,6 +222,7 @@ class Watch:
         dry_run: bool = False,
         restart_delay: float = 0.0,
         clock: Callable[[], float] | None = None,
+        patience: float = DEADLINE,
         writer: Writer = write_atomically,
     ) -> None:
         self.lines: list[Line] = []
@@ -217,6 +238,7 @@ class Watch:
             dry_run=dry_run,
             restart_delay=restart_delay,
             poll=0.002,
+            patience=patience,
             clock=clock or Clock(),
         )
         self.supervisor = Supervisor(guest, self.context)

@@ -13,14 +13,25 @@ from onpanic.watch.rules.next_step import (
     Action,
     Condition,
     Failure,
+    Step,
     action_for,
     fulfils,
     next_step,
+    shortfall,
 )
 from onpanic.watch.rules.restart_limit import RestartLimit
 
 ACTIONS = ("ignore", "restart", "destroy", "preserve", "rename-restart", "pause", "nothing")
-CONDITIONS: tuple[Condition, ...] = ("healthy", "panicked", "internal-error", "reset", "off", "gone")
+CONDITIONS: tuple[Condition, ...] = (
+    "healthy",
+    "panicked",
+    "internal-error",
+    "reset",
+    "off",
+    "gone",
+    "changing",
+    "unknown",
+)
 
 # The condition after a step; a transient domain is gone when it is destroyed
 AFTER: dict[str, Condition] = {
@@ -77,10 +88,10 @@ def test_the_steps_of_an_action(action: Action, steps: list[str]) -> None:
     assert walk(action, "panicked") == steps
 
 
-def walk(action: Action, condition: Condition) -> list[str]:
+def walk(action: Action, condition: Condition, *, anew: bool = False) -> list[str]:
     steps: list[str] = []
     dumped = begun = renamed = False
-    while step := next_step(action, condition, dumped=dumped, begun=begun, renamed=renamed):
+    while step := next_step(action, condition, dumped=dumped, begun=begun, renamed=renamed, anew=anew):
         steps.append(step)
         dumped, renamed = dumped or step == "coredump", renamed or step == "rename"
         begun = begun or step in ("restart", "destroy")
@@ -88,6 +99,35 @@ def walk(action: Action, condition: Condition) -> list[str]:
         assert len(steps) < 10
     assert fulfils(action, condition)
     return steps
+
+
+@pytest.mark.parametrize("coredump", [False, True])
+def test_a_restart_of_a_guest_that_a_reset_ends(coredump: bool) -> None:
+    """Its emulator is ended and started again."""
+    steps = walk(Action("restart", coredump), "panicked", anew=True)
+    assert steps == [*(["coredump"] if coredump else []), "destroy", "start"]
+
+
+@pytest.mark.parametrize("condition", ["off", "gone"])
+def test_a_guest_that_its_reset_has_ended_is_started_again(condition: Condition) -> None:
+    """The watcher has begun to restart it."""
+    step = next_step(Action("restart"), condition, dumped=False, begun=True, renamed=False)
+    assert step == "start"
+
+
+@pytest.mark.parametrize(
+    ("step", "worked"),
+    [
+        ("continue", ("healthy", "panicked", "internal-error", "off", "gone")),
+        ("restart", ("healthy", "panicked", "internal-error")),
+        ("start", ("healthy", "panicked", "internal-error")),
+        ("destroy", ("off", "gone")),
+        ("rename", CONDITIONS),
+    ],
+)
+def test_a_step_has_worked_if_the_guest_is_as_it_promises(step: Step, worked: tuple[str, ...]) -> None:
+    """A guest that runs may fail again at once; one that is continued may turn itself off."""
+    assert {condition for condition in CONDITIONS if not shortfall(step, condition)} == set(worked)
 
 
 @given(st.sampled_from(ACTIONS), st.booleans(), st.sampled_from(CONDITIONS), st.booleans(), st.booleans())

@@ -557,3 +557,88 @@ async def test_a_replaced_action_ends_with_the_guest(tmp_path: Path) -> None:
         assert incident
         assert incident.overridden == ""
     assert guest.log == ["libvirt: preserve"]
+
+
+# Guests that only pass through a state, and restarts that a reset would end
+
+
+async def test_a_guest_that_shuts_down_has_not_been_seen_to(tmp_path: Path) -> None:
+    """libvirt destroys it, and it is shut down for a moment before it is off."""
+    guest = PlayedGuest(Policy("destroy"), libvirt_action="destroy")
+    async with Watch(guest, tmp_path) as watch:
+        guest.condition, guest.ending, guest.passes = "off", "crashed", 5
+        await watch.panicked()
+        assert watch.events == [("panicked",), ("action", "destroy", "done", "libvirt")]
+
+
+async def test_a_guest_that_never_finishes_to_shut_down(tmp_path: Path) -> None:
+    """It is a problem, and nothing is reported as done until it is off."""
+    guest = PlayedGuest(Policy("destroy"), libvirt_action="destroy")
+    async with Watch(guest, tmp_path, patience=0.01) as watch:
+        watch.supervisor.assign(await guest.read_assignment())
+        guest.passes = 1_000_000
+        await watch.panicked()
+        assert watch.events == [("panicked",), ("problem",)]
+        guest.passes, guest.condition = 0, "off"
+        await watch.reconcile()
+        assert watch.events[-1] == ("action", "destroy", "done", "libvirt")
+
+
+@pytest.mark.parametrize("transient", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_restart_of_a_guest_that_a_reset_ends(known: bool, transient: bool, tmp_path: Path) -> None:
+    """It is started again, whether its definition says so or the reset shows it."""
+    guest = PlayedGuest(
+        Policy("restart"),
+        "panicked",
+        transient=transient,
+        reset_ends="-no-reboot" if known else "",
+        no_reboot=not known,
+    )
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert (guest.condition, guest.name) == ("healthy", "guest")
+        first = ("destroy", "done") if known else ("restart", "failed")
+        assert watch.events == [("panicked",), ("action", *first), ("action", "start", "done")]
+
+
+async def test_a_restart_of_libvirt_that_a_reset_ends(tmp_path: Path) -> None:
+    """It has failed, and the watcher starts the guest again."""
+    guest = PlayedGuest(Policy("restart"), libvirt_action="restart", reset_ends="-no-reboot")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        watch.supervisor.on_panicked("")
+        watch.supervisor.on_running()  # for an instant
+        guest.condition, guest.ending = "off", "shutdown"
+        await watch.idle()
+        assert guest.condition == "healthy"
+        assert watch.events == [
+            ("panicked",),
+            ("action", "restart", "failed", "libvirt"),
+            ("action", "start", "done"),
+        ]
+
+
+async def test_a_panic_that_was_to_be_ignored_and_ends_the_guest(tmp_path: Path) -> None:
+    """Its action was changed at run time; nothing says that QEMU has ignored the panic."""
+    guest = PlayedGuest(Policy("ignore"), "off", ending="crashed")
+    async with Watch(guest, tmp_path) as watch:
+        watch.supervisor.assign(await guest.read_assignment())
+        watch.supervisor.on_panicked("", stopped=False)
+        await watch.idle()
+        assert watch.events == [("panicked",), ("action", "destroy", "done", "libvirt")]
+        assert watch.lines[-1].detail == "its <on_crash> is not the policy's, which is to ignore"
+
+
+async def test_it_is_not_known_whether_the_guest_panicked(tmp_path: Path) -> None:
+    """QEMU cannot be asked, which is logged once."""
+    guest = PlayedGuest(Policy("restart"), "unknown")
+    async with Watch(guest, tmp_path) as watch:
+        watch.supervisor.assign(await guest.read_assignment())
+        await watch.reconcile()
+        await watch.reconcile()
+        assert watch.events == []
+        guest.detail = "read only"
+        await watch.reconcile()
+        await watch.reconcile()
+        assert watch.events == [("problem",)]
