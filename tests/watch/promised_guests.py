@@ -1,0 +1,136 @@
+"""Guests that panic under policies, and how each must end.
+
+A case is a policy and what else bears on it: how long the domain lasts, what its definition or its user
+does, and when a watcher is there.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+__all__ = (
+    "ALL",
+    "COREDUMPS",
+    "KINDS",
+    "LIFETIMES",
+    "VALUES",
+    "WATCHERS",
+    "Case",
+    "End",
+    "end_of",
+    "pairwise",
+)
+
+VALUES = ("ignore", "restart", "destroy", "preserve", "pause", "rename-restart")
+COREDUMPS = (False, True)
+LIFETIMES = ("persistent", "transient")
+KINDS = (
+    "plain",
+    "on-reboot-destroy",
+    "no-reboot",
+    "saved-before",
+    "saved-after",
+    "migrated-before",
+    "migrated-after",
+    "libvirt-restarted",
+)
+WATCHERS = ("before", "after", "none")
+
+
+class Case(NamedTuple):
+    """A guest.
+
+    :ivar value: Its policy's value.
+    :ivar coredump: Whether its memory is to be dumped.
+    :ivar lifetime: Whether libvirt keeps its definition.
+    :ivar kind: What else is done to it, before or after it panics.
+    :ivar watcher: Whether a watcher is there before it panics, only afterwards, or not at all.
+    """
+
+    value: str
+    coredump: bool
+    lifetime: str
+    kind: str
+    watcher: str
+
+    @property
+    def name(self) -> str:
+        """The domain's name."""
+        dump = "-coredump" if self.coredump else ""
+        return f"{self.value}{dump}-{self.lifetime}-{self.kind}-{self.watcher}"
+
+    @property
+    def reset_ends(self) -> bool:
+        """Whether a reset ends it."""
+        return self.kind in ("on-reboot-destroy", "no-reboot")
+
+
+class End(NamedTuple):
+    """How a guest ends.
+
+    :ivar condition: ``running``, ``panicked`` or ``off``, as QEMU has it.
+    :ivar renamed: Whether it has another name.
+    :ivar dumped: Whether its memory was dumped.
+    """
+
+    condition: str
+    renamed: bool = False
+    dumped: bool = False
+
+
+_WATCHED = {
+    "ignore": "running",
+    "restart": "running",
+    "destroy": "off",
+    "preserve": "panicked",
+    "pause": "panicked",
+    "rename-restart": "running",
+}
+
+
+def end_of(case: Case, *, ignores: bool) -> End:
+    """Return how a guest must end.
+
+    Without a watcher that is what libvirt alone does, as the notes of the translation say; it does nothing
+    about a panic for which it was not running.
+
+    :param case: The guest.
+    :param ignores: Whether libvirt has ``preserve-running``.
+    """
+    if case.watcher != "none":
+        return End(_WATCHED[case.value], case.value == "rename-restart", case.coredump)
+    by_libvirt = case.kind != "libvirt-restarted" and not (case.value == "restart" and case.reset_ends)
+    if case.value == "ignore":
+        return End("running" if ignores else "panicked")
+    if case.value in ("restart", "destroy") and by_libvirt:
+        return End(_WATCHED[case.value], dumped=case.coredump)
+    return End("panicked")
+
+
+def possible(case: Case) -> bool:
+    """Return whether there can be such a guest."""
+    return not (case.value == "ignore" and case.coredump)
+
+
+_FACTORS: tuple[Sequence[Any], ...] = (VALUES, COREDUMPS, LIFETIMES, KINDS, WATCHERS)
+
+#: The full product.
+ALL = [case for case in (Case(*values) for values in itertools.product(*_FACTORS)) if possible(case)]
+
+
+def pairwise(cases: Sequence[Case] = ALL) -> list[Case]:
+    """Return few cases in which every pair of values occurs that occurs in all of them."""
+
+    def pairs(case: Case) -> set[tuple[int, Any, int, Any]]:
+        numbered = enumerate(case)
+        return {(i, a, j, b) for (i, a), (j, b) in itertools.combinations(numbered, 2)}
+
+    found: list[Case] = []
+    left = set().union(*(pairs(case) for case in cases))
+    while left:
+        used = Counter(case.watcher for case in found)
+        best = max(cases, key=lambda case: (len(pairs(case) & left), -used[case.watcher]))
+        found.append(best)
+        left -= pairs(best)
+    return found
