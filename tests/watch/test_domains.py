@@ -23,12 +23,13 @@ from onpanic.watch.sources.domains import Domains as WatchedDomains
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import Journal
 
-from ..running.libvirtd import folder_of, restarted
+from ..running.libvirtd import EVERY, folder_of, restarted
 from . import panicking_guests as guests
 from .conftest import WatchProcess
 from .panicking_guests import until
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.emulators]
+on_every_libvirt = pytest.mark.libvirts(*EVERY)
 
 Watch = Callable[..., WatchProcess]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -56,13 +57,17 @@ BOOTED = [1, 1]
 
 
 class Domains:
-    """Domains of one libvirt, which are started with policies."""
+    """Domains of one libvirt, which are started with policies.
+
+    :ivar target: What this libvirt supports.
+    """
 
     def __init__(self, libvirt: Any, uri: str, record: CapabilityRecord) -> None:
         self.libvirt = libvirt
         self.uri = uri
         self.folder = folder_of(uri)
         self.connection = libvirt.open(uri)
+        self.target = Libvirt.of_connection(self.connection)
         self._record = record
         self._uuids: list[str] = []
 
@@ -88,7 +93,7 @@ class Domains:
             mebibytes=mebibytes,
             folder=self.folder,
         )
-        xml = to_libvirt(xml, self._record, libvirt=Libvirt.of_connection(self.connection)).xml
+        xml = to_libvirt(xml, self._record, libvirt=self.target).xml
         if transient:
             domain = self.connection.createXML(xml)
         else:
@@ -115,6 +120,18 @@ class Domains:
     def domain(self, domain: Any) -> Any:
         return self.connection.lookupByUUIDString(domain.UUIDString())
 
+    def end_of(self, value: str) -> tuple[list[int], list[tuple[str, str]]]:
+        """Return the state of a domain after a panic under a policy, and the actions without a dump."""
+        if value == "ignore" and self.target.preserve_running:
+            return RUNNING_AGAIN, [("ignore", "done")]
+        return ENDS[value]
+
+    def ended_by(self, value: str) -> str | None:
+        """Return who carries out a policy; None for the watcher."""
+        if value == "ignore" and self.target.preserve_running:
+            return "QEMU"
+        return "libvirt" if value in ("restart", "destroy") else None
+
     def cores(self) -> list[Path]:
         """Return the dumps, the watcher's and libvirt's own."""
         return sorted((self.folder / "qemu/dump").glob("*"))
@@ -138,8 +155,8 @@ class Domains:
 
 
 @pytest.fixture(scope="module")
-def record() -> CapabilityRecord:
-    return probe("qemu-system-x86_64", machines=["pc"])
+def record(domcaps_emulator: str) -> CapabilityRecord:
+    return probe(domcaps_emulator, machines=["pc"])
 
 
 @pytest.fixture
@@ -170,7 +187,7 @@ def on_panic(value: str, coredump: bool = False) -> str:
 
 
 IMPOSSIBLE = ("ignore", True)
-# value: its state then, what was done by whom without a dump
+# value: its state then, what was done without a dump; see also `Domains.end_of`
 ENDS: dict[str, tuple[list[int], list[tuple[str, str]]]] = {
     "ignore": (WENT_ON, [("continue", "done")]),
     "restart": (RUNNING_AGAIN, [("restart", "done")]),
@@ -184,6 +201,7 @@ POLICIES = [
 ]
 
 
+@on_every_libvirt
 @pytest.mark.parametrize(("value", "coredump"), POLICIES)
 def test_a_policy_is_carried_out(value: str, coredump: bool, domains: Domains, watch: Watch) -> None:
     """By libvirt as far as it can, and by the watcher otherwise."""
@@ -195,15 +213,14 @@ def test_a_policy_is_carried_out(value: str, coredump: bool, domains: Domains, w
     one = domains.start(on_panic(value, coredump), sector, devices=f"<panic model='isa'/>{serial}")
     if value != "ignore":
         domains.panic(one)
-    state, steps = ENDS[value]
+    state, steps = domains.end_of(value)
     watcher.until("action", action=steps[-1][0], outcome=steps[-1][1])
     until(lambda: domains.domain(one).state() == state)
     if value == "ignore":
         guests.wait_for_text(domains.folder / "said", "abcdef")
     assert domains.domain(one).name() == ("guest-restart-1" if value == "rename-restart" else "guest")
     assert watcher.actions() == [*([("coredump", "done")] if coredump else []), *steps]
-    by_libvirt = value in ("restart", "destroy")
-    assert all(("by" in line) == by_libvirt for line in watcher.logged("action"))
+    assert all(line.get("by") == domains.ended_by(value) for line in watcher.logged("action"))
     assert len(watcher.logged("panicked")) == 1
     assert all(line["uuid"] == one.UUIDString() for line in watcher.logged("action"))
     assert watcher.stop() == 0
@@ -213,6 +230,7 @@ def test_a_policy_is_carried_out(value: str, coredump: bool, domains: Domains, w
         assert guests.complete(core)
 
 
+@on_every_libvirt
 @pytest.mark.parametrize("value", ["destroy", "rename-restart"])
 def test_a_transient_domain(value: str, domains: Domains, watch: Watch) -> None:
     """libvirt removes it before the event arrives."""
@@ -230,17 +248,18 @@ def test_a_transient_domain(value: str, domains: Domains, watch: Watch) -> None:
     assert watcher.until("panicked")["policy"] == on_panic(value)
 
 
+@on_every_libvirt
 @pytest.mark.parametrize("value", ["ignore", "preserve", "rename-restart", "restart"])
 def test_a_panic_while_no_watcher_ran(value: str, domains: Domains, watch: Watch) -> None:
-    """What libvirt has done is its own; the watcher does the rest as soon as it runs."""
+    """The watcher does what libvirt and QEMU have not done, as soon as it runs."""
     one = domains.start(on_panic(value, coredump=value == "preserve"), guests.waits())
     domains.panic(one)
     until(lambda: one.state() in (PANICKED, RUNNING_AGAIN))
     watcher = watch("--connect", domains.uri, "--once")
     assert watcher.wait() == 0
-    state, steps = ENDS[value]
-    if value == "restart":
-        assert (one.state(), watcher.logged("action")) == (RUNNING_AGAIN, [])
+    state, steps = domains.end_of(value)
+    if domains.ended_by(value):
+        assert (one.state(), watcher.logged("action")) == (state, [])
         return
     assert domains.domain(one).state() == state
     assert watcher.actions() == [*([("coredump", "done")] if value == "preserve" else []), *steps]
@@ -248,6 +267,7 @@ def test_a_panic_while_no_watcher_ran(value: str, domains: Domains, watch: Watch
     assert len(domains.cores()) == (value == "preserve")
 
 
+@on_every_libvirt
 @pytest.mark.parametrize("coredump", [False, True])
 def test_a_panic_while_libvirt_was_down(coredump: bool, own: Domains, watch: Watch) -> None:
     """A restarted libvirt does nothing about it, so the watcher does, once it has connected again."""
@@ -387,7 +407,7 @@ def test_killed_at_any_moment_it_ends_the_same(
         watcher.kill()
     assert watch("--connect", domains.uri, "--once").wait() == 0
     found = domains.domain(one)
-    state, _ = ENDS[value]
+    state, _ = domains.end_of(value)
     assert found.state() == state
     assert found.name() == ("guest-restart-1" if value == "rename-restart" else "guest")
     assert len(domains.cores()) == coredump
@@ -406,7 +426,7 @@ def test_a_failed_dump_never_loses_the_guest(domains: Domains, watch: Watch) -> 
     assert one.state() == PANICKED
     other = domains.start(on_panic("ignore"), guests.waits(), name="other")
     domains.panic(other)
-    watcher.until("action", domain="other", action="continue", outcome="done")
+    watcher.until("action", domain="other", outcome="done")
     assert watcher.stop() == 0
     assert watch("--connect", domains.uri, "--once").wait() == 0
     assert domains.domain(one).state() == BOOTED
@@ -415,7 +435,7 @@ def test_a_failed_dump_never_loses_the_guest(domains: Domains, watch: Watch) -> 
 
 def test_a_connection_that_may_only_read(domains: Domains, libvirt: Any, tmp_path: Path) -> None:
     """libvirt's message is logged, and the guest stays as it is."""
-    one = domains.start(on_panic("ignore"), guests.waits())
+    one = domains.start(on_panic("rename-restart"), guests.waits())
     domains.panic(one)
     until(lambda: one.state() == PANICKED)
     lines: list[Line] = []
@@ -436,11 +456,12 @@ def test_a_connection_that_may_only_read(domains: Domains, libvirt: Any, tmp_pat
 
     asyncio.run(watch_once())
     (failed,) = [line for line in lines if line.event == "action"]
-    assert (failed.action, failed.outcome) == ("continue", "failed")
+    assert (failed.action, failed.outcome) == ("destroy", "failed")
     assert "read only access" in failed.detail
     assert one.state() == PANICKED
 
 
+@on_every_libvirt
 def test_a_failed_dump_of_libvirt_never_loses_the_guest(domains: Domains, watch: Watch) -> None:
     """libvirt leaves the guest as it is, and so does the watcher."""
     watcher = watch("--connect", domains.uri)
@@ -484,6 +505,7 @@ def test_a_policy_that_is_broken_and_repaired(domains: Domains, watch: Watch, li
     assert one.state() == WENT_ON
 
 
+@on_every_libvirt
 def test_an_on_crash_that_was_changed_is_a_warning(domains: Domains, watch: Watch, libvirt: Any) -> None:
     """And what libvirt does then is reported as not the policy's."""
     one = domains.start(on_panic("preserve"), guests.waits())
@@ -521,6 +543,7 @@ def test_a_dry_run_does_nothing(domains: Domains, watch: Watch, state: Path) -> 
     assert domains.cores() == []
 
 
+@on_every_libvirt
 def test_guests_that_wait_for_libvirt_are_left_to_it(domains: Domains, watch: Watch) -> None:
     """libvirt handles one panic after the other, and shows the other guests as paused until then."""
     on_crash = "<on_crash>destroy</on_crash>"
@@ -532,10 +555,10 @@ def test_guests_that_wait_for_libvirt_are_left_to_it(domains: Domains, watch: Wa
     for one in found.values():
         domains.panic(one)
     watcher.until("action", domain="restarted", action="restart", outcome="done", by="libvirt")
-    watcher.until("action", domain="ignored", action="continue", outcome="done")
+    watcher.until("action", domain="ignored", outcome="done")
     watcher.until("action", action="destroy", outcome="done", by="libvirt", times=3)
     assert found["restarted"].state() == RUNNING_AGAIN
-    assert found["ignored"].state() == WENT_ON
+    assert found["ignored"].state() == domains.end_of("ignore")[0]
     assert watcher.stop() == 0
     assert len(watcher.logged("panicked")) == len(watcher.logged("action")) == 5
 
@@ -549,7 +572,7 @@ def test_a_burst(domains: Domains, watch: Watch) -> None:
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(domains.panic, found))
     watcher.until("action", outcome="done", times=12)
-    assert all(one.state() == WENT_ON for one in found)
+    assert all(one.state() == domains.end_of("ignore")[0] for one in found)
     assert watcher.stop() == 0
     assert sorted(line["domain"] for line in watcher.logged("action")) == sorted(names)
     assert len(watcher.logged("panicked")) == 12
