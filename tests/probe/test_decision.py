@@ -207,12 +207,12 @@ def test_codes_are_stable() -> None:
         record-of-another-target no-isa-notifier libvirt-too-old no-such-panic-model no-default-panic-model
         panic-model-twice panic-address-refused lifecycle-action-refused coredump-of-confidential-guest
         guest-did-not-panic
-        guest-needs-reset no-way-back
+        guest-needs-reset no-way-back reset-ends-guest
         ignore-needs-global ignore-needs-set-action ignore-needs-cont
         watch-continues watch-restarts watch-dumps watch-renames watch-on-crash
         failed-dump-preserves pause-shows-crashed
         xen-does-not-rename guest-needs-acpi device-by-command-line builtin-moved-away on-crash-drifted
-        notifier-drifted qemu-does-not-rename reset-ends-guest arguments-decide-panic
+        notifier-drifted qemu-does-not-rename restart-ends-guest arguments-decide-panic
         on-crash-without-notifier hyperv-flag-reports arguments-from-file hyperv-needs-kvm
         panic-device-hidden-from-acpi event-mask-differs-for-machine-type panic-action-not-settable
         machine-type-does-not-start stale-expectation guest-visible-change behaviour-lost machine-type-new

@@ -78,18 +78,18 @@ def test_what_on_crash_and_the_notifier_amount_to(
     ("lines", "on_crash", "policy", "notes"),
     [
         # libvirt's restart is a reset, which may end the guest
-        ("<on_reboot>destroy</on_reboot>", "restart", DESTROY, "reset-ends-guest"),
+        ("<on_reboot>destroy</on_reboot>", "restart", DESTROY, "restart-ends-guest"),
         ("<on_reboot>restart</on_reboot>", "restart", RESTART, ""),
         ("<on_reboot>destroy</on_reboot>", "preserve", Policy("preserve", on_crash="preserve"), ""),
         (
             "<on_reboot>destroy</on_reboot>",
             "coredump-restart",
             Policy("destroy", True, "restart", on_crash_coredump=True),
-            "reset-ends-guest",
+            "restart-ends-guest",
         ),
-        (options("-no-reboot"), "restart", DESTROY, "reset-ends-guest"),
-        (options("-action reboot=shutdown"), "restart", DESTROY, "reset-ends-guest"),
-        ("<launchSecurity type='tdx'/>", "restart", DESTROY, "reset-ends-guest"),
+        (options("-no-reboot"), "restart", DESTROY, "restart-ends-guest"),
+        (options("-action reboot=shutdown"), "restart", DESTROY, "restart-ends-guest"),
+        ("<launchSecurity type='tdx'/>", "restart", DESTROY, "restart-ends-guest"),
         # QEMU ends, or runs on
         (options("-action panic=exit-failure"), "restart", DESTROY, "arguments-decide-panic"),
         (

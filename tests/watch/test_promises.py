@@ -20,6 +20,7 @@ import pytest
 from onpanic.probe import CapabilityRecord, probe
 from onpanic.shims import Libvirt, to_libvirt
 
+from ..running.libvirtd import folder_of, restarted
 from . import panicking_guests as guests
 from .conftest import WatchProcess
 from .promised_guests import ALL, WATCHERS, Case, End, end_of, pairwise
@@ -63,7 +64,7 @@ class Host:
         self._until_the_end = until_the_end
         self.libvirt = libvirt
         self.uri = uri
-        self.folder = guests.folder_of(uri)
+        self.folder = folder_of(uri)
         self.folder.chmod(0o777)
         self.connection = libvirt.open(uri)
 
@@ -73,7 +74,7 @@ class Host:
 
     def restart(self, meanwhile: Callable[[], object]) -> None:
         """Restart the daemon, and do something while there is none."""
-        self._until_the_end.enter_context(guests.restarted(self.uri, meanwhile))
+        self._until_the_end.enter_context(restarted(self.uri, meanwhile))
         self.again()
 
     def cores(self, domain_name: str) -> list[Path]:
@@ -268,12 +269,12 @@ def test_every_guest_ends_as_its_policy_says(
     watcher: str, cases: list[Case], hosts: list[Host], record: CapabilityRecord, watch: Watch, tmp_path: Path
 ) -> None:
     """With a watcher, with one that comes later, and without one, as far as libvirt alone can."""
-    here, there, restarted = hosts
+    here, there, restartable = hosts
     for host in hosts:
         host.again()
     ignores = Libvirt.of_connection(here.connection).preserve_running
     promises = [
-        Promise(case, restarted if case.kind == "libvirt-restarted" else here, record) for case in cases
+        Promise(case, restartable if case.kind == "libvirt-restarted" else here, record) for case in cases
     ]
     # A translation that leaves the restart to libvirt needs a watcher from the beginning
     promises = [p for p in promises if watcher == "before" or not p.needs_watcher_before]
@@ -312,7 +313,7 @@ def test_every_guest_ends_as_its_policy_says(
         others = [promise for promise in promises if promise not in restarts]
         each(others, Promise.panic)
         if restarts:
-            restarted.restart(lambda: each(restarts, Promise.panic))
+            restartable.restart(lambda: each(restarts, Promise.panic))
         if watcher == "before":
             wait_for(as_promised, [p for p in promises if p.case.kind in ("saved-after", "migrated-after")])
         else:

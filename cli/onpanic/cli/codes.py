@@ -256,7 +256,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "state <on_panic>rename-restart</on_panic>, with which onpanic watch restarts the guest",
         "",
     ),
-    "reset-ends-guest": (
+    "restart-ends-guest": (
         "note",
         "libvirt restarts a guest by a reset, which ends this one",
         "state <on_panic>restart</on_panic>, with which onpanic watch starts the guest anew",

@@ -208,7 +208,7 @@ _NOTES = {
         "libvirt leaves a QEMU guest with rename-restart crashed, and since 7.7 refuses such a domain",
         "state <on_panic>rename-restart</on_panic>, with which onpanic watch restarts the guest",
     ),
-    "reset-ends-guest": (
+    "restart-ends-guest": (
         "libvirt restarts a guest by a reset, which ends this one",
         "state <on_panic>restart</on_panic>, with which onpanic watch starts the guest anew",
     ),

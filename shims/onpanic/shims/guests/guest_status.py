@@ -21,7 +21,6 @@ from onpanic.shims.guests.guest_states import (
     state_name,
 )
 from onpanic.shims.guests.observed_domain import observe_domain
-from onpanic.shims.guests.reset_outcome import reset_ends_guest
 from onpanic.shims.guests.state_since import since
 from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
 
@@ -97,7 +96,7 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     explanation = explain_domain(
         observed,
         panic_ends_it=_panic_ends(root),
-        reset_ends_it=bool(reset_ends_guest(root)),
+        reset_ends_it=bool(machine_of(root).reset_ends),
         persistent=bool(domain.isPersistent()),
     )
     policy, policy_from, problem = None, "", ""

@@ -16,9 +16,9 @@ from onpanic.probe.asking.session import Monitor
 from onpanic.probe.conversation import Reply
 from onpanic.probe.decision.rules import refusal
 from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.guests.guest_states import NEED_RESET, query_run_state, state_name
 from onpanic.shims.guests.observed_domain import ObservedDomain, observe_domain
-from onpanic.shims.guests.reset_outcome import reset_ends_guest
 
 __all__ = ("Resumed", "continue_domain", "resume_domain", "resume_monitor")
 
@@ -138,7 +138,7 @@ def _reset(domain: Any) -> None:
 
     :raise RefusedError: When a reset would end the guest.
     """
-    ends = reset_ends_guest(Document(domain.XMLDesc()).root)
+    ends = machine_of(Document(domain.XMLDesc()).root).reset_ends
     if ends:
         raise RefusedError(refusal("reset-ends-guest", ends))
     domain.reset()

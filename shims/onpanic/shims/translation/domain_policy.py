@@ -118,7 +118,10 @@ def _carried_out(
     if policy.on_panic == "preserve" and action == "run":
         return _ignored(policy), (*notes, decided)
     if policy.on_panic == "restart" and machine.reset_ends:
-        return replace(policy, on_panic="destroy"), (*notes, Note.of("reset-ends-guest", machine.reset_ends))
+        return replace(policy, on_panic="destroy"), (
+            *notes,
+            Note.of("restart-ends-guest", machine.reset_ends),
+        )
     return policy, notes
 
 

@@ -18,10 +18,10 @@ from onpanic.core.errors import (
 from onpanic.core.libvirt_api import libvirt_module
 from onpanic.probe.decision.rules import refusal_of_policy
 from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.domain_xml.elements import child, text_of
 from onpanic.shims.domain_xml.policy_xml import stored_policy
 from onpanic.shims.guests.observed_domain import ObservedDomain, observe_domain
-from onpanic.shims.guests.reset_outcome import reset_ends_guest
 from onpanic.shims.guests.resume import continue_domain, resume_domain
 from onpanic.shims.translation.domain_policy import unhonoured_changes
 from onpanic.watch.guests.domain_reading import (
@@ -269,7 +269,7 @@ def _assignment(xml: str, *, overridden: bool) -> tuple[Assignment | None, list[
         return None, [f"its policy cannot be read: {error.message}; {error.hint}"]
     action = text_of(child(root, "on_crash")) or "destroy"
     acts = action in _ACTIONS and action != "preserve"
-    return Assignment(stored.policy, action if acts else "", reset_ends_guest(root)), problems
+    return Assignment(stored.policy, action if acts else "", machine_of(root).reset_ends), problems
 
 
 def _with_name(xml: str, name: str) -> str:
