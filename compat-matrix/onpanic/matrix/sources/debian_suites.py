@@ -86,6 +86,11 @@ class Root:
         limits = ["--dev-bind-try", "/dev/kvm", "/dev/kvm", "--unshare-net", "--die-with-parent"]
         return ["bwrap", *binds, *fresh, *limits, f"/usr/bin/{emulator}"]
 
+    def package_version(self, package: str) -> str:
+        """Return the version of a package that was unpacked; empty if it was not."""
+        stamp = _stamp(self)
+        return stamp.versions.get(package, "") if stamp else ""
+
     def _exists(self, path: Path) -> bool:
         """Return whether a path leads to a file; an absolute link is relative to this root."""
         for _ in range(_MAX_LINKS):
@@ -191,16 +196,21 @@ def unpacked(suite: str, into: Path) -> Root:
 
 def _fetched_packages(root: Root) -> set[str]:
     """Return the packages that were fetched into a folder, without their dependencies."""
-    try:
-        stamp = decode_json((root.path / _STAMP).read_bytes(), _Stamp)
-    except (OSError, ValueError):
-        stamp = None
+    stamp = _stamp(root)
     if stamp is None or stamp.suite != root.suite:
         raise FetchError(
             f"{root.path} exists, but is not an unpacked {root.suite}",
             "move it away or choose another folder",
         )
     return set(stamp.packages)
+
+
+def _stamp(root: Root) -> _Stamp | None:
+    """Return the stamp of an unpacked suite; None if it cannot be read."""
+    try:
+        return decode_json((root.path / _STAMP).read_bytes(), _Stamp)
+    except (OSError, ValueError):
+        return None
 
 
 def _make_root(work: Path, mirror: Mirror, suite: str, packages: list[str], tools: Tools) -> None:
