@@ -4,12 +4,13 @@ from pathlib import Path
 
 import msgspec
 
-from onpanic.matrix import Matrix
+from onpanic.matrix import LibvirtRecord, Matrix
 from onpanic.probe import CapabilityRecord
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS: dict[type, Path] = {
     CapabilityRecord: ROOT / "probe/onpanic/probe/record/record.schema.json",
+    LibvirtRecord: ROOT / "compat-matrix/onpanic/matrix/libvirts/libvirt.schema.json",
     Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",
 }
 

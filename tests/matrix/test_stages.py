@@ -13,9 +13,10 @@ ALLOWED: dict[str, set[str]] = {
     "sources": set(),
     "records": set(),
     "collecting": {"sources", "records"},
-    "model": {"records"},
-    "lint": {"records", "model"},
-    "outputs": {"model"},
+    "libvirts": {"records"},
+    "model": {"records", "libvirts"},
+    "lint": {"records", "libvirts", "model"},
+    "outputs": {"libvirts", "model"},
 }
 
 

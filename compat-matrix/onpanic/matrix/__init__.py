@@ -13,6 +13,7 @@ Data goes through the sub-packages in this order:
 `sources`     what records are made from: emulators, recordings, libvirt's replies
 `collecting`  asks each source, and writes its record
 `records`     a folder of records
+`libvirts`    records of libvirts, from the connection to the table
 `model`       builds the matrix from records
 `lint`        rules that records and the matrix must follow
 `outputs`     matrix.json, MATRIX.md and index.html
@@ -23,6 +24,7 @@ Names are imported when they are first used.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
     from onpanic.matrix.model.building import build
     from onpanic.matrix.model.matrix import (
         Build,
@@ -41,6 +43,7 @@ else:
     __getattr__, __dir__ = lazy_imports(
         __name__,
         {
+            "onpanic.matrix.libvirts.libvirt_record": ("LibvirtRecord",),
             "onpanic.matrix.model.building": ("build",),
             "onpanic.matrix.model.matrix": (
                 "Build",
@@ -70,4 +73,5 @@ __all__ = (  # noqa: RUF022
     "Profile",
     "Statement",
     "Range",
+    "LibvirtRecord",
 )

@@ -21,7 +21,9 @@ from onpanic.core.untrusted import wellformed
 from onpanic.probe.record.capability_record import CapabilityRecord
 
 __all__ = (
+    "PREFIX",
     "WRITING",
+    "has_records",
     "layout",
     "locked",
     "read_record",
@@ -31,6 +33,9 @@ __all__ = (
     "write_record",
 )
 
+#: The names of files with records of libvirts start with it; see `onpanic.matrix.libvirts.libvirt_files`.
+PREFIX = "libvirt-"
+
 #: Held while this process writes a file; a thread that ends the process acquires it first.
 WRITING = threading.Lock()
 
@@ -38,19 +43,31 @@ _LIMIT = 64 * 2**20  # bytes; a record of all machine types takes 200 KiB
 _HINT = "onpanic matrix collect writes records"
 
 
+def has_records(folder: Path) -> bool:
+    """Return whether a folder has files that hold records of emulators.
+
+    :raise RecordError: When the folder cannot be read.
+    """
+    return bool(_record_files(folder))
+
+
 def record_files(folder: Path) -> list[Path]:
-    """Return the files that hold records, by name.
+    """Return the files that hold records of emulators, by name.
 
     :raise RecordError: When the folder cannot be read, or has none.
     """
-    try:
-        files = (path for path in folder.iterdir() if path.suffix == ".json" and path.is_file())
-        found = sorted(path for path in files if not path.name.startswith("."))
-    except OSError as error:
-        raise RecordError(f"{folder}: {error.strerror}", f"name a folder of records; {_HINT}") from error
+    found = _record_files(folder)
     if not found:
         raise RecordError(f"{folder}: holds no record", _HINT)
     return found
+
+
+def _record_files(folder: Path) -> list[Path]:
+    try:
+        files = (path for path in folder.iterdir() if path.suffix == ".json" and path.is_file())
+        return sorted(path for path in files if not path.name.startswith((".", PREFIX)))
+    except OSError as error:
+        raise RecordError(f"{folder}: {error.strerror}", f"name a folder of records; {_HINT}") from error
 
 
 def read_records(folder: Path) -> Iterator[tuple[str, CapabilityRecord | RecordError]]:
@@ -119,8 +136,8 @@ def locked(folder: Path, seconds: float = 60.0) -> Iterator[None]:
             os.close(descriptor)
 
 
-def layout(record: CapabilityRecord) -> bytes:
-    """Return a record as JSON with a line for each fact, machine type and excerpt."""
+def layout(record: msgspec.Struct) -> bytes:
+    """Return a record as JSON with a line for each item of its members: fact, machine type, excerpt."""
     members = msgspec.to_builtins(record)
     lines = [f"{_text(name)}: {_block(value)}" for name, value in members.items()]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
