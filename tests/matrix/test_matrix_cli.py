@@ -10,13 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from onpanic.matrix import Matrix, published, read_matrix
+from onpanic.matrix import Matrix, build, published, read_matrix
+from onpanic.matrix.libvirts.libvirt_files import keep_libvirt_record
 from onpanic.matrix.model.matrix import DECIDED
 from onpanic.matrix.records.build_identity import build_name
 from onpanic.matrix.records.record_files import write_record
 from onpanic.probe import CapabilityRecord, RecordError
 from onpanic.probe.facts import QUESTIONS
 
+from .libvirt_samples import with_libvirts
 from .samples import RECORDINGS, RELEASES, fact, machine, notifier, record, recorded
 
 pytestmark = pytest.mark.processes
@@ -406,3 +408,85 @@ def without(missing: list[str], *words: str) -> subprocess.CompletedProcess[str]
         timeout=120,
         check=False,
     )
+
+
+@pytest.fixture
+def libvirts(tmp_path: Path) -> Path:
+    """Return a folder with the records of two libvirts."""
+    folder = tmp_path / "libvirts"
+    for one in with_libvirts(build([])).libvirts.values():
+        keep_libvirt_record(folder, one)
+    return folder
+
+
+def test_records_of_libvirts_become_part_of_the_matrix(
+    onpanic: Run, records: Path, libvirts: Path, tmp_path: Path
+) -> None:
+    """They are in a folder of their own, or beside those of emulators."""
+    done = onpanic("matrix", "build", str(records), str(libvirts), "-o", str(tmp_path / "one"))
+    assert done.stdout == "4 builds, 8 machine types, 2 libvirts: matrix.json, MATRIX.md, index.html\n"
+    assert done.returncode == 1  # the sample lacks guests: a violation of a rule
+    assert (
+        "unobserved-word: libvirt-12.8.0-qemu-7.2.22: no guest with <on_crash>rename-restart" in done.stderr
+    )
+    for path in libvirts.iterdir():
+        path.rename(records / path.name)
+    onpanic("matrix", "build", "-q", str(records), "-o", str(tmp_path / "other"))
+    assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "other" / n).read_bytes() for n in OUTPUTS)
+    text = (tmp_path / "one/MATRIX.md").read_text()
+    assert "| preserve-running | not known | y |" in text
+    assert "| destroy to preserve-running | - | running (crashed), QEMU is guest-panicked |" in text
+
+
+def test_libvirts_are_shown_side_by_side(onpanic: Run, libvirts: Path, records: Path) -> None:
+    """Also without a record of an emulator."""
+    done = onpanic("matrix", "show", "--libvirts", str(libvirts))
+    lines = done.stdout.splitlines()
+    assert " ".join(lines[0].split()) == "libvirt 9.0.0, QEMU 7.2.22 libvirt 12.8.0, QEMU 7.2.22"
+    assert lines[1] == "<on_crash> values accepted"
+    shown = next(line for line in lines if line.startswith("  preserve-running "))
+    assert shown.split() == ["preserve-running", "not", "known", "y"]
+    done = onpanic("matrix", "show", "--libvirts", str(records))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the matrix has no record of a libvirt" in done.stderr
+
+
+def test_two_libvirts_are_compared(onpanic: Run, libvirts: Path) -> None:
+    """What only one of them was asked is left out."""
+    names = sorted((path.stem for path in libvirts.iterdir()), reverse=True)
+    done = onpanic("matrix", "diff", "--records", str(libvirts), *names)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[:4] == [
+        "from libvirt 9.0.0, QEMU 7.2.22",
+        "to   libvirt 12.8.0, QEMU 7.2.22",
+        "  <on_crash> values accepted: rename-restart",
+        "    n  ->  y",
+    ]
+    done = onpanic("matrix", "diff", "--records", str(libvirts), "--format", "json", *names)
+    changes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {change["key"] for change in changes} >= {"on_crash=preserve-running", "panic=pvpanic"}
+    done = onpanic("matrix", "diff", *[str(libvirts / f"{names[0]}.json")] * 2)
+    assert (done.returncode, done.stdout.splitlines()[2:]) == (
+        0,
+        ["  nothing changed in what was asked of both"],
+    )
+
+
+@pytest.mark.libvirt
+@pytest.mark.parametrize(
+    ("uri", "complaint"),
+    [
+        ("qemu+ssh://elsewhere/system", "on another host"),
+        ("test:///default", "libvirt's driver is TEST, not QEMU"),
+        ("qemu+unix:///session?socket=/no/such", "/no/such"),
+    ],
+)
+def test_a_libvirt_that_cannot_be_collected_is_named(
+    onpanic: Run, tmp_path: Path, uri: str, complaint: str
+) -> None:
+    """Nothing is started there, and the exit status is 2."""
+    done = onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "out"), "--libvirt", uri)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []

@@ -11,6 +11,7 @@ from onpanic.core.errors import MissingExtraError
 from onpanic.matrix.model.matrix import Matrix
 from onpanic.matrix.outputs.html_page import page
 
+from .libvirt_samples import with_libvirts
 from .page_samples import hostile, sample
 
 
@@ -30,6 +31,15 @@ def test_the_data_are_the_matrix_and_cannot_end_their_element(matrix: Matrix) ->
     assert len(found) == 1
     assert not set("<>\u2028\u2029") & set(found[0])
     assert msgspec.convert(json.loads(found[0])["matrix"], Matrix) == matrix
+
+
+def test_libvirts_are_on_the_page_as_a_table() -> None:
+    """Their texts cannot end the element either, and the records themselves are not repeated."""
+    text = page(with_libvirts(sample(), "</script><b>"))
+    found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    data = json.loads(found[0])
+    assert data["libvirts"]["columns"][0]["key"] == "</script><b>"
+    assert data["matrix"]["libvirts"] == {}
 
 
 def test_without_jinja2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from onpanic.matrix.model.matrix import Range
 from onpanic.matrix.model.matrix_file import published
 from onpanic.probe.decision.catalogue import CATALOGUE
 
+from .libvirt_samples import with_libvirts
 from .page_samples import HOSTILE, Sample, hostile, large, sample
 
 pytest.importorskip("selenium")
@@ -22,6 +23,7 @@ from .browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 
 pytestmark = pytest.mark.browser
 
+LIBVIRT_CELL = "libvirt-12.8.0-qemu-7.2.22//" + quote("end=destroy,live=preserve-running,transient", safe="")
 CELL = "qemu-system-x86_64-1.5.3/pc-i440fx-1.5/cont-after-panic"
 
 
@@ -519,6 +521,9 @@ def test_a_phone_shows_everything(reader: Browser) -> None:
         ("light", "#view=line"),
         ("dark", "#view=line&rows=machines&diff=0"),
         ("dark", "#notifier=pvpanic&machine=q35&cell=qemu-system-x86_64-11.1.0/pc-q35-11.1/on_panic.restart"),
+        ("light", "#view=libvirts"),
+        ("dark", f"#view=libvirts&cell={LIBVIRT_CELL}"),
+        ("phone", "#view=libvirts"),
         ("phone", "#view=line"),
         ("phone", "#view=fact"),
         ("phone", f"#cell={CELL}"),
@@ -531,14 +536,64 @@ def test_the_page_is_accessible(reader: Browser, screen: str, link: str) -> None
         reader.screen(390, 844)
     else:
         reader.screen(dark=screen == "dark")
+    if "libvirts" in link:
+        reader.show(with_libvirts(sample()), "libvirts")
     reader.open(link)
     assert reader.inaccessible() == []
+
+
+def test_libvirts_have_a_view(reader: Browser) -> None:
+    """A row for each word, model and panic; a cell opens what was asked and what came."""
+    assert not reader.one("[data-view=libvirts]").is_displayed()  # there are none
+    reader.show(with_libvirts(sample()), "libvirts")
+    reader.one("[data-view=libvirts]").click()
+    assert reader.text("#heading") == "What libvirt accepts, and what a panic ends in"
+    heads = reader.texts("thead th[scope=col]")
+    assert heads == ["value or model", "libvirt 9.0.0QEMU 7.2.22", "libvirt 12.8.0QEMU 7.2.22"]
+    assert reader.texts(".group th")[0] == "<on_crash> values accepted"
+    assert reader.letters("preserve-running") == "not knowny"
+    assert not reader.one("#arch").is_displayed()
+    reader.fill("#q", "ends in restart")
+    assert reader.texts("[role=grid] tbody th[scope=row]") == ["restart", "coredump-restart"]
+    cell = reader.one("[role=grid] tbody td")
+    assert cell.text == "running (crashed), reset"
+    cell.click()
+    assert reader.text("#panel-title") == "restart"
+    assert "<- event: crashed (panicked) [8, 0]\n" in reader.texts("#panel .evidence span")
+    assert "onpanic matrix collect -o records --libvirt URI" in reader.text("#panel dl")
+    reader.press(Keys.ESCAPE)
+    assert reader.focused() == "running (crashed), reset"
+    reader.one("[data-view=facts]").click()
+    assert len(reader.rows()) == 7
+    assert reader.one("#arch").is_displayed()
+
+
+def test_an_answer_of_a_libvirt_can_be_linked_to(reader: Browser) -> None:
+    """Also where libvirt and QEMU do not agree; an unknown one is reported."""
+    reader.show(with_libvirts(sample()), "libvirts")
+    reader.open(f"#view=libvirts&cell={LIBVIRT_CELL}")
+    assert reader.text("#panel-title") == "destroy to preserve-running"
+    assert reader.text("#panel .verdict b") == "running (crashed), QEMU is guest-panicked"
+    assert reader.one("#table [aria-selected]").is_displayed()
+    reader.open("#view=libvirts&cell=libvirt-1/x/y")
+    assert reader.one("#lost").is_displayed()
+
+
+def test_texts_of_libvirts_are_never_interpreted(reader: Browser) -> None:
+    """None becomes an element or a script, not even the name of a record."""
+    reader.show(with_libvirts(hostile(), HOSTILE), "hostile-libvirts")
+    reader.open("#view=libvirts")
+    reader.all("[role=grid] td")[-1].click()
+    assert reader.texts("#panel .evidence span")[-1] == f"{HOSTILE}\n"
+    assert reader.driver.execute_script("return window.hit") is None
+    assert reader.all("img") == []
 
 
 def test_an_empty_matrix_has_a_page(reader: Browser) -> None:
     """It shows a notice, and no error."""
     reader.show(Sample().matrix(), "empty")
-    for link in ("", "#view=fact", "#view=line", "#view=line&rows=machines", "#view=build", "#cell=a/b/c"):
+    links = ("", "#view=fact", "#view=line", "#view=line&rows=machines", "#view=build", "#view=libvirts")
+    for link in (*links, "#cell=a/b/c"):
         reader.open(link)
         assert reader.one("#empty").is_displayed()
 

@@ -1,4 +1,4 @@
-"""Build the compatibility matrix from a folder of capability records.
+"""Build the compatibility matrix from folders of records: of emulators, of libvirts, or both.
 
 Writes matrix.json, MATRIX.md and index.html.  Records that cannot be read, and violations of
 the rules for records, are reported on stderr, one line each; the exit status is then 1, and
@@ -13,7 +13,7 @@ from onpanic.cli.exit_status import FOUND, OK
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("records", type=Path, metavar="DIR", help="the folder of records")
+    parser.add_argument("records", type=Path, nargs="+", metavar="DIR", help="a folder of records")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help="the folder for the three files"
     )
@@ -22,13 +22,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build and write the matrix, and return the exit status."""
-    from onpanic.cli.matrix.folder import build_folder, print_problems
+    from onpanic.cli.matrix.folder import build_folders, print_problems
     from onpanic.matrix.outputs.output_files import OUTPUTS, write_outputs
 
-    matrix, problems, unreadable = build_folder(arguments.records)
+    matrix, problems, unreadable = build_folders(arguments.records)
     write_outputs(matrix, arguments.output)
     print_problems(problems)
     if not arguments.quiet:
         machines = sum(len(build.machines) for build in matrix.builds)
-        print(f"{len(matrix.builds)} builds, {machines} machine types: {', '.join(OUTPUTS)}")
+        libvirts = f", {len(matrix.libvirts)} libvirts" if matrix.libvirts else ""
+        print(f"{len(matrix.builds)} builds, {machines} machine types{libvirts}: {', '.join(OUTPUTS)}")
     return FOUND if problems or unreadable else OK

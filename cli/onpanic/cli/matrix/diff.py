@@ -1,6 +1,7 @@
 """Show what changed from one build to another; changes that a guest can see come first.
 
 A and B are records: files, or names of records in the folder that --records names.
+Two records of libvirts can be compared, too.
 The exit status is 0 if nothing changed, and 1 if something did.
 """
 
@@ -13,11 +14,15 @@ from onpanic.check.baseline import changes
 from onpanic.check.findings import Asked, Finding
 from onpanic.check.formats.text import machines
 from onpanic.cli.exit_status import FOUND, OK
+from onpanic.cli.matrix.libvirt_output import print_libvirt_changes
 from onpanic.cli.output import print_json, print_note
 from onpanic.core.errors import UsageError
 from onpanic.core.untrusted import printable
+from onpanic.matrix.libvirts.libvirt_files import read_libvirt
+from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
+from onpanic.matrix.libvirts.libvirt_table import libvirt_changes
 from onpanic.matrix.records.build_identity import target_name
-from onpanic.matrix.records.record_files import read_record, record_files
+from onpanic.matrix.records.record_files import PREFIX, read_record, record_files
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS, NotifierModel
 from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
 
@@ -44,6 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print the changes, and return the exit status."""
+    libvirts = [_libvirt(name, arguments.records) for name in (arguments.before, arguments.after)]
+    if libvirts[0] and libvirts[1]:
+        return _compare_libvirts(read_libvirt(libvirts[0]), read_libvirt(libvirts[1]), arguments)
     before, after = (
         _with_target(_record(name, arguments.records)) for name in (arguments.before, arguments.after)
     )
@@ -61,6 +69,23 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             _print_changes(before, after, found)
     return FOUND if found else OK
+
+
+def _compare_libvirts(before: LibvirtRecord, after: LibvirtRecord, arguments: argparse.Namespace) -> int:
+    """Print what changed from one libvirt to another, and return the exit status."""
+    found = libvirt_changes(before, after)
+    if arguments.format == "json" and not arguments.quiet:
+        for change in found:
+            print_json(msgspec.json.encode(change))
+    elif not arguments.quiet:
+        print_libvirt_changes(before, after)
+    return FOUND if found else OK
+
+
+def _libvirt(name: str, folder: Path | None) -> Path | None:
+    """Return the file of a libvirt's record; None if the name is not that of one."""
+    path = Path(name) if folder is None or Path(name).exists() else folder / f"{name}.json"
+    return path if path.name.startswith(PREFIX) else None
 
 
 def _record(name: str, folder: Path | None) -> CapabilityRecord:

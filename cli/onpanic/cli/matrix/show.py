@@ -5,6 +5,9 @@ answers as the one above them are counted and left out, unless --all is given.  
 machine types are about the default one (virt if there is none), or the one that --machine names, and
 about its best notifier that works, or the one that --notifier names.  A number refers to a note about
 other machine types.
+
+With --libvirts, show libvirts instead: a column for each, and a row for each value that it may accept and
+each guest that panicked.
 """
 
 import argparse
@@ -14,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from onpanic.cli.exit_status import OK
+from onpanic.cli.matrix.libvirt_output import print_libvirts
 from onpanic.cli.output import print_json
 from onpanic.cli.terminal import style_for
 from onpanic.core.errors import UsageError
@@ -44,6 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="",
         help="the panic notifier to show (default: the best one that works)",
     )
+    parser.add_argument(
+        "--libvirts", action="store_true", help="show what libvirts accept, and what panics end in"
+    )
     parser.add_argument("--all", action="store_true", help="also builds with the same answers")
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="json: the whole matrix, as in matrix.json"
@@ -55,6 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     matrix = _matrix(arguments.matrix)
     if arguments.format == "json":
         print_json(matrix.to_json())
+        return OK
+    if arguments.libvirts:
+        if not matrix.libvirts:
+            raise UsageError("the matrix has no record of a libvirt", "onpanic matrix collect --libvirt URI")
+        print_libvirts(matrix.libvirts)
         return OK
     builds = [build for build in matrix.builds if _is_wanted(build, arguments)]
     if not builds:
@@ -72,9 +84,9 @@ def _matrix(path: Path | None) -> Matrix:
         return published()
     if not path.is_dir():
         return read_matrix(path)
-    from onpanic.cli.matrix.folder import build_folder, print_problems  # builds, which reading does not need
+    from onpanic.cli.matrix.folder import build_folders, print_problems  # builds, which reading does not need
 
-    matrix, problems, _ = build_folder(path)
+    matrix, problems, _ = build_folders([path])
     print_problems(problems)
     return matrix
 

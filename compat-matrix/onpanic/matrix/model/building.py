@@ -13,6 +13,8 @@ import msgspec
 
 from onpanic.core.errors import RecordError
 from onpanic.core.untrusted import wellformed
+from onpanic.matrix.libvirts.libvirt_files import read_libvirts
+from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
 from onpanic.matrix.model.matrix import (
     Build,
     Matrix,
@@ -32,27 +34,45 @@ from onpanic.probe.record.capability_record import CapabilityRecord, MachineReco
 __all__ = ("build",)
 
 _Key = TypeVar("_Key")
+_Record = TypeVar("_Record", CapabilityRecord, LibvirtRecord)
 _Part = TypeVar("_Part", bound=msgspec.Struct)
 
 
-def build(records: str | Path | Iterable[tuple[str, CapabilityRecord]]) -> Matrix:
+def build(
+    records: str | Path | Iterable[tuple[str, CapabilityRecord]],
+    libvirts: str | Path | Iterable[tuple[str, LibvirtRecord]] = (),
+) -> Matrix:
     """Build the matrix.
 
     :param records: A folder of records, or records with their names.  The names must differ; their order
         decides where nothing else orders the matrix.
-    :raise RecordError: When the folder, or a record in it, cannot be read.
+    :param libvirts: A folder of records of libvirts, or such records with their names.
+    :raise RecordError: When a folder, or a record in it, cannot be read.
     """
     builder = _Builder()
-    for name, record in _readable(Path(records)) if isinstance(records, str | Path) else records:
+    if isinstance(records, str | Path):
+        records = _readable(read_records(Path(records)))
+    for name, record in records:
         builder.add(name, record)
-    return builder.matrix()
+    if isinstance(libvirts, str | Path):
+        libvirts = _readable(read_libvirts(Path(libvirts)))
+    return msgspec.structs.replace(builder.matrix(), libvirts=_in_order(dict(libvirts)))
 
 
-def _readable(folder: Path) -> Iterator[tuple[str, CapabilityRecord]]:
-    for name, record in read_records(folder):
+def _readable(records: Iterable[tuple[str, _Record | RecordError]]) -> Iterator[tuple[str, _Record]]:
+    for name, record in records:
         if isinstance(record, RecordError):
             raise record
         yield name, record
+
+
+def _in_order(libvirts: Mapping[str, LibvirtRecord]) -> dict[str, LibvirtRecord]:
+    """Return records of libvirts by version, then by the version of their QEMU."""
+    ordered = sorted(
+        libvirts.items(),
+        key=lambda item: (order_of(item[1].libvirt.version), order_of(item[1].qemu.version), item[0]),
+    )
+    return {wellformed(name): record for name, record in ordered}
 
 
 class _Builder:

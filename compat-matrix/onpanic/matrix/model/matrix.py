@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import Answer, How
 from onpanic.probe.record.capability_record import Builtin
@@ -212,6 +213,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     :param evidence: Excerpts of conversations.  Their lines start with ``$`` (a start of the emulator),
         ``->`` (what it was sent), ``<-`` (what it sent) or ``=`` (how it ended); ``{machine}`` stands for
         the machine type.
+    :param libvirts: What libvirts do, by the name of the record and in the order of their versions.
     """
 
     schema_version: Literal[2] = 2
@@ -222,6 +224,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     notifiers: list[MatrixNotifier]
     statements: list[Statement]
     evidence: list[list[str]]
+    libvirts: dict[str, LibvirtRecord] = {}
 
     def to_json(self) -> bytes:
         """Return the matrix as JSON."""

@@ -8,7 +8,7 @@ Some texts in a matrix come from emulators, and are never interpreted: nothing i
 its element, the scripts create elements and no HTML, and the page's content security policy allows
 its own style and script only, and no connection.
 
-Rejected: a framework, as there are four tables.
+Rejected: a framework, as there are five tables.
 """
 
 from base64 import b64encode
@@ -18,6 +18,7 @@ from importlib.resources import files
 import msgspec
 
 from onpanic.core.errors import MissingExtraError
+from onpanic.matrix.libvirts.libvirt_table import libvirt_table
 from onpanic.matrix.model.matrix import DECIDED, Matrix
 from onpanic.matrix.outputs.cells import VALUES
 from onpanic.probe.decision.catalogue import CATALOGUE
@@ -32,6 +33,7 @@ _SCRIPTS = (
     "answers.js",
     "views.js",
     "line.js",
+    "libvirts.js",
     "table.js",
     "summary.js",
     "panel.js",
@@ -76,7 +78,8 @@ def _json(matrix: Matrix) -> str:
     refused = [one.refused for one in matrix.profiles] + [one.refused for one in matrix.notifiers]
     codes = sorted({code for values in refused for code in values.values()})
     data = {
-        "matrix": matrix,
+        "matrix": msgspec.structs.replace(matrix, libvirts={}),
+        "libvirts": libvirt_table(matrix.libvirts),
         "policies": ON_PANIC,
         "values": VALUES,
         "decided": DECIDED,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from onpanic.matrix.libvirts.libvirt_table import libvirt_table
 from onpanic.matrix.model.matrix import DECIDED, POLICY, Build, Matrix, Range
 from onpanic.matrix.model.ranges import DEFAULT
 from onpanic.matrix.outputs.cells import FALLBACK, NOTIFIER, VALUES, Cell, cells, columns, machine_of
@@ -35,6 +36,15 @@ note about other machine types.  "At or before" a version: the release before it
 |---|---|
 """
 
+_LIBVIRTS_HEAD = """
+## What libvirt does
+
+Built from the {records} records in `libvirts/`.  Accepted: **y** yes, **n** known and refused, **not known**
+refused as a word that does not exist.  What a panic ends in: libvirt's state, **reset** if the guest was
+reset, QEMU's run state where the two differ, and the format of the core dump.  `index.html` shows the
+events, and what libvirt was asked.
+"""
+
 # What a Markdown table or HTML would interpret
 _ESCAPES = (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "'"), ("\n", " "))
 
@@ -43,6 +53,7 @@ def markdown(matrix: Matrix) -> str:
     """Return the text of the file."""
     lines = [_HEAD.format(records=len(matrix.builds))]
     lines += _values(matrix)
+    lines += _libvirts(matrix)
     lines.append(_FACTS_HEAD)
     lines += [f"| `{fact.name}` | {_escaped(fact.asks)} |\n" for fact in matrix.facts]
     for target, group in groupby(matrix.builds, key=lambda build: build.target):
@@ -76,6 +87,19 @@ def _values(matrix: Matrix) -> Iterator[str]:
                 names = ", ".join(f"`{_escaped(family)}`" for family in families)
                 what = [f"`{emulator}`", _escaped(f"{line} {_versions(run_builds)}"), names, *texts]
                 yield f"| {' | '.join(what)} | {_count(matrix, run_builds[-1])} |\n"
+
+
+def _libvirts(matrix: Matrix) -> Iterator[str]:
+    """Yield the tables of libvirts: one for each group of questions, with a column for each libvirt."""
+    if not matrix.libvirts:
+        return
+    yield _LIBVIRTS_HEAD.format(records=len(matrix.libvirts))
+    table = libvirt_table(matrix.libvirts)
+    names = [_escaped(f"{column.name}, {column.about}") for column in table.columns]
+    for group, rows in groupby(table.rows, key=lambda row: row.group):
+        yield f"\n| {_escaped(group)} | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n"
+        for row in rows:
+            yield f"| {_escaped(row.name)} | {' | '.join(_escaped(cell.text) for cell in row.cells)} |\n"
 
 
 def _families(builds: Sequence[Build]) -> list[str]:

@@ -1,6 +1,6 @@
 // The state of the page, and the fragment of the address that stores it.
 
-const VIEWS = ["facts", "line", "fact", "build"];
+const VIEWS = ["facts", "line", "fact", "build", "libvirts"];
 const ROWS = ["facts", "machines"]; // of the view "line"
 const DEFAULTS = {
   view: "facts", arch: "", era: "", line: "", emulator: "", notifier: "", machine: "", build: "", fact: "", rows: "facts",

@@ -7,6 +7,7 @@ const BUILD = new Map(BUILDS.map((build) => [build.id, build]));
 const POLICY = "on_panic."; // prefix of a policy's name where a fact's name is expected
 const NOTIFIER = "notifier"; // where a fact's name is expected: which notifier the answers are about
 const MODELS = [...new Set(NOTIFIERS.map((one) => one.model))];
+const LIBVIRTS = DATA.libvirts; // a table: columns, and rows with a cell for each
 const VALUES = DATA.values.map((value) => POLICY + value);
 
 /** Return whether the answer to a question is about a machine type, not about the emulator. */

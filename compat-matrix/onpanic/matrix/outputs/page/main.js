@@ -48,7 +48,9 @@ function drawTexts(table, state, asked) {
   $("asks").textContent = one && state.fact ? asksOf(state.fact) : "";
   for (const link of $("views").querySelectorAll("a")) {
     const view = link.dataset.view;
-    const keeps = (view === "build") === (state.view === "build");
+    const ofBuilds = ["facts", "line", "fact"];
+    const keeps = view === state.view || (ofBuilds.includes(view) && ofBuilds.includes(state.view));
+    link.hidden = view === "libvirts" && !LIBVIRTS.columns.length;
     // A line, which one view needs, is kept only if the user chose it
     link.href = writeAddress({ ...state, line: asked.line, emulator: asked.emulator, view, cell: null, q: keeps ? state.q : "" });
     link.toggleAttribute("aria-current", view === state.view);
@@ -73,6 +75,8 @@ function drawBuild(state) {
 
 function drawControls(state) {
   const { view } = state;
+  const ofLibvirts = view === "libvirts";
+  for (const id of ["arch", "era", "line", "notifier", "diff"]) $(id).closest("label").hidden = ofLibvirts;
   const builds = selected(state);
   const all = selected({ ...state, era: "", line: "" });
   const values = (field, from) => [...new Set(from.map((build) => build[field]))].sort(byNumber);
@@ -106,7 +110,7 @@ function drawControls(state) {
     choices("fact", [["<on_panic> values", pairs(VALUES)], ["Facts", pairs(FACTS.map((fact) => fact.name))]], state.fact, labelOf(state.fact));
   }
   if ($("q").value !== state.q) $("q").value = state.q;
-  $("q").placeholder = state.view === "build" ? "pc-q35" : "debian 7.2";
+  $("q").placeholder = { build: "pc-q35", libvirts: "restart" }[view] ?? "debian 7.2";
   $("diff").checked = state.diff;
 }
 

@@ -12,6 +12,7 @@ const MAX_LINKS = 12; // to other machine types
 /** Fill the panel; return false if the matrix does not have the cell. */
 function fillPanel(state) {
   const { cell } = state;
+  if (state.view === "libvirts") return fillLibvirtPanel(state);
   const build = BUILD.get(cell.build);
   const policy = policyOf(cell.fact);
   if (!build || !(isQuestion(cell.fact) || cell.fact === NOTIFIER)) return false;
@@ -106,15 +107,15 @@ function evidence(answer, machine, build) {
   const name = (machine ?? machineOf(build, ""))?.name;
   // Only a command line is quoted for a shell
   const named = (line) => line.replaceAll("{machine}", line.startsWith("$") ? quoted(name) : name);
-  const shownLine = (line) => (name ? named(line) : line);
-  return [
-    title,
-    el(
-      "pre",
-      { class: "evidence", tabindex: 0, "aria-label": "Evidence" },
-      ...lines.map((line) => el("span", { class: ARROWS[line[0]] ?? null }, `${shownLine(line)}\n`)),
-    ),
-  ];
+  return [title, evidenceLines(lines.map((line) => (name ? named(line) : line)))];
+}
+
+function evidenceLines(lines) {
+  return el(
+    "pre",
+    { class: "evidence", tabindex: 0, "aria-label": "Evidence" },
+    ...lines.map((line) => el("span", { class: ARROWS[line[0]] ?? null }, `${line}\n`)),
+  );
 }
 
 /** Quote a word for a shell; the name of a machine type comes from an emulator. */

@@ -4,7 +4,7 @@ const MAX_FAMILIES = 6; // machine types in the table of accepted values
 
 /** Draw the ranges for a state. */
 function drawSummary(state) {
-  const shown = state.view !== "build" && state.arch !== ALL;
+  const shown = state.view !== "build" && state.view !== "libvirts" && state.arch !== ALL;
   const lines = shown ? linesOf(state) : [];
   const asked = state.view === "fact" ? [state.fact] : null;
   const values = shown ? valueRows(lines, state).filter((row) => !asked || row.values.includes(asked[0])) : [];

@@ -117,7 +117,8 @@ function head(table) {
 function addColumns(row, table) {
   for (const column of table.columns) {
     const label = el("span", { class: "label" }, ...broken(column.label));
-    const more = column.alike ? el("small", null, `to ${column.last}, ${column.alike + 1} alike`) : null;
+    const about = column.alike ? `to ${column.last}, ${column.alike + 1} alike` : column.about;
+    const more = about ? el("small", null, about) : null;
     row.append(
       el(
         "th",

@@ -5,7 +5,7 @@
 
 /** Return the table of a state. */
 function tableOf(state) {
-  const table = { facts: factsTable, line: lineTable, build: buildTable, fact: factTable }[state.view](state);
+  const table = { facts: factsTable, line: lineTable, build: buildTable, fact: factTable, libvirts: libvirtsTable }[state.view](state);
   table.view = `${state.view}-view`;
   table.total = table.rows.length;
   if (state.diff && !table.whole) table.rows = differing(table.rows, state.cell && table.keysOf(state.cell)[0]);
