@@ -1,7 +1,8 @@
-"""Collect capability records of many emulators, with all their machine types, in a folder.
+"""Collect records of many emulators, with all their machine types, and of libvirts, in a folder.
 
 Each record is written as soon as it is complete.  A second run asks only emulators that have
-changed or have no record.  A record is never replaced by one that knows less.
+changed or have no record; a libvirt is asked in each run.  A record is never replaced by one that
+knows less.
 """
 
 import argparse
@@ -47,6 +48,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--suites", type=Path, metavar="DIR", help="where suites are unpacked (default: in your cache)"
     )
     other.add_argument(
+        "--libvirt",
+        action="append",
+        default=[],
+        metavar="URI",
+        help="the libvirt of this connection, on this host; repeatable.  About 25 guests of 16 MiB without a"
+        " disk are started there, panic, and are removed again; other domains are left alone",
+    )
+    other.add_argument(
+        "--debian-libvirts",
+        nargs="+",
+        default=[],
+        metavar="SUITE",
+        help="the libvirts of Debian suites, each with the suite's QEMU; installs nothing",
+    )
+    other.add_argument(
         "--recordings", nargs="+", default=[], metavar="PATH", help="recordings, or folders of them"
     )
     other.add_argument(
@@ -90,18 +106,37 @@ def run(arguments: argparse.Namespace) -> int:
             unavailable.append(found)
         else:
             subjects.append(found)
-    if not subjects and not unavailable:
-        sources = "emulators, --debian, --recordings, --records or --libvirt-replies"
+    libvirts = [*arguments.libvirt, *arguments.debian_libvirts]
+    if not subjects and not unavailable and not libvirts:
+        sources = (
+            "emulators, --debian, --libvirt, --debian-libvirts, --recordings, --records or --libvirt-replies"
+        )
         raise UsageError("nothing to collect", f"name {sources}")
     plan = ProbePlan(all_machines=True, acpi=arguments.acpi, timeout=arguments.timeout, jobs=arguments.jobs)
     try:
         with _progress(len(subjects), wanted=not arguments.quiet) as progress:
             outcomes = collect(subjects, plan, arguments.output, again=arguments.again, progress=progress)
+        if libvirts:
+            outcomes += _libvirts(arguments)
     except OSError as error:
         raise FileError(
             f"{arguments.output}: cannot be written: {error.strerror}", "name another folder"
         ) from error
     return _report([*unavailable, *outcomes], arguments, time.monotonic() - start)
+
+
+def _libvirts(arguments: argparse.Namespace) -> "list[CollectOutcome]":
+    """Collect the records of the libvirts that the command line names, and return their outcomes."""
+    from onpanic.cli.matrix.collect_libvirts import collect_libvirts
+
+    found = collect_libvirts(
+        arguments.libvirt,
+        arguments.debian_libvirts,
+        arguments.output,
+        unpacked=arguments.suites,
+        quiet=arguments.quiet,
+    )
+    return list(found)
 
 
 def _subjects(arguments: argparse.Namespace) -> "Iterator[Subject | CollectOutcome]":
