@@ -48,7 +48,7 @@ schema: $(VENV)/probe.done
 	$(BIN)/python tools/schemas.py
 
 matrix: $(VENV)/probe.done
-	$(BIN)/onpanic matrix build compat-matrix/records -o compat-matrix
+	$(BIN)/onpanic matrix build compat-matrix/records compat-matrix/libvirts -o compat-matrix
 
 docs: $(VENV)/probe.done
 	$(BIN)/python tools/policies.py

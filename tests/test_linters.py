@@ -25,7 +25,7 @@ PROJECT = {
 PATCHING = {"setattr", "delattr", "object", "patch", "multiple"}
 
 #: Folders whose files have other authors.
-RECORDED = ("compat-matrix/records/", "tests/recordings/")
+RECORDED = ("compat-matrix/records/", "compat-matrix/libvirts/", "tests/recordings/")
 
 
 def lint(*command: str) -> None:

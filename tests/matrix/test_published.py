@@ -8,8 +8,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from onpanic.matrix import Matrix, build, published
-from onpanic.matrix.lint import lint_matrix, lint_record
+from onpanic.matrix import LibvirtRecord, Matrix, build, published
+from onpanic.matrix.libvirts.libvirt_files import libvirt_files, read_libvirt
+from onpanic.matrix.lint import lint_libvirt, lint_matrix, lint_record
 from onpanic.matrix.model.ranges import DEFAULT
 from onpanic.matrix.outputs.output_files import OUTPUTS, outputs
 from onpanic.matrix.records.record_files import layout, read_record, record_files
@@ -19,12 +20,13 @@ from ..schemas import undescribed
 
 FOLDER = Path(__file__).parents[2] / "compat-matrix"
 RECORDS = record_files(FOLDER / "records")
+LIBVIRTS = libvirt_files(FOLDER / "libvirts")
 SUITES = ("bullseye", "bookworm", "trixie", "sid")
 
 
 @pytest.fixture(scope="module")
 def matrix() -> Matrix:
-    return build(FOLDER / "records")
+    return build(FOLDER / "records", FOLDER / "libvirts")
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -44,6 +46,9 @@ def test_the_records_and_the_matrix_match_their_schemas() -> None:
     validator = jsonschema.Draft202012Validator(CapabilityRecord.json_schema())
     for path in RECORDS:
         validator.validate(_shortened(msgspec.json.decode(path.read_bytes())))
+    validator = jsonschema.Draft202012Validator(LibvirtRecord.json_schema())
+    for path in LIBVIRTS:
+        validator.validate(msgspec.json.decode(path.read_bytes()))
     matrix = _shortened(msgspec.json.decode((FOLDER / "matrix.json").read_bytes()))
     jsonschema.Draft202012Validator(Matrix.json_schema()).validate(matrix)
 
@@ -59,17 +64,19 @@ def test_no_rule_is_violated(matrix: Matrix) -> None:
     """What is published is consistent."""
     assert lint_matrix(matrix) == []
     assert [problem for path in RECORDS for problem in lint_record(path.stem, read_record(path))] == []
+    assert [problem for path in LIBVIRTS for problem in lint_libvirt(path.stem, read_libvirt(path))] == []
 
 
 def test_records_are_as_they_were_collected() -> None:
     """A record that was edited by hand would not be evidence."""
     assert [path.name for path in RECORDS if layout(read_record(path)) != path.read_bytes()] == []
+    assert [path.name for path in LIBVIRTS if layout(read_libvirt(path)) != path.read_bytes()] == []
 
 
 def test_records_contain_no_path_of_the_host_that_made_them() -> None:
     """They are published."""
     paths = re.compile(rb"/(?:home|root|tmp|work|srv|opt|var)/|bwrap")
-    assert [path.name for path in RECORDS if paths.search(path.read_bytes())] == []
+    assert [path.name for path in [*RECORDS, *LIBVIRTS] if paths.search(path.read_bytes())] == []
 
 
 def test_each_emulator_of_four_suites_is_there(matrix: Matrix) -> None:
@@ -78,6 +85,14 @@ def test_each_emulator_of_four_suites_is_there(matrix: Matrix) -> None:
     counts = {suite: sources.count(f"Debian {suite}") for suite in SUITES}
     assert all(count >= 30 for count in counts.values()), counts
     assert sum(source.startswith("recording ") for source in sources) >= 4
+
+
+def test_each_libvirt_of_four_suites_is_there(matrix: Matrix) -> None:
+    """With what was seen of every value of <on_crash> that it accepts."""
+    assert {record.source for record in matrix.libvirts.values()} == {f"Debian {suite}" for suite in SUITES}
+    for record in matrix.libvirts.values():
+        assert all(guest.end or guest.setting for guest in record.guests)
+        assert all(guest.log for guest in record.guests)
 
 
 def test_what_was_observed_has_evidence(matrix: Matrix) -> None:
