@@ -224,6 +224,14 @@ def test_a_notifier_that_reports_no_panic(
     assert outcome(domain(policy("preserve"), given(*words[:1], "pvpanic,events=3")), record) == "preserve"
 
 
+def test_a_notifier_in_json_with_single_quotes(domain: Domain, record: CapabilityRecord) -> None:
+    """QEMU accepts them, and attributes in double quotes need them."""
+    words = given("-device", "{'driver': 'pvpanic'}")
+    assert outcome(domain(policy("ignore"), words), record) == "preserve watch-continues"
+    translated = to_libvirt(domain(policy("restart"), words), record, libvirt=OLD)
+    assert "<panic" not in translated.xml
+
+
 def test_a_global_property_is_about_libvirts_notifier_too(domain: Domain, record: CapabilityRecord) -> None:
     """The notifier that is added for the policy would not report either."""
     silenced = given("-global", "pvpanic.events=2")
@@ -256,6 +264,13 @@ def test_what_a_configuration_file_says_is_not_known(domain: Domain, record: Cap
         (("-device", "{"), QemuArguments()),
         (("-device", "[1]"), QemuArguments()),
         (("-device", '{"driver": "pvpanic", "events": true}'), QemuArguments(devices=("pvpanic",))),
+        (("-device", "{'driver': 'pvpanic'}"), QemuArguments(devices=("pvpanic",))),
+        (("-device", "{'driver': 'e1000', 'id': 'it\\'s \"pvpanic\"'}"), QemuArguments()),
+        (
+            ("-device", "{'driver': \"pvpanic\", 'events': 0}"),
+            QemuArguments(devices=("pvpanic",), event_masks={"pvpanic": 0}),
+        ),
+        (("-device", '{"driver":' * 100_000), QemuArguments()),
         (("-global", "pvpanic.events=x"), QemuArguments()),
         (("-cpu", "host,hv-relaxed"), QemuArguments(hyperv=True)),
         (("-cpu", "host,hv_time=on,+x"), QemuArguments(hyperv=True)),

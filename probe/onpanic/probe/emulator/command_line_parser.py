@@ -4,8 +4,9 @@
 imports little.
 """
 
-import json
 from collections.abc import Sequence
+
+from onpanic.probe.emulator.option_value import json_members
 
 __all__ = ("adds_device", "device_type", "machine_type", "option_values")
 
@@ -48,8 +49,4 @@ def adds_device(argv: Sequence[str], types: Sequence[str]) -> bool:
 
 
 def _member(value: str, name: str) -> str:
-    try:
-        found = json.loads(value)
-    except ValueError:
-        return ""
-    return str(found.get(name, "")) if isinstance(found, dict) else ""
+    return str(json_members(value).get(name, ""))

@@ -9,9 +9,24 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ("properties", "without_properties")
+__all__ = ("json_members", "properties", "without_properties")
 
+# Strings in either kind of quotes, as QEMU's JSON parser takes them; one that does not end goes on to the end
+_STRING = re.compile(r"""["](?:[^"\\]|\\.)*+(?:"|$)|'((?:[^'\\]|\\.)*+)(?:'|$)""", re.DOTALL)
+_QUOTE = re.compile(r"\\.|\"", re.DOTALL)
 _PART = re.compile(r"((?:[^,]|,,)+)(?:,|$)")
+
+
+def json_members(value: str) -> dict[str, Any]:
+    """Return the members of a JSON object, whose strings may have single quotes, as QEMU accepts them.
+
+    :return: Empty if the value is not an object, which QEMU reports.
+    """
+    try:
+        found = json.loads(_STRING.sub(_double_quoted, value) if "'" in value else value)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def properties(value: str, implied: str) -> list[tuple[str, str]]:
@@ -21,7 +36,7 @@ def properties(value: str, implied: str) -> list[tuple[str, str]]:
     :param implied: The key of a first part that has none, e.g. ``driver``.
     """
     if value.startswith("{"):
-        return _flat(_members(value))
+        return _flat(json_members(value))
     found = []
     for position, part in enumerate(_PART.findall(value)):
         key, equals, word = part.partition("=")
@@ -46,7 +61,7 @@ def without_properties(value: str, drop: Callable[[str, str], str]) -> tuple[str
         return not why
 
     if value.startswith("{"):
-        kept = {key: member for key, member in _members(value).items() if keep(key, _text(member))}
+        kept = {key: member for key, member in json_members(value).items() if keep(key, _text(member))}
         return json.dumps(kept) if kept else "", list(reasons)
     parts = _PART.findall(value)
     return ",".join(part for part in parts if "=" not in part or keep(*_split(part))), list(reasons)
@@ -79,10 +94,9 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _members(value: str) -> dict[str, Any]:
-    """Return a JSON object; empty if the value is not one, which QEMU reports."""
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _double_quoted(string: re.Match[str]) -> str:
+    """Return a JSON string with double quotes."""
+    if string[1] is None:
+        return string[0]
+    escapes = {"\\'": "'", '"': '\\"'}
+    return '"' + _QUOTE.sub(lambda found: escapes.get(found[0], found[0]), string[1]) + '"'

@@ -1,10 +1,10 @@
 """Finding a free slot on a domain's root PCI bus, for a device that libvirt does not know."""
 
-import json
 import re
 from typing import Any
 
 from onpanic.probe.emulator.command_line_parser import option_values
+from onpanic.probe.emulator.option_value import json_members
 from onpanic.shims.domain_xml.elements import Element
 
 __all__ = ("c_number", "free_slot")
@@ -59,10 +59,6 @@ def _slot(device: str) -> int | None:
 
 def _address(device: str) -> Any:
     if device.startswith("{"):
-        try:
-            members = json.loads(device)
-        except (ValueError, RecursionError):
-            return None
-        return members.get("addr") if isinstance(members, dict) else None
+        return json_members(device).get("addr")
     parts = (part.partition("=") for part in device.split(","))
     return next((value for name, _, value in parts if name == "addr"), None)

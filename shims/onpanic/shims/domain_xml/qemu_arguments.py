@@ -3,13 +3,13 @@
 libvirt adds them after its own, and QEMU mostly uses the last of several.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from onpanic.probe.emulator.command_line_parser import device_type, option_values
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
+from onpanic.probe.emulator.option_value import json_members
 from onpanic.shims.domain_xml.elements import Element, children
 from onpanic.shims.domain_xml.pci_slots import c_number
 
@@ -153,11 +153,7 @@ def _set_events(words: Sequence[str], device: str) -> list[str]:
 def _members(value: str) -> dict[str, str]:
     """Return the properties in the value of ``-device``, in either of its forms."""
     if value.startswith("{"):
-        try:
-            found = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
-        return {str(name): str(word) for name, word in found.items()} if isinstance(found, dict) else {}
+        return {name: str(word) for name, word in json_members(value).items()}
     return dict(part.partition("=")[::2] for part in value.split(","))
 
 

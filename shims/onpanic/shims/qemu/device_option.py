@@ -14,6 +14,7 @@ from onpanic.core.errors import RefusedError
 from onpanic.probe.decision.rules import refusal, refusal_of_notifier
 from onpanic.probe.emulator.command_line_parser import device_type, option_values
 from onpanic.probe.emulator.notifier_models import ISA_TYPES
+from onpanic.probe.emulator.option_value import json_members
 from onpanic.probe.record.capability_record import CapabilityRecord
 
 __all__ = ("PROPOSED", "translated_command_line", "translated_device", "without_builtin")
@@ -88,7 +89,7 @@ def translated_device(device: str, record: CapabilityRecord, machine: str | None
     if name == PROPOSED:
         return device
     if device.startswith("{"):
-        return json.dumps(json.loads(device) | {"driver": name})
+        return json.dumps(json_members(device) | {"driver": name})
     own = (PROPOSED, f"driver={PROPOSED}")
     return ",".join(part.replace(PROPOSED, name) if part in own else part for part in device.split(","))
 
@@ -117,6 +118,6 @@ def _working_type(record: CapabilityRecord, machine: str | None) -> str:
 def _at_its_port(device: str) -> str:
     """Add the default port to a device that names none."""
     if device.startswith("{"):
-        return json.dumps({"ioport": _PORT} | json.loads(device))
+        return json.dumps({"ioport": _PORT} | json_members(device))
     has_port = any(part.startswith("ioport=") for part in device.split(","))
     return device if has_port else f"{device},ioport={_PORT}"
