@@ -224,6 +224,46 @@ def test_a_notifier_that_reports_no_panic(
     assert outcome(domain(policy("preserve"), given(*words[:1], "pvpanic,events=3")), record) == "preserve"
 
 
+@pytest.mark.parametrize(
+    ("devices", "words"),
+    [
+        ("<panic model='isa'><address type='isa'/></panic>", ()),
+        ("<panic><address type='isa' iobase='0x0'/></panic>", ("-global", "pvpanic.ioport=0x505")),
+        (ISA, ("-global", "pvpanic.ioport=0")),
+        ("", ("-device", "pvpanic,ioport=0")),
+        ("", ("-device", '{"driver": "pvpanic", "ioport": 0}')),
+        ("", ("-device", "pvpanic,id=p", "-set", "device.p.ioport=0x0")),
+    ],
+)
+def test_a_notifier_without_a_port(
+    devices: str, words: tuple[str, ...], domain: Domain, record: CapabilityRecord
+) -> None:
+    """QEMU gives an ISA device at port 0 no port, so the guest cannot report a panic through it."""
+    given_words = given(*words) if words else ""
+    assert outcome(domain(policy("preserve"), given_words, devices=devices), record) == "panic-not-reported"
+    ignored = outcome(domain(policy("ignore"), given_words, devices=devices), record)
+    assert ignored == "preserve watch-continues"
+    there = from_libvirt(domain("<on_crash>restart</on_crash>", given_words, devices=devices))
+    assert there.policy is not None
+    assert there.policy.on_panic == "ignore"
+
+
+@pytest.mark.parametrize(
+    ("devices", "words"),
+    [
+        ("<panic><address type='isa' iobase='505'/></panic>", ("-global", "pvpanic.ioport=0")),
+        ("<panic><address type='isa' iobase='0x0506'/></panic>", ()),
+        ("", ("-global", "pvpanic.ioport=0", "-device", "pvpanic,ioport=0x505")),
+    ],
+)
+def test_a_notifier_at_a_port(
+    devices: str, words: tuple[str, ...], domain: Domain, record: CapabilityRecord
+) -> None:
+    """The device's own property takes precedence over -global."""
+    xml = domain(policy("preserve"), given(*words) if words else "", devices=devices)
+    assert outcome(xml, record) == "preserve"
+
+
 def test_a_notifier_in_json_with_single_quotes(domain: Domain, record: CapabilityRecord) -> None:
     """QEMU accepts them, and attributes in double quotes need them."""
     words = given("-device", "{'driver': 'pvpanic'}")

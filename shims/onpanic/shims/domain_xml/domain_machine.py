@@ -1,6 +1,7 @@
 """The machine that a domain's XML describes: its hypervisor, its emulator, its panic notifiers."""
 
 import os
+import re
 
 import msgspec
 
@@ -40,6 +41,9 @@ _OTHERS = ("clock", "on_poweroff", "on_reboot", "launchSecurity")
 
 # The bit of <policy> in <launchSecurity type='sev'>
 _SEV_ES = 4
+
+# A number that is not 0, in hexadecimal: libvirt reads iobase as strtoul does with base 16
+_PORT = re.compile(r"\s*\+?(0[xX])?0*[1-9a-fA-F][0-9a-fA-F]*", re.ASCII)
 
 _X86 = (*X86, "i686")
 
@@ -85,6 +89,7 @@ class DomainMachine(msgspec.Struct, frozen=True):
         the address, empty without one.
     :param devices: The QEMU types of the notifiers that are devices, whether libvirt adds them or the
         domain's own arguments do.
+    :param unreachable: Those of them that the domain puts at port 0: QEMU then gives them no port at all.
     :param hyperv: Whether a flag of Hyper-V lets the guest report panics although nothing names the
         notifier ``hyperv``: with KVM any of them does.
     :param on_poweroff: The value of ``<on_poweroff>``; empty without.
@@ -104,6 +109,7 @@ class DomainMachine(msgspec.Struct, frozen=True):
     acpi: bool
     panics: tuple[tuple[str, str], ...] = ()
     devices: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
     hyperv: bool = False
     on_poweroff: str = ""
     on_reboot: str = ""
@@ -138,6 +144,7 @@ def machine_of(root: Element) -> DomainMachine:
     """
     found: dict[str, Element] = {}
     panics: list[tuple[str, str]] = []
+    ports: dict[str, bool] = {}
     for part in root.iterchildren(*_PARENTS, *_OTHERS):
         if part.tag in _OTHERS:
             found.setdefault(part.tag, part)
@@ -148,11 +155,14 @@ def machine_of(root: Element) -> DomainMachine:
                 address = child(inner, "address")
                 kind = "" if address is None else address.get("type", "none")
                 panics.append((str(inner.get("model", "")), str(kind)))
+                if address is not None and kind == "isa":  # libvirt's default is 0
+                    ports[LIBVIRT_TYPES["isa"]] = _PORT.fullmatch(address.get("iobase", "")) is not None
     kind = str(root.get("type", ""))
     system = found.get("os/type")
     arch, name = (None, None) if system is None else (system.get("arch"), system.get("machine"))
     emulator = text_of(found.get("devices/emulator")) or None
     own_arguments = read_arguments(arguments(root))
+    ports = {name: port != 0 for name, port in own_arguments.ports.items()} | ports
     target = _target(arch, emulator)
     default = _default_model(target, kind, name or "")
     models = [default if model in ("", "default") else model for model, _ in panics]
@@ -169,6 +179,7 @@ def machine_of(root: Element) -> DomainMachine:
         acpi="features/acpi" in found,
         panics=tuple(panics),
         devices=tuple(dict.fromkeys(devices)),
+        unreachable=tuple([name for name, has_port in ports.items() if not has_port]),
         hyperv=has_msr and (own_arguments.hyperv or _has_hyperv(found)),
         on_poweroff=text_of(found.get("on_poweroff")),
         on_reboot=text_of(found.get("on_reboot")),

@@ -34,6 +34,7 @@ class QemuArguments(msgspec.Struct, frozen=True):
     :param reboot_option: The option because of which a reset ends QEMU, e.g. ``-no-reboot``; empty without.
     :param devices: The QEMU types of the panic devices that they add.
     :param event_masks: The event bits of panic devices of a QEMU type, where the arguments set them.
+    :param ports: The I/O ports of panic devices of a QEMU type, where the arguments set them.
     :param hyperv: Whether the CPU has a flag of Hyper-V.
     :param config_file: The file of ``-readconfig``, whose content is not known; empty without.
     """
@@ -43,6 +44,7 @@ class QemuArguments(msgspec.Struct, frozen=True):
     reboot_option: str = ""
     devices: tuple[str, ...] = ()
     event_masks: dict[str, int] = {}
+    ports: dict[str, int] = {}
     hyperv: bool = False
     config_file: str = ""
 
@@ -75,7 +77,8 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
         panic_options=options,
         reboot_option="-no-reboot" if reboot_option and "-no-reboot" in words else reboot_option,
         devices=tuple([name for name, _ in panic_devices]),
-        event_masks=_event_masks(words, panic_devices),
+        event_masks=_numbers("events", words, panic_devices),
+        ports=_numbers("ioport", words, panic_devices),
         hyperv=_has_hyperv(words),
         config_file=next(iter(option_values(words, "readconfig")), ""),
     )
@@ -113,22 +116,23 @@ def _panic_action(actions: dict[str, str]) -> tuple[str, str]:
     return action, "" if action == "pause" else f"panic={panic}"
 
 
-def _event_masks(words: Sequence[str], devices: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Return the event bits of each type of panic device, where ``events=`` sets them.
+def _numbers(name: str, words: Sequence[str], devices: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Return a property of each type of panic device, where the arguments set it to a number.
 
+    :param name: The property's name.
     :param devices: The panic devices that the arguments add: types, and values of ``-device``.
     """
     found: dict[str, int] = {}
-    for driver, name, value in _globals(words):
-        mask = c_number(value)
-        if name == "events" and driver in (*ISA_TYPES, PCI_TYPE) and mask is not None:
-            found[driver] = mask
+    for driver, member, value in _globals(words):
+        number = c_number(value)
+        if member == name and driver in (*ISA_TYPES, PCI_TYPE) and number is not None:
+            found[driver] = number
     for driver, value in devices:
         members = _members(value)
-        own = [word for word in _set_events(words, members.get("id", "")) if word]
-        mask = c_number(str((own or [members.get("events", "")])[-1]))
-        if mask is not None:
-            found[driver] = mask
+        own = [word for word in _set_values(words, members.get("id", ""), name) if word]
+        number = c_number(str((own or [members.get(name, "")])[-1]))
+        if number is not None:
+            found[driver] = number
     return found
 
 
@@ -144,10 +148,14 @@ def _globals(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
             yield parts.get("driver", ""), parts.get("property", ""), parts.get("value", "")
 
 
-def _set_events(words: Sequence[str], device: str) -> list[str]:
-    """Return the values that ``-set`` gives to the property ``events`` of a device."""
+def _set_values(words: Sequence[str], device: str, name: str) -> list[str]:
+    """Return the values that ``-set`` gives to a property of a device.
+
+    :param device: The device's id.
+    :param name: The property's name.
+    """
     parts = [text.partition("=") for text in option_values(words, "set")]
-    return [value for name, _, value in parts if device and name == f"device.{device}.events"]
+    return [value for path, _, value in parts if device and path == f"device.{device}.{name}"]
 
 
 def _members(value: str) -> dict[str, str]:

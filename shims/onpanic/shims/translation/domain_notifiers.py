@@ -183,17 +183,28 @@ def _known(record: CapabilityRecord, machine: DomainMachine, model: str, device:
         return _answered_alike(model, capabilities, unknown(detail))
     found = DomainNotifier(model, record.capabilities(recorded.name, entry.model), entry.event_mask)
     device = device or entry.type or ""
+    if device in machine.unreachable:
+        return _silent(found, f"the domain puts {device} at port 0, where no guest finds it", 0)
     mask = machine.arguments.event_masks.get(device)
     return found if mask is None else _with_event_mask(found, device, mask)
 
 
 def _with_event_mask(notifier: DomainNotifier, device: str, mask: int) -> DomainNotifier:
     """Return a notifier whose event bits the domain's own arguments set."""
-    known = notifier.capabilities
     if not mask & _PANICKED:
-        reported = no("documented", f"the domain's arguments set events={mask:#x} of {device}")
-        known = msgspec.structs.replace(known, facts={**known.facts, "panic-reported": reported})
-    return msgspec.structs.replace(notifier, capabilities=known, event_mask=mask)
+        return _silent(notifier, f"the domain's arguments set events={mask:#x} of {device}", mask)
+    return msgspec.structs.replace(notifier, event_mask=mask)
+
+
+def _silent(notifier: DomainNotifier, why: str, mask: int) -> DomainNotifier:
+    """Return a notifier that reports no panic because of what the domain says.
+
+    :param mask: The event bits that it offers to the guest.
+    """
+    known = notifier.capabilities
+    facts = {**known.facts, "panic-reported": no("documented", why)}
+    silent = msgspec.structs.replace(known, facts=facts)
+    return msgspec.structs.replace(notifier, capabilities=silent, event_mask=mask)
 
 
 def _answered_alike(model: str, capabilities: Capabilities, fact: Fact) -> DomainNotifier:

@@ -67,11 +67,11 @@ def _ignored(policy: Policy) -> Policy:
 
 
 def _reporting(machine: DomainMachine) -> list[str]:
-    """Return libvirt's models of the notifiers of a domain whose arguments let them report a panic."""
+    """Return libvirt's models of the notifiers of a domain that can report a panic."""
     reports = {True: set[str](), False: set[str]()}
     for device in machine.devices:
         mask = machine.arguments.event_masks.get(device, _PANICKED)
-        reports[bool(mask & _PANICKED)].add(DEVICES[device])
+        reports[bool(mask & _PANICKED) and device not in machine.unreachable].add(DEVICES[device])
     return [model for model in machine.notifiers if model not in reports[False] - reports[True]]
 
 
