@@ -312,10 +312,10 @@ def test_what_a_configuration_file_says_is_not_known(domain: Domain, record: Cap
         ),
         (("-device", '{"driver":' * 100_000), QemuArguments()),
         (("-global", "pvpanic.events=x"), QemuArguments()),
-        (("-cpu", "host,hv-relaxed"), QemuArguments(hyperv=True)),
-        (("-cpu", "host,hv_time=on,+x"), QemuArguments(hyperv=True)),
-        (("-cpu", "host,hv-relaxed=off"), QemuArguments()),
-        (("-cpu", "host,hv-crash", "-cpu", "host"), QemuArguments()),
+        (("-cpu", "host,hv-relaxed"), QemuArguments(replaces_cpu=True, hyperv=True)),
+        (("-cpu", "host,hv_time=on,+x"), QemuArguments(replaces_cpu=True, hyperv=True)),
+        (("-cpu", "host,hv-relaxed=off"), QemuArguments(replaces_cpu=True)),
+        (("-cpu", "host,hv-crash", "-cpu", "host"), QemuArguments(replaces_cpu=True)),
         (("-action", "panic=none"), QemuArguments(panic_action="run", panic_options="panic=none")),
         (("-action", "panic=none", "-action", "panic=pause"), QemuArguments()),
         (("-action", "shutdown=poweroff", "-no-shutdown"), QemuArguments()),
@@ -396,6 +396,25 @@ def test_a_kvm_without_hyperv(domain: Domain, recorded: Recorded) -> None:
 def test_no_flag_of_hyperv(flag: str, domain: Domain, recorded: Recorded) -> None:
     xml = domain(policy("ignore"), flag, acpi=False)
     assert outcome(xml, recorded(working=("hyperv",)), NEW) == "-"
+
+
+def test_a_cpu_of_the_domains_own_has_no_flag_of_libvirts(domain: Domain, recorded: Recorded) -> None:
+    """QEMU uses the last -cpu only, so the guest does not get hv-crash, which libvirt adds."""
+    record, hyperv = recorded(working=("hyperv",)), "<panic model='hyperv'/>"
+    cpu = given("-cpu", "host,kvm=off")
+    written = to_libvirt(domain(policy("restart"), cpu, devices=hyperv), record, libvirt=OLD).xml
+    assert "<panic model='isa'/>" in written
+    only_hyperv = recorded(model="hyperv")
+    for devices in ("", hyperv):
+        xml = domain(policy("restart"), cpu, devices=devices)
+        assert outcome(xml, only_hyperv) == "panic-not-reported"
+    assert outcome(domain(policy("ignore"), cpu, FLAGS[0], acpi=False), record, NEW) == "-"
+    flagged = domain(policy("restart"), given("-cpu", "host,hv-time"), devices=hyperv)
+    assert outcome(flagged, record) == "restart"
+    found = from_libvirt(domain("<on_crash>restart</on_crash>", cpu, devices=hyperv))
+    assert found.policy is not None
+    assert found.policy.on_panic == "ignore"
+    assert [note.code for note in found.notes] == ["on-crash-without-notifier"]
 
 
 # Migration

@@ -168,19 +168,20 @@ def machine_of(root: Element) -> DomainMachine:
     models = [default if model in ("", "default") else model for model, _ in panics]
     devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES), *own_arguments.devices]
     own = architectural_notifier(target, name or "")
-    has_msr = kind == "kvm" and "hyperv" not in models and target.startswith(_X86)
+    has_flags = kind == "kvm" and (own_arguments.hyperv or not own_arguments.replaces_cpu)
+    named = "hyperv" in models or not target.startswith(_X86)
     return DomainMachine(
         hypervisor=hypervisor_of(kind),
         kind=kind,
         arch=arch,
         machine=name,
         emulator=emulator,
-        notifiers=_notifiers(kind, own, [model for model in models if model], devices),
+        notifiers=_notifiers(has_flags, own, [model for model in models if model], devices),
         acpi="features/acpi" in found,
         panics=tuple(panics),
         devices=tuple(dict.fromkeys(devices)),
         unreachable=tuple([name for name, has_port in ports.items() if not has_port]),
-        hyperv=has_msr and (own_arguments.hyperv or _has_hyperv(found)),
+        hyperv=has_flags and not named and (own_arguments.hyperv or _has_hyperv(found)),
         on_poweroff=text_of(found.get("on_poweroff")),
         on_reboot=text_of(found.get("on_reboot")),
         launch_security=_launch_security(found.get("launchSecurity")),
@@ -250,14 +251,15 @@ def _default_model(target: str, kind: str, name: str) -> str:
     return "pvpanic" if target in ("aarch64", "armv7l", "arm") and virt else ""
 
 
-def _notifiers(kind: str, own: str | None, models: list[str], devices: list[str]) -> tuple[str, ...]:
+def _notifiers(has_flags: bool, own: str | None, models: list[str], devices: list[str]) -> tuple[str, ...]:
     """Return libvirt's models of all panic notifiers that a domain has.
 
-    That includes the architecture's own notifier, and Hyper-V's with KVM, which alone implements it.
+    :param has_flags: Whether flags of Hyper-V reach the guest, without which it has no such notifier.
+    :param own: The architecture's own notifier.
     """
     found = [own] if own else []
     found += [*models, *(DEVICES[name] for name in devices)]
-    return tuple(dict.fromkeys([model for model in found if model != "hyperv" or kind == "kvm"]))
+    return tuple(dict.fromkeys([model for model in found if model != "hyperv" or has_flags]))
 
 
 def _has_hyperv(found: dict[str, Element]) -> bool:

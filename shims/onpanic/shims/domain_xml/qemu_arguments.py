@@ -35,7 +35,8 @@ class QemuArguments(msgspec.Struct, frozen=True):
     :param devices: The QEMU types of the panic devices that they add.
     :param event_masks: The event bits of panic devices of a QEMU type, where the arguments set them.
     :param ports: The I/O ports of panic devices of a QEMU type, where the arguments set them.
-    :param hyperv: Whether the CPU has a flag of Hyper-V.
+    :param replaces_cpu: Whether they name a CPU, which replaces the one that libvirt names, and its flags.
+    :param hyperv: Whether that CPU has a flag of Hyper-V.
     :param config_file: The file of ``-readconfig``, whose content is not known; empty without.
     """
 
@@ -45,6 +46,7 @@ class QemuArguments(msgspec.Struct, frozen=True):
     devices: tuple[str, ...] = ()
     event_masks: dict[str, int] = {}
     ports: dict[str, int] = {}
+    replaces_cpu: bool = False
     hyperv: bool = False
     config_file: str = ""
 
@@ -79,6 +81,7 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
         devices=tuple([name for name, _ in panic_devices]),
         event_masks=_numbers("events", words, panic_devices),
         ports=_numbers("ioport", words, panic_devices),
+        replaces_cpu=bool(option_values(words, "cpu")),
         hyperv=_has_hyperv(words),
         config_file=next(iter(option_values(words, "readconfig")), ""),
     )

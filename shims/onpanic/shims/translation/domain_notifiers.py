@@ -118,6 +118,7 @@ def notifier_to_add(
     for candidate in dict.fromkeys((*own, *_PREFERRED) if model is None else (model,)):
         checks = (
             _refused_by_libvirt(candidate, machine),
+            _refused_by_arguments(candidate, machine),
             refusal_of_notifier(_known(record, machine, candidate).capabilities),
             _refused_by_version(candidate, libvirt),
         )
@@ -219,6 +220,13 @@ def _refused_by_libvirt(model: NotifierModel, machine: DomainMachine) -> Decisio
         return refusal("no-such-panic-model", f"{model} on {machine.arch or 'this architecture'}")
     if model == "hyperv" and machine.kind != "kvm":
         return refusal("notifier-needs-kvm", printable(machine.kind, 60))
+    return None
+
+
+def _refused_by_arguments(model: NotifierModel, machine: DomainMachine) -> Decision | None:
+    """Return why the domain's own arguments keep a notifier from being added; None if they do not."""
+    if model == "hyperv" and machine.arguments.replaces_cpu and not machine.arguments.hyperv:
+        return refusal("panic-not-reported", "<qemu:commandline> has -cpu without hv-crash")
     return None
 
 

@@ -80,7 +80,7 @@ def _without_notifier(machine: DomainMachine, value: str) -> tuple[Note, ...]:
 
     :param value: The value of ``<on_crash>``; not noted if it is libvirt's default, which every domain has.
     """
-    if "hyperv" in dict(machine.panics):
+    if "hyperv" in dict(machine.panics) and machine.kind != "kvm":
         return (Note.of("hyperv-needs-kvm"),)
     acts = value not in ("", "destroy", "preserve-running")
     notes = _notes("on-crash-without-notifier", acts, value)
