@@ -78,6 +78,7 @@ def test_a_restart_is_left_to_the_watcher(
     [
         "",
         "<on_reboot>restart</on_reboot>",
+        "<on_reboot>re<!-- -->start</on_reboot>",
         "<on_reboot/>",
         "<on_poweroff>restart</on_poweroff>",
         given("-no-reboot", "-action", "reboot=reset"),
@@ -107,6 +108,8 @@ def test_the_watcher_dumps_before_it_restarts(domain: Domain, record: Capability
         ("<on_reboot>preserve</on_reboot>", "", "lifecycle-action-refused"),
         ("<on_poweroff>rename-restart</on_poweroff>", "", "lifecycle-action-refused"),
         ("<on_reboot>coredump-destroy</on_reboot>", "lifecycle-action-refused", "lifecycle-action-refused"),
+        ("<on_reboot> restart </on_reboot>", "lifecycle-action-refused", "lifecycle-action-refused"),
+        ("<on_poweroff>\n destroy</on_poweroff>", "lifecycle-action-refused", "lifecycle-action-refused"),
         ("<on_poweroff>preserve-running</on_poweroff>", *["lifecycle-action-refused"] * 2),
         ("<on_poweroff>nonsense</on_poweroff>", *["lifecycle-action-refused"] * 2),
         (

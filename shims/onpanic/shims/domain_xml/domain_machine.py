@@ -13,7 +13,7 @@ from onpanic.probe.emulator.command_line import X86, guess_target
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
 from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.record.capability_record import CapabilityRecord
-from onpanic.shims.domain_xml.elements import Element, child, text_of
+from onpanic.shims.domain_xml.elements import Element, child, text_of, unstripped_text_of
 from onpanic.shims.domain_xml.pci_slots import c_number
 from onpanic.shims.domain_xml.qemu_arguments import QemuArguments, arguments, read_arguments
 
@@ -92,8 +92,8 @@ class DomainMachine(msgspec.Struct, frozen=True):
     :param unreachable: Those of them that the domain puts at port 0: QEMU then gives them no port at all.
     :param hyperv: Whether a flag of Hyper-V lets the guest report panics although nothing names the
         notifier ``hyperv``: with KVM any of them does.
-    :param on_poweroff: The value of ``<on_poweroff>``; empty without.
-    :param on_reboot: The value of ``<on_reboot>``; empty without.
+    :param on_poweroff: The value of ``<on_poweroff>``, white space included; empty without.
+    :param on_reboot: The value of ``<on_reboot>``, white space included; empty without.
     :param launch_security: What makes it a confidential guest: the type of ``<launchSecurity>``; empty if
         nothing does.
     :param resettable: Whether the state of the guest's CPUs can be reset.
@@ -182,8 +182,8 @@ def machine_of(root: Element) -> DomainMachine:
         devices=tuple(dict.fromkeys(devices)),
         unreachable=tuple([name for name, has_port in ports.items() if not has_port]),
         hyperv=has_flags and not named and (own_arguments.hyperv or _has_hyperv(found)),
-        on_poweroff=text_of(found.get("on_poweroff")),
-        on_reboot=text_of(found.get("on_reboot")),
+        on_poweroff=unstripped_text_of(found.get("on_poweroff")),
+        on_reboot=unstripped_text_of(found.get("on_reboot")),
         launch_security=_launch_security(found.get("launchSecurity")),
         resettable=_is_resettable(found.get("launchSecurity")),
         arguments=own_arguments,

@@ -13,6 +13,7 @@ __all__ = (
     "first_children",
     "local_name",
     "text_of",
+    "unstripped_text_of",
     "written_name",
 )
 
@@ -51,12 +52,17 @@ def first_children(element: Element, *tags: str) -> dict[str, Element]:
 
 def text_of(element: Element | None) -> str:
     """Return an element's own text, without comments and surrounding white space; empty for None."""
+    return unstripped_text_of(element).strip(XML_SPACE)
+
+
+def unstripped_text_of(element: Element | None) -> str:
+    """Return an element's own text, without comments; empty for None.  libvirt does not strip white space."""
     if element is None:
         return ""
     text = element.text or ""
     if len(element):
         text += "".join(inner.tail or "" for inner in element)
-    return text.strip(XML_SPACE)
+    return text
 
 
 def local_name(element: Element) -> str:

@@ -87,7 +87,9 @@ def _check_actions(machine: DomainMachine, libvirt: Libvirt) -> None:
     checked = machine.hypervisor == "qemu" and machine.kind != "test" and libvirt.checks_actions
     for name, action in actions.items():
         if action not in (_CARRIED_OUT if checked else _ACCEPTED):
-            raise RefusedError(refusal("lifecycle-action-refused", f"<{name}> is {printable(action, 60)}"))
+            raise RefusedError(
+                refusal("lifecycle-action-refused", f"<{name}> is {printable(repr(action), 60)}")
+            )
     if checked and (machine.on_reboot, machine.on_poweroff) == ("destroy", "restart"):
         detail = "<on_reboot> is destroy, and <on_poweroff> is restart"
         raise RefusedError(refusal("lifecycle-action-refused", detail))
