@@ -57,6 +57,9 @@ def outcome(xml: str, record: CapabilityRecord, libvirt: str = OLD) -> str:
         "<launchSecurity type='sev-snp'/>",
         "<launchSecurity type='tdx'/>",
         "<launchSecurity type='sev'><policy>0x0007</policy></launchSecurity>",
+        given("-object", "sev-snp-guest,id=sev0"),
+        given("-object", "tdx-guest,id=tdx0", "-machine", "confidential-guest-support=tdx0"),
+        given("-object", '{"qom-type": "sev-guest", "id": "sev0", "policy": 5}'),
     ],
 )
 @pytest.mark.parametrize("libvirt", [OLD, NEW])
@@ -80,6 +83,8 @@ def test_a_restart_is_left_to_the_watcher(
         "<on_reboot>restart</on_reboot>",
         "<on_reboot>re<!-- -->start</on_reboot>",
         "<on_reboot/>",
+        given("-object", "sev-guest,id=sev0,policy=0x1"),
+        given("-object", "rng-random,id=rng0"),
         "<on_poweroff>restart</on_poweroff>",
         given("-no-reboot", "-action", "reboot=reset"),
         given("-device", "no-reboot"),
@@ -331,10 +336,16 @@ def test_arguments_are_read_as_qemu_reads_them(words: tuple[str, ...], expected:
 # Confidential guests
 
 
-@pytest.mark.parametrize("kind", ["sev", "sev-snp", "tdx", "s390-pv"])
-def test_a_confidential_guest_is_not_dumped(kind: str, domain: Domain, record: CapabilityRecord) -> None:
+@pytest.mark.parametrize(
+    "element",
+    [
+        *(f"<launchSecurity type='{kind}'/>" for kind in ("sev", "sev-snp", "tdx", "s390-pv")),
+        given("-object", "sev-guest,id=sev0,policy=0x1"),
+        given("-object", "{'qom-type': 's390-pv-guest', 'id': 'pv0'}"),
+    ],
+)
+def test_a_confidential_guest_is_not_dumped(element: str, domain: Domain, record: CapabilityRecord) -> None:
     """Its memory is encrypted."""
-    element = f"<launchSecurity type='{kind}'/>"
     assert outcome(domain(policy("destroy", True), element), record) == "coredump-of-confidential-guest"
     crash = "<on_crash coredump='yes'>destroy</on_crash>"
     assert outcome(domain(policy("destroy"), crash, element), record) == "coredump-of-confidential-guest"

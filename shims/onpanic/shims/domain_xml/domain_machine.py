@@ -15,7 +15,7 @@ from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.elements import Element, child, text_of, unstripped_text_of
 from onpanic.shims.domain_xml.pci_slots import c_number
-from onpanic.shims.domain_xml.qemu_arguments import QemuArguments, arguments, read_arguments
+from onpanic.shims.domain_xml.qemu_arguments import SEV_ES, QemuArguments, arguments, read_arguments
 
 __all__ = (
     "DEVICES",
@@ -38,9 +38,6 @@ LIBVIRT_TYPES = {"isa": "pvpanic", "pvpanic": PCI_TYPE}
 # Children of <domain> whose own children count, and others that count
 _PARENTS = ("os", "devices", "features")
 _OTHERS = ("clock", "on_poweroff", "on_reboot", "launchSecurity")
-
-# The bit of <policy> in <launchSecurity type='sev'>
-_SEV_ES = 4
 
 # A number that is not 0, in hexadecimal: libvirt reads iobase as strtoul does with base 16
 _PORT = re.compile(r"\s*\+?(0[xX])?0*[1-9a-fA-F][0-9a-fA-F]*", re.ASCII)
@@ -94,8 +91,7 @@ class DomainMachine(msgspec.Struct, frozen=True):
         notifier ``hyperv``: with KVM any of them does.
     :param on_poweroff: The value of ``<on_poweroff>``, white space included; empty without.
     :param on_reboot: The value of ``<on_reboot>``, white space included; empty without.
-    :param launch_security: What makes it a confidential guest: the type of ``<launchSecurity>``; empty if
-        nothing does.
+    :param launch_security: The type of ``<launchSecurity>``; empty without.
     :param resettable: Whether the state of the guest's CPUs can be reset.
     :param arguments: What the domain's own arguments to QEMU say.
     """
@@ -129,7 +125,15 @@ class DomainMachine(msgspec.Struct, frozen=True):
             return f"<on_reboot> is {printable(self.on_reboot, 60)}"
         if self.arguments.reboot_option:
             return f"<qemu:commandline> has {printable(self.arguments.reboot_option, 60)}"
-        return "" if self.resettable else f"<launchSecurity type='{printable(self.launch_security, 60)}'>"
+        return "" if self.resettable else self.confidential
+
+    @property
+    def confidential(self) -> str:
+        """The element or option that makes it a confidential guest; empty if nothing does."""
+        if self.launch_security:
+            return f"<launchSecurity type='{printable(self.launch_security, 60)}'>"
+        kind = self.arguments.confidential
+        return f"<qemu:commandline> has -object {kind}" if kind else ""
 
 
 def hypervisor_of(kind: str) -> Hypervisor | None:
@@ -185,7 +189,7 @@ def machine_of(root: Element) -> DomainMachine:
         on_poweroff=unstripped_text_of(found.get("on_poweroff")),
         on_reboot=unstripped_text_of(found.get("on_reboot")),
         launch_security=_launch_security(found.get("launchSecurity")),
-        resettable=_is_resettable(found.get("launchSecurity")),
+        resettable=_is_resettable(found.get("launchSecurity")) and own_arguments.resettable,
         arguments=own_arguments,
     )
 
@@ -284,5 +288,5 @@ def _is_resettable(element: Element | None) -> bool:
     """Return whether QEMU can reset the CPUs of a confidential guest (its ``cpus_are_resettable``)."""
     kind = _launch_security(element)
     if element is not None and kind == "sev":  # with encrypted state (SEV-ES) it cannot
-        return not (c_number(text_of(child(element, "policy"))) or 0) & _SEV_ES
+        return not (c_number(text_of(child(element, "policy"))) or 0) & SEV_ES
     return kind in ("", "s390-pv")

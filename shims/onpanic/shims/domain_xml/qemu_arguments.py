@@ -9,11 +9,11 @@ import msgspec
 
 from onpanic.probe.emulator.command_line_parser import device_type, option_values
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
-from onpanic.probe.emulator.option_value import json_members
+from onpanic.probe.emulator.option_value import json_members, properties
 from onpanic.shims.domain_xml.elements import Element, children
 from onpanic.shims.domain_xml.pci_slots import c_number
 
-__all__ = ("ARG", "COMMANDLINE", "QEMU_NAMESPACE", "QemuArguments", "arguments", "read_arguments")
+__all__ = ("ARG", "COMMANDLINE", "QEMU_NAMESPACE", "SEV_ES", "QemuArguments", "arguments", "read_arguments")
 
 #: The namespace of ``<qemu:commandline>``.
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -21,6 +21,18 @@ QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 #: ``<qemu:commandline>`` and ``<qemu:arg>``, as lxml names them.
 COMMANDLINE = f"{{{QEMU_NAMESPACE}}}commandline"
 ARG = f"{{{QEMU_NAMESPACE}}}arg"
+
+# QEMU's types of objects for confidential guests, with whether the CPUs can be reset
+_CONFIDENTIAL = {
+    "sev-guest": True,
+    "sev-snp-guest": False,
+    "tdx-guest": False,
+    "s390-pv-guest": True,
+    "pef-guest": True,
+}
+
+#: The bit of the policy of SEV that encrypts the state of the CPUs (SEV-ES), which then cannot be reset.
+SEV_ES = 4
 
 _OFF = ("off", "no", "false", "n")
 
@@ -37,6 +49,8 @@ class QemuArguments(msgspec.Struct, frozen=True):
     :param ports: The I/O ports of panic devices of a QEMU type, where the arguments set them.
     :param replaces_cpu: Whether they name a CPU, which replaces the one that libvirt names, and its flags.
     :param hyperv: Whether that CPU has a flag of Hyper-V.
+    :param confidential: The QEMU type of the object that makes it a confidential guest; empty without.
+    :param resettable: Whether the state of such a guest's CPUs can be reset.
     :param config_file: The file of ``-readconfig``, whose content is not known; empty without.
     """
 
@@ -48,6 +62,8 @@ class QemuArguments(msgspec.Struct, frozen=True):
     ports: dict[str, int] = {}
     replaces_cpu: bool = False
     hyperv: bool = False
+    confidential: str = ""
+    resettable: bool = True
     config_file: str = ""
 
 
@@ -72,6 +88,7 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
     actions = _actions(words)
     action, options = _panic_action(actions)
     reboot_option = actions["reboot"] and f"-action reboot={actions['reboot']}"
+    confidential, resettable = _confidential(words)
     devices = [(device_type(value), value) for value in option_values(words, "device")]
     panic_devices = [(name, value) for name, value in devices if name in (*ISA_TYPES, PCI_TYPE)]
     return QemuArguments(
@@ -83,6 +100,8 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
         ports=_numbers("ioport", words, panic_devices),
         replaces_cpu=bool(option_values(words, "cpu")),
         hyperv=_has_hyperv(words),
+        confidential=confidential,
+        resettable=resettable,
         config_file=next(iter(option_values(words, "readconfig")), ""),
     )
 
@@ -166,6 +185,17 @@ def _members(value: str) -> dict[str, str]:
     if value.startswith("{"):
         return {name: str(word) for name, word in json_members(value).items()}
     return dict(part.partition("=")[::2] for part in value.split(","))
+
+
+def _confidential(words: Sequence[str]) -> tuple[str, bool]:
+    """Return the type of the object that makes a confidential guest, and whether its CPUs can be reset."""
+    for value in option_values(words, "object"):
+        members = dict(properties(value, "qom-type"))
+        kind = members.get("qom-type", "")
+        if kind in _CONFIDENTIAL:
+            encrypted = kind == "sev-guest" and (c_number(members.get("policy", "")) or 0) & SEV_ES
+            return kind, _CONFIDENTIAL[kind] and not encrypted
+    return "", True
 
 
 def _has_hyperv(words: Sequence[str]) -> bool:

@@ -60,9 +60,8 @@ def check_requirements(
     if refused is not None:
         raise RefusedError(refused)
     check_domain(machine, libvirt)
-    if machine.launch_security and (policy.coredump or policy.on_crash_coredump):
-        detail = f"<launchSecurity type='{printable(machine.launch_security, 60)}'>"
-        raise RefusedError(refusal("coredump-of-confidential-guest", detail))
+    if machine.confidential and (policy.coredump or policy.on_crash_coredump):
+        raise RefusedError(refusal("coredump-of-confidential-guest", machine.confidential))
     if machine.hypervisor != "qemu":
         return TranslationContext(
             machine.hypervisor, machine.notifiers, None, builtin="", acpi=machine.acpi, libvirt=libvirt
