@@ -29,9 +29,13 @@ class Asked:
     ) -> None:
         self.version, self.known, self.everything, self.unknown = version, known, everything, unknown
         self.questions: list[str] = []
+        self.alive = 1
 
     def getLibVersion(self) -> int:  # noqa: N802
         return self.version
+
+    def isAlive(self) -> int:  # noqa: N802
+        return self.alive
 
     def domainXMLToNative(self, kind: str, xml: str, flags: int) -> str:  # noqa: N802
         import libvirt
@@ -98,7 +102,6 @@ def test_its_answers_count(
         (NO_SUPPORT, "this function is not supported by the connection driver"),
         (DENIED, "operation domainXMLToNative denied for read-only access"),
         (UNSUPPORTED, NO_EMULATOR),
-        (RPC, "Cannot write data: Broken pipe"),
     ],
 )
 @pytest.mark.parametrize("version", [9_000_000, 12_006_000])
@@ -107,6 +110,16 @@ def test_without_an_answer_its_version_counts(version: int, everything: Refusal,
     found = Libvirt.of_connection(Asked(version, {}, everything))
     assert found == Libvirt.of(version)
     assert str(found) == f"{found.name}, by its version"
+
+
+def test_a_connection_that_breaks_is_an_error(libvirt: Any) -> None:
+    """The version does not replace an answer that was lost, and nothing is cached."""
+    connection = Asked(9_000_000, {}, (RPC, "Cannot write data: Broken pipe"))
+    connection.alive = 0
+    with pytest.raises(libvirt.libvirtError, match="Broken pipe"):
+        Libvirt.of_connection(connection)
+    connection.alive, connection.everything = 1, None
+    assert Libvirt.of_connection(connection).known_by == "asked"
 
 
 def test_a_connection_is_asked_once(libvirt: Any) -> None:

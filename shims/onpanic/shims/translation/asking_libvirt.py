@@ -59,6 +59,7 @@ def ask_libvirt(connection: Any) -> LibvirtAnswers | None:
 
     :param connection: A `libvirt.virConnect`.
     :return: None if it cannot be asked: the connection is read-only, or its driver runs no QEMU.
+    :raise libvirt.libvirtError: When the connection breaks.
     """
     preserve_running = _answer(connection, _ON_CRASH, "preserve-running")
     pci = _answer(connection, _PANIC, "pvpanic")
@@ -95,5 +96,9 @@ def _refusal(connection: Any, xml: str) -> str | None:
             libvirt.VIR_ERR_XML_ERROR,
             libvirt.VIR_ERR_INVALID_ARG,
         )
-        return str(error) if error.get_error_code() in refusals else None
+        if error.get_error_code() in refusals:
+            return str(error)
+        if not connection.isAlive():  # what was not answered is not a refusal
+            raise
+        return None
     return ""
