@@ -146,30 +146,16 @@ def machine_of(root: Element) -> DomainMachine:
 
     :param root: The element ``<domain>``.
     """
-    found: dict[str, Element] = {}
-    panics: list[tuple[str, str]] = []
-    ports: dict[str, bool] = {}
-    for part in root.iterchildren(*_PARENTS, *_OTHERS):
-        if part.tag in _OTHERS:
-            found.setdefault(part.tag, part)
-            continue
-        for inner in part.iterchildren("type", "emulator", "panic", "acpi", "hyperv"):
-            found.setdefault(f"{part.tag}/{inner.tag}", inner)
-            if part.tag == "devices" and inner.tag == "panic":
-                address = child(inner, "address")
-                kind = "" if address is None else address.get("type", "none")
-                panics.append((str(inner.get("model", "")), str(kind)))
-                if address is not None and kind == "isa":  # libvirt's default is 0
-                    ports[LIBVIRT_TYPES["isa"]] = _PORT.fullmatch(address.get("iobase", "")) is not None
+    found, panics = _elements(root)
     kind = str(root.get("type", ""))
     system = found.get("os/type")
     arch, name = (None, None) if system is None else (system.get("arch"), system.get("machine"))
     emulator = text_of(found.get("devices/emulator")) or None
     own_arguments = read_arguments(arguments(root))
-    ports = {name: port != 0 for name, port in own_arguments.ports.items()} | ports
     target = _target(arch, emulator)
     default = _default_model(target, kind, name or "")
-    models = [default if model in ("", "default") else model for model, _ in panics]
+    written = [str(panic.get("model", "")) for panic in panics]
+    models = [default if model in ("", "default") else model for model in written]
     devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES), *own_arguments.devices]
     own = architectural_notifier(target, name or "")
     has_flags = kind == "kvm" and (own_arguments.hyperv or not own_arguments.replaces_cpu)
@@ -182,9 +168,9 @@ def machine_of(root: Element) -> DomainMachine:
         emulator=emulator,
         notifiers=_notifiers(has_flags, own, [model for model in models if model], devices),
         acpi="features/acpi" in found,
-        panics=tuple(panics),
+        panics=tuple(zip(written, map(_address_type, panics), strict=True)),
         devices=tuple(dict.fromkeys(devices)),
-        unreachable=tuple([name for name, has_port in ports.items() if not has_port]),
+        unreachable=_unreachable(panics, own_arguments),
         hyperv=has_flags and not named and (own_arguments.hyperv or _has_hyperv(found)),
         on_poweroff=unstripped_text_of(found.get("on_poweroff")),
         on_reboot=unstripped_text_of(found.get("on_reboot")),
@@ -235,6 +221,42 @@ def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
     target = record.emulator.target
     if machine.arch and target and target not in _TARGETS.get(machine.arch, (machine.arch,)):
         raise RefusedError(refusal("record-of-another-target", f"{target}, not {machine.arch}"))
+
+
+def _elements(root: Element) -> tuple[dict[str, Element], list[Element]]:
+    """Return the first of each element of a domain that counts, by its path, and all ``<panic>`` elements."""
+    found: dict[str, Element] = {}
+    panics: list[Element] = []
+    for part in root.iterchildren(*_PARENTS, *_OTHERS):
+        if part.tag in _OTHERS:
+            found.setdefault(part.tag, part)
+            continue
+        for inner in part.iterchildren("type", "emulator", "panic", "acpi", "hyperv"):
+            found.setdefault(f"{part.tag}/{inner.tag}", inner)
+            if part.tag == "devices" and inner.tag == "panic":
+                panics.append(inner)
+    return found, panics
+
+
+def _address_type(panic: Element) -> str:
+    """Return the type of a device's address; empty if it has none."""
+    address = child(panic, "address")
+    return "" if address is None else str(address.get("type", "none"))
+
+
+def _unreachable(panics: list[Element], own: QemuArguments) -> tuple[str, ...]:
+    """Return the QEMU types of ISA notifiers at port 0.
+
+    :param panics: The domain's ``<panic>`` elements; libvirt sets the port if an address is of type ``isa``.
+    :param own: The domain's own arguments.
+    """
+    has_port = {name: port != 0 for name, port in own.ports.items()}
+    for panic in panics:
+        address = child(panic, "address")
+        if address is not None and address.get("type") == "isa":
+            port = _PORT.fullmatch(address.get("iobase", ""))  # libvirt's default is 0
+            has_port[LIBVIRT_TYPES["isa"]] = port is not None
+    return tuple([name for name, found in has_port.items() if not found])
 
 
 def _target(arch: str | None, emulator: str | None) -> str:
