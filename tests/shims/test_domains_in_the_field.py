@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from html import escape
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -10,6 +11,8 @@ from msgspec.structs import replace
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.facts import Fact
 from onpanic.shims import DomainMachine, Libvirt, RefusedError, from_libvirt, to_libvirt
+from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.domain_xml.qemu_arguments import QemuArguments, read_arguments
 
 Domain = Callable[..., str]
@@ -207,6 +210,25 @@ def test_a_machine_type_to_which_libvirt_gives_no_pci_bus(domain: Domain, record
     assert "<panic" not in there.xml
     assert "<qemu:arg value='pvpanic-pci" in there.xml
     assert [note.code for note in there.notes] == ["device-by-command-line"]
+
+
+@pytest.mark.parametrize(
+    ("emulator", "target"),
+    [
+        ("/usr/libexec/qemu-kvm", "aarch64"),
+        ("/usr/bin/qemu-system-riscv64", "riscv64"),
+        ("/usr/bin/onpanic-qemu-system-x86_64", "x86_64"),
+    ],
+)
+def test_a_domain_that_names_no_architecture(
+    emulator: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has that of the emulator's name, else the host's: qemu-kvm is RHEL's name on all of them."""
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(machine="aarch64"))
+    xml = f"<domain type='kvm'><devices><emulator>{emulator}</emulator><panic/></devices></domain>"
+    found = machine_of(Document(xml).root)
+    assert found.target == target
+    assert found.notifiers == {"aarch64": ("pvpanic",), "x86_64": ("isa",), "riscv64": ()}[target]
 
 
 # Arguments

@@ -260,7 +260,8 @@ def _unreachable(panics: list[Element], own: QemuArguments) -> tuple[str, ...]:
 
 
 def _target(arch: str | None, emulator: str | None) -> str:
-    return arch or (guess_target([emulator]) if emulator else os.uname().machine)
+    name = (emulator or "").rpartition("/")[2]
+    return arch or (guess_target([name]) if "qemu-system-" in name else os.uname().machine)
 
 
 def _default_model(target: str, kind: str, name: str) -> str:
