@@ -123,7 +123,7 @@ def test_a_connection_that_breaks_is_an_error(libvirt: Any) -> None:
 
 
 def test_a_connection_is_asked_once(libvirt: Any) -> None:
-    """What is defined by it is nothing."""
+    """The answers are cached for as long as the connection exists."""
     connection = Asked(9_000_000, {"rename-restart": None})
     assert Libvirt.of_connection(connection) == Libvirt.of_connection(connection)
     assert len(connection.questions) == len(set(connection.questions)) + 1  # the control of <on_crash>

@@ -55,7 +55,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "panic-not-reported": (
         "refusal",
         "a panic raises no GUEST_PANICKED event",
-        "use another notifier, or look for -global or events= options that disable the device",
+        "use another notifier, or remove what disables it: events=, ioport=0, or a -cpu without hv-crash",
         "error",
     ),
     "panic-does-not-stop-guest": (

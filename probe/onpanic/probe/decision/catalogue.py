@@ -68,7 +68,7 @@ _REFUSALS = {
     ),
     "panic-not-reported": (
         "a panic raises no GUEST_PANICKED event",
-        "use another notifier, or look for -global or events= options that disable the device",
+        "use another notifier, or remove what disables it: events=, ioport=0, or a -cpu without hv-crash",
     ),
     "panic-does-not-stop-guest": (
         "a panic does not stop the guest in the run state guest-panicked",

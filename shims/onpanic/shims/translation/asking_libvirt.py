@@ -1,12 +1,12 @@
 """Asking the libvirt behind a connection what it supports, without defining anything.
 
-``domainXMLToNative`` parses a domain as ``defineXML`` does.  A word that libvirt does not know is refused
-with the code 67 before libvirt looks at the emulator, so the answer takes less than a millisecond; only a
-word that it knows makes a libvirt that was just started probe its emulators first.
+``domainXMLToNative`` parses a domain as ``defineXML`` does.  libvirt refuses an unknown value with the code
+67 before it looks at the emulator, so the answer takes less than a millisecond.  For a known value, a libvirt
+that was just started probes its emulators first, which takes seconds.
 
-The code alone does not tell: libvirt uses it, too, for a domain whose emulator is missing.  A word that does
-not exist is asked about as well, and libvirt does not know another one if it refuses both in the same words,
-whatever its language.
+The code 67 is not enough: libvirt also uses it for a domain whose emulator is missing.  So libvirt is first
+asked about a value that does not exist.  Another value is unknown if libvirt refuses it with the same
+message, in whatever language.
 
 libvirt prints its refusals on stderr unless the application has registered an error handler.
 """
@@ -22,7 +22,7 @@ __all__ = ("LibvirtAnswers", "ask_libvirt")
 
 _LOG = logging.getLogger("onpanic.shims")
 
-# A word that no libvirt knows
+# A value that no libvirt knows
 _CONTROL = "onpanic-control"
 
 # A second <panic> of the same model is refused even if the emulator has no such device
@@ -37,7 +37,7 @@ _DOMAIN = """\
 _ON_CRASH = _DOMAIN.format("<on_crash>{word}</on_crash>")
 _PANIC = _DOMAIN.format("<devices><panic model='{word}'/><panic model='{word}'/></devices>")
 
-#: What libvirt does with a word: it does not know it, it refuses it by name, or neither of them.
+#: What libvirt does with a value: it does not know it, it knows it and refuses it, or it accepts it.
 WordAnswer = Literal["unknown-word", "refused", "known"]
 
 
@@ -70,7 +70,7 @@ def ask_libvirt(connection: Any) -> LibvirtAnswers | None:
 
 
 def _answer(connection: Any, question: str, word: str) -> WordAnswer | None:
-    """Return what libvirt does with a word; None if it cannot be asked."""
+    """Return what libvirt does with a value; None if it cannot be asked."""
     control = _refusal(connection, question.format(word=_CONTROL))
     if not control or _CONTROL not in control:
         return None
@@ -85,7 +85,7 @@ def _answer(connection: Any, question: str, word: str) -> WordAnswer | None:
 
 
 def _refusal(connection: Any, xml: str) -> str | None:
-    """Return libvirt's words about a domain that it refuses: empty if it does not, None if it cannot say."""
+    """Return libvirt's message if it refuses a domain; empty if it does not, None if it cannot be asked."""
     libvirt = libvirt_module()
     try:
         connection.domainXMLToNative("qemu-argv", xml, 0)
