@@ -320,6 +320,17 @@ def test_ignoring_where_a_panic_ends_qemu(options: str, domain: Domain, record: 
     assert outcome(domain(policy("ignore"), words), record, OLD) == "-"
 
 
+@pytest.mark.parametrize(
+    "words", [("-no-acpi",), ("-machine", "pc,acpi=off"), ("-M", "acpi=on", "-machine", '{"acpi": false}')]
+)
+def test_arguments_that_take_acpi_from_the_guest(
+    words: tuple[str, ...], domain: Domain, record: CapabilityRecord
+) -> None:
+    """Guests find the ISA device through ACPI."""
+    assert outcome(domain(policy("preserve"), given(*words)), record) == "preserve guest-needs-acpi"
+    assert outcome(domain(policy("preserve"), given("-machine", "acpi=on")), record) == "preserve"
+
+
 def test_what_a_configuration_file_says_is_not_known(domain: Domain, record: CapabilityRecord) -> None:
     xml = domain(policy("preserve"), given("-readconfig", "/etc/x.cfg"))
     assert outcome(xml, record) == "preserve arguments-from-file"

@@ -277,7 +277,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "guest-needs-acpi": (
         "note",
         "guests find the isa notifier through ACPI, which this domain does not have",
-        "add <acpi/> to <features>",
+        "add <acpi/> to <features>; remove -no-acpi and acpi=off from <qemu:commandline>",
         "",
     ),
     "device-by-command-line": (

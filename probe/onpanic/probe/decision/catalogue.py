@@ -222,7 +222,7 @@ _NOTES = {
     ),
     "guest-needs-acpi": (
         "guests find the isa notifier through ACPI, which this domain does not have",
-        "add <acpi/> to <features>",
+        "add <acpi/> to <features>; remove -no-acpi and acpi=off from <qemu:commandline>",
     ),
     "device-by-command-line": (
         "this libvirt has no model for the notifier's device, so <qemu:commandline> adds it",

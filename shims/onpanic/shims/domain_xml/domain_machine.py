@@ -167,7 +167,7 @@ def machine_of(root: Element) -> DomainMachine:
         machine=name,
         emulator=emulator,
         notifiers=_notifiers(has_flags, own, [model for model in models if model], devices),
-        acpi="features/acpi" in found,
+        acpi="features/acpi" in found and not own_arguments.disables_acpi,
         panics=tuple(zip(written, map(_address_type, panics), strict=True)),
         devices=tuple(dict.fromkeys(devices)),
         unreachable=_unreachable(panics, own_arguments),

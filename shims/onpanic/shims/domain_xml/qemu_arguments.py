@@ -51,6 +51,7 @@ class QemuArguments(msgspec.Struct, frozen=True):
     :param hyperv: Whether that CPU has a flag of Hyper-V.
     :param confidential: The QEMU type of the object that makes it a confidential guest; empty without.
     :param resettable: Whether the state of such a guest's CPUs can be reset.
+    :param disables_acpi: Whether they take ACPI from the guest.
     :param config_file: The file of ``-readconfig``, whose content is not known; empty without.
     """
 
@@ -64,6 +65,7 @@ class QemuArguments(msgspec.Struct, frozen=True):
     hyperv: bool = False
     confidential: str = ""
     resettable: bool = True
+    disables_acpi: bool = False
     config_file: str = ""
 
 
@@ -102,6 +104,7 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
         hyperv=_has_hyperv(words),
         confidential=confidential,
         resettable=resettable,
+        disables_acpi=_disables_acpi(words),
         config_file=next(iter(option_values(words, "readconfig")), ""),
     )
 
@@ -196,6 +199,13 @@ def _confidential(words: Sequence[str]) -> tuple[str, bool]:
             encrypted = kind == "sev-guest" and (c_number(members.get("policy", "")) or 0) & SEV_ES
             return kind, _CONFIDENTIAL[kind] and not encrypted
     return "", True
+
+
+def _disables_acpi(words: Sequence[str]) -> bool:
+    """Return whether the guest has no ACPI because of ``-no-acpi`` or ``-machine acpi=off``."""
+    values = option_values(words, "machine", "M")
+    switches = [word for value in values for name, word in properties(value, "type") if name == "acpi"]
+    return bool(switches and switches[-1] in _OFF) or "-no-acpi" in words or "--no-acpi" in words
 
 
 def _has_hyperv(words: Sequence[str]) -> bool:
