@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import uuid
@@ -168,7 +169,6 @@ def test_an_output_that_cannot_be_written(output: str, to_libvirt: Run, given: P
         (["domain.xml", "--libvirt-version", "nine"], 2, "'nine' is not a version of libvirt"),
         (["domain.xml", "--libvirt-version", ""], 2, "is not a version of libvirt"),
         (["domain.xml", "--libvirt-version", "1.2.0"], 1, "refused: libvirt-too-old: "),
-        (["domain.xml", "--connect", "test:///default"], 2, "leave one out"),
         (["domain.xml", "--notifier", "pvpanic"], 1, "refused: probe-inconclusive: "),
         (["domain.xml", "--notifier", "s390"], 1, "refused: no-such-panic-model: "),
     ],
@@ -176,6 +176,20 @@ def test_an_output_that_cannot_be_written(output: str, to_libvirt: Run, given: P
 def test_options_that_do_not_fit(words: list[str], status: int, said: str, to_libvirt: Run) -> None:
     done = to_libvirt(*words)
     assert said in complaint(done, status) + done.stderr
+
+
+@pytest.mark.libvirt
+@pytest.mark.usefixtures("libvirt")
+def test_an_error_of_one_of_several_libvirts_names_it(to_libvirt: Run, folder: Path) -> None:
+    """The message of libvirt's own error does not."""
+    silent, one = f"qemu+unix:///session?socket={folder}/silent", "test:///default"
+    assert to_libvirt("-q", "domain.xml", "--connect", one, "--connect", one).returncode == 0
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/silent")
+        listener.listen()
+        words = ("domain.xml", "--timeout", "1", "--connect", silent)
+        assert complaint(to_libvirt(*words)) == "libvirt did not answer in time"
+        assert complaint(to_libvirt(*words, "--connect", one)) == f"{silent}: libvirt did not answer in time"
 
 
 BOMB = "".join(f"<!ENTITY e{n} '{f'&e{n - 1};' * 10}'>" for n in range(1, 12))

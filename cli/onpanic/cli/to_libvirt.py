@@ -10,6 +10,8 @@ holds on all of them.
 """
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +20,8 @@ from msgspec.structs import replace
 from onpanic.cli.argument_files import add_document, naming, read_domain, read_record, write_result
 from onpanic.cli.options import add_timeout, text
 from onpanic.cli.output import print_note
-from onpanic.core.errors import RefusedError, UsageError
+from onpanic.core.errors import RefusedError, SourceError, UsageError
+from onpanic.core.untrusted import printable
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 from onpanic.probe.record.capability_record import CapabilityRecord
 
@@ -79,7 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
     libvirts = [Libvirt.of(version) for version in arguments.libvirt_version]
     probers: dict[str, CapabilityRecord | Prober] = {"": _named_emulator(arguments)}
     if arguments.connect:
-        connected = {uri: _ask_libvirt(uri, arguments) for uri in arguments.connect}
+        connected = {}
+        for uri in dict.fromkeys(arguments.connect):
+            with _naming_connection(uri, arguments):
+                connected[uri] = _ask_libvirt(uri, arguments)
         libvirts += [libvirt for libvirt, _ in connected.values()]
         if named.count(None) == len(named):
             probers = {uri: prober for uri, (_, prober) in connected.items()}
@@ -110,7 +116,10 @@ def _translate(
     found: list[Translation[bytes]] = []
     for uri, record in probers.items():
         try:
-            found.append(to_libvirt(source, record, libvirt=libvirts or None, notifier=arguments.notifier))
+            with _naming_connection(uri, arguments):
+                found.append(
+                    to_libvirt(source, record, libvirt=libvirts or None, notifier=arguments.notifier)
+                )
         except RefusedError as error:
             if len(probers) == 1:
                 raise
@@ -123,6 +132,17 @@ def _translate(
             "name the notifier that both have with --notifier",
         )
     return found[0]
+
+
+@contextmanager
+def _naming_connection(uri: str, arguments: argparse.Namespace) -> Iterator[None]:
+    """Put the connection URI in front of the message of a `SourceError` if there are several."""
+    try:
+        yield
+    except SourceError as error:
+        if len(set(arguments.connect)) < 2:
+            raise
+        raise SourceError(f"{printable(uri)}: {error.message}", error.hint) from error
 
 
 def _named_emulator(arguments: argparse.Namespace) -> "CapabilityRecord | Prober":
