@@ -24,6 +24,7 @@ from pathlib import Path
 
 from onpanic.core.errors import FetchError
 from onpanic.matrix.sources.debian_suites import Root
+from onpanic.matrix.sources.host_tools import deferred_signals
 
 __all__ = (
     "LIBVIRT_PACKAGES",
@@ -82,7 +83,9 @@ def libvirt_of(root: Root, *, seconds: float = _START) -> Iterator[SuiteLibvirt]
     :raise FetchError: When the suite lacks a package, or the daemon does not start; the message contains the
         last lines that it printed.
     """
-    with tempfile.TemporaryDirectory(prefix="onpanic-", ignore_cleanup_errors=True) as name:
+    # A socket's path has room for 107 bytes, and libvirt's are up to 60 bytes longer than the folder's
+    place = tempfile.gettempdir() if len(tempfile.gettempdir()) <= 30 else "/tmp"  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="onpanic-", dir=place, ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
         make_daemon_folder(root, folder)
         with (folder / "log").open("wb") as log, _sandbox(root, folder, log.fileno()) as daemon:
@@ -222,41 +225,45 @@ def _sandbox(root: Root, folder: Path, log: int) -> Iterator[subprocess.Popen[by
     :raise FetchError: When bwrap cannot be started.
     """
     reading, writing = os.pipe()
-    command = daemon_command(root, folder, options=("--info-fd", str(writing)))
-    try:
-        bwrap = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env=daemon_environment(folder),
-            pass_fds=[writing],
-            process_group=0,  # so that Ctrl-C does not reach the daemon while it is used
-        )
-    except OSError as error:
-        os.close(reading)
-        raise FetchError(f"bwrap: {error.strerror}", "apt-get install bubblewrap") from error
-    finally:
-        os.close(writing)
-    try:
+    with contextlib.ExitStack() as at_exit:
+        at_exit.callback(os.close, reading)
+        with deferred_signals():  # an exception within Popen would lose the process
+            try:
+                bwrap = subprocess.Popen(
+                    daemon_command(root, folder, options=("--info-fd", str(writing))),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    env=daemon_environment(folder),
+                    pass_fds=[writing],
+                    process_group=0,  # Ctrl-C must not end the daemon before its user
+                )
+            except OSError as error:
+                raise FetchError(f"bwrap: {error.strerror}", "apt-get install bubblewrap") from error
+            finally:
+                os.close(writing)
+            at_exit.callback(_end, bwrap, reading)
         yield bwrap
+
+
+def _end(bwrap: subprocess.Popen[bytes], info: int) -> None:
+    """Kill bwrap, with everything in its PID namespace.
+
+    :param info: Where bwrap writes the PID of the first process (``--info-fd``).
+    """
+    try:
+        _kill_first_process(bwrap, info)
     finally:
-        try:
-            _kill_first_process(bwrap, reading)
-        finally:
-            os.close(reading)
-            bwrap.kill()
-            bwrap.wait(_END)
+        bwrap.kill()
+        bwrap.wait(_END)
 
 
 def _kill_first_process(bwrap: subprocess.Popen[bytes], info: int) -> None:
     """Kill the first process of bwrap's PID namespace, and wait until bwrap has reaped it.
 
-    The kernel kills all others first (pid_namespaces(7)).  After the death of bwrap itself nothing would
-    show when they are gone.
-
-    :param info: Where bwrap writes the PID (``--info-fd``).
+    The kernel kills all others before (pid_namespaces(7)).  If bwrap itself were killed, nothing would show
+    when they are gone.
     """
     if not select.select([info], [], [], _END)[0] or not (text := os.read(info, 65536)):
         return  # bwrap ended before it had created the namespace

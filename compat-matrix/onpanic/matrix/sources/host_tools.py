@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from onpanic.core.errors import FetchError
 
-__all__ = ("HostTools", "Tools")
+__all__ = ("HostTools", "Tools", "deferred_signals")
 
 # Programs, and the Debian packages that have them
 _PACKAGES = {"apt-get": "apt", "dpkg-deb": "dpkg", "tar": "tar", "bwrap": "bubblewrap"}
@@ -64,7 +64,7 @@ class HostTools:
         with tempfile.TemporaryFile() as output, _process_group() as children:
             for command in pipeline:
                 last = command is pipeline[-1]
-                with _deferred_signals():  # an exception within Popen would lose the child
+                with deferred_signals():  # an exception within Popen would lose the child
                     children.append(
                         subprocess.Popen(
                             command,
@@ -89,7 +89,7 @@ class HostTools:
 
 
 @contextmanager
-def _deferred_signals() -> Iterator[None]:
+def deferred_signals() -> Iterator[None]:
     """Run Python's handlers of the signals that end a command only when the block has ended."""
     if threading.current_thread() is not threading.main_thread():  # no handler runs in another thread
         yield
