@@ -279,9 +279,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def libvirtd_of(
-    debian_root: Callable[[str], Root], unavailable: Callable[[str], NoReturn]
-) -> Callable[[str], AbstractContextManager[str]]:
-    """Return a function that returns a context with a libvirtd of that name, see `run_libvirtd`."""
+    debian_root: Callable[[str], Root],
+    unavailable: Callable[[str], NoReturn],
+) -> Iterator[Callable[[str], AbstractContextManager[str]]]:
+    """Return a function that returns a context with a libvirtd of that name, see `run_libvirtd`.
+
+    All daemons of a suite have the same paths for its emulators.
+    """
+    emulators = Path(tempfile.mkdtemp(prefix="onpanic-"))
+    emulators.chmod(0o755)
 
     @contextmanager
     def serve(name: str) -> Iterator[str]:
@@ -292,12 +298,15 @@ def libvirtd_of(
             program = debian_root(name)
         with ExitStack() as stack:
             try:
-                uri = stack.enter_context(run_libvirtd(program or unavailable("no libvirtd here")))
+                uri = stack.enter_context(
+                    run_libvirtd(program or unavailable("no libvirtd here"), emulators / name)
+                )
             except DaemonEndedError as error:
                 unavailable(f"{name}: {error}")
             yield uri
 
-    return serve
+    yield serve
+    shutil.rmtree(emulators)
 
 
 @pytest.fixture(scope="session")

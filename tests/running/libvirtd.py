@@ -15,15 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from onpanic.matrix.debian import Root
-from onpanic.matrix.sources.debian_libvirts import (
-    NOBODY,
-    accepts_connections,
-    daemon_command,
-    daemon_environment,
-    last_lines,
-    make_daemon_folder,
-    socket_in,
-)
+from onpanic.matrix.sources.daemon_sandbox import NOBODY, DaemonSandbox
 
 from . import subreaper
 from .processes import KILLED
@@ -40,30 +32,40 @@ HOST_AND_NEWEST = (HOST, "sid")
 #: Seconds in which a daemon must accept connections.
 START = 60
 
+# In a daemon's folder: its socket, and the script that starts it, which ends with its parent
+SOCKET, START_SCRIPT = "libvirt/libvirt-sock", "start"
+
 
 class DaemonEndedError(Exception):
     """The daemon ended before it accepted a connection."""
 
 
 @contextmanager
-def run_libvirtd(of: str | Root) -> Iterator[str]:
+def run_libvirtd(of: str | Root, usr: Path | None = None) -> Iterator[str]:
     """Run a libvirtd in a temporary folder, and yield its connection URI.
 
     If root runs the tests the daemon runs as another user: root's needs a user and a network.  A suite's
-    daemon runs in the suite's root, but shares the host's processes and temporary folder.
+    daemon runs in the suite's root, but shares the host's processes, network and temporary folder.
 
     :param of: The path of the host's libvirtd, or a suite.
+    :param usr: Where the emulators of a suite are for libvirt, see `DaemonSandbox`.  A guest can migrate
+        between daemons for which they have the same paths.
     :raise DaemonEndedError: When it ends instead.
     """
     with tempfile.TemporaryDirectory(prefix="onpanic-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        environment, command = _host_daemon(of, folder) if isinstance(of, str) else _suite_daemon(of, folder)
+        if isinstance(of, str):
+            environment, command = _host_daemon(of, folder)
+        else:
+            sandbox = DaemonSandbox(of, folder, usr or folder / "usr")
+            sandbox.prepare()
+            environment, command = sandbox.environment, sandbox.command(shared=True)
         words = ["env", *(f"{variable}={value}" for variable, value in environment.items()), *command]
-        script = _start_script(folder)
+        script = folder / START_SCRIPT
         script.write_text(f"#!/bin/sh\nexec {shlex.join(words)} 2>>{shlex.quote(f'{folder}/log')}\n", "utf-8")
         script.chmod(0o755)
         with _daemon(folder):
-            yield f"qemu+unix:///session?socket={socket_in(folder)}"
+            yield f"qemu+unix:///session?socket={folder / SOCKET}"
 
 
 @contextmanager
@@ -76,7 +78,7 @@ def restarted(uri: str, meanwhile: Callable[[], object] = lambda: None) -> Itera
     """
     folder = folder_of(uri).parent
     with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str(socket_in(folder)))
+        line.connect(str(folder / SOCKET))
         credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     handle = os.pidfd_open(struct.unpack("3i", credentials)[0])
     signal.pidfd_send_signal(handle, signal.SIGTERM)
@@ -98,16 +100,16 @@ def _daemon(folder: Path) -> Iterator[None]:
 
     :raise DaemonEndedError: When it ends before it accepts connections.
     """
-    command = [sys.executable, "-IS", subreaper.__file__, str(_start_script(folder))]
+    command = [sys.executable, "-IS", subreaper.__file__, str(folder / START_SCRIPT)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdin
         assert parent.stdout
         try:
             deadline = time.monotonic() + START
-            while not accepts_connections(folder):
+            while not _accepts_connections(folder):
                 if select.select([parent.stdout], [], [], 0.01)[0]:
-                    raise DaemonEndedError(f"libvirtd ended: {last_lines(folder / 'log')}")
-                assert time.monotonic() < deadline, last_lines(folder / "log")
+                    raise DaemonEndedError(f"libvirtd ended: {(folder / 'log').read_text()}")
+                assert time.monotonic() < deadline, (folder / "log").read_text()
             yield
         finally:
             parent.stdin.close()
@@ -117,9 +119,9 @@ def _daemon(folder: Path) -> Iterator[None]:
                 parent.kill()
 
 
-def _start_script(folder: Path) -> Path:
-    """Return the script that starts a daemon; it ends with the thread that runs it."""
-    return folder / "start"
+def _accepts_connections(folder: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(folder / SOCKET)) == 0
 
 
 def _host_daemon(program: str, folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -134,9 +136,3 @@ def _host_daemon(program: str, folder: Path) -> tuple[dict[str, str], list[str]]
     identity = [f"--reuid={NOBODY}", "--clear-groups"] if root else []
     command = ["setpriv", *identity, "--pdeathsig=KILL", program, "-f", str(folder / "libvirtd.conf")]
     return dict.fromkeys(names, str(folder)), command
-
-
-def _suite_daemon(root: Root, folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Fill the folder of a suite's daemon; return its environment and command."""
-    make_daemon_folder(root, folder)
-    return daemon_environment(folder), daemon_command(root, folder, shared=True)

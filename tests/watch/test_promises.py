@@ -20,12 +20,12 @@ import pytest
 from onpanic.probe import CapabilityRecord, probe
 from onpanic.shims import Libvirt, to_libvirt
 
-from ..running.libvirtd import folder_of, restarted
+from ..running.libvirtd import EVERY, folder_of, restarted
 from . import panicking_guests as guests
 from .conftest import WatchProcess
 from .promised_guests import ALL, WATCHERS, Case, End, end_of, pairwise
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.emulators]
+pytestmark = [pytest.mark.libvirt, pytest.mark.libvirts(*EVERY), pytest.mark.emulators]
 
 Watch = Callable[..., WatchProcess]
 
@@ -235,8 +235,8 @@ def run_state(domain: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def record() -> CapabilityRecord:
-    return probe("qemu-system-x86_64", machines=["pc"])
+def record(domcaps_emulator: str) -> CapabilityRecord:
+    return probe(domcaps_emulator, machines=["pc"])
 
 
 @pytest.fixture(scope="module")
