@@ -252,14 +252,14 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "qemu-does-not-rename": (
         "note",
-        "libvirt leaves a QEMU guest with rename-restart crashed, and since 7.7 refuses such a domain",
-        "state <on_panic>rename-restart</on_panic>, with which onpanic watch restarts the guest",
+        "libvirt renames no QEMU guest: it leaves the guest crashed, and since 7.7 refuses rename-restart",
+        "state <on_panic>rename-restart</on_panic>, which onpanic watch carries out",
         "",
     ),
     "restart-ends-guest": (
         "note",
         "libvirt restarts a guest by a reset, which ends this one",
-        "state <on_panic>restart</on_panic>, with which onpanic watch starts the guest anew",
+        "state <on_panic>restart</on_panic>, which onpanic watch carries out",
         "",
     ),
     "arguments-decide-panic": (

@@ -205,12 +205,12 @@ _NOTES = {
         "there is no way to make it use another name",
     ),
     "qemu-does-not-rename": (
-        "libvirt leaves a QEMU guest with rename-restart crashed, and since 7.7 refuses such a domain",
-        "state <on_panic>rename-restart</on_panic>, with which onpanic watch restarts the guest",
+        "libvirt renames no QEMU guest: it leaves the guest crashed, and since 7.7 refuses rename-restart",
+        "state <on_panic>rename-restart</on_panic>, which onpanic watch carries out",
     ),
     "restart-ends-guest": (
         "libvirt restarts a guest by a reset, which ends this one",
-        "state <on_panic>restart</on_panic>, with which onpanic watch starts the guest anew",
+        "state <on_panic>restart</on_panic>, which onpanic watch carries out",
     ),
     "arguments-decide-panic": (
         "an option in <qemu:commandline> decides what a panic does, and <on_crash> does not",
