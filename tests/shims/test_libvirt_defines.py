@@ -110,7 +110,9 @@ def test_what_is_accepted_is_defined(
         accepted += not refused
         if accepted % 20 == 1 and not refused:
             defined = connection.defineXML(there.xml)
-            assert from_libvirt(defined.XMLDesc()).policy == there.policy
+            printed = defined.XMLDesc()
+            assert from_libvirt(printed).policy == there.policy
+            assert to_libvirt(printed, emulator, libvirt=libvirt).xml == printed
             defined.undefine()
     assert wrong == []
     assert accepted > DOMAINS / 10
