@@ -389,28 +389,37 @@ def test_a_guest_that_panics_again_and_again(domains: Domains, watch: Watch) -> 
     assert one.state() == PANICKED
 
 
-@pytest.mark.parametrize("number", range(2))
-@pytest.mark.parametrize("value", ["ignore", "preserve", "rename-restart", "restart"])
-def test_killed_at_any_moment_it_ends_the_same(
-    value: str, number: int, domains: Domains, watch: Watch
-) -> None:
-    """The watcher is killed several times, at random moments, until one may finish."""
-    chance = random.Random(f"{value}{number}")
-    coredump = value != "ignore"
-    one = domains.start(on_panic(value, coredump), guests.waits(), transient=number == 0, mebibytes=64)
+def test_killed_at_any_moment_it_ends_the_same(domains: Domains, watch: Watch) -> None:
+    """The watcher of guests with different policies is killed several times, until one may finish."""
+    chance = random.Random(1)
+    ends_by_reset = "<on_reboot>destroy</on_reboot>"
+    policies = {value: on_panic(value, coredump=True) for value in ("preserve", "rename-restart", "restart")}
+    policies |= {"ignore": on_panic("ignore"), "restart-anew": on_panic("restart", True) + ends_by_reset}
+    found = {
+        f"{kind}-{value}": domains.start(
+            policy, guests.waits(), name=f"{kind}-{value}", transient=kind == "transient", mebibytes=64
+        )
+        for value, policy in policies.items()
+        for kind in ("transient", "persistent")
+    }
     for attempt in range(4):
         watcher = watch("--connect", domains.uri)
         watcher.until("watching")
         if attempt == 0:
-            domains.panic(one)
-        time.sleep(chance.choice([chance.uniform(0, 0.1), chance.uniform(0, 2)]))
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(domains.panic, found.values()))
+        time.sleep(chance.choice([chance.uniform(0, 0.1), chance.uniform(0, 1)]))
         watcher.kill()
     assert watch("--connect", domains.uri, "--once").wait() == 0
-    found = domains.domain(one)
-    state, _ = domains.end_of(value)
-    assert found.state() == state
-    assert found.name() == ("guest-restart-1" if value == "rename-restart" else "guest")
-    assert len(domains.cores()) == coredump
+    for name, one in found.items():
+        value = name.partition("-")[2]
+        again = domains.domain(one)
+        assert (name, again.state()) == (
+            name,
+            BOOTED if value == "restart-anew" else domains.end_of(value)[0],
+        )
+        assert again.name() == (f"{name}-restart-1" if value == "rename-restart" else name)
+    assert len(domains.cores()) == len([name for name in found if "ignore" not in name])
     assert all(guests.complete(core) for core in domains.cores())
 
 

@@ -111,10 +111,6 @@ class Promise:
         done = to_libvirt(xml, record, libvirt=Libvirt.of_connection(host.connection))
         self.written = done.xml
 
-    @property
-    def needs_watcher_before(self) -> bool:
-        return self.case.reset_ends and "restart</on_crash>" in self.written
-
     def start(self) -> None:
         if self.case.lifetime == "transient":
             self.host.connection.createXML(self.written)
@@ -276,8 +272,6 @@ def test_every_guest_ends_as_its_policy_says(
     promises = [
         Promise(case, restartable if case.kind == "libvirt-restarted" else here, record) for case in cases
     ]
-    # A translation that leaves the restart to libvirt needs a watcher from the beginning
-    promises = [p for p in promises if watcher == "before" or not p.needs_watcher_before]
 
     def of(kind: str) -> list[Promise]:
         return [promise for promise in promises if promise.case.kind == kind]
