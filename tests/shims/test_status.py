@@ -197,17 +197,50 @@ class TestLibvirt:
         assert screen()[0] == "guest: running: the guest runs; it has panicked since it was started"
 
     def test_a_guest_that_was_stopped(self, define: Callable[..., Any], screen: Screen) -> None:
-        """QEMU is asked only if libvirt does not know why the guest is paused."""
+        """QEMU is asked, because a panicked guest that was saved can look like that to libvirt."""
         domain = define()
         domain.create()
         domain.suspend()
         stopped = "guest: paused: the guest was stopped on request; it did not panic"
-        assert screen()[:2] == [stopped, "  libvirt    paused (user)"]
-        assert "custom-monitor" not in domain.XMLDesc()
+        assert screen()[:3] == [stopped, "  libvirt    paused (user)", "  QEMU       paused"]
         domain.resume()
         hmp(domain, "stop")
         wait_for_state(domain, 3)
         assert screen()[:3] == [stopped, "  libvirt    paused (unknown)", "  QEMU       paused"]
+
+    def test_a_panicked_guest_that_was_saved_and_restored(
+        self, define: Callable[..., Any], screen: Screen, uri: str, onpanic: Run
+    ) -> None:
+        """libvirt shows it as paused; `status` and `resume` know that it panicked."""
+        domain = define()
+        domain.create()
+        panic(domain)
+        domain.managedSave()
+        domain.create()
+        shown = screen()
+        assert shown[:3] == [
+            "guest: paused (panicked): the guest's kernel panicked, and QEMU stopped the guest",
+            "  libvirt    paused (migration)",
+            "  QEMU       guest-panicked",
+        ]
+        done = onpanic("resume", "--domain", "guest", "--connect", uri)
+        assert done.stdout == "continued: was guest-panicked, is running (unpaused)\n"
+        assert screen()[0] == "guest: running: the guest runs"
+
+    def test_a_guest_that_a_reset_would_end(
+        self, connection: Any, define: Callable[..., Any], screen: Screen
+    ) -> None:
+        """The command that is printed ends it and starts it again."""
+        define()
+        xml = connection.lookupByName("guest").XMLDesc()
+        xml, count = re.subn("<on_reboot>restart<", "<on_reboot>destroy<", xml)
+        assert count == 1
+        domain = connection.defineXML(xml)
+        domain.create()
+        panic(domain)
+        (command,) = [line for line in screen() if "destroy guest;" in line]
+        assert command.endswith(" start guest")
+        assert not [line for line in screen() if "reset" in line]
 
     def test_a_guest_that_is_off(self, define: Callable[..., Any], screen: Screen, uri: str) -> None:
         domain = define()
