@@ -189,3 +189,18 @@ def test_auto_dump_path_of_the_users_libvirt(tmp_path: Path, monkeypatch: pytest
     assert dump_folder("qemu:///session") == "/srv/dumps"
     socket = tmp_path / "run/libvirt/libvirt-sock"
     assert dump_folder(f"qemu+unix:///session?socket={socket}") == "/srv/dumps"
+
+
+async def test_a_panic_that_libvirt_has_not_come_to(played_libvirt: PlayedLibvirt, tmp_path: Path) -> None:
+    """libvirt handles one panic after the other; the guest that waits is shown as paused."""
+    slow = played_libvirt.add(xml(policy_of("preserve"), name="slow"))
+    domain = unnoticed(played_libvirt, "restart", (PAUSED, 0), "restart")
+    slow.state, slow.run_state, slow.occupied = (CRASHED, 1), "guest-panicked", True
+    connection = LibvirtConnection(None, lambda _: None, print)
+    await connection.open()
+    guest = LibvirtGuest(connection, domain.uuid, "guest", Settings, lambda: False, print, unhandled=0.0)
+    for _ in range(2):
+        assert (await guest.read_state(ask_qemu=True)).condition == "changing"
+    slow.occupied = False
+    assert (await guest.read_state(ask_qemu=True)).condition == "panicked"
+    await connection.close()

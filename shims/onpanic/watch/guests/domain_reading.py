@@ -16,7 +16,7 @@ __all__ = (
     "DomainReading",
     "condition_of",
     "ending_of",
-    "handles_a_panic",
+    "handles_events",
     "is_occupied",
     "is_paused_unknown",
     "read_domain",
@@ -136,11 +136,12 @@ def is_occupied(domain: Any) -> bool:
     return bool(state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED or (state, details) == between)
 
 
-def handles_a_panic(connection: Any) -> bool:
-    """Return whether libvirt works on any domain that has panicked."""
+def handles_events(connection: Any) -> bool:
+    """Return whether libvirt may be handling an event of some domain, which others then wait for."""
     libvirt = libvirt_module()
     for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
         with suppress(libvirt.libvirtError):
-            if domain.state()[0] == libvirt.VIR_DOMAIN_CRASHED and domain.controlInfo()[0] != 0:
+            is_dumped = domain.state()[0] == libvirt.VIR_DOMAIN_CRASHED and domain.controlInfo()[0] != 0
+            if is_dumped or is_occupied(domain):
                 return True
     return False

@@ -28,7 +28,7 @@ from onpanic.watch.guests.domain_reading import (
     DomainReading,
     condition_of,
     ending_of,
-    handles_a_panic,
+    handles_events,
     is_occupied,
     is_paused_unknown,
     read_domain,
@@ -52,7 +52,7 @@ _RECONNECTION = (
     0.5,
     30.0,
 )  # seconds between looks at libvirt's work: the first, and the longest; in all
-_UNHANDLED = 30.0  # seconds after which libvirt will not handle a panic that only QEMU reports
+_UNHANDLED = 5.0  # seconds
 
 # virDomainLifecycleAction
 _ACTIONS = {"destroy": 0, "restart": 1, "preserve": 3, "coredump-destroy": 4, "coredump-restart": 5}
@@ -67,6 +67,7 @@ class LibvirtGuest:
     :param settings: Returns the current settings.
     :param overridden: Returns whether the watcher has replaced libvirt's action.
     :param warn: Called with each problem of the domain's policy, once.
+    :param unhandled: Seconds after which an idle libvirt will not handle a panic that only QEMU reports.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class LibvirtGuest:
         settings: Callable[[], Settings],
         overridden: Callable[[], bool],
         warn: Callable[[str], object],
+        *,
+        unhandled: float = _UNHANDLED,
     ) -> None:
         self.key = self.uuid = uuid
         self.name = name
@@ -85,6 +88,7 @@ class LibvirtGuest:
         self._overridden = overridden
         self._warn = warn
         self._problems: list[str] = []
+        self._unhandled = unhandled
         self._settled_in = 0  # a generation of the connection
         self._unhandled_since = 0.0
 
@@ -145,12 +149,9 @@ class LibvirtGuest:
         """
         now = time.monotonic()
         self._unhandled_since = self._unhandled_since or now
-        if now - self._unhandled_since < _UNHANDLED:
+        if now - self._unhandled_since < self._unhandled:
             return "changing"
-        if await self._connection.call(handles_a_panic):
-            self._unhandled_since = now
-            return "changing"
-        return "panicked"
+        return "changing" if await self._connection.call(handles_events) else "panicked"
 
     async def read_assignment(self) -> Assignment | None:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
