@@ -94,6 +94,7 @@ class Promise:
         self.case = case
         self.name = f"g{number:03}-{case.name}"
         self.host = host
+        self._hosts = {host}  # where it has been
         self.uuid = str(uuid.uuid4())
         self._monitor = f"{host.folder}/{number}.qmp"
         disk = host.folder / f"{number}.img"
@@ -164,6 +165,7 @@ class Promise:
             ).replace(self._monitor, monitor)
         domain.migrate3(other.connection, parameters, flags)
         self.host, self._monitor = other, monitor
+        self._hosts.add(other)
 
     def settled(self) -> bool:
         """Return whether libvirt has come to an end with its panic, as it does without a watcher."""
@@ -205,7 +207,10 @@ class Promise:
                 renamed = self.domain.name() == f"{self.name}-restart-1"
             except self.host.libvirt.libvirtError:  # the watcher is about to start it again
                 condition = "off"
-        return End(condition, renamed, bool(self.host.cores(self.name)))
+        return End(condition, renamed, bool(self._cores()))
+
+    def _cores(self) -> list[Path]:
+        return [core for host in self._hosts for core in host.cores(self.name)]
 
     def clean_up(self) -> None:
         libvirt = self.host.libvirt
@@ -217,7 +222,7 @@ class Promise:
             with suppress(libvirt.libvirtError):
                 domain.destroy()
             domain.undefine()
-        for core in self.host.cores(self.name):
+        for core in self._cores():
             core.unlink()
 
 
