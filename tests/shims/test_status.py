@@ -301,6 +301,16 @@ class TestLibvirt:
             ),
         ]
 
+    def test_an_action_that_libvirt_never_carries_out(
+        self, connection: Any, define: Callable[..., Any], screen: Screen
+    ) -> None:
+        """Nothing reports a panic of the domain: that is why there is no coredump."""
+        xml = define("").XMLDesc()
+        connection.defineXML(xml.replace("<on_crash>destroy<", "<on_crash>coredump-destroy<"))
+        shown = screen()
+        assert any("<on_panic>ignore</on_panic>" in line for line in shown)
+        assert any("nothing in this domain reports a panic" in line for line in shown)
+
     def test_a_policy_that_was_broken_by_hand(
         self, define: Callable[..., Any], connection: Any, screen: Screen
     ) -> None:

@@ -40,7 +40,8 @@ class Status(msgspec.Struct, frozen=True):
     :param policy_from: ``kept`` if the policy is stored in the metadata, ``amount-to`` if it follows from
         ``<panic>`` and ``<on_crash>``.
     :param policy_problem: Why the policy in the metadata cannot be read; empty if it can.
-    :param policy_notes: What was changed after the policy was translated, so that it is not honoured.
+    :param policy_notes: What was changed after the policy was translated, so that it is not honoured; for a
+        domain that was not translated, why the policy is not what ``<on_crash>`` says.
     :param remedies: What can be done, each with the command that does it.
     """
 
@@ -107,7 +108,8 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
             policy, policy_from = stored.policy, "kept"
             notes = tuple(note.reason for note in unhonoured_changes(root, stored))
         else:
-            policy, policy_from = effective_policy(root)[0], "amount-to"
+            policy, noted = effective_policy(root)
+            policy_from, notes = "amount-to", tuple(note.reason for note in noted)
     except DocumentError as error:  # the metadata have been edited
         problem = error.message
     option = f" --connect {quote(connect)}" if connect else ""
