@@ -4,8 +4,10 @@ Events report panics, and libvirt may have handled one before the guest's state 
 panics stay pending until it is known what became of them.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -18,6 +20,9 @@ from onpanic.watch.rules.next_step import FAILURES, Action, Step, action_for, fu
 from onpanic.watch.supervision.context import WatchContext
 
 __all__ = ("RESTARTS", "IncidentTracker")
+
+# Seconds that an event may be behind the state of the guest
+_EVENT_DELAY = 0.5
 
 #: The actions that the restart limit is about.
 RESTARTS = ("restart", "rename-restart")
@@ -65,6 +70,8 @@ class IncidentTracker:
         self._clock = clock
         self._pending: list[_PendingPanic] = []
         self._stopped = False  # by a panic, and it has not run since
+        self._arrived = asyncio.Event()
+        self._seen_well = False  # so that an event reports what becomes of it
         self._ran = False  # since its state was read
         self._ran_at = 0.0
         self._failed_at = 0.0
@@ -95,6 +102,7 @@ class IncidentTracker:
         self._stopped = stopped
         panic = _PendingPanic(now(), self._clock(), detail, stopped)
         self._pending.append(panic)
+        self._arrived.set()
         if self.assignment is not None:
             self._log_failure(panic)
         return True
@@ -121,6 +129,7 @@ class IncidentTracker:
         incident, ran = self.incident, self._ran
         self._ran, self._stopped = False, state.condition == "panicked"
         if state.condition not in FAILURES:
+            self._seen_well = True
             return await self._update_not_failed(incident, state, retry=retry)
         if incident is None or ran or not incident.is_about(state.condition, state.instance, state.cpu_time):
             return await self._open(state)
@@ -205,6 +214,8 @@ class IncidentTracker:
             self._pending.clear()
             return None
         panicked = state.condition == "panicked"
+        if panicked and self._seen_well and not self._pending:
+            await self._wait_for_event()
         await self._report_handled(state, keep=1 if panicked else 0)
         if self._pending:
             panic = self._pending.pop()
@@ -228,6 +239,14 @@ class IncidentTracker:
                 resolved=False,
             )
         )
+
+    async def _wait_for_event(self) -> None:
+        """Wait a little for the event about a panic, which may be on its way, and has the details."""
+        self._arrived.clear()
+        self._stopped = False  # the event is not about a panic that was reported before
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), _EVENT_DELAY)
+        self._stopped = True
 
     async def _report_handled(self, state: GuestState, *, keep: int = 0) -> None:
         """Report pending panics, which something else has handled before the guest's state was read.
