@@ -177,7 +177,7 @@ class PlayedMonitor:
 
     def _reset(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         self.status = "shutdown" if self.no_reboot else "prelaunch"
-        self.event("RESET")
+        self.event("SHUTDOWN" if self.no_reboot else "RESET")
         return {}
 
     def _start_dump(self, arguments: dict[str, Any]) -> dict[str, Any]:

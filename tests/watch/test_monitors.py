@@ -329,6 +329,26 @@ def test_a_guest_that_may_not_reboot_is_restarted(
     assert one.status == "running"
 
 
+def test_a_qemu_without_actions_that_may_not_reboot(
+    debian_emulator: Callable[..., list[str]], watch: Watch, folder: Path
+) -> None:
+    """The restart has failed: its reset is a shutdown, and `cont` goes on with the guest as it was."""
+    emulator = guests.with_folder(debian_emulator("bullseye"), folder)
+    options = ["-display", "none", "-nodefaults", "-m", "16", "-device", "pvpanic", "-no-reboot"]
+    monitor = ["-no-shutdown", "-qmp", f"unix:{folder}/monitor,server=on,wait=off"]
+    with subprocess.Popen(
+        [*emulator, *options, *monitor, *guests.disk(folder / "disk", guests.panics_for_ever())],
+        stdin=subprocess.DEVNULL,
+    ) as process:
+        try:
+            watcher = watch("--qmp", f"{folder}/monitor", "--on-panic", "restart")
+            failed = watcher.until("action", action="restart", outcome="failed")
+            assert "-no-reboot" in failed["detail"]
+            assert watcher.logged("action", outcome="done") == []
+        finally:
+            process.kill()
+
+
 def test_an_emulator_that_comes_and_goes(guest: Start, watch: Watch, folder: Path) -> None:
     """It need not run when the watcher starts, and may be replaced."""
     watcher = watch("--qmp", str(folder / "asked"), "--on-panic", "pause")

@@ -21,6 +21,7 @@ from onpanic.watch.rules.settings import Settings
 __all__ = ("QmpGuest",)
 
 _POLL = (0.01, 0.5)  # seconds between queries of a dump's progress: the first, and the longest
+_RESET_TIMEOUT = 10.0  # seconds for QEMU to report what became of a reset
 _EXIT_TIMEOUT = 30.0  # seconds for an emulator to exit
 _START_TIMEOUT = 60.0  # seconds for the start command, and then for the monitor to be connected
 
@@ -54,6 +55,7 @@ class QmpGuest:
         self._instance = ""
         self._thread = 0
         self._dump_error = ""
+        self._reset_event = ""
 
     def on_connected(self) -> None:
         """Note that there is a new connection.  The emulator behind it may be another one: see `identify`."""
@@ -65,6 +67,13 @@ class QmpGuest:
         :param error: Why it failed; empty if it did not.
         """
         self._dump_error = error
+
+    def on_reset(self, event: str) -> None:
+        """Note what became of a reset.
+
+        :param event: ``RESET``, or ``SHUTDOWN`` with QEMU's option ``-no-reboot``.
+        """
+        self._reset_event = event
 
     async def identify(self, *, set_action: bool) -> None:
         """Read the guest's name, UUID and vCPU thread.
@@ -193,10 +202,13 @@ class QmpGuest:
     async def _restart(self) -> None:
         with suppress(FailedError):  # QEMU before 6.0; on others, -no-reboot would end it
             await self.monitor.execute("set-action", reboot="reset")
+        self._reset_event = ""
         await self.monitor.execute("system_reset")
-        await self.monitor.execute("cont")
-        if (await self._query("query-status")).get("status") == "shutdown":
+        failure = "QEMU does not report that it has reset the guest"
+        await self._until(lambda: bool(self._reset_event), _RESET_TIMEOUT, failure)
+        if self._reset_event == "SHUTDOWN":  # cont might go on with the guest as it was
             raise FailedError("this QEMU was started with -no-reboot", "start it without -no-reboot")
+        await self.monitor.execute("cont")
 
     async def _quit(self) -> None:
         with suppress(LostError):  # it may exit before it answers

@@ -129,6 +129,8 @@ class Monitors:
             supervisor.log.write("crashloaded", "warning", detail=panic_details(data))
         elif name == "DUMP_COMPLETED":
             guest.on_dump_completed(str(data.get("error") or ""))
+        elif name in ("RESET", "SHUTDOWN"):
+            guest.on_reset(name)
         elif name == "RESUME":
             supervisor.on_running()
         elif name == "STOP":
