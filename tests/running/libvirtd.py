@@ -101,7 +101,12 @@ def _daemon(folder: Path) -> Iterator[None]:
     :raise DaemonEndedError: When it ends before it accepts connections.
     """
     command = [sys.executable, "-IS", subreaper.__file__, str(folder / START_SCRIPT)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        process_group=0,  # a signal to the tests' group must not end what ends the guests
+    ) as parent:
         assert parent.stdin
         assert parent.stdout
         try:

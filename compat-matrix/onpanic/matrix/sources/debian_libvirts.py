@@ -9,8 +9,8 @@ emulators::
 """
 
 import contextlib
-import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -126,8 +126,12 @@ def _kill_first_process(bwrap: subprocess.Popen[bytes], info: int) -> None:
     The kernel kills all others before (pid_namespaces(7)).  If bwrap itself were killed, nothing would show
     when they are gone.
     """
-    if not select.select([info], [], [], _END)[0] or not (text := os.read(info, 65536)):
+    text = b""
+    while select.select([info], [], [], _END)[0] and (data := os.read(info, 4096)):
+        text += data  # it comes in parts
+    found = re.search(rb'"child-pid": *(\d+)', text)
+    if found is None:
         return  # bwrap ended before it had created the namespace
-    with contextlib.suppress(ProcessLookupError, ValueError, subprocess.TimeoutExpired):
-        os.kill(json.loads(text)["child-pid"], signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        os.kill(int(found[1]), signal.SIGKILL)
         bwrap.wait(_END)
