@@ -477,5 +477,7 @@ def test_a_domain_for_several_libvirts(domain: Domain, recorded: Recorded) -> No
     with pytest.raises(RefusedError, match=r"libvirt 9\.0\.0, by its version: <panic model='pvpanic'>"):
         to_libvirt(domain(policy("ignore"), devices=PVPANIC), record, libvirt=[NEW, OLD, Libvirt.of(NEW)])
     assert Libvirt.common([Libvirt.of(OLD)]) == Libvirt.of(OLD)
+    with pytest.raises(ValueError, match="bytes is not a libvirt"):
+        to_libvirt(xml, record, libvirt=b"9.0.0")
     with pytest.raises(ValueError, match="no libvirt is named"):
         to_libvirt(xml, record, libvirt=[])

@@ -103,7 +103,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "libvirt-too-old": (
         "refusal",
         "this libvirt does not have this panic device",
-        "use libvirt 1.2.1 or later, 1.3.5 for models other than isa, 9.1.0 for the PCI device",
+        "use libvirt 1.2.1 or later, 1.3.0 for models other than isa, 9.1.0 for the PCI device",
         "",
     ),
     "no-such-panic-model": (
@@ -205,7 +205,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "watch-continues": (
         "note",
         "libvirt stops the guest when it panics, since it cannot ignore what the notifier reports",
-        "onpanic watch continues it; libvirt 12.6 and later need no help",
+        "onpanic watch continues it; a libvirt that knows preserve-running needs no help",
         "",
     ),
     "watch-restarts": (

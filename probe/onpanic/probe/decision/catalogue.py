@@ -100,7 +100,7 @@ _REFUSALS = {
     ),
     "libvirt-too-old": (
         "this libvirt does not have this panic device",
-        "use libvirt 1.2.1 or later, 1.3.5 for models other than isa, 9.1.0 for the PCI device",
+        "use libvirt 1.2.1 or later, 1.3.0 for models other than isa, 9.1.0 for the PCI device",
     ),
     "no-such-panic-model": (
         "libvirt does not have this model of <panic> for the domain's architecture",
@@ -174,7 +174,7 @@ _HELP = {
 _NOTES = {
     "watch-continues": (
         "libvirt stops the guest when it panics, since it cannot ignore what the notifier reports",
-        "onpanic watch continues it; libvirt 12.6 and later need no help",
+        "onpanic watch continues it; a libvirt that knows preserve-running needs no help",
     ),
     "watch-restarts": (
         "a reset would end the guest instead of restarting it, so libvirt preserves it",

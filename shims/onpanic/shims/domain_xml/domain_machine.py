@@ -304,7 +304,7 @@ def _has_hyperv(found: dict[str, Element]) -> bool:
 
 
 def _launch_security(element: Element | None) -> str:
-    return "" if element is None else str(element.get("type", "")) or "of an unknown type"
+    return "" if element is None else str(element.get("type", "")) or "unknown"
 
 
 def _is_resettable(element: Element | None) -> bool:

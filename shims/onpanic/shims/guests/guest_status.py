@@ -23,6 +23,7 @@ from onpanic.shims.guests.guest_states import (
 from onpanic.shims.guests.observed_domain import observe_domain
 from onpanic.shims.guests.state_since import since
 from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
+from onpanic.shims.translation.libvirt_features import Libvirt
 
 __all__ = ("Status", "status_of_domain", "status_of_monitor")
 
@@ -91,13 +92,14 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     name = domain.name()
     observed = observe_domain(domain)
     root = Document(domain.XMLDesc()).root
+    machine = machine_of(root)
     said = {"libvirt": state_name(observed.state, observed.reason)}
     if observed.run_state:
         said["QEMU"] = observed.run_state
     explanation = explain_domain(
         observed,
         panic_ends_it=_panic_ends(root),
-        reset_ends_it=bool(machine_of(root).reset_ends),
+        reset_ends_it=bool(machine.reset_ends),
         persistent=bool(domain.isPersistent()),
     )
     policy, policy_from, problem = None, "", ""
@@ -108,7 +110,10 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
             policy, policy_from = stored.policy, "kept"
             notes = tuple(note.reason for note in unhonoured_changes(root, stored))
         else:
-            policy, noted = effective_policy(root)
+            asked = machine.arguments.panic_action != "pause"  # some libvirts set the action themselves
+            policy, noted = effective_policy(
+                root, Libvirt.of_connection(domain.connect()) if asked else Libvirt()
+            )
             policy_from, notes = "amount-to", tuple(note.reason for note in noted)
     except DocumentError as error:  # the metadata have been edited
         problem = error.message

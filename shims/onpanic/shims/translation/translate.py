@@ -126,7 +126,11 @@ def _target(libvirt: Target | Sequence[Target] | None) -> Libvirt:
     """Return what the libvirts that a domain is for have in common."""
     if libvirt is None:
         return Libvirt.installed()
-    several = [libvirt] if isinstance(libvirt, Libvirt | str | int) else list(libvirt)
+    if not isinstance(libvirt, Libvirt | str | int | list | tuple):
+        raise UsageError(
+            f"{type(libvirt).__name__} is not a libvirt", "a version, a Libvirt, or a list of them"
+        )
+    several = [libvirt] if isinstance(libvirt, Libvirt | str | int) else libvirt
     if not several:
         raise UsageError("no libvirt is named", "name at least one, or None for the one on this host")
     return Libvirt.common([found if isinstance(found, Libvirt) else Libvirt.of(found) for found in several])
