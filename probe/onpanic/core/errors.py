@@ -25,7 +25,7 @@
      │    ├── BusyError      another operation is in progress; try again
      │    │    └── StaleError  the guest has changed since it was looked at; nothing was done
      │    └── FailedError    the operation was refused, or did not work
-     └── FetchError          a Debian suite's emulators cannot be fetched
+     └── FetchError          a Debian suite cannot be fetched, or its libvirt does not start
 
 `onpanic.shims.PolicyError` is outside the tree: it is a ``libvirt.libvirtError``, so that programs that
 use an extended libvirt connection need no other ``except``.
@@ -267,7 +267,7 @@ class FailedError(GuestError):
 
 
 class FetchError(OnpanicError):
-    """A Debian suite's emulators cannot be fetched.
+    """A Debian suite cannot be fetched, or its libvirt does not start.
 
     For example::
 
