@@ -1,6 +1,7 @@
 """Domains of a real libvirt whose guests panic: libvirt and the watcher carry out their policies."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -524,6 +525,31 @@ def test_an_on_crash_that_was_changed_is_a_warning(domains: Domains, watch: Watc
     domains.panic(one)
     destroyed = watcher.until("action", action="destroy", outcome="done", by="libvirt")
     assert "the policy's, which is to preserve" in destroyed["detail"]
+
+
+@pytest.mark.libvirts("sid")
+def test_an_action_that_was_changed_at_run_time(domains: Domains, watch: Watch, libvirt: Any) -> None:
+    """libvirt then goes by the old value in part, so QEMU is asked, and nothing is done before it is seen."""
+    import libvirt_qemu
+
+    watcher = watch("--connect", domains.uri)
+    watcher.until("watching")
+    stopped = domains.start(on_panic("ignore"), guests.waits(), name="stopped")
+    ended = domains.start(on_panic("ignore"), guests.waits(), name="ended")
+    watcher.until("policy", times=2)
+    # As libvirt leaves it behind when <on_crash> becomes preserve-running
+    command = '{"execute": "set-action", "arguments": {"panic": "pause"}}'
+    libvirt_qemu.qemuMonitorCommand(stopped, command, 0)
+    ended.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, 0, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    domains.panic(stopped)
+    domains.panic(ended)
+    watcher.until("action", domain="stopped", action="continue", outcome="done")
+    status = json.loads(libvirt_qemu.qemuMonitorCommand(stopped, '{"execute": "query-status"}', 0))
+    assert status["return"]["status"] == "running"
+    destroyed = watcher.until("action", domain="ended", action="destroy", outcome="done", by="libvirt")
+    assert "the policy's, which is to ignore" in destroyed["detail"]
+    assert watcher.logged("action", action="ignore") == []
+    assert watcher.stop() == 0
 
 
 def test_a_domain_that_disappears_while_it_is_waited_for(domains: Domains, watch: Watch) -> None:
