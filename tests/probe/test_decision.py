@@ -209,7 +209,7 @@ def test_codes_are_stable() -> None:
         guest-did-not-panic
         guest-needs-reset no-way-back reset-ends-guest
         ignore-needs-global ignore-needs-set-action ignore-needs-cont
-        watch-continues watch-restarts watch-dumps watch-renames watch-on-crash
+        watch-continues watch-restarts watch-destroys watch-dumps watch-renames watch-on-crash
         failed-dump-preserves pause-shows-crashed
         xen-does-not-rename guest-needs-acpi device-by-command-line builtin-moved-away on-crash-drifted
         notifier-drifted qemu-does-not-rename restart-ends-guest arguments-decide-panic

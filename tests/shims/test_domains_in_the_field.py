@@ -106,6 +106,19 @@ def test_the_watcher_dumps_before_it_restarts(domain: Domain, record: Capability
     assert outcome(xml, record) == "preserve watch-restarts watch-dumps"
 
 
+def test_the_watcher_destroys_where_libvirt_would_make_no_dump(
+    domain: Domain, record: CapabilityRecord
+) -> None:
+    """libvirt 7.0 lets QEMU end if every action is to destroy."""
+    destroys = "<on_reboot>destroy</on_reboot>"
+    xml = domain(policy("destroy", coredump=True), destroys)
+    assert outcome(xml, record, "7.0.0") == "preserve watch-destroys watch-dumps"
+    assert outcome(xml, record, OLD) == "coredump-destroy failed-dump-preserves"
+    restarts = domain(policy("destroy", coredump=True), destroys, "<on_poweroff>restart</on_poweroff>")
+    assert outcome(restarts, record, "7.0.0") == "coredump-destroy failed-dump-preserves"
+    assert outcome(domain(policy("destroy"), destroys), record, "7.0.0") == "destroy"
+
+
 # What libvirt refuses
 
 

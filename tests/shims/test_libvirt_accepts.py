@@ -210,14 +210,9 @@ def test_a_guest_lives_until_it_is_dumped(
     value: str,
     recorded: Recorded,
     target: Libvirt,
-    libvirt_name: str,
     connection: Any,
-    request: pytest.FixtureRequest,
 ) -> None:
     """QEMU does not end when the guest panics, so that libvirt or the watcher can dump its memory."""
-    if (libvirt_name, action, value) == ("bullseye", "destroy", "destroy"):
-        reason = "libvirt 7.0 starts QEMU with -no-reboot instead of -no-shutdown, and makes no dump"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     xml = described(stated(value, coredump=True), more=f"<on_reboot>{action}</on_reboot>")
     written = to_libvirt(xml, recorded(), libvirt=target).xml
     assert "-no-shutdown" in shlex.split(connection.domainXMLToNative("qemu-argv", written))

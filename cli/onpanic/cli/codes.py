@@ -214,6 +214,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "onpanic watch restarts it: it ends its QEMU, and starts a new one",
         "",
     ),
+    "watch-destroys": (
+        "note",
+        "this libvirt lets a panic end QEMU if every action is to destroy, so it would make no coredump",
+        "libvirt preserves the guest, and onpanic watch destroys it after the coredump",
+        "",
+    ),
     "watch-dumps": (
         "note",
         "libvirt makes no coredump of a guest that it preserves",

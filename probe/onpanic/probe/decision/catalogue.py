@@ -180,6 +180,10 @@ _NOTES = {
         "a reset would end the guest instead of restarting it, so libvirt preserves it",
         "onpanic watch restarts it: it ends its QEMU, and starts a new one",
     ),
+    "watch-destroys": (
+        "this libvirt lets a panic end QEMU if every action is to destroy, so it would make no coredump",
+        "libvirt preserves the guest, and onpanic watch destroys it after the coredump",
+    ),
     "watch-dumps": (
         "libvirt makes no coredump of a guest that it preserves",
         "onpanic watch makes it",

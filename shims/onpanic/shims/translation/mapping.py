@@ -73,6 +73,7 @@ class TranslationContext(msgspec.Struct, frozen=True):
     :param slot: A free slot of the root PCI bus; None to leave the choice to QEMU.
     :param implied: libvirt's models of notifiers that the guest can use though the domain does not name them.
     :param reset_ends: What makes a reset end the guest, see `DomainMachine.reset_ends`; empty without.
+    :param quits: Whether a panic ends QEMU before libvirt can make the dump of ``coredump-destroy``.
     :param config_file: The file of ``-readconfig``; empty without.
     """
 
@@ -85,6 +86,7 @@ class TranslationContext(msgspec.Struct, frozen=True):
     slot: int | None = None
     implied: tuple[str, ...] = ()
     reset_ends: str = ""
+    quits: bool = False
     config_file: str = ""
 
 
@@ -165,6 +167,9 @@ def _acting(policy: Policy, context: TranslationContext) -> DomainChanges:
     if policy.on_panic == "restart" and context.reset_ends:  # libvirt's restart is a reset
         value = "preserve"
         notes.append(Note.of("watch-restarts", context.reset_ends))
+    if value == "coredump-destroy" and context.quits:
+        value = "preserve"
+        notes.append(Note.of("watch-destroys", str(context.libvirt)))
     if policy.coredump:
         notes.append(Note.of("watch-dumps" if value == "preserve" else "failed-dump-preserves"))
     if policy.on_panic == "rename-restart":

@@ -101,6 +101,7 @@ def _check_qemu(
         libvirt,
         implied=tuple(notifier.model for notifier in notifiers if notifier.implied),
         reset_ends=machine.reset_ends,
+        quits=_quits(machine, libvirt),
         config_file=machine.arguments.config_file,
     )
 
@@ -121,6 +122,15 @@ def _check_continuing(machine: DomainMachine, notifiers: Sequence[DomainNotifier
     action, options = machine.arguments.panic_action, machine.arguments.panic_options
     if action in ("poweroff", "exit") and any(not notifier.is_idle for notifier in notifiers):
         raise RefusedError(refusal("panic-ends-emulator", _in_arguments(options)))
+
+
+def _quits(machine: DomainMachine, libvirt: Libvirt) -> bool:
+    """Return whether libvirt leaves ``-no-shutdown`` out for a guest with ``coredump-destroy``.
+
+    It did so up to 7.0 at least, and not in 9.0, if every other action is to destroy, too.
+    """
+    ends = machine.on_reboot == "destroy" and machine.on_poweroff in ("", "destroy")
+    return ends and not libvirt.checks_actions
 
 
 def _in_arguments(options: str) -> str:
