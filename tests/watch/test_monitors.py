@@ -247,7 +247,7 @@ def test_a_guest_is_started_by_the_start_command(
     assert watcher.actions() == [*dumped, *steps]
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 @pytest.mark.parametrize(
     ("value", "coredump"),
     [("restart", True), ("destroy", True), ("preserve", True), ("rename-restart", True)],
