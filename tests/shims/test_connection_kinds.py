@@ -16,7 +16,7 @@ from onpanic.core.libvirt_api import call_with_timeout
 from onpanic.matrix.sources.debian_libvirts import NOBODY
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.decision.policy import Policy
-from onpanic.shims import Libvirt, PolicyError, extend, from_libvirt, to_libvirt
+from onpanic.shims import Libvirt, from_libvirt, to_libvirt
 from onpanic.shims.guests.guest_status import status_of_domain
 from onpanic.shims.translation.domain_emulator import prober_for
 
@@ -185,6 +185,8 @@ def test_the_embedded_driver(run: Run, domain_file: str, uri: str) -> None:
 @pytest.mark.libvirts(*HOST_AND_NEWEST)
 def test_a_read_only_connection(uri: str, libvirt: Any, connection: Any, recorded: Recorded) -> None:
     """Nothing is defined through it, and libvirt cannot be asked what it supports."""
+    from onpanic.shims import PolicyError, extend  # libvirt's module may not be installed
+
     connection.defineXML(to_libvirt(DOMAIN, recorded(), libvirt="9.0.0").xml)
     with closing(libvirt.openReadOnly(uri)) as readonly:
         known = Libvirt.of_connection(readonly)

@@ -120,13 +120,13 @@ def test_a_guest_that_its_reset_has_ended_is_started_again(condition: Condition)
     [
         ("continue", ("healthy", "panicked", "internal-error", "off", "gone")),
         ("restart", ("healthy", "panicked", "internal-error")),
-        ("start", ("healthy", "panicked", "internal-error")),
+        ("start", ("healthy", "panicked", "internal-error", "reset")),
         ("destroy", ("off", "gone")),
         ("rename", CONDITIONS),
     ],
 )
 def test_a_step_has_worked_if_the_guest_is_as_it_promises(step: Step, worked: tuple[str, ...]) -> None:
-    """A guest that runs may fail again at once; one that is continued may turn itself off."""
+    """A guest may fail again at once, turn itself off once it is continued, or be started with -S."""
     assert {condition for condition in CONDITIONS if not shortfall(step, condition)} == set(worked)
 
 

@@ -15,8 +15,6 @@ from onpanic.core.untrusted import printable
 from onpanic.probe.asking.session import Monitor
 from onpanic.probe.conversation import Reply
 from onpanic.probe.decision.rules import refusal
-from onpanic.shims.domain_xml.document import Document
-from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.guests.guest_states import NEED_RESET, query_run_state, state_name
 from onpanic.shims.guests.observed_domain import ObservedDomain, observe_domain
 
@@ -138,6 +136,9 @@ def _reset(domain: Any) -> None:
 
     :raise RefusedError: When a reset would end the guest.
     """
+    from onpanic.shims.domain_xml.document import Document  # needs lxml, which a monitor does not
+    from onpanic.shims.domain_xml.domain_machine import machine_of
+
     ends = machine_of(Document(domain.XMLDesc()).root).reset_ends
     if ends:
         raise RefusedError(refusal("reset-ends-guest", ends))

@@ -124,7 +124,8 @@ def shortfall(step: Step, condition: Condition) -> str:
     if step == "destroy":
         worked = ended
     elif step in ("restart", "start"):
-        worked = condition == "healthy" or condition in FAILURES
+        waits = step == "start" and condition == "reset"  # a command that starts it may have the option -S
+        worked = waits or condition == "healthy" or condition in FAILURES
     else:  # a guest that is continued may turn itself off
         worked = condition not in ("reset", "changing", "unknown")
     if worked or step in ("coredump", "rename"):
