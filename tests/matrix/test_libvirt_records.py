@@ -1,5 +1,6 @@
 """Records of libvirts: what is read from conversations, stored, compared and checked."""
 
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
@@ -385,9 +386,15 @@ def test_a_connection_that_may_not_ask_is_refused(played_libvirt: PlayedLibvirt)
         def domainXMLToNative(self, *_words: object) -> str:  # noqa: N802
             raise make_error(played_libvirt, LIBVIRT["VIR_ERR_OPERATION_DENIED"], message)
 
+        def close(self) -> None:
+            """Leave nothing open."""
+
     silence_libvirt()
-    with pytest.raises(SourceError, match="read only access") as caught:
-        ask_elements(LibvirtSession(ReadOnly(), "system", 10))
+    with (
+        closing(LibvirtSession(ReadOnly(), "system", 10)) as session,
+        pytest.raises(SourceError, match="read only access") as caught,
+    ):
+        ask_elements(session)
     assert "may read, start and end guests" in caught.value.hint
 
 

@@ -53,7 +53,8 @@ class LibvirtSession:
         try:
             result: _Result = self._thread.submit(function).result(self._timeout)
         except TimeoutError as error:
-            self._thread = CallThread()  # the call may never return
+            self._thread.finish(lambda: None)  # as soon as the call returns
+            self._thread = CallThread()
             raise SourceError(
                 f"libvirt did not answer in {self._timeout:g} s", "try the same with virsh"
             ) from error
