@@ -13,9 +13,10 @@ from onpanic.matrix.libvirts.libvirt_conversation import (
     ObservedGuest,
 )
 from onpanic.matrix.libvirts.libvirt_files import libvirt_name
-from onpanic.matrix.libvirts.libvirt_questions import CONTROL, GuestPlan, questions
+from onpanic.matrix.libvirts.libvirt_questions import GuestPlan, questions
 from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
 from onpanic.matrix.libvirts.record_from_libvirt import libvirt_record_of
+from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
 NEW = ("preserve-running", "pvpanic")
 
@@ -43,7 +44,7 @@ def asked(
     found = {
         (element, word): unknown(element, word, text)
         for element, word in questions()
-        if word in (*without, CONTROL)
+        if word in (*without, CONTROL_WORD)
     }
     found |= refused or {}
     return [AskedElement(element, word, found.get((element, word))) for element, word in questions()]

@@ -22,7 +22,7 @@ from onpanic.matrix.libvirts.libvirt_files import (
     read_libvirts,
 )
 from onpanic.matrix.libvirts.libvirt_names import ACTIONS
-from onpanic.matrix.libvirts.libvirt_questions import CONTROL, GuestPlan, document, guest_plans
+from onpanic.matrix.libvirts.libvirt_questions import GuestPlan, document, guest_plans
 from onpanic.matrix.libvirts.libvirt_record import (
     ElementAnswer,
     GuestEnd,
@@ -34,6 +34,7 @@ from onpanic.matrix.libvirts.libvirt_session import LibvirtSession, session_with
 from onpanic.matrix.libvirts.libvirt_table import end_in_words, libvirt_changes, libvirt_table
 from onpanic.matrix.lint import lint_libvirt
 from onpanic.matrix.records.record_files import layout, record_files
+from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
 from ..played.client import make_error
 from ..played.constants import LIBVIRT
@@ -311,7 +312,7 @@ def test_a_table_has_a_row_for_each_question() -> None:
     assert [cell.text for cell in rows["on_crash=preserve-running"].cells] == ["not known", "y"]
     assert [cell.text for cell in rows["on_crash=rename-restart"].cells] == ["n", "y"]
     assert [cell.text for cell in rows["end=preserve"].cells] == ["crashed (panicked)"] * 2
-    assert not [key for key in rows if CONTROL in key]
+    assert not [key for key in rows if CONTROL_WORD in key]
     sent, came = rows["panic=pvpanic"].cells[0].evidence
     assert "<devices><panic model='pvpanic'/></devices>" in sent
     assert came == "<- error 67: unknown panic action: pvpanic"
@@ -336,7 +337,10 @@ def test_changes_are_those_of_what_both_were_asked() -> None:
 @pytest.mark.parametrize(
     ("record", "rule"),
     [
-        (libvirt_record(conversation(answers=asked({("panic", CONTROL): None}))), "accepted-control-word"),  # type: ignore[dict-item]
+        (
+            libvirt_record(conversation(answers=asked({("panic", CONTROL_WORD): None}))),  # type: ignore[dict-item]
+            "accepted-control-word",
+        ),
         (libvirt_record(conversation([ended(DESTROY), ended(DESTROY)])), "doubled-guest"),
         (
             libvirt_record(conversation([guest(DESTROY, LogEntry("absent"))])),

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from onpanic.matrix.libvirts.libvirt_names import ACTIONS
+from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
 __all__ = (
     "ARCH",
-    "CONTROL",
     "DOCUMENTS",
     "LIFECYCLES",
     "MACHINE",
@@ -24,9 +24,6 @@ __all__ = (
     "guest_plans",
     "questions",
 )
-
-#: A word that no libvirt knows: words that libvirt refuses with the same message are not known to it.
-CONTROL = "onpanic-control"
 
 #: The lifecycle elements, and the element of the panic device.
 LIFECYCLES = ("on_crash", "on_reboot", "on_poweroff")
@@ -73,10 +70,10 @@ class GuestPlan(msgspec.Struct, frozen=True):
 def questions() -> Iterator[tuple[str, str]]:
     """Yield the elements and words to ask about: for each element the control word first."""
     for element in LIFECYCLES:
-        yield element, CONTROL
+        yield element, CONTROL_WORD
         for word in ACTIONS:
             yield element, word
-    yield PANIC, CONTROL
+    yield PANIC, CONTROL_WORD
     for model in _MODELS:
         yield PANIC, model
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from onpanic.matrix.libvirts.libvirt_names import event_name, state_name
-from onpanic.matrix.libvirts.libvirt_questions import CONTROL, PANIC, element_of
+from onpanic.matrix.libvirts.libvirt_questions import PANIC, element_of
 from onpanic.matrix.libvirts.libvirt_record import ElementAnswer, GuestEnd, LibvirtRecord, PanickedGuest
+from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
 __all__ = (
     "LibvirtCell",
@@ -179,7 +180,7 @@ def _accepted_rows(records: Sequence[LibvirtRecord]) -> list[LibvirtRow]:
     for element, group in _GROUPS.items():
         words = dict.fromkeys(word for one in records for word in one.accepted.get(element, {}))
         for word in words:
-            if word == CONTROL:
+            if word == CONTROL_WORD:
                 continue
             cells = [_answer_cell(one, element, one.accepted.get(element, {}).get(word)) for one in records]
             rows.append(LibvirtRow(f"{element}={word}", group, word, cells))

@@ -19,7 +19,7 @@ from onpanic.matrix.libvirts.libvirt_conversation import (
     ObservedGuest,
 )
 from onpanic.matrix.libvirts.libvirt_names import event_name, state_name, version_name
-from onpanic.matrix.libvirts.libvirt_questions import ARCH, CONTROL, DOCUMENTS, MACHINE, element_of
+from onpanic.matrix.libvirts.libvirt_questions import ARCH, DOCUMENTS, MACHINE, element_of
 from onpanic.matrix.libvirts.libvirt_record import (
     DumpFormat,
     ElementAnswer,
@@ -30,6 +30,7 @@ from onpanic.matrix.libvirts.libvirt_record import (
     PanickedGuest,
     QemuProcess,
 )
+from onpanic.shims.translation.asking_libvirt import CONTROL_WORD, is_unknown_word
 
 __all__ = ("accepted_words", "libvirt_record_of")
 
@@ -78,7 +79,7 @@ def _answer(asked: AskedElement, all_asked: Sequence[AskedElement]) -> ElementAn
     xml = element_of(asked.element, asked.word)
     if asked.refusal is None:
         return ElementAnswer(xml, "accepted")
-    controls = (one.refusal for one in all_asked if (one.element, one.word) == (asked.element, CONTROL))
+    controls = (one.refusal for one in all_asked if (one.element, one.word) == (asked.element, CONTROL_WORD))
     control = next(controls, None)
     unknown = control is not None and _refused_alike(asked.word, asked.refusal, control)
     refusal = asked.refusal
@@ -89,8 +90,8 @@ def _answer(asked: AskedElement, all_asked: Sequence[AskedElement]) -> ElementAn
 
 def _refused_alike(word: str, refusal: LibvirtRefusal, control: LibvirtRefusal) -> bool:
     """Return whether a word is refused as the control word is, apart from the word itself."""
-    expected = LibvirtRefusal(control.code, control.domain, control.text.replace(CONTROL, word))
-    return refusal == expected
+    same = (refusal.code, refusal.domain) == (control.code, control.domain)
+    return same and is_unknown_word(word, refusal.text, control.text)
 
 
 def _panicked_guest(

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from onpanic.matrix.libvirts.libvirt_files import libvirt_name
-from onpanic.matrix.libvirts.libvirt_questions import CONTROL
 from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
+from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
 __all__ = ("LIBVIRT_RULES",)
 
@@ -20,7 +20,7 @@ def misnamed_libvirt(name: str, record: LibvirtRecord) -> Iterator[str]:
 def accepted_control_word(_name: str, record: LibvirtRecord) -> Iterator[str]:
     """Yield elements for which libvirt was not asked about a word that does not exist, or accepted it."""
     for element, answers in record.accepted.items():
-        control = answers.get(CONTROL)
+        control = answers.get(CONTROL_WORD)
         if control is None or control.outcome != "not-known":
             yield f"<{element}>: a word that does not exist is not refused: what it accepts says nothing"
 

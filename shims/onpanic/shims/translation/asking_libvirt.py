@@ -18,12 +18,12 @@ import msgspec
 
 from onpanic.core.libvirt_api import libvirt_module
 
-__all__ = ("LibvirtAnswers", "ask_libvirt")
+__all__ = ("CONTROL_WORD", "LibvirtAnswers", "ask_libvirt", "is_unknown_word")
 
 _LOG = logging.getLogger("onpanic.shims")
 
-# A value that no libvirt knows
-_CONTROL = "onpanic-control"
+#: A value that no libvirt knows.
+CONTROL_WORD = "onpanic-control"
 
 # A second <panic> of the same model is refused even if the emulator has no such device
 _DOMAIN = """\
@@ -69,17 +69,27 @@ def ask_libvirt(connection: Any) -> LibvirtAnswers | None:
     return LibvirtAnswers(preserve_running, rename_restart, pci)
 
 
+def is_unknown_word(word: str, refusal: str, control: str) -> bool:
+    """Return whether libvirt does not know a value: it refuses it with the message for `CONTROL_WORD`.
+
+    :param word: The value.
+    :param refusal: libvirt's message about it.
+    :param control: libvirt's message about `CONTROL_WORD` in the same place.
+    """
+    return refusal == control.replace(CONTROL_WORD, word)
+
+
 def _answer(connection: Any, question: str, word: str) -> WordAnswer | None:
     """Return what libvirt does with a value; None if it cannot be asked."""
-    control = _refusal(connection, question.format(word=_CONTROL))
-    if not control or _CONTROL not in control:
+    control = _refusal(connection, question.format(word=CONTROL_WORD))
+    if not control or CONTROL_WORD not in control:
         return None
     refusal = _refusal(connection, question.format(word=word))
     if refusal is None:
         return None
     if not refusal:
         return "known"
-    if refusal == control.replace(_CONTROL, word):
+    if is_unknown_word(word, refusal, control):
         return "unknown-word"
     return "refused" if word in refusal and question is _ON_CRASH else "known"
 
