@@ -202,6 +202,12 @@ def test_the_restart_limit(restarts: list[float], now: float, burst: int, interv
     assert limit.recent(restarts, max([*restarts, now]) + interval + 1) == []
 
 
+def test_a_guest_without_a_restart_limit_is_restarted_for_ever() -> None:
+    """Its back-off stays at the maximum."""
+    limit = RestartLimit(0, 10_000)
+    assert limit.due([float(at) for at in range(5000)], 5000) == 5060
+
+
 # Names
 
 

@@ -12,6 +12,9 @@ import msgspec
 
 __all__ = ("RestartLimit",)
 
+# More would overflow a float, and exceed every maximum
+_MOST_DOUBLINGS = 64
+
 
 class RestartLimit(msgspec.Struct, frozen=True):
     """A restart limit.
@@ -43,4 +46,5 @@ class RestartLimit(msgspec.Struct, frozen=True):
         count = len(self.recent(restarts, now))
         if self.burst and count >= self.burst:
             return None
-        return now + (min(self.first_delay * 2 ** (count - 1), self.max_delay) if count else 0)
+        doublings = min(count - 1, _MOST_DOUBLINGS)
+        return now + (min(self.first_delay * 2**doublings, self.max_delay) if count else 0)
