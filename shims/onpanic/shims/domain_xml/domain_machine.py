@@ -22,11 +22,11 @@ __all__ = (
     "LIBVIRT_TYPES",
     "DomainMachine",
     "check_target",
-    "default_model",
     "has_model",
     "has_pci",
     "hypervisor_of",
     "machine_of",
+    "model_of",
 )
 
 #: QEMU's types of panic device, with libvirt's models of them.
@@ -153,11 +153,11 @@ def machine_of(root: Element) -> DomainMachine:
     emulator = text_of(found.get("devices/emulator")) or None
     own_arguments = read_arguments(arguments(root))
     target = _target(arch, emulator)
-    default = _default_model(target, kind, name or "")
+    own = architectural_notifier(target, name or "")
+    default = own or _default_model(target, kind, name or "")
     written = [str(panic.get("model", "")) for panic in panics]
     models = [default if model in ("", "default") else model for model in written]
     devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES), *own_arguments.devices]
-    own = architectural_notifier(target, name or "")
     has_flags = kind == "kvm" and (own_arguments.hyperv or not own_arguments.replaces_cpu)
     named = "hyperv" in models or not target.startswith(_X86)
     return DomainMachine(
@@ -205,12 +205,17 @@ def has_pci(machine: DomainMachine) -> bool:
     return machine.target != "m68k"
 
 
-def default_model(machine: DomainMachine) -> str:
-    """Return the model that libvirt uses for a ``<panic>`` that names none; empty if it has none.
+def model_of(written: str, machine: DomainMachine) -> str:
+    """Return the model of a ``<panic>``: its own, or libvirt's default; empty if libvirt has no default.
 
     libvirt before 9.1 uses ``isa`` for Arm's ``virt``, too, and for everything that has none.
+
+    :param written: A model as it is written in `DomainMachine.panics`.
     """
-    return _default_model(machine.target, machine.kind, machine.machine or "")
+    if written not in ("", "default"):
+        return written
+    name = machine.machine or ""
+    return architectural_notifier(machine.target, name) or _default_model(machine.target, machine.kind, name)
 
 
 def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
@@ -265,13 +270,10 @@ def _target(arch: str | None, emulator: str | None) -> str:
 
 
 def _default_model(target: str, kind: str, name: str) -> str:
-    """See `default_model`.
+    """Return libvirt's default model for a machine type whose architecture has no notifier of its own.
 
     :param name: The machine type.
     """
-    own = architectural_notifier(target, name)
-    if own:
-        return own
     if target.startswith(_X86) or kind == "test":
         return "isa"
     virt = name in ("", "virt") or name.startswith("virt-")

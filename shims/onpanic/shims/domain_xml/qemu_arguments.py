@@ -13,7 +13,16 @@ from onpanic.probe.emulator.option_value import json_members, properties
 from onpanic.shims.domain_xml.elements import Element, children
 from onpanic.shims.domain_xml.pci_slots import c_number
 
-__all__ = ("ARG", "COMMANDLINE", "QEMU_NAMESPACE", "SEV_ES", "QemuArguments", "arguments", "read_arguments")
+__all__ = (
+    "ARG",
+    "COMMANDLINE",
+    "PANICKED_EVENT",
+    "QEMU_NAMESPACE",
+    "SEV_ES",
+    "QemuArguments",
+    "arguments",
+    "read_arguments",
+)
 
 #: The namespace of ``<qemu:commandline>``.
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -33,6 +42,9 @@ _CONFIDENTIAL = {
 
 #: The bit of the policy of SEV that encrypts the state of the CPUs (SEV-ES), which then cannot be reset.
 SEV_ES = 4
+
+#: The bit of the property ``events`` without which no guest reports a panic.
+PANICKED_EVENT = 1
 
 _OFF = ("off", "no", "false", "n")
 

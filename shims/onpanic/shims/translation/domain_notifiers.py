@@ -17,6 +17,7 @@ from onpanic.shims.domain_xml.domain_machine import (
     has_model,
     has_pci,
 )
+from onpanic.shims.domain_xml.qemu_arguments import PANICKED_EVENT
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.mapping import AddedNotifier
 
@@ -32,7 +33,6 @@ __all__ = (
 # The order in which they are tried where the user names none: libvirt's default, then what guests need a
 # newer driver for, then what needs KVM
 _PREFERRED: tuple[NotifierModel, ...] = ("isa", "pvpanic", "hyperv")
-_PANICKED = 1  # the bit of the event mask without which no guest reports a panic
 _ACTS = ("pause", "poweroff", "exit")
 
 
@@ -57,7 +57,7 @@ class DomainNotifier(msgspec.Struct, frozen=True):
         answers = {name: self.capabilities.fact(name).answer for name in NOTIFIER_QUESTIONS}
         if answers["pvpanic-attachable"] == "no" or answers["panic-reported"] != "no":
             return False
-        if self.event_mask is not None and not self.event_mask & _PANICKED:
+        if self.event_mask is not None and not self.event_mask & PANICKED_EVENT:
             return True
         return answers["panic-stops-guest"] != "yes" and answers["panic-action"] not in _ACTS
 
@@ -192,7 +192,7 @@ def _known(record: CapabilityRecord, machine: DomainMachine, model: str, device:
 
 def _with_event_mask(notifier: DomainNotifier, device: str, mask: int) -> DomainNotifier:
     """Return a notifier whose event bits the domain's own arguments set."""
-    if not mask & _PANICKED:
+    if not mask & PANICKED_EVENT:
         return _silent(notifier, f"the domain's arguments set events={mask:#x} of {device}", mask)
     return msgspec.structs.replace(notifier, event_mask=mask)
 

@@ -8,6 +8,7 @@ from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
 from onpanic.shims.domain_xml.domain_machine import DEVICES, DomainMachine, machine_of
 from onpanic.shims.domain_xml.elements import Element, child, text_of
 from onpanic.shims.domain_xml.policy_xml import StoredPolicy
+from onpanic.shims.domain_xml.qemu_arguments import PANICKED_EVENT
 from onpanic.shims.domain_xml.strip_translation import on_crash_changed, panic_or_arguments_missing
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.mapping import Note
@@ -16,9 +17,6 @@ __all__ = ("effective_policy", "unhonoured_changes")
 
 # libvirt's values of <on_crash> beside those of the policy
 _OTHER_VALUES = ("coredump-destroy", "coredump-restart", "preserve-running")
-
-# The bit of a device's event mask without which no guest reports a panic
-_PANICKED = 1
 
 
 def effective_policy(root: Element, libvirt: Libvirt | None = None) -> tuple[Policy, tuple[Note, ...]]:
@@ -70,8 +68,8 @@ def _reporting(machine: DomainMachine) -> list[str]:
     """Return libvirt's models of the notifiers of a domain that can report a panic."""
     reports = {True: set[str](), False: set[str]()}
     for device in machine.devices:
-        mask = machine.arguments.event_masks.get(device, _PANICKED)
-        reports[bool(mask & _PANICKED) and device not in machine.unreachable].add(DEVICES[device])
+        mask = machine.arguments.event_masks.get(device, PANICKED_EVENT)
+        reports[bool(mask & PANICKED_EVENT) and device not in machine.unreachable].add(DEVICES[device])
     return [model for model in machine.notifiers if model not in reports[False] - reports[True]]
 
 

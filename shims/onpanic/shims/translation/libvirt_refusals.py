@@ -11,9 +11,9 @@ from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import (
     LIBVIRT_TYPES,
     DomainMachine,
-    default_model,
     has_model,
     has_pci,
+    model_of,
 )
 from onpanic.shims.translation.libvirt_features import Libvirt
 
@@ -37,7 +37,7 @@ def check_domain(machine: DomainMachine, libvirt: Libvirt) -> None:
     _check_actions(machine, libvirt)
     models: set[str] = set()
     for written, address in machine.panics:
-        model = default_model(machine) if written in ("", "default") else written
+        model = model_of(written, machine)
         if not has_model(machine, written):
             raise RefusedError(refusal("no-such-panic-model", f"{printable(model, 60)} on {machine.target}"))
         if not model:
@@ -61,7 +61,7 @@ def check_panic_devices(machine: DomainMachine, record: CapabilityRecord) -> Non
     :raise RefusedError: When it lacks one.
     """
     for written, _ in machine.panics:
-        model = default_model(machine) if written in ("", "default") else written
+        model = model_of(written, machine)
         device = LIBVIRT_TYPES.get(model, "")
         fact = record.facts.get(f"{device}-type")
         if fact and fact.answer == "no" and machine.kind != "test":

@@ -47,12 +47,10 @@ Result = TypeVar("Result")
 
 _DEBOUNCE = 0.3  # seconds; libvirt first reports that a guest is paused, and then why
 _POLL = 0.5  # seconds between queries of a dump's progress
-_RECONNECTION = (
-    0.02,
-    0.5,
-    30.0,
-)  # seconds between looks at libvirt's work: the first, and the longest; in all
-_UNHANDLED = 5.0  # seconds
+_UNHANDLED = 5.0  # seconds after which an idle libvirt will not handle a panic that only QEMU reports
+
+# Seconds to wait for a restarted libvirt: until the first look, between two at most, and in all
+_FIRST_LOOK, _LONGEST_LOOK, _RECONNECTION = 0.02, 0.5, 30.0
 
 # virDomainLifecycleAction
 _ACTIONS = {"destroy": 0, "restart": 1, "preserve": 3, "coredump-destroy": 4, "coredump-restart": 5}
@@ -135,11 +133,10 @@ class LibvirtGuest:
         A restarted libvirt first shows the guest as it was before.  It corrects that without an event.
         """
         generation = self._connection.generation
-        delay, longest, total = _RECONNECTION
-        deadline = time.monotonic() + total
+        delay, deadline = _FIRST_LOOK, time.monotonic() + _RECONNECTION
         while await self._call(is_occupied) and time.monotonic() < deadline:
             await asyncio.sleep(delay)
-            delay = min(2 * delay, longest)
+            delay = min(2 * delay, _LONGEST_LOOK)
         self._settled_in = generation
 
     async def _condition_of_unhandled(self) -> Condition:
