@@ -145,6 +145,31 @@ def test_no_signal_is_lost(number: str, mark: str, survivors: Find) -> None:
     assert survivors(mark) == {}
 
 
+# Killed as soon as the emulator runs, before anything else is known of it
+KILLED = """
+import os, signal, subprocess, sys, time
+from onpanic.cli import console
+
+class Popen(subprocess.Popen):
+    def __init__(self, argv, **options):
+        super().__init__(argv, **options)
+        if "-i" in argv:
+            time.sleep(1)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+subprocess.Popen = Popen
+console()
+"""
+
+
+def test_an_emulator_without_a_mark_does_not_survive_its_start(mark: str, survivors: Find) -> None:
+    """The reaper knows it before its process group is known."""
+    words = [sys.executable, "-c", KILLED, "probe", "--timeout", "60", "--", "env", "-i", *hanging(mark)]
+    done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert survivors(mark) == {}
+
+
 @pytest.mark.parametrize("fault", [None, Fault("exit"), Fault("exit", "cont")], ids=str)
 def test_a_child_that_let_go_of_the_pipes_does_not_survive(
     fault: Fault | None, mark: str, tmp_path: Path, survivors: Find

@@ -70,24 +70,32 @@ class EmulatorProcess:
         except OSError as error:
             raise _cannot_execute(self.argv[0], error) from error
         try:
+            self._stderr, their_stderr = os.pipe()
+        except OSError as error:
+            self.channel.close()
+            theirs.close()
+            raise _cannot_execute(self.argv[0], error) from error
+        os.set_blocking(self._stderr, False)
+        self._pipe = os.fstat(self._stderr).st_ino
+        reaper.expect(self._pipe)
+        try:
             self._popen: subprocess.Popen[bytes] = subprocess.Popen(
                 self.argv,
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
-                stderr=subprocess.PIPE,
+                stderr=their_stderr,
                 env=reaper.environment(self._mark),
                 pass_fds=tuple(pass_fds),
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
+            reaper.forget(self._pipe)
             self.channel.close()
+            os.close(self._stderr)
             raise _cannot_execute(self.argv[0], error) from error
         finally:
             theirs.close()
-        assert self._popen.stderr is not None
-        self._stderr = self._popen.stderr.fileno()
-        os.set_blocking(self._stderr, False)
-        self._pipe = os.fstat(self._stderr).st_ino
+            os.close(their_stderr)
         reaper.watch(self.pid, self._pipe)
         try:
             self._pidfd = os.pidfd_open(self.pid)
@@ -197,8 +205,7 @@ class EmulatorProcess:
         self.channel.close()
         if self._pidfd >= 0:
             os.close(self._pidfd)
-        assert self._popen.stderr is not None
-        self._popen.stderr.close()
+        os.close(self._stderr)
 
     def _detach(self) -> None:
         if self._hang_up:

@@ -40,7 +40,7 @@ while read -r line; do
 done
 for pause in 0.2 0; do
   for emulator in $emulators; do
-    kill -s KILL -- "-${emulator%:*}"
+    case $emulator in [1-9]*) kill -s KILL -- "-${emulator%:*}" ;; esac
     pipe="pipe:\\[${emulator#*:}\\]"
     for pid in $(ls -l /proc/[0-9]*/fd/2 | sed -n "s,.*/proc/\\([0-9]*\\)/.*$pipe.*,\\1,p"); do
       kill -s KILL "$pid"
@@ -66,6 +66,7 @@ class Reaper:
         self._token = os.urandom(16).hex()
         self._started = 0
         self._emulators: dict[int, int] = {}
+        self._expected: set[int] = set()
         try:
             self._shell = subprocess.Popen(
                 ["/bin/sh", "-c", _SCRIPT, "onpanic-reaper", f"{_VARIABLE}={self._token}"],
@@ -86,7 +87,7 @@ class Reaper:
     ) -> None:
         if self._started:
             self.kill_strays(self._token)
-        if not self._emulators:
+        if not self._emulators and not self._expected:
             self._tell("bye")  # otherwise the shell finds the pipe closed and kills them
         assert self._shell.stdin is not None
         with contextlib.suppress(OSError):
@@ -106,14 +107,28 @@ class Reaper:
         """Return this process's environment with a mark added, for a process that is started."""
         return {**os.environ, _VARIABLE: mark}
 
+    def expect(self, pipe: int) -> None:
+        """Have an emulator killed that is about to be started, and whose process group is not known yet.
+
+        :param pipe: The inode of the pipe that will be its stderr.
+        """
+        self._expected.add(pipe)
+        self._tell(f"+:{pipe}")
+
+    def forget(self, pipe: int) -> None:
+        """Take back `expect`: the emulator was not started."""
+        self._expected.discard(pipe)
+        self._tell(f"-:{pipe}")
+
     def watch(self, group: int, pipe: int) -> None:
         """Have an emulator killed if this process goes away.
 
         :param group: Its process group.
-        :param pipe: The inode of the pipe that is its stderr.
+        :param pipe: The inode of the pipe that is its stderr, see `expect`.
         """
         self._emulators[group] = pipe
-        self._tell(f"+{group}:{pipe}")
+        self._expected.discard(pipe)
+        self._tell(f"+{group}:{pipe}\n-:{pipe}")
 
     def release(self, group: int) -> None:
         """Forget an emulator that has ended: its process group's number may be used again."""
