@@ -4,6 +4,7 @@ The watcher can be killed at each of its calls.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Literal, Self
 from onpanic.core.errors import BusyError, FailedError, GoneError, LostError
 from onpanic.core.files import write_atomically
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch.guests.guest import Assignment, DumpProgress, GuestState
+from onpanic.watch.guests.guest import DumpProgress
 from onpanic.watch.reporting.lines import Line
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_step import Condition, Step
+from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import Journal, Writer
@@ -31,15 +33,16 @@ class Killed(BaseException):
 
 @dataclass
 class Clock:
-    """A clock that only a test advances.
+    """A clock that a test can advance, and set.
 
-    :ivar now: Seconds since the epoch.
+    :ivar now: Seconds that it has shown when it was made.
     """
 
     now: float = 1_000_000.0
+    made: float = field(default_factory=time.monotonic)
 
     def __call__(self) -> float:
-        return self.now
+        return self.now + time.monotonic() - self.made
 
 
 @dataclass
@@ -122,7 +125,7 @@ class PlayedGuest:
 
     async def dump_path(self, at: float) -> str:
         self._count_call()
-        return f"/dumps/{self.name}-{at:.0f}.core"
+        return f"/dumps/{self.name}-{at}.core"
 
     async def dump(self, incident: Incident, progress: DumpProgress) -> None:
         self._count_call()
@@ -222,6 +225,7 @@ class Watch:
         dry_run: bool = False,
         restart_delay: float = 0.0,
         clock: Callable[[], float] | None = None,
+        wall_clock: Callable[[], float] | None = None,
         patience: float = DEADLINE,
         writer: Writer = write_atomically,
     ) -> None:
@@ -240,6 +244,7 @@ class Watch:
             poll=0.002,
             patience=patience,
             clock=clock or Clock(),
+            wall_clock=wall_clock or Clock(),
         )
         self.supervisor = Supervisor(guest, self.context)
 
@@ -254,6 +259,11 @@ class Watch:
         """Report a panic, and return when no step is due any more."""
         self.supervisor.on_panicked("")
         await self.idle()
+
+    def restarted_by_libvirt(self) -> None:
+        """Report that the guest was reset, and that it runs."""
+        self.supervisor.on_reset()
+        self.supervisor.on_running()
 
     async def reconcile(self, *, retry: bool = False) -> None:
         """Trigger the supervisor, and return when no step is due any more."""

@@ -517,14 +517,14 @@ def test_a_policy_that_is_broken_and_repaired(domains: Domains, watch: Watch, li
 
 @on_every_libvirt
 def test_an_on_crash_that_was_changed_is_a_warning(domains: Domains, watch: Watch, libvirt: Any) -> None:
-    """And what libvirt does then is reported as not the policy's."""
+    """And what libvirt does then is reported as a failure of the policy."""
     one = domains.start(on_panic("preserve"), guests.waits())
     one.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, 0, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     watcher = watch("--connect", domains.uri)
     assert "<on_crash> was changed" in watcher.until("problem")["detail"]
     domains.panic(one)
-    destroyed = watcher.until("action", action="destroy", outcome="done", by="libvirt")
-    assert "the policy's, which is to preserve" in destroyed["detail"]
+    lost = watcher.until("action", action="preserve", outcome="failed", by="libvirt")
+    assert lost["detail"] == "the guest is off: its <on_crash> is to destroy it"
 
 
 @pytest.mark.libvirts("sid")
@@ -546,9 +546,9 @@ def test_an_action_that_was_changed_at_run_time(domains: Domains, watch: Watch, 
     watcher.until("action", domain="stopped", action="continue", outcome="done")
     status = json.loads(libvirt_qemu.qemuMonitorCommand(stopped, '{"execute": "query-status"}', 0))
     assert status["return"]["status"] == "running"
-    destroyed = watcher.until("action", domain="ended", action="destroy", outcome="done", by="libvirt")
-    assert "the policy's, which is to ignore" in destroyed["detail"]
-    assert watcher.logged("action", action="ignore") == []
+    lost = watcher.until("action", domain="ended", action="ignore", outcome="failed")
+    assert "the guest is off: libvirt has destroyed it" in lost["detail"]
+    assert watcher.logged("action", action="ignore", outcome="done") == []
     assert watcher.stop() == 0
 
 

@@ -252,14 +252,14 @@ async def test_a_policy_that_is_broken_and_repaired(played_libvirt: PlayedLibvir
 async def test_an_on_crash_that_was_changed_is_a_warning(
     played_libvirt: PlayedLibvirt, tmp_path: Path
 ) -> None:
-    """And what libvirt does then is reported as not the policy's."""
+    """And what libvirt does then is reported as a failure of the policy."""
     domain = played_libvirt.add(xml(policy_of("preserve"), "destroy"))
     async with watching(tmp_path) as watcher:
         assert "on_crash" in (await watcher.until("problem")).detail
         await watcher.until("watching")
         await panic(domain)
-        done = await watcher.until("action", action="destroy", by="libvirt")
-        assert "the policy's, which is to preserve" in done.detail
+        lost = await watcher.until("action", action="preserve", outcome="failed", by="libvirt")
+        assert lost.detail == "the guest is off: its <on_crash> is to destroy it"
 
 
 async def test_a_policy_that_cannot_be_read(played_libvirt: PlayedLibvirt, tmp_path: Path) -> None:

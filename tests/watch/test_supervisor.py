@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onpanic.core.errors import FailedError
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch.guests.guest import GuestState
+from onpanic.watch.rules.observation import GuestState
 from onpanic.watch.rules.settings import Settings
 
 from .played_guest import DEADLINE, SECOND, Clock, Killed, PlayedGuest, Watch
@@ -194,7 +194,7 @@ async def test_each_panic_that_libvirt_has_handled_is_reported(tmp_path: Path) -
         await watch.reconcile()
         for _ in range(2):
             watch.supervisor.on_panicked("")
-            watch.supervisor.on_running()
+            watch.restarted_by_libvirt()
         await watch.idle()
         assert watch.events == [*[("panicked",), ("action", "restart", "done", "libvirt")] * 2, ("limit",)]
 
@@ -481,7 +481,7 @@ async def test_a_limit_of_one_restart_holds_for_libvirt_too(tmp_path: Path) -> N
     async with Watch(guest, tmp_path, Settings(start_limit=1)) as watch:
         await watch.reconcile()
         await watch.panicked()
-        watch.supervisor.on_running()
+        watch.restarted_by_libvirt()
         assert guest.log == ["libvirt: preserve"]
         guest.panic()
         await watch.panicked()
@@ -495,7 +495,7 @@ async def test_libvirts_restarts_are_limited_until_the_guest_is_stable(tmp_path:
         await watch.reconcile()
         for _ in range(2):
             await watch.panicked()
-            watch.supervisor.on_running()
+            watch.restarted_by_libvirt()
         assert guest.log == ["libvirt: preserve"]
         guest.panic()
         await watch.panicked()
@@ -513,7 +513,7 @@ async def test_libvirts_action_is_restored_when_the_watcher_stops(tmp_path: Path
         await watch.reconcile()
         for _ in range(2):
             await watch.panicked()
-            watch.supervisor.on_running()
+            watch.restarted_by_libvirt()
         assert guest.libvirt_action == ""
     assert guest.libvirt_action == "restart"
 
@@ -538,7 +538,7 @@ async def test_a_libvirt_action_that_cannot_be_replaced(tmp_path: Path) -> None:
         await watch.reconcile()
         for _ in range(2):
             await watch.panicked()
-            watch.supervisor.on_running()
+            watch.restarted_by_libvirt()
         assert [line.detail for line in watch.lines if line.event == "problem"] == [
             "the restart limit is not enforced: not now"
         ]
@@ -558,7 +558,7 @@ async def test_a_replaced_action_ends_with_the_guest(tmp_path: Path) -> None:
         await watch.reconcile()
         for _ in range(2):
             await watch.panicked()
-            watch.supervisor.on_running()
+            watch.restarted_by_libvirt()
         guest.instance += 1
         guest.libvirt_action = "restart"
         await watch.reconcile()
@@ -635,8 +635,9 @@ async def test_a_panic_that_was_to_be_ignored_and_ends_the_guest(tmp_path: Path)
         watch.supervisor.assign(await guest.read_assignment())
         watch.supervisor.on_panicked("", stopped=False)
         await watch.idle()
-        assert watch.events == [("panicked",), ("action", "destroy", "done", "libvirt")]
-        assert watch.lines[-1].detail == "its <on_crash> is not the policy's, which is to ignore"
+        assert watch.events == [("panicked",), ("action", "ignore", "failed")]
+        assert watch.lines[-1].level == "error"
+        assert watch.lines[-1].detail == "the guest is off: libvirt has destroyed it, or QEMU has crashed"
 
 
 async def test_it_is_not_known_whether_the_guest_panicked(tmp_path: Path) -> None:

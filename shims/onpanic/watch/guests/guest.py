@@ -1,55 +1,16 @@
 """The interface to a watched guest, which is the same for a libvirt domain and for a QMP monitor."""
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Protocol
 
-import msgspec
-
-from onpanic.probe.decision.policy import Policy
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_step import Condition, Step
+from onpanic.watch.rules.next_step import Step
+from onpanic.watch.rules.observation import Assignment, GuestState
 
-__all__ = ("Assignment", "DumpProgress", "Guest", "GuestState")
+__all__ = ("DumpProgress", "Guest")
 
 #: Called with the bytes dumped so far, and the bytes to dump.
 DumpProgress = Callable[[int, int], None]
-
-
-class GuestState(msgspec.Struct, frozen=True):
-    """The state in which a guest was found.
-
-    :param condition: Its condition.
-    :param instance: Which start of the guest this is: another start has another value.
-    :param cpu_time: The CPU time of its vCPUs, in nanoseconds; None if unknown.
-    :param busy: Whether libvirt or QEMU works on the guest, for example dumps it.
-    :param dumped: Bytes that a dump has written so far and bytes to dump; None if no dump is in progress.
-    :param ending: How a guest that is off has ended: ``shutdown`` if QEMU shut down, also by a reset that it
-        turned into one; ``crashed`` if libvirt destroyed it after a panic, or QEMU died; else empty.
-    :param detail: Why the condition is unknown.
-    """
-
-    condition: Condition
-    instance: str = ""
-    cpu_time: int | None = None
-    busy: bool = False
-    dumped: tuple[int, int] | None = None
-    ending: Literal["", "shutdown", "crashed"] = ""
-    detail: str = ""
-
-
-class Assignment(msgspec.Struct, frozen=True):
-    """A guest's policy, and libvirt's share in it.
-
-    :param policy: The policy.
-    :param libvirt_action: The ``<on_crash>`` action that libvirt itself takes when the guest panics; empty if
-        it takes none.
-    :param reset_ends: The part of the guest's definition because of which a reset ends it; empty if a reset
-        reboots it.
-    """
-
-    policy: Policy
-    libvirt_action: str = ""
-    reset_ends: str = ""
 
 
 class Guest(Protocol):

@@ -285,6 +285,7 @@ class _EventConnection:
         for number, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._on_metadata),
+            (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_reboot),
         ):
             self._registrations.append(connection.domainEventRegisterAny(None, number, callback, None))
         try:
@@ -321,6 +322,9 @@ class _EventConnection:
 
     def _on_metadata(self, _connection: Any, domain: Any, *_more: Any) -> None:
         self._report(LibvirtEvent("metadata", domain.UUIDString(), domain.name()))
+
+    def _on_reboot(self, _connection: Any, domain: Any, *_more: Any) -> None:
+        self._report(LibvirtEvent("reboot", domain.UUIDString(), domain.name()))
 
     def _on_monitor_event(self, domain: Any, event: str, data: str | None) -> None:
         self._report(LibvirtEvent(event, domain.UUIDString(), domain.name(), data=event_data(data)))

@@ -34,11 +34,12 @@ from onpanic.watch.guests.domain_reading import (
     read_domain,
 )
 from onpanic.watch.guests.dump_folder import dump_folder
-from onpanic.watch.guests.guest import Assignment, DumpProgress, GuestState
+from onpanic.watch.guests.guest import DumpProgress
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.naming import dump_name, renamed
 from onpanic.watch.rules.next_step import Condition, Step
+from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.settings import Settings
 
 __all__ = ("LibvirtGuest",)
@@ -176,7 +177,7 @@ class LibvirtGuest:
         def work(connection: Any) -> None:
             domain = connection.lookupByUUIDString(self.uuid)
             observed = _require_unchanged(domain, incident)
-            if observed.running_for_libvirt:
+            if observed.running_for_libvirt and condition_of(observed) != "healthy":
                 raise FailedError("libvirt takes the guest for running, and would continue it after the dump")
             domain.coreDumpWithFormat(incident.coredump, form, flags)
 
@@ -288,8 +289,7 @@ def _require_unchanged(domain: Any, incident: Incident) -> ObservedDomain:
     :raise StaleError: When it is not.
     """
     observed = observe_domain(domain)
-    wanted = [incident.failure, *(["reset"] if incident.begun else [])]
-    if str(domain.ID()) != incident.instance or condition_of(observed) not in wanted:
+    if str(domain.ID()) != incident.instance or not incident.expects(condition_of(observed)):
         raise StaleError("the guest has changed meanwhile")
     return observed
 

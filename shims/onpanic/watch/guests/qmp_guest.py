@@ -11,11 +11,12 @@ from onpanic.core.errors import FailedError, LostError, StaleError
 from onpanic.core.operator_commands import identity_of, is_alive, run_command
 from onpanic.core.untrusted import wellformed
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch.guests.guest import Assignment, DumpProgress, GuestState
+from onpanic.watch.guests.guest import DumpProgress
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.naming import dump_name, renamed
 from onpanic.watch.rules.next_step import FAILURES, Condition, Step, action_for
+from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.settings import Settings
 
 __all__ = ("QmpGuest",)

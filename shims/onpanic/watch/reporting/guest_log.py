@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims.domain_xml.policy_xml import policy_elements
 from onpanic.watch.reporting.lines import Level, Line, Sink, now
+from onpanic.watch.rules.next_action import LineContent
 
 __all__ = ("GuestLog", "Identified")
 
@@ -32,6 +33,7 @@ class GuestLog:
         self._sink = sink
         self._clock = clock
         self._progress_at = clock()
+        self._last_once = ""
         self.policy: Policy | None = None
 
     def write(self, event: str, level: Level = "info", *, at: str = "", **members: Any) -> None:
@@ -47,19 +49,21 @@ class GuestLog:
             Line(event, level, at=at or now(), domain=guest.name, uuid=guest.uuid, policy=policy, **members)
         )
 
-    def action(self, action: str, outcome: str, **members: Any) -> None:
-        """Write that an action was taken, or why it was not.
+    def write_content(self, line: LineContent, interval: float) -> None:
+        """Write what a decision logs.
 
-        :param action: See `Line.action`.
-        :param outcome: See `Line.outcome`.
-        :param members: Other members of `Line`.
+        :param line: The line.
+        :param interval: Seconds between lines about the progress of a dump.
         """
-        bad = outcome in ("failed", "start-limit-hit")
-        self.write("action", "error" if bad else "notice", action=action, outcome=outcome, **members)
-
-    def resolved_elsewhere(self, condition: str) -> None:
-        """Write that something other than the watcher or libvirt has changed the guest's condition."""
-        self.write("over", detail=f"the guest is {condition}: something else has handled it")
+        if line.event == "progress":
+            self.progress(interval=interval, **line.members)
+            return
+        if line.once:
+            text = str(line.members.get("detail"))
+            if text == self._last_once:
+                return
+            self._last_once = text
+        self.write(line.event, line.level, **line.members)
 
     def dump_begins(self) -> None:
         """Start the interval until the first line about a dump's progress."""

@@ -4,7 +4,7 @@ import msgspec
 
 from onpanic.watch.rules.next_step import Action, Failure
 
-__all__ = ("Incident",)
+__all__ = ("Incident", "has_run")
 
 _CPU_TIME_TOLERANCE = 20_000_000  # nanoseconds: KVM runs the vCPUs of a stopped guest for a moment to dump it
 
@@ -21,17 +21,22 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     :param instance: Which start of the guest failed.
     :param cpu_time: The CPU time of its vCPUs at that moment, in nanoseconds, which tells later failures
         from this one.
-    :param at: When the failure was found, in seconds since the epoch.
-    :param due: When the guest may be restarted, in seconds since the epoch; 0 if that is not decided.
+    :param at: When the failure was found, in seconds since the epoch; the dump's name says it.
+    :param found: The same on the boot clock, in seconds, as for the other times.
+    :param grace_until: Until when the guest may help itself; 0 if it has no grace period.
+    :param due: When the guest may be restarted; 0 if that is not decided.
     :param coredump: The file to which the guest's memory is dumped.
     :param dumped: Whether that file is complete.
     :param begun: Whether the watcher has begun to restart or destroy the guest.
+    :param step: The last step that the watcher has begun; empty if there was none.
+    :param tried: The state before that step: condition, instance and CPU time.
+    :param tries: How often that step was taken in that state.
     :param new_name: The guest's name after a rename-restart.
     :param xml: The XML from which a transient domain is started again.
     :param error: Why the watcher gave up and left the guest as it was.
     :param finished: Whether no step is left.
     :param resolved: Whether the guest has left the condition since.
-    :param restarts: When the guest was restarted, this time and before, in seconds since the epoch.
+    :param restarts: When the guest was restarted, this time and before.
     :param overridden: libvirt's ``<on_crash>`` action, while the watcher has replaced it in the domain.
     :param starter: The process that runs the start command.
     :param boot: The boot ID of the host.  The guests of an earlier boot no longer run here.
@@ -44,10 +49,15 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     instance: str = ""
     cpu_time: int | None = msgspec.field(default=None, name="ran")
     at: float = 0.0
+    found: float = 0.0
+    grace_until: float = 0.0
     due: float = 0.0
     coredump: str = ""
     dumped: bool = False
     begun: bool = False
+    step: str = ""
+    tried: str = ""
+    tries: int = 0
     new_name: str = ""
     xml: str = ""
     error: str = msgspec.field(default="", name="failed")
@@ -63,10 +73,25 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
 
         One that is not finished counts as the same: to continue it has the same result as to start anew.
         """
-        has_run = (
-            cpu_time is not None
-            and self.cpu_time is not None
-            and cpu_time > self.cpu_time + _CPU_TIME_TOLERANCE
-        )
         same = (self.failure, self.instance) == (failure, instance)
-        return same and not self.resolved and not (has_run and self.finished)
+        return same and not self.resolved and not (self.finished and has_run(self.cpu_time, cpu_time))
+
+    def expects(self, condition: str) -> bool:
+        """Return whether a guest in a condition still is in this incident.
+
+        After a grace period the guest runs; while it is restarted, it has been reset.
+        """
+        return (
+            condition == self.failure
+            or (condition == "reset" and self.begun)
+            or (condition == "healthy" and bool(self.grace_until))
+        )
+
+
+def has_run(before: int | None, after: int | None) -> bool:
+    """Return whether a guest has run for a while between two moments, as far as that can be known.
+
+    :param before: The CPU time of its vCPUs at the first, in nanoseconds; None if unknown.
+    :param after: The same at the second.
+    """
+    return before is not None and after is not None and after > before + _CPU_TIME_TOLERANCE

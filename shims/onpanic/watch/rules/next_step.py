@@ -12,7 +12,9 @@ import msgspec
 from onpanic.probe.decision.policy import Policy
 
 __all__ = (
+    "ENDING",
     "FAILURES",
+    "RESTARTS",
     "Action",
     "Condition",
     "Failure",
@@ -32,11 +34,17 @@ Failure = Literal["panicked", "internal-error"]
 Condition = Literal["healthy", "panicked", "internal-error", "reset", "off", "gone", "changing", "unknown"]
 
 #: What the watcher does to a guest.  ``restart`` resets the guest and continues it; ``start`` starts a new
-#: emulator process.
-Step = Literal["coredump", "continue", "restart", "destroy", "rename", "start"]
+#: emulator process; ``limit`` replaces libvirt's own action by ``preserve``, and ``unlimit`` restores it.
+Step = Literal["coredump", "continue", "restart", "destroy", "rename", "start", "limit", "unlimit"]
 
 #: The conditions that a policy covers.
 FAILURES: tuple[Failure, ...] = ("panicked", "internal-error")
+
+#: Steps after which the guest's failed state is lost.
+ENDING: tuple[Step, ...] = ("restart", "destroy")
+
+#: The actions that the restart limit is about.
+RESTARTS = ("restart", "rename-restart")
 
 _LEFT_AS_IT_IS = ("preserve", "pause", "nothing")
 

@@ -12,10 +12,10 @@ from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, On
 from onpanic.core.libvirt_api import libvirt_module, open_connection
 from onpanic.shims.guests.observed_domain import is_changing, needs_qemu
 from onpanic.watch.guests.events import LibvirtEvent, panic_details
-from onpanic.watch.guests.guest import Assignment
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection, Opener
 from onpanic.watch.guests.libvirt_guest import LibvirtGuest
 from onpanic.watch.reporting.lines import Level, Line, now
+from onpanic.watch.rules.observation import Assignment
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.supervisor import Supervisor
 
@@ -120,8 +120,9 @@ class Domains:
         elif event.kind == "GUEST_CRASHLOADED" or (
             event.kind == "crashed" and self._connection.monitor_event_error
         ):
-            if supervisor.log.policy:
-                supervisor.log.write("crashloaded", "warning", detail=panic_details(event.data))
+            supervisor.on_crashloaded(panic_details(event.data))
+        elif event.kind == "reboot":
+            supervisor.on_reset()
         elif event.kind == "DUMP_COMPLETED":
             self._on_dump_completed(supervisor, event.data)
         elif event.kind in ("resumed", "started"):
@@ -144,6 +145,8 @@ class Domains:
         if not self._lost.is_set():
             self._lost.set()
             self._scanned = False
+            for supervisor in self._supervisors.values():
+                supervisor.on_gap()
             self._log("disconnected", "warning", detail=reason)
 
     # Scans

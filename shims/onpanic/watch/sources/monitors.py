@@ -8,9 +8,9 @@ from onpanic.core.errors import AbsentError, OnpanicError
 from onpanic.core.tasks import finish, run_all
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.events import panic_details
-from onpanic.watch.guests.guest import Assignment
 from onpanic.watch.guests.qmp_guest import QmpGuest
 from onpanic.watch.reporting.lines import Line, now
+from onpanic.watch.rules.observation import Assignment
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import STANDBY
 from onpanic.watch.supervision.supervisor import Supervisor
@@ -76,6 +76,7 @@ class Monitors:
             try:
                 await self._watch_connection(supervisor, guest)
                 delay, logged = _RECONNECT[0], ""
+                supervisor.on_gap()
                 supervisor.log.write("disconnected")
             except OnpanicError as error:
                 text = f"{type(error).__name__} {error.message}"
@@ -126,11 +127,13 @@ class Monitors:
         if name == "GUEST_PANICKED":
             supervisor.on_panicked(panic_details(data), stopped=data.get("action") != "run")
         elif name == "GUEST_CRASHLOADED":
-            supervisor.log.write("crashloaded", "warning", detail=panic_details(data))
+            supervisor.on_crashloaded(panic_details(data))
         elif name == "DUMP_COMPLETED":
             guest.on_dump_completed(str(data.get("error") or ""))
         elif name in ("RESET", "SHUTDOWN"):
             guest.on_reset(name)
+            if name == "RESET":
+                supervisor.on_reset()
         elif name == "RESUME":
             supervisor.on_running()
         elif name == "STOP":

@@ -5,11 +5,17 @@ import time
 from collections.abc import Callable
 
 from onpanic.watch.reporting.lines import Sink
+from onpanic.watch.rules.next_action import ReconcileSettings
 from onpanic.watch.rules.restart_limit import RestartLimit
 from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.journal import Journal
 
 __all__ = ("WatchContext",)
+
+
+def _boot_clock() -> float:
+    """Return the seconds since the host has booted, also while it was suspended (clock_gettime(2))."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class WatchContext:
@@ -20,10 +26,10 @@ class WatchContext:
     :param sink: Takes log lines.
     :param dry_run: Whether steps are only logged.
     :param restart_delay: Seconds that the second restart of a guest within the interval waits.
-    :param poll: Seconds between reads of a guest's state while libvirt is expected to act on it; later reads
-        wait longer.
-    :param patience: Seconds that a guest may take to pass through a state, for example to shut down.
-    :param clock: Returns seconds since the epoch.
+    :param poll: See `ReconcileSettings`, as for `patience`.
+    :param clock: Returns seconds since the host has booted.  All durations are measured with it, so that
+        a change of the time on the wall changes none.
+    :param wall_clock: Returns seconds since the epoch, for names of files.
     :ivar dumps: Limits the dumps that run at the same time.
     """
 
@@ -37,7 +43,8 @@ class WatchContext:
         restart_delay: float = 1.0,
         poll: float = 0.05,
         patience: float = 60.0,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = _boot_clock,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.journal = journal
         self.settings = settings
@@ -46,10 +53,18 @@ class WatchContext:
         self.poll = poll
         self.patience = patience
         self.clock = clock
+        self.wall_clock = wall_clock
         self.dumps = asyncio.Semaphore(settings.dumps)
         self._restart_delay = restart_delay
 
     @property
-    def restart_limit(self) -> RestartLimit:
-        """The restart limit of the current settings."""
-        return RestartLimit(self.settings.start_limit, self.settings.start_interval, self._restart_delay)
+    def reconcile_settings(self) -> ReconcileSettings:
+        """What the next action depends on."""
+        settings = self.settings
+        return ReconcileSettings(
+            restart_limit=RestartLimit(settings.start_limit, settings.start_interval, self._restart_delay),
+            grace=getattr(settings, "grace", 0.0),
+            dry_run=self.dry_run,
+            poll=self.poll,
+            patience=self.patience,
+        )

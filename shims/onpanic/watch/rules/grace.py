@@ -1,0 +1,92 @@
+"""The grace period: a guest that panicked runs on for a while, and may help itself.
+
+Windows and guests with a crash kernel dump their memory and reboot by themselves.  The policy is
+carried out when neither a reset nor a shutdown has come in time, nor word of a crash kernel.
+"""
+
+from onpanic.watch.rules.incident import Incident
+from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, ReconcileSettings, action_line
+from onpanic.watch.rules.next_step import FAILURES, Action, Condition
+from onpanic.watch.rules.observation import Observation
+
+__all__ = ("await_grace", "conclude_grace", "grace_of", "judged_condition")
+
+_DEFERRED = ("restart", "destroy", "rename-restart")
+_MOST_CONTINUED = 3  # times that a guest may panic within its grace period
+
+_HELP = {
+    "reset": "it was reset",
+    "crashloaded": "its crash kernel has taken over",
+    "shutdown": "it has shut down",
+}
+
+
+def grace_of(action: Action, failure: str, observation: Observation, settings: ReconcileSettings) -> float:
+    """Return the seconds that a guest has to help itself; 0 if it has none.
+
+    :param action: What the guest's policy asks for.
+    :param failure: What failed; an internal error of QEMU has no grace period.
+    :param observation: What is known of the guest.
+    :param settings: The settings.
+    """
+    if failure != "panicked" or action.action not in _DEFERRED or observation.assignment is None:
+        return 0.0
+    own: float | None = getattr(observation.assignment.policy, "grace", None)
+    return settings.grace if own is None else own
+
+
+def judged_condition(incident: Incident, observation: Observation) -> Condition:
+    """Return the condition that the next step follows from.
+
+    A guest that has not helped itself runs, and counts as failed all the same.
+    """
+    found = observation.state.condition
+    untouched = incident.step in ("", "continue", "coredump")
+    if found == "healthy" and incident.grace_until and untouched and incident.failure:
+        return incident.failure
+    return found
+
+
+def conclude_grace(draft: Draft, observation: Observation) -> None:
+    """Conclude that a guest has helped itself, if it has.
+
+    :param draft: The next action in the making.
+    :param observation: What is known of the guest.
+    """
+    incident, state = draft.incident, observation.state
+    if incident is None or incident.finished or incident.begun or not incident.grace_until:
+        return
+    help_ = observation.helped_itself
+    if state.condition in ("off", "gone"):
+        help_ = "shutdown"
+    elif state.instance != incident.instance:
+        help_ = "reset"
+    if help_ and state.condition not in FAILURES:
+        draft.log(LineContent("over", members={"detail": f"the guest has helped itself: {_HELP[help_]}"}))
+        draft.change(finished=True, resolved=True)
+
+
+def await_grace(draft: Draft, observation: Observation, now: float) -> NextAction | None:
+    """Decide about a guest within its grace period; return None if the policy is to be carried out.
+
+    :param draft: The next action in the making, with an incident that has a step due.
+    :param observation: What is known of the guest.
+    :param now: Seconds of the boot clock.
+    """
+    incident = draft.incident
+    assert incident
+    if not incident.grace_until or incident.begun:
+        return None
+    failed = observation.state.condition in FAILURES
+    if failed and now < incident.grace_until:
+        if incident.tries < _MOST_CONTINUED:
+            return draft.take("continue", step="continue")
+        return None
+    if now < incident.grace_until:
+        return draft.wait(incident.grace_until - now, considered=True)
+    if not failed and observation.watched_since > incident.found:
+        reason = "whether the guest has helped itself is not known: the watcher was not there to see it"
+        draft.log(action_line(incident.action.action, "failed", detail=reason))
+        draft.change(error=reason, finished=True, resolved=True)
+        return draft.leave()
+    return None
