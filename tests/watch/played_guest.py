@@ -18,6 +18,7 @@ from onpanic.watch.reporting.lines import Line
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_step import Condition, Step
 from onpanic.watch.rules.observation import Assignment, GuestState
+from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import Journal, Writer
@@ -257,7 +258,7 @@ class Watch:
 
     async def panicked(self) -> None:
         """Report a panic, and return when no step is due any more."""
-        self.supervisor.on_panicked("")
+        self.supervisor.on_panicked(PanicDetails())
         await self.idle()
 
     def restarted_by_libvirt(self) -> None:

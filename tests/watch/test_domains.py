@@ -523,7 +523,7 @@ def test_an_on_crash_that_was_changed_is_a_warning(domains: Domains, watch: Watc
     watcher = watch("--connect", domains.uri)
     assert "<on_crash> was changed" in watcher.until("problem")["detail"]
     domains.panic(one)
-    lost = watcher.until("action", action="preserve", outcome="failed", by="libvirt")
+    lost = watcher.until("action", action="preserve", outcome="lost", by="libvirt")
     assert lost["detail"] == "the guest is off: its <on_crash> is to destroy it"
 
 
@@ -546,7 +546,7 @@ def test_an_action_that_was_changed_at_run_time(domains: Domains, watch: Watch, 
     watcher.until("action", domain="stopped", action="continue", outcome="done")
     status = json.loads(libvirt_qemu.qemuMonitorCommand(stopped, '{"execute": "query-status"}', 0))
     assert status["return"]["status"] == "running"
-    lost = watcher.until("action", domain="ended", action="ignore", outcome="failed")
+    lost = watcher.until("action", domain="ended", action="ignore", outcome="lost")
     assert "the guest is off: libvirt has destroyed it" in lost["detail"]
     assert watcher.logged("action", action="ignore", outcome="done") == []
     assert watcher.stop() == 0

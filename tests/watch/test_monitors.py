@@ -178,6 +178,7 @@ def test_the_reason_of_an_s390x_guest(
             panic = watcher.until("panicked")
             words = "s390 core=0 psw-addr=0xdead psw-mask=0x2000180000000 reason=disabled-wait"
             assert sorted(panic["detail"].split()) == sorted(words.split())
+            assert (panic["panic"], panic["code"]) == ("s390", "disabled-wait")
         finally:
             process.kill()
 

@@ -212,7 +212,8 @@ async def test_a_panic_with_details(played_libvirt: PlayedLibvirt, tmp_path: Pat
         await asyncio.wait_for(domains.wait_idle(), DEADLINE)
         await asyncio.to_thread(domain.panic, info={"type": "hyper-v", "arg1": 0xD1})
         await until(lambda: [line for line in lines if line.event == "panicked"])
-        assert next(line for line in lines if line.event == "panicked").detail == "hyper-v arg1=0xd1"
+        line = next(line for line in lines if line.event == "panicked")
+        assert (line.panic, line.code, line.detail) == ("hyper-v", "0xd1", "hyper-v arg1=0xd1")
 
 
 async def test_a_guest_that_panics_again_and_again(played_libvirt: PlayedLibvirt, tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ async def test_an_on_crash_that_was_changed_is_a_warning(
         assert "on_crash" in (await watcher.until("problem")).detail
         await watcher.until("watching")
         await panic(domain)
-        lost = await watcher.until("action", action="preserve", outcome="failed", by="libvirt")
+        lost = await watcher.until("action", action="preserve", outcome="lost", by="libvirt")
         assert lost.detail == "the guest is off: its <on_crash> is to destroy it"
 
 

@@ -60,6 +60,17 @@ def test_a_line_for_the_journal() -> None:
     assert as_text(replace(LINE, level="error"), journal=True).startswith("<3>action ")
 
 
+def test_a_line_for_the_metrics_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not printed."""
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    printer = Printer("json")
+    printer(Line("observed", "debug"))
+    printer(LINE)
+    printer.close()
+    assert json.loads(out.getvalue())["event"] == "action"
+
+
 def test_a_line_in_json() -> None:
     """It has the members that are set."""
     assert json.loads(as_json(LINE)) == members(LINE)
@@ -203,7 +214,57 @@ def test_a_disk_that_is_full_for_a_while(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_details_of_a_panic(data: dict[str, object], text: str) -> None:
     """One line that a terminal can show, with bit patterns in hexadecimal."""
-    assert panic_details(data) == text
+    assert panic_details(data).text == text
+
+
+LINUX = 0x8100_0006_0112_0000  # open source, Linux, 6.1.18
+MESSAGE = {"arg1": 0, "arg2": 0, "arg3": 0, "arg4": 0x1F5000, "arg5": 4096}
+
+
+@pytest.mark.parametrize(
+    ("info", "kind", "code"),
+    [
+        ({"type": "hyper-v", "arg1": 0xD1, "arg2": 0xFFFF_8000_0000_0010}, "hyper-v", "0xd1"),
+        ({"type": "hyper-v", "arg1": 0xC000_021A, "arg2": 0}, "hyper-v", "0xc000021a"),
+        pytest.param({"type": "hyper-v", "arg1": 1, "arg2": LINUX}, "hyper-v", "", id="Linux's oops"),
+        pytest.param(
+            {"type": "hyper-v", "arg1": 1, "arg2": LINUX | 0x80 << 48}, "hyper-v", "", id="Ubuntu's"
+        ),
+        pytest.param({"type": "hyper-v", **MESSAGE}, "hyper-v", "", id="a Linux with a message"),
+        ({"type": "hyper-v", "arg1": 2**32, "arg2": 0}, "hyper-v", ""),
+        ({"type": "hyper-v", "arg1": True, "arg2": 0}, "hyper-v", ""),
+        ({"type": "hyper-v"}, "hyper-v", ""),
+        ({"type": "s390", "core": 0, "reason": "disabled-wait"}, "s390", "disabled-wait"),
+        ({"type": "s390", "core": 0, "reason": 7}, "s390", ""),
+        ({"type": "tdx", "error-code": 0, "message": "x"}, "tdx", "0x0"),
+        ({"type": "sev", "set": 1, "code": 2}, "sev", "0x1:0x2"),
+        ({"type": "sev", "set": 1}, "sev", ""),
+        ({"type": "later", "code": 5}, "later", ""),
+        ({"type": ["hyper-v"]}, "", ""),
+        ({}, "", ""),
+    ],
+)
+def test_the_kind_and_code_of_a_panic(info: dict[str, object], kind: str, code: str) -> None:
+    """Linux writes Hyper-V's crash registers as well, with other meanings; it has no bugcheck code."""
+    details = panic_details({"action": "pause", "info": info})
+    assert (details.kind, details.code) == (kind, code)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2**64) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+INFO = st.dictionaries(st.sampled_from(["arg1", "arg2", "reason", "error-code", "set", "code", "x"]), JSON)
+
+
+@given(INFO, JSON | st.sampled_from(["hyper-v", "s390", "tdx", "sev"]))
+def test_no_guest_breaks_the_details_of_its_panic(info: dict[str, object], kind: object) -> None:
+    """They are short and printable, whatever the guest writes, or a later QEMU reports."""
+    details = panic_details({"info": {"type": kind, **info}})
+    for text, limit in ((details.text, 503), (details.kind, 43), (details.code, 43)):
+        assert not text or text.isprintable()
+        assert len(text) <= limit
 
 
 @pytest.mark.parametrize("text", [None, "", "nonsense", "[1]", "{", "[" * 100_000, "9" * 5000])
@@ -315,13 +376,14 @@ async def lines_of(settings: Settings, *lines: Line) -> list[Line]:
 async def test_the_hook_gets_the_members_in_its_environment(tmp_path: Path) -> None:
     """It runs for lines about guests, in order, and not for those about the watcher."""
     program = tmp_path / "hook"
-    program.write_text('#!/bin/sh\necho "$1 $ONPANIC_EVENT $ONPANIC_DOMAIN $ONPANIC_ACTION" >> "$0.out"\n')
+    words = "$1 $ONPANIC_EVENT $ONPANIC_DOMAIN $ONPANIC_PANIC $ONPANIC_CODE $ONPANIC_ACTION"
+    program.write_text(f'#!/bin/sh\necho "{words}" >> "$0.out"\n')
     program.chmod(0o755)
-    panicked = Line("panicked", domain="my guest")
+    panicked = Line("panicked", domain="my guest", panic="hyper-v", code="0xd1")
     assert await lines_of(Settings(hook=f"{program} 'a word'"), panicked, Line("watching"), LINE) == []
     assert (
         tmp_path / "hook.out"
-    ).read_text() == "a word panicked my guest \na word action my guest restart\n"
+    ).read_text() == "a word panicked my guest hyper-v 0xd1 \na word action my guest   restart\n"
 
 
 async def test_a_blank_hook_is_none() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onpanic.core.errors import FailedError
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.rules.observation import GuestState
+from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.settings import Settings
 
 from .played_guest import DEADLINE, SECOND, Clock, Killed, PlayedGuest, Watch
@@ -132,7 +133,7 @@ async def test_a_failed_dump_of_libvirt_is_not_repeated(tmp_path: Path) -> None:
     async with Watch(guest, tmp_path) as watch:
         await watch.reconcile()
         guest.panic()
-        watch.supervisor.on_panicked("")
+        watch.supervisor.on_panicked(PanicDetails())
         await asyncio.sleep(0)
         watch.supervisor.on_dump_completed("No space left")
         await watch.idle()
@@ -150,7 +151,7 @@ async def test_the_watchers_own_dump_is_not_reported_as_libvirts(tmp_path: Path)
         await watch.idle()
         assert watch.events == [("panicked",), ("action", "coredump", "done"), ("action", "preserve", "kept")]
         watch.supervisor.on_running()
-        watch.supervisor.on_panicked("")
+        watch.supervisor.on_panicked(PanicDetails())
         watch.supervisor.on_dump_completed("")  # of the next panic, and libvirt's
         assert watch.events[-1] == ("action", "coredump", "done", "libvirt")
         await watch.idle()
@@ -171,7 +172,7 @@ async def test_libvirts_own_action_is_waited_for(tmp_path: Path) -> None:
     async with Watch(guest, tmp_path) as watch:
         guest.panic()
         guest.busy = 3
-        watch.supervisor.on_panicked("")
+        watch.supervisor.on_panicked(PanicDetails())
         await watch.until(lambda: guest.busy == 0)
         guest.condition = "off"
         await watch.idle()
@@ -193,7 +194,7 @@ async def test_each_panic_that_libvirt_has_handled_is_reported(tmp_path: Path) -
     async with Watch(guest, tmp_path) as watch:
         await watch.reconcile()
         for _ in range(2):
-            watch.supervisor.on_panicked("")
+            watch.supervisor.on_panicked(PanicDetails())
             watch.restarted_by_libvirt()
         await watch.idle()
         assert watch.events == [*[("panicked",), ("action", "restart", "done", "libvirt")] * 2, ("limit",)]
@@ -204,7 +205,7 @@ async def test_two_notifiers_report_one_panic(tmp_path: Path) -> None:
     guest = PlayedGuest(Policy("preserve", coredump=True))
     async with Watch(guest, tmp_path) as watch:
         guest.panic()
-        watch.supervisor.on_panicked("")
+        watch.supervisor.on_panicked(PanicDetails())
         await watch.panicked()
         assert watch.events.count(("panicked",)) == 1
         assert guest.log == ["coredump"]
@@ -445,7 +446,8 @@ async def test_the_restart_limit_holds_over_a_restart_of_the_watcher(tmp_path: P
         assert guest.condition == "panicked"
     async with Watch(guest, tmp_path, Settings(start_limit=3), clock=clock) as watch:
         await watch.reconcile(retry=True)
-        assert (guest.condition, watch.lines) == ("panicked", [])
+        assert (guest.condition, watch.events) == ("panicked", [("unresolved",)])
+        assert watch.lines[-1].outcome == "start-limit-hit"
     async with Watch(guest, tmp_path, Settings(start_limit=4), clock=clock) as watch:
         await watch.reconcile(retry=True)
         assert guest.log == ["restart"] * 4
@@ -616,7 +618,7 @@ async def test_a_restart_of_libvirt_that_a_reset_ends(tmp_path: Path) -> None:
     guest = PlayedGuest(Policy("restart"), libvirt_action="restart", reset_ends="-no-reboot")
     async with Watch(guest, tmp_path) as watch:
         await watch.reconcile()
-        watch.supervisor.on_panicked("")
+        watch.supervisor.on_panicked(PanicDetails())
         watch.supervisor.on_running()  # for an instant
         guest.condition, guest.ending = "off", "shutdown"
         await watch.idle()
@@ -633,9 +635,9 @@ async def test_a_panic_that_was_to_be_ignored_and_ends_the_guest(tmp_path: Path)
     guest = PlayedGuest(Policy("ignore"), "off", ending="crashed")
     async with Watch(guest, tmp_path) as watch:
         watch.supervisor.assign(await guest.read_assignment())
-        watch.supervisor.on_panicked("", stopped=False)
+        watch.supervisor.on_panicked(PanicDetails(), stopped=False)
         await watch.idle()
-        assert watch.events == [("panicked",), ("action", "ignore", "failed")]
+        assert watch.events == [("panicked",), ("action", "ignore", "lost")]
         assert watch.lines[-1].level == "error"
         assert watch.lines[-1].detail == "the guest is off: libvirt has destroyed it, or QEMU has crashed"
 

@@ -20,12 +20,13 @@ from onpanic.watch.reporting.systemd import is_journal
 
 __all__ = ("Level", "Line", "Printer", "Sink", "as_json", "as_text", "members", "now")
 
-Level = Literal["info", "notice", "warning", "error"]
+#: ``debug`` lines are for the metrics, and are not printed.
+Level = Literal["debug", "info", "notice", "warning", "error"]
 
 _FLUSH_TIMEOUT = 2.0  # seconds for a slow reader to read the last lines
 
 # sd-daemon(3), after syslog(3)
-_PRIORITIES = {"info": 6, "notice": 5, "warning": 4, "error": 3}
+_PRIORITIES = {"debug": 7, "info": 6, "notice": 5, "warning": 4, "error": 3}
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,14 +34,17 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
     :param event: What happened: ``watching``, ``standby``, ``connected``, ``disconnected``, ``waiting``,
         ``policy``, ``panicked``, ``crashloaded``, ``internal-error``, ``action``, ``limit``, ``progress``,
-        ``over``, ``problem``, ``reloaded``, ``stopping``.
+        ``unresolved``, ``over``, ``problem``, ``reloaded``, ``stopping``, ``observed``.
     :param level: Its severity.
     :param at: When it happened: UTC, RFC 3339.
     :param domain: The guest's name.
     :param uuid: The guest's UUID.
     :param policy: The guest's policy, in XML.
+    :param panic: The type of QEMU's report about a panic, see `PanicDetails.kind`.
+    :param code: The panic's code, see `PanicDetails.code`.
     :param action: What was done: a `Step`, or the action that the policy asks for.
-    :param outcome: ``done``, ``failed``, ``dry-run``, ``delayed``, ``start-limit-hit``, ``kept``.
+    :param outcome: ``done``, ``failed``, ``dry-run``, ``delayed``, ``start-limit-hit``, ``kept``,
+        ``lost`` (the guest has ended, against its policy).
     :param by: What did it, if not the watcher: ``libvirt`` or ``QEMU``.
     :param seconds: Its duration.
     :param coredump: The file with the guest's memory.
@@ -55,6 +59,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     domain: str = ""
     uuid: str = ""
     policy: str = ""
+    panic: str = ""
+    code: str = ""
     action: str = ""
     outcome: str = ""
     by: str = ""
@@ -115,8 +121,9 @@ class Printer:
         self._thread.start()
 
     def __call__(self, line: Line) -> None:
-        """Queue a line for printing."""
-        self._lines.put(line)
+        """Queue a line for printing, unless its level is ``debug``."""
+        if line.level != "debug":
+            self._lines.put(line)
 
     def close(self) -> None:
         """Wait until all lines are printed, for two seconds at most.

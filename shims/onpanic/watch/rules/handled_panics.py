@@ -17,7 +17,9 @@ def failure_line(report: PanicReport, event: str = "panicked") -> LineContent:
     :param report: The event about it, or what stands for one.
     :param event: What has happened, see `Line.event`.
     """
-    return LineContent(event, "warning", {"at": report.stamp, "detail": report.detail})
+    details = report.details
+    members = {"panic": details.kind, "code": details.code, "detail": details.text}
+    return LineContent(event, "warning", {"at": report.stamp, **members})
 
 
 def handled_elsewhere(condition: str) -> LineContent:
@@ -81,7 +83,7 @@ def _loss(wanted: str, done: str, observation: Observation) -> LineContent:
         "shutdown": "its QEMU has exited",
     }
     cause = causes.get(state.ending, "it was transient")
-    return action_line(wanted, "failed", by=by, detail=f"the guest is {state.condition}: {cause}")
+    return action_line(wanted, "lost", by=by, detail=f"the guest is {state.condition}: {cause}")
 
 
 def conclude_libvirt_action(

@@ -94,7 +94,9 @@ def action_line(action: str, outcome: str, **members: Any) -> LineContent:
     :param outcome: See `Line.outcome`.
     :param members: Other members of `Line`.
     """
-    level: Literal["error", "notice"] = "error" if outcome in ("failed", "start-limit-hit") else "notice"
+    level: Literal["error", "notice"] = (
+        "error" if outcome in ("failed", "lost", "start-limit-hit") else "notice"
+    )
     return LineContent("action", level, {"action": action, "outcome": outcome, **members})
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.rules.next_step import Condition, Step
+from onpanic.watch.rules.panic_details import PanicDetails
 
 __all__ = ("Assignment", "GuestState", "Observation", "PanicReport", "StepResult")
 
@@ -52,7 +53,7 @@ class PanicReport(msgspec.Struct, frozen=True):
 
     :param at: When the event came, in seconds of the boot clock.
     :param stamp: The same, in the format of `Line.at`.
-    :param detail: What QEMU knows about the panic.
+    :param details: What QEMU reports about the panic.
     :param stopped: Whether the guest was stopped for it.
     :param logged: Whether a line about it was written.
     :param repeated: Whether it may be the panic that was reported before, told by another notifier.
@@ -60,7 +61,7 @@ class PanicReport(msgspec.Struct, frozen=True):
 
     at: float
     stamp: str
-    detail: str = ""
+    details: PanicDetails = PanicDetails()
     stopped: bool = True
     logged: bool = False
     repeated: bool = False
@@ -101,6 +102,7 @@ class Observation(msgspec.Struct, frozen=True):
     :param ran: Whether an event says that it has run since it was last considered.
     :param helped_itself: The event that says that the guest handles its last panic itself: ``reset``,
         ``crashloaded`` or ``shutdown``; empty if there was none.
+    :param first: Whether this watcher has concluded nothing about the guest yet.
     :param seen_well: Whether it was seen in no failure, so that an event reports the next one.
     :param failed_cpu_time: Its CPU time when it was last found in a failure, in nanoseconds; None if unknown.
     :param retry: Whether to resume what was given up.
@@ -120,6 +122,7 @@ class Observation(msgspec.Struct, frozen=True):
     reports: tuple[PanicReport, ...] = ()
     ran: bool = False
     helped_itself: str = ""
+    first: bool = False
     seen_well: bool = False
     failed_cpu_time: int | None = None
     retry: bool = False

@@ -15,6 +15,7 @@ from onpanic.watch.rules.incident import Incident, has_run
 from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, ReconcileSettings, action_line
 from onpanic.watch.rules.next_step import ENDING, FAILURES, RESTARTS, Step, action_for, next_step, shortfall
 from onpanic.watch.rules.observation import GuestState, Observation, PanicReport, StepResult
+from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.restarts import (
     back_off,
     conclude_limit,
@@ -199,8 +200,7 @@ def _conclude_recovery(
         if observation.retry:  # the guest was ended, and could not be started
             _resume(draft, incident)
     elif incident and incident.finished and not incident.resolved:
-        if state.instance == incident.instance:
-            draft.log(handled_elsewhere(state.condition))
+        draft.log(handled_elsewhere(state.condition))
         draft.change(resolved=True)
 
 
@@ -224,6 +224,8 @@ def _identify_failure(
     if incident and incident.is_about(state.condition, state.instance, state.cpu_time):
         if incident.error and observation.retry and not is_limited(incident, settings, now):
             _resume(draft, incident)
+        elif incident.finished and observation.first:
+            draft.log(_unresolved_line(incident, state, settings, now))
         return None
     if observation.assignment is None:
         draft.handled = len(observation.reports)
@@ -237,12 +239,23 @@ def _identify_failure(
     return None
 
 
+def _unresolved_line(
+    incident: Incident, state: GuestState, settings: ReconcileSettings, now: float
+) -> LineContent:
+    """Return what the line says about a guest that is still as an earlier watcher has left it."""
+    limited = is_limited(incident, settings, now)
+    outcome = "start-limit-hit" if limited else "failed" if incident.error else "kept"
+    detail = incident.error or f"the guest is still {state.condition}"
+    members = {"action": incident.action.action, "outcome": outcome, "detail": detail}
+    return LineContent("unresolved", members=members)
+
+
 def _open(draft: Draft, observation: Observation, settings: ReconcileSettings, now: float) -> None:
     """Open an incident for a guest that has failed, and log it."""
     assignment, state = observation.assignment, observation.state
     assert assignment
     assert state.condition in FAILURES
-    found_so = "found in that state" if state.condition == "panicked" else ""
+    found_so = PanicDetails("found in that state" if state.condition == "panicked" else "")
     report = PanicReport(now, observation.stamp, found_so)
     if draft.handled < len(observation.reports):
         report = observation.reports[-1]

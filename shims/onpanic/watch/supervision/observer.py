@@ -12,6 +12,7 @@ from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import NextAction
 from onpanic.watch.rules.next_step import FAILURES
 from onpanic.watch.rules.observation import Assignment, Observation, PanicReport, StepResult
+from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.supervision.context import WatchContext
 
 __all__ = ("Observer",)
@@ -47,6 +48,7 @@ class Observer:
         self._ran = False
         self._helped_itself = ""
         self._reported_at = _NEVER
+        self._considered = False
         self._seen_well = False
         self._failed_cpu_time: int | None = None
         self._condition = ("", "")
@@ -55,10 +57,10 @@ class Observer:
 
     # Events
 
-    def on_panicked(self, detail: str, *, stopped: bool) -> PanicReport | None:
+    def on_panicked(self, details: PanicDetails, *, stopped: bool) -> PanicReport | None:
         """Note a panic, and return it; None if the guest has been stopped for it already.
 
-        :param detail: What QEMU knows about it.
+        :param details: What QEMU reports about it.
         :param stopped: Whether the guest was stopped for it.
         """
         if self._stopped and stopped:
@@ -67,7 +69,7 @@ class Observer:
         at = self._clock()
         repeated = at - self._reported_at < _SAME_PANIC
         logged = self.assignment is not None and not repeated
-        report = PanicReport(at, now(), detail, stopped, logged, repeated)
+        report = PanicReport(at, now(), details, stopped, logged, repeated)
         self._reported_at = at
         self._reports = (*self._reports, report)
         self._changes += 1
@@ -132,6 +134,7 @@ class Observer:
             reports=self._reports,
             ran=self._ran,
             helped_itself=self._helped_itself,
+            first=not self._considered,
             seen_well=self._seen_well,
             failed_cpu_time=self._failed_cpu_time,
             retry=self.retry,
@@ -146,7 +149,7 @@ class Observer:
             self.result = None
         if not action.considered:
             return
-        condition = observation.state.condition
+        self._considered, condition = True, observation.state.condition
         self._stopped = condition == "panicked"
         self._seen_well = self._seen_well or condition not in FAILURES
         self._ran = self.retry = False

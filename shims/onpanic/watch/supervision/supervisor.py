@@ -14,6 +14,7 @@ from onpanic.watch.rules.handled_panics import failure_line
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import LineContent, NextAction, action_line
 from onpanic.watch.rules.observation import Assignment, StepResult
+from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.reconcile import reconcile
 from onpanic.watch.rules.restarts import conclude_unlimit
 from onpanic.watch.supervision.actuator import Actuator
@@ -45,13 +46,13 @@ class Supervisor:
 
     # Events
 
-    def on_panicked(self, detail: str, *, stopped: bool = True) -> None:
+    def on_panicked(self, details: PanicDetails, *, stopped: bool = True) -> None:
         """Handle a panic event.  Two notifiers report the same panic twice.
 
-        :param detail: What QEMU knows about the panic.
+        :param details: What QEMU reports about the panic.
         :param stopped: Whether the guest was stopped for it.
         """
-        report = self._observer.on_panicked(detail, stopped=stopped)
+        report = self._observer.on_panicked(details, stopped=stopped)
         if report:
             self._observer.libvirt_dump_error, self._actuator.dump_event_due = "", False
             self.log.dump_begins()  # libvirt may dump the guest now, which no event announces
@@ -59,14 +60,15 @@ class Supervisor:
                 self._write(failure_line(report))
         self.trigger()
 
-    def on_crashloaded(self, detail: str) -> None:
+    def on_crashloaded(self, details: PanicDetails) -> None:
         """Handle the event that the guest's crash kernel takes over.
 
-        :param detail: What QEMU knows about it.
+        :param details: What QEMU reports about it.
         """
         self._observer.on_helped_itself("crashloaded")
         if self.log.policy:
-            self.log.write("crashloaded", "warning", detail=detail)
+            members = {"panic": details.kind, "code": details.code, "detail": details.text}
+            self.log.write("crashloaded", "warning", **members)
         self._trigger_if_concerned()
 
     def on_reset(self) -> None:
