@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import tomllib
 import urllib.request
 from collections.abc import Callable
@@ -74,6 +75,13 @@ def test_wrong_arguments(
     assert (status, len(errors)) == (2, 1)
     assert message in errors[0]
     assert len(lines) <= 2
+
+
+def test_metrics_that_cannot_be_served(tmp_path: Path) -> None:
+    """Nothing goes on writing the file."""
+    words = ["--qmp", "x", *PAUSE, "--state-dir", str(tmp_path), "--metrics-file", str(tmp_path / "x.prom")]
+    assert main(["watch", "--once", *words, "--metrics-listen", "nonsense"]) == 2
+    assert "metrics" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("uri", ["nonsense:///x", "qemu+ssh://[::1/system"])
@@ -191,10 +199,10 @@ def test_everything_is_notified(number: int, guest: Start, watch: Watch, folder:
         assert systemd.recv(200).startswith(b"READY=1\n")
         one.ask("human-monitor-command", **PANIC)
         watcher.until("action", outcome="kept")
-        panics = 'onpanic_panics_total{domain="guest",uuid=""} 1.0'
+        panics = 'onpanic_guest_panics_total{domain="guest",uuid=""} 1.0'
         with urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=60) as answer:
             assert panics in answer.read().decode()
-        assert panics in (folder / "x.prom").read_text()
+        until(lambda: panics in (folder / "x.prom").read_text())
         watcher.process.send_signal(signal.SIGHUP)
         assert systemd.recv(200).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
         assert systemd.recv(200) == b"READY=1"

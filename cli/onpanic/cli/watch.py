@@ -20,6 +20,7 @@ from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
 
 if TYPE_CHECKING:
     from onpanic.watch.reporting.lines import Sink
+    from onpanic.watch.reporting.metrics import Metrics
 
 _SETTINGS = {
     "dump_dir": ("DIR", str, "directory for dumps, on the guests' host (default: libvirt's own)"),
@@ -69,7 +70,7 @@ async def _watch(arguments: argparse.Namespace, policy: Policy | None) -> None:
     """Watch domains or, with a policy, monitors; signals stop and reload."""
     from onpanic.core.libvirt_api import silence_libvirt
     from onpanic.watch.daemon import watch_domains, watch_monitors
-    from onpanic.watch.reporting.lines import Printer
+    from onpanic.watch.reporting.lines import Line, Printer
     from onpanic.watch.reporting.systemd import notify
     from onpanic.watch.rules.settings import read_settings
 
@@ -93,15 +94,25 @@ async def _watch(arguments: argparse.Namespace, policy: Policy | None) -> None:
 
     printer = Printer(arguments.log_format, stop_from_thread)
     try:
-        sink = _with_metrics(arguments, printer)
+        metrics = _metrics(arguments, printer)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload.set)
-        if policy is None:
-            silence_libvirt("watch")
-            await watch_domains(arguments.connect, settings, sink, **shared)
-        else:
-            await watch_monitors(arguments.qmp, policy, settings, sink, **shared)
+
+        def sink(line: Line) -> None:
+            printer(line)
+            if metrics:
+                metrics(line)
+
+        try:
+            if policy is None:
+                silence_libvirt("watch")
+                await watch_domains(arguments.connect, settings, sink, **shared)
+            else:
+                await watch_monitors(arguments.qmp, policy, settings, sink, **shared)
+        finally:
+            if metrics:
+                metrics.close()
     finally:
         printer.close()
 
@@ -127,10 +138,10 @@ def _policy(arguments: argparse.Namespace) -> Policy | None:
     )
 
 
-def _with_metrics(arguments: argparse.Namespace, printer: "Sink") -> "Sink":
-    """Return a sink that prints lines and, if metrics are wanted, counts them."""
+def _metrics(arguments: argparse.Namespace, printer: "Sink") -> "Metrics | None":
+    """Return the metrics, if they are wanted."""
     if not (arguments.metrics_file or arguments.metrics_listen):
-        return printer
+        return None
     from onpanic.watch.reporting.lines import Line, now
     from onpanic.watch.reporting.metrics import Metrics
 
@@ -139,10 +150,9 @@ def _with_metrics(arguments: argparse.Namespace, printer: "Sink") -> "Sink":
 
     metrics = Metrics(arguments.metrics_file, warn)
     if arguments.metrics_listen:
-        metrics.listen(arguments.metrics_listen)
-
-    def both(line: Line) -> None:
-        printer(line)
-        metrics(line)
-
-    return both
+        try:
+            metrics.listen(arguments.metrics_listen)
+        except UsageError:
+            metrics.close()
+            raise
+    return metrics

@@ -1,6 +1,8 @@
-"""Metrics for Prometheus, derived from log lines: in a file for node_exporter, or at an HTTP endpoint."""
+"""Metrics for Prometheus: in a file for node_exporter, or at an HTTP endpoint."""
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +10,37 @@ from onpanic.core.errors import FileError, MissingExtraError, UsageError
 from onpanic.core.files import write_atomically
 from onpanic.core.untrusted import printable
 from onpanic.watch.reporting.lines import Line
+from onpanic.watch.reporting.metric_values import Histogram, MetricValues
 
 __all__ = ("Metrics",)
 
-_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800)  # seconds
+_PAUSE = 1.0  # seconds between two writes, so that many panics at once are not delayed by them
+_REFRESH = 60.0  # seconds after which the file is written again, which shows that the watcher lives
+_CLOSE_TIMEOUT = 5.0  # seconds for a slow disk
 
 
 class Metrics:
     """Counts lines.  A `Sink`.
 
-    :param file: A file that is replaced atomically after each change; node_exporter's textfile collector
-        requires that its name ends in ``.prom``.
-    :param warn: Called once when the file cannot be written any more.
+    The file is written in a thread: after each change, at most once a second, and at least once a minute.
+
+    :param file: A file that is replaced atomically; node_exporter's textfile collector requires that its name
+        ends in ``.prom``.
+    :param warn: Called, also in that thread, when the file cannot be written any more.
+    :param clock: Returns seconds since the epoch.
+    :param monotonic: Returns monotonic seconds.
     :raise MissingExtraError: When prometheus-client is not installed.
     :raise FileError: When the file cannot be written.
     """
 
-    def __init__(self, file: Path | None = None, warn: Callable[[str], object] = print) -> None:
+    def __init__(
+        self,
+        file: Path | None = None,
+        warn: Callable[[str], object] = print,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         try:
             import prometheus_client as client
         except ImportError as error:
@@ -33,58 +49,52 @@ class Metrics:
         self._file = file
         self._warn = warn
         self._broken = False
+        self._values = MetricValues(clock, monotonic)
+        self._lock = threading.Lock()
         self._registry = client.CollectorRegistry()
-        guest = ["domain", "uuid"]
-
-        def counter(name: str, help_: str, labels: list[str]) -> Any:
-            return client.Counter(f"onpanic_{name}", help_, labels, registry=self._registry)
-
-        self._failures = {
-            "panicked": counter("panics", "Guest panics", guest),
-            "crashloaded": counter("crashloads", "Panics that the guest handles itself (kdump)", guest),
-            "internal-error": counter("internal_errors", "Internal errors of QEMU", guest),
-        }
-        self._actions = counter("actions", "Actions on guests", [*guest, "action", "outcome", "by"])
-        self._problems = counter("problems", "Problems other than failed actions", [])
-        self._durations = client.Histogram(
-            "onpanic_action_seconds",
-            "Duration of actions",
-            ["action"],
-            buckets=_BUCKETS,
-            registry=self._registry,
-        )
-        self._up = client.Gauge("onpanic_watching", "1 while guests are watched", registry=self._registry)
+        self._registry.register(self)
+        self._changed, self._closing = threading.Event(), threading.Event()
+        self._writer = threading.Thread(target=self._run, name="metrics", daemon=True)
+        if file is None:
+            return
         try:
-            self._write()
+            self._write(file)
         except OSError as error:
             raise FileError(
-                f"{self._file}: {error.strerror}", "name a file that can be written with --metrics-file"
+                f"{file}: {error.strerror}", "name a file that can be written with --metrics-file"
             ) from error
+        self._writer.start()
 
     def __call__(self, line: Line) -> None:
         """Count a line."""
-        guest = (line.domain, line.uuid)
-        if line.event in self._failures:
-            self._failures[line.event].labels(*guest).inc()
-        elif line.event == "action":
-            self._actions.labels(*guest, line.action, line.outcome, line.by or "onpanic").inc()
-            if line.seconds is not None:
-                self._durations.labels(line.action).observe(line.seconds)
-        elif line.event == "problem":
-            self._problems.inc()
-        elif line.event in ("watching", "connected"):
-            self._up.set(1)
-        elif line.event in ("disconnected", "stopping", "standby"):
-            self._up.set(0)
-        else:
-            return
-        try:
-            self._write()
-            self._broken = False
-        except OSError as error:  # the guests matter more
-            if not self._broken:
-                self._broken = True
-                self._warn(f"{self._file}: {error.strerror}: the metrics are out of date")
+        with self._lock:
+            self._values(line)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Write the last values, for five seconds at most."""
+        self._closing.set()
+        self._changed.set()
+        if self._writer.is_alive():
+            self._writer.join(_CLOSE_TIMEOUT)
+
+    def collect(self) -> Iterator[Any]:
+        """Yield all metrics in the form that prometheus-client collects."""
+        with self._lock:
+            found = list(self._values.samples())
+        families = {
+            "counter": self._client.metrics_core.CounterMetricFamily,
+            "gauge": self._client.metrics_core.GaugeMetricFamily,
+            "histogram": self._client.metrics_core.HistogramMetricFamily,
+        }
+        for metric, samples in found:
+            family = families[metric.kind](metric.name, metric.text, labels=metric.labels)
+            for labels, value in samples:
+                if isinstance(value, Histogram):
+                    family.add_metric(labels, value.cumulative(), value.total)
+                else:
+                    family.add_metric(labels, value)
+            yield family
 
     def listen(self, address: str) -> None:
         """Serve the metrics over HTTP at ``/metrics``.
@@ -106,6 +116,23 @@ class Metrics:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"{printable(address, 100)}: {reason}", "name another [HOST:]PORT") from error
 
-    def _write(self) -> None:
-        if self._file is not None:
-            write_atomically(self._file, self._client.generate_latest(self._registry))
+    def _run(self) -> None:
+        assert self._file
+        while not self._closing.is_set():
+            self._changed.wait(_REFRESH)
+            self._try_to_write(self._file)
+            self._closing.wait(_PAUSE)
+        self._try_to_write(self._file)
+
+    def _try_to_write(self, file: Path) -> None:
+        self._changed.clear()
+        try:
+            self._write(file)
+            self._broken = False
+        except OSError as error:  # the guests matter more
+            if not self._broken:
+                self._broken = True
+                self._warn(f"{file}: {error.strerror}: the metrics are out of date")
+
+    def _write(self, file: Path) -> None:
+        write_atomically(file, self._client.generate_latest(self._registry))

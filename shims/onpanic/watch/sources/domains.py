@@ -166,6 +166,7 @@ class Domains:
         for supervisor, assignment in zip(supervisors, assignments, strict=True):
             if assignment or supervisor.incident:
                 supervisor.trigger(retry=True)
+        self._log("observed", "debug")
         return sum(assignment is not None for assignment in assignments)
 
     async def _resync_until_lost(self) -> None:
@@ -176,6 +177,7 @@ class Domains:
                     return
             try:
                 await self._resync()
+                self._log("observed", "debug")
             except OnpanicError as error:
                 self._log("problem", "warning", detail=error.message)
 
