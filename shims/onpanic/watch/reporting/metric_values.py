@@ -27,11 +27,14 @@ _STATE_OF = {
 
 _BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1800.0)  # seconds
 
-# Rules can only see the first increase of a counter that was there before
+# Prometheus cannot see the first increase of a counter that was not there before
 _ZERO_ACTIONS = (
-    *((step, "failed", "onpanic") for step in get_args(Step)),
+    *((step, outcome, "onpanic") for step in get_args(Step) for outcome in ("done", "failed")),
+    *((action, "done", "libvirt") for action in ("coredump", "restart", "destroy")),
     *((action, "failed", "libvirt") for action in ("coredump", "restart")),
     *((action, "start-limit-hit", "onpanic") for action in ("restart", "rename-restart")),
+    *((action, "kept", "onpanic") for action in ("preserve", "pause")),
+    ("ignore", "done", "QEMU"),
 )
 
 
