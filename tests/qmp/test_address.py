@@ -48,13 +48,13 @@ def port() -> Iterator[int]:
 async def test_every_address_of_a_host_name_is_tried(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where ``localhost`` is ::1 first, a QEMU that listens on 127.0.0.1 only is found all the same."""
 
-    async def both(*_: object, **__: object) -> list[object]:
+    def both(*_: object, **__: object) -> list[object]:
         return [
             (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", port, 0, 0)),
             (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
         ]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+    monkeypatch.setattr(socket, "getaddrinfo", both)
     with await connect(("localhost", port)) as channel:
         assert channel.getpeername() == ("127.0.0.1", port)
 
@@ -67,6 +67,25 @@ async def test_where_nothing_listens_the_system_says_why(tmp_path: Path) -> None
         free = server.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
         await connect(("127.0.0.1", free))
+
+
+async def test_a_listener_whose_backlog_is_full(tmp_path: Path) -> None:
+    """The connection is made as soon as there is room."""
+    path = str(tmp_path / "full")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await connect(path)
+        second = asyncio.create_task(connect(path))
+        await asyncio.sleep(0)
+        assert not second.done()
+        listener.accept()[0].close()
+        async with asyncio.timeout(60):
+            with await second as channel:
+                assert channel.getpeername() == path
 
 
 @pytest.mark.parametrize("host", ["a" * 64, "a..b", "\udcff"])

@@ -239,16 +239,15 @@ def ignore(_event: dict[str, Any]) -> None:
 
 async def test_every_address_of_a_host_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """QEMU may listen at 127.0.0.1 only, where localhost is ::1 first."""
-    loop = asyncio.get_running_loop()
 
-    async def getaddrinfo(host: str, port: int, **_options: Any) -> list[Any]:
+    def getaddrinfo(host: str, port: int, **_options: Any) -> list[Any]:
         assert host == "localhost"
         return [
             (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", port, 0, 0)),
             (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
         ]
 
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     played = PlayedMonitor()
     async with played.at_port("127.0.0.1") as port:
         monitor = QmpMonitor(f"localhost:{port}")
@@ -279,13 +278,18 @@ async def test_a_local_emulators_process_is_known(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("greeting", "error", "message"),
     [
-        (None, LostError, "another client may hold it"),
+        (None, LostError, "is in use by another client, or its QEMU hangs"),
+        (
+            b"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) ",
+            LostError,
+            r"human monitor \(HMP\)",
+        ),
         (b"SSH-2.0-OpenSSH\r\n", LostError, "does not speak QMP"),
         (b"{}\r\n", LostError, "does not speak QMP"),
         (b"[" * 100_000 + b"\r\n", LostError, "does not speak QMP"),
-        (b"x" * 2**21, LostError, "does not speak QMP"),
+        (b"x" * 2**21, LostError, "a message of more than 1048576 bytes"),
     ],
-    ids=["none", "text", "object", "nesting", "endless"],
+    ids=["none", "HMP", "text", "object", "nesting", "endless"],
 )
 async def test_what_is_not_a_monitor(
     greeting: bytes | None, error: type[Exception], message: str, folder: Path

@@ -10,13 +10,19 @@ from typing import Any
 from onpanic.core.errors import UsageError
 from onpanic.core.untrusted import printable
 
-__all__ = ("ADDRESS_HINT", "Address", "connect", "parse_address")
+__all__ = ("ADDRESS_HINT", "IN_USE", "IN_USE_HINT", "Address", "connect", "parse_address")
 
 #: A UNIX socket's path, or host and port.
 Address = str | tuple[str, int]
 
 #: What to do about an address that is invalid, or at which nothing listens.
 ADDRESS_HINT = "name a UNIX socket's path or HOST:PORT, as in QEMU's -qmp unix:PATH,server=on,wait=off"
+
+#: What a monitor that sends no greeting is, and what to do about it.
+IN_USE = "is in use by another client, or its QEMU hangs"
+IN_USE_HINT = "QEMU serves one client of a monitor at a time: end the other one, or give QEMU another -qmp"
+
+_BACKLOG_POLL = 0.05  # seconds
 
 
 def parse_address(text: str) -> Address:
@@ -37,7 +43,7 @@ async def connect(address: Address) -> socket.socket:
     """Connect to a monitor and return the socket.
 
     Each address that a host name stands for is tried in turn, since QEMU may listen on only one of
-    ``::1`` and ``127.0.0.1``.
+    ``::1`` and ``127.0.0.1``.  Waits while too many clients wait for the monitor at a path already.
 
     :raise OSError: When no address accepts the connection; it is the last one's error.
     """
@@ -79,8 +85,26 @@ async def _connect_to(family: int, address: object) -> socket.socket:
     channel = socket.socket(family, socket.SOCK_STREAM)
     try:
         channel.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(channel, address)  # type: ignore[arg-type]
+        if family == socket.AF_UNIX:
+            await _connect_to_path(channel, str(address))
+        else:
+            await asyncio.get_running_loop().sock_connect(channel, address)  # type: ignore[arg-type]
     except BaseException:
         channel.close()
         raise
     return channel
+
+
+async def _connect_to_path(channel: socket.socket, path: str) -> None:
+    """Connect, as soon as the backlog has room.
+
+    The kernel refuses a non-blocking connection with EAGAIN meanwhile (connect(2)), and nothing reports when
+    it would not.  asyncio takes that for a connection in progress.
+    """
+    while True:
+        try:
+            channel.connect(path)
+        except BlockingIOError:
+            await asyncio.sleep(_BACKLOG_POLL)
+        else:
+            return

@@ -6,6 +6,7 @@ events that come before an answer), and so that a message that is too long ends 
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -15,11 +16,13 @@ from qemu.qmp.message import Message
 
 from onpanic.core.errors import ProtocolFault
 from onpanic.core.tasks import finish
+from onpanic.core.untrusted import printable
 from onpanic.qmp.quota import MESSAGE_LIMIT
 
 __all__ = ("CommandError", "ConnectionLostError", "MessageRecorder", "QmpClient")
 
 _CLOSING = 1.0  # seconds that closing may take
+_HMP_GREETING = re.compile(rb"QEMU .{1,100} monitor - type 'help'")
 
 
 class CommandError(Exception):
@@ -159,6 +162,7 @@ class _Client(QMPClient):
         super().__init__(readbuflen=MESSAGE_LIMIT)
         self._sent_before = sent_before
         self._peer = name
+        self._greeted = False
         self._recorder = recorder
         self._on_event = on_event
 
@@ -170,6 +174,13 @@ class _Client(QMPClient):
                 f"{self._peer}: a message of more than {MESSAGE_LIMIT} bytes",
                 "no QEMU sends one; run the command by hand to see what it prints",
             ) from error
+        if not self._greeted and _HMP_GREETING.match(line):
+            said = printable(line.decode("ascii", "replace").strip())
+            raise ProtocolFault(
+                f"{self._peer} answers as a human monitor (HMP), not QMP: {said}",
+                "name the address of QEMU's -qmp, not of its -monitor",
+            )
+        self._greeted = True
         if self._recorder:
             self._recorder.count(line)
         return line

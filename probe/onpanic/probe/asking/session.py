@@ -29,7 +29,7 @@ from onpanic.probe.conversation import Conversation, Entry, Reply
 from onpanic.probe.conversation.entry import Channel, Direction
 from onpanic.probe.emulator.opening_commands import QmpCommand, opening_messages
 from onpanic.probe.emulator.qtest import Qtest
-from onpanic.qmp.address import ADDRESS_HINT, connect, parse_address
+from onpanic.qmp.address import ADDRESS_HINT, IN_USE, IN_USE_HINT, connect, parse_address
 from onpanic.qmp.client import CommandError, ConnectionLostError
 from onpanic.qmp.quota import Quota
 
@@ -232,18 +232,22 @@ async def open_monitor(address: str, timeout: float) -> AsyncIterator[Session]: 
     :raise EmulatorError: When what listens does not answer in time, or not in QMP.
     """
     place = parse_address(address)
-    session = Session("the monitor")
+    session, awaits_greeting = Session("the monitor"), isinstance(place, str)
     try:
         async with asyncio.timeout(timeout):
             try:
                 channel = await connect(place)
             except OSError as error:
                 raise SourceError(f"{address}: {_system_words(error)}", ADDRESS_HINT) from error
+            awaits_greeting = True
             await session.connect(channel)
+            awaits_greeting = False
             yield session
     except TimeoutError as error:
+        if awaits_greeting:
+            raise DeadlineError(f"the monitor at {address} {IN_USE}", IN_USE_HINT) from error
         raise DeadlineError(
-            f"the monitor at {address} did not answer in time", "another client may be connected to it"
+            f"the monitor at {address} did not answer in time", "allow more time with --timeout SECONDS"
         ) from error
     finally:
         await session.close()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from onpanic.core.errors import AbsentError, FailedError, LostError
+from onpanic.core.errors import AbsentError, FailedError, LostError, ProtocolFault
 from onpanic.core.untrusted import printable
-from onpanic.qmp.address import connect, parse_address
+from onpanic.qmp.address import IN_USE, IN_USE_HINT, connect, parse_address
 from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
 
 __all__ = ("QmpMonitor",)
@@ -43,7 +43,7 @@ class QmpMonitor:
         :param on_event: Called with each event, in the order of the wire.  The first may come before
             `on_connected` is called.
         :raise AbsentError: When nothing listens at the address.
-        :raise LostError: When what listens does not speak QMP, or not in time.
+        :raise LostError: When what listens does not speak QMP, or sends no greeting in time.
         """
         client = QmpClient(self._address, on_event=on_event)
         try:
@@ -96,17 +96,19 @@ class QmpMonitor:
             return None
 
     async def _connect(self, client: QmpClient) -> None:
-        greeted = False
+        connected = isinstance(self._parsed, str)  # or waits for room in the backlog
         try:
             async with asyncio.timeout(self._timeout):
                 channel = await connect(self._parsed)
-                self.pid = _peer(channel)
-                greeted = True
+                connected, self.pid = True, _peer(channel)
                 await client.connect(channel)
         except TimeoutError as error:
-            reason = "does not answer: another client may hold it" if greeted else "no connection in time"
-            raise LostError(f"{self._address} {reason}") from error
+            if connected:
+                raise LostError(f"{self._address} {IN_USE}", IN_USE_HINT) from error
+            raise LostError(f"{self._address}: no connection in time") from error
         except ConnectionLostError as error:
+            if isinstance(error.cause, ProtocolFault):
+                raise LostError(error.cause.message, error.cause.hint) from error
             reason = printable(str(error.cause) or repr(error.cause), 200)
             raise LostError(f"{self._address} does not speak QMP: {reason}") from error
         except (ConnectionRefusedError, FileNotFoundError) as error:
