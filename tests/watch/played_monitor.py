@@ -27,6 +27,7 @@ class PlayedMonitor:
     :ivar commands: The commands that were executed.
     :ivar refused: Commands that are refused, with the description.
     :ivar unanswered: Commands that are not answered.
+    :ivar hangs_up_at: Commands at which the connection is closed.
     :ivar answers: What commands return instead of what they would.
     :ivar greeting: What is sent first; None for nothing.
     :ivar dump_error: Why dumps fail; empty if they do not.
@@ -43,6 +44,7 @@ class PlayedMonitor:
         self.commands: list[str] = []
         self.refused: dict[str, str] = {}
         self.unanswered: set[str] = set()
+        self.hangs_up_at: set[str] = set()
         self.answers: dict[str, Any] = {}
         self.greeting: bytes | None = json.dumps(GREETING).encode() + b"\r\n"
         self.dump_error = ""
@@ -135,6 +137,8 @@ class PlayedMonitor:
                 text = text[end:]
                 command, arguments = message["execute"], message.get("arguments", {})
                 self.commands.append(command)
+                if command in self.hangs_up_at:
+                    return
                 if command in self.unanswered:
                     continue
                 answer = self._answer(command, arguments)

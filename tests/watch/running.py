@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from onpanic.core.errors import SettingsError
-from onpanic.watch import Line, Settings
+from onpanic.watch import Line, Settings, WatchResult
 
 DEADLINE = 60  # seconds
 
@@ -19,22 +19,24 @@ class RunningWatcher:
     :param settings: The settings.
     :param options: Other options of the function.
     :ivar lines: The log lines.
+    :ivar result: What the function has returned; None before.
     :ivar notifications: What systemd is notified of.
     :ivar new_settings: What a reload reads; None if it cannot be read.
     """
 
     def __init__(
         self,
-        function: Callable[..., Coroutine[Any, Any, None]],
+        function: Callable[..., Coroutine[Any, Any, WatchResult]],
         state: Path,
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
         self.lines: list[Line] = []
+        self.result: WatchResult | None = None
         self.notifications: list[tuple[str, ...]] = []
         self.new_settings: Settings | None = settings or Settings()
         self.stop, self.reload = asyncio.Event(), asyncio.Event()
-        self._coroutine = function(
+        self._coroutine: Coroutine[Any, Any, WatchResult] = function(
             self.new_settings,
             self.lines.append,
             state=state,
@@ -44,7 +46,7 @@ class RunningWatcher:
             notify=lambda *assignments: self.notifications.append(assignments),
             **options,
         )
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[WatchResult | None] | None = None
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._coroutine)
@@ -62,7 +64,7 @@ class RunningWatcher:
     async def end(self) -> None:
         """Wait until it returns, and raise what it raises."""
         assert self._task
-        await asyncio.wait_for(self._task, DEADLINE)
+        self.result = await asyncio.wait_for(self._task, DEADLINE)
 
     async def cancel(self) -> None:
         """Cancel it."""

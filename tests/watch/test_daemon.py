@@ -10,7 +10,7 @@ import pytest
 
 from onpanic.core.errors import FileError, UsageError
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch import Line, Settings, watch_monitors
+from onpanic.watch import Line, Settings, WatchResult, watch_monitors
 
 from .played_monitor import PlayedMonitor
 from .running import DEADLINE, RunningWatcher
@@ -52,6 +52,51 @@ async def test_it_returns_when_nothing_is_left_to_do(folder: Path, tmp_path: Pat
             async with watching(address, tmp_path, once=True) as watcher:
                 await watcher.end()
                 assert watcher.actions == actions
+
+
+async def test_what_is_left_undone(folder: Path, tmp_path: Path) -> None:
+    """It is returned: guests of which an action failed, also before, and monitors that could not be asked."""
+    good, bad, hmp = PlayedMonitor("good"), PlayedMonitor("bad"), PlayedMonitor()
+    good.status = bad.status = "guest-panicked"
+    bad.refused = {"cont": "Resetting the Virtual Machine is required"}
+    hmp.greeting = b"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) "
+    async with (
+        good.at(folder / "good") as one,
+        bad.at(folder / "bad") as two,
+        hmp.at(folder / "hmp") as three,
+    ):
+        addresses, absent = [one, two, three], str(folder / "none")
+        function = partial(watch_monitors, [*addresses, absent], Policy("ignore"))
+        for _ in range(2):
+            async with RunningWatcher(function, tmp_path, once=True) as watcher:
+                await watcher.end()
+            assert watcher.result == WatchResult(failed=("bad",), unreachable=(three, absent))
+        bad.refused = {}
+        async with RunningWatcher(partial(watch_monitors, [one, two], Policy("ignore")), tmp_path) as watcher:
+            await watcher.until("action", domain="bad", outcome="done")
+        assert watcher.result == WatchResult()
+
+
+@pytest.mark.parametrize("command", ["query-name", "query-status"])
+async def test_a_monitor_that_closes_the_connection_could_not_be_asked(
+    command: str, folder: Path, tmp_path: Path
+) -> None:
+    """Whatever it is asked."""
+    monitor = PlayedMonitor()
+    monitor.hangs_up_at = {command}
+    async with monitor.at(folder / "qmp") as address, watching(address, tmp_path, once=True) as watcher:
+        await watcher.end()
+    assert watcher.result == WatchResult(unreachable=(address,))
+
+
+async def test_a_guest_that_another_watcher_watches_is_left_to_it(folder: Path, tmp_path: Path) -> None:
+    """Nothing is left undone by the one that stands by."""
+    monitor = PlayedMonitor()
+    async with monitor.at(folder / "qmp") as address, watching(address, tmp_path) as first:
+        await first.until("connected")
+        async with watching(address, tmp_path, once=True) as second:
+            await second.end()
+        assert second.result == WatchResult()
 
 
 async def test_a_dry_run_writes_nothing(folder: Path, tmp_path: Path) -> None:

@@ -268,7 +268,8 @@ def test_killed_at_any_moment_it_ends_the_same(
         time.sleep(chance.uniform(0, 0.15))
         watcher.kill()
     done = watch(*options, "--once")
-    assert done.wait() == 0
+    # An earlier watcher may have done all; whether a guest should be where nothing listens is not known then
+    assert done.wait() in ((0, 2) if value == "destroy" else (0,))
     if value == "preserve":
         assert one.status == "guest-panicked"
     elif value == "restart":

@@ -329,21 +329,38 @@ async def test_commands_that_fail(folder: Path) -> None:
         monitor = QmpMonitor(address)
         with pytest.raises(LostError, match="is not connected"):
             await monitor.execute("query-name")
-        connected = asyncio.Event()
-        running = asyncio.create_task(monitor.run(connected.set, ignore))
-        await asyncio.wait_for(connected.wait(), DEADLINE)
-        with pytest.raises(FailedError, match="The command nonsense has not been found"):
-            await monitor.execute("nonsense")
-        with pytest.raises(LostError, match="does not answer query-status"):
-            await monitor.execute("query-status", timeout=0.01)
-        asked = asyncio.create_task(monitor.execute("query-status"))
-        async with asyncio.timeout(DEADLINE):
-            while played.count("query-status") < 2:
-                await asyncio.sleep(0.001)
-        played.hang_up()
-        with pytest.raises(LostError, match="closed the connection"):
-            await asyncio.wait_for(asked, DEADLINE)
-        await asyncio.wait_for(running, DEADLINE)
+        async with running(monitor):
+            with pytest.raises(FailedError, match="The command nonsense has not been found"):
+                await monitor.execute("nonsense")
+            asked = asyncio.create_task(monitor.execute("query-status"))
+            async with asyncio.timeout(DEADLINE):
+                while not played.count("query-status"):
+                    await asyncio.sleep(0.001)
+            played.hang_up()
+            with pytest.raises(LostError, match="closed the connection"):
+                await asyncio.wait_for(asked, DEADLINE)
+
+
+async def test_a_command_that_is_not_answered_ends_the_connection(folder: Path) -> None:
+    """The watcher then connects again, which is how it learns that the guest can be asked."""
+    played = PlayedMonitor()
+    played.unanswered = {"query-status"}
+    async with played.at(folder / "qmp") as address:
+        monitor = QmpMonitor(address)
+        async with running(monitor):
+            with pytest.raises(LostError, match="does not answer query-status"):
+                await monitor.execute("query-status", timeout=0.01)
+        assert not monitor.connected
+
+
+@asynccontextmanager
+async def running(monitor: QmpMonitor) -> AsyncIterator[None]:
+    """Connect a monitor; in the end, wait until its connection has ended."""
+    connected = asyncio.Event()
+    task = asyncio.create_task(monitor.run(connected.set, ignore))
+    await asyncio.wait_for(connected.wait(), DEADLINE)
+    yield
+    await asyncio.wait_for(task, DEADLINE)
 
 
 async def test_events_arrive_in_order(folder: Path) -> None:

@@ -115,7 +115,7 @@ def test_domains_are_watched(
 def test_monitors_are_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing listens there, which is all that there is to print."""
     words = ["--qmp", str(tmp_path / "qmp"), *PAUSE, "--state-dir", str(tmp_path)]
-    assert main(["watch", "--once", *words]) == 0
+    assert main(["watch", "--once", *words]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines] == ["watching", "waiting", "stopping"]
 
@@ -150,6 +150,26 @@ def test_a_driver_that_reports_no_panics(onpanic: Run, libvirt: Any, tmp_path: P
     done = onpanic("watch", "--once", "--state-dir", str(tmp_path), "--connect", "test:///default")
     assert done.returncode == 2
     assert "libvirt's driver TEST reports no panics" in done.stderr
+
+
+@pytest.mark.processes
+@pytest.mark.emulators
+def test_the_exit_status_of_a_single_run(guest: Start, watch: Watch, folder: Path) -> None:
+    """1 while the guest is not as its policy asks, 2 if one cannot be asked, and 0 when all is done."""
+    hmp = folder / "hmp"
+    one = guest("-device", "pvpanic", "-no-shutdown", "-monitor", f"unix:{hmp},server=on,wait=off")
+    one.ask("human-monitor-command", **PANIC)
+    words = ["--once", "--on-panic", "preserve", "--coredump"]
+    failing = [*words, "--dump-dir", "/nowhere", "--qmp", str(one.path)]
+    assert watch(*failing).wait() == 1
+    assert watch(*failing).wait() == 1
+    both = watch(*failing, str(hmp))
+    assert both.wait() == 2
+    assert "answers as a human monitor (HMP), not QMP" in both.until("waiting")["detail"]
+    held = watch(*words, "--qmp", str(folder / "watched"))
+    assert held.wait() == 2
+    assert "is in use by another client" in held.until("waiting")["detail"]
+    assert watch(*words, "--dump-dir", str(folder), "--qmp", str(one.path)).wait() == 0
 
 
 @pytest.mark.processes

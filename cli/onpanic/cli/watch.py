@@ -3,7 +3,8 @@
 Every domain with a policy in its metadata (onpanic to-libvirt puts it there) is watched, until
 SIGTERM or Ctrl-C.  With --qmp, guests without libvirt are watched, each with the policy of
 --on-panic and --on-crash.  A line is printed for each event and action.  SIGHUP reads --config
-again, and resumes what was given up.
+again, and resumes what was given up.  Exit status with --once: 1 if an action failed, or a guest is
+not as its policy asks; 2 if a guest, or libvirt, could not be asked.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
 if TYPE_CHECKING:
     from onpanic.watch.reporting.lines import Sink
     from onpanic.watch.reporting.metrics import Metrics
+    from onpanic.watch.reporting.watch_result import WatchResult
 
 _SETTINGS = {
     "dump_dir": ("DIR", str, "directory for dumps, on the guests' host (default: libvirt's own)"),
@@ -61,12 +63,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Watch until a signal or, with --once, until nothing is left to do; return 0."""
-    asyncio.run(_watch(arguments, _policy(arguments)))
-    return 0
+    """Watch until a signal or, with --once, until nothing is left to do; return the exit status."""
+    result = asyncio.run(_watch(arguments, _policy(arguments)))
+    if not arguments.once:
+        return 0
+    if result.unreachable:
+        return 2
+    return 1 if result.failed else 0
 
 
-async def _watch(arguments: argparse.Namespace, policy: Policy | None) -> None:
+async def _watch(arguments: argparse.Namespace, policy: Policy | None) -> "WatchResult":
     """Watch domains or, with a policy, monitors; signals stop and reload."""
     from onpanic.core.libvirt_api import silence_libvirt
     from onpanic.watch.daemon import watch_domains, watch_monitors
@@ -107,9 +113,8 @@ async def _watch(arguments: argparse.Namespace, policy: Policy | None) -> None:
         try:
             if policy is None:
                 silence_libvirt("watch")
-                await watch_domains(arguments.connect, settings, sink, **shared)
-            else:
-                await watch_monitors(arguments.qmp, policy, settings, sink, **shared)
+                return await watch_domains(arguments.connect, settings, sink, **shared)
+            return await watch_monitors(arguments.qmp, policy, settings, sink, **shared)
         finally:
             if metrics:
                 metrics.close()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from onpanic.core.errors import SettingsError
     from onpanic.watch.daemon import watch_domains, watch_monitors
     from onpanic.watch.reporting.lines import Line
+    from onpanic.watch.reporting.watch_result import WatchResult
     from onpanic.watch.rules.settings import Settings
 else:
     from onpanic.core.lazy_imports import lazy_imports
@@ -37,6 +38,7 @@ else:
             "onpanic.core.errors": ("SettingsError",),
             "onpanic.watch.daemon": ("watch_domains", "watch_monitors"),
             "onpanic.watch.reporting.lines": ("Line",),
+            "onpanic.watch.reporting.watch_result": ("WatchResult",),
             "onpanic.watch.rules.settings": ("Settings",),
         },
     )
@@ -47,6 +49,7 @@ __all__ = (  # noqa: RUF022
     "watch_monitors",
     "Settings",
     "Line",
+    "WatchResult",
     # Exceptions
     "SettingsError",
 )

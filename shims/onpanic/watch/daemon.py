@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from onpanic.core.errors import MissingExtraError, OnpanicError, UsageError
+from onpanic.core.errors import MissingExtraError, OnpanicError, SourceError, UsageError
 from onpanic.core.libvirt_api import libvirt_module
 from onpanic.core.tasks import finish
 from onpanic.probe.decision.policy import Policy
@@ -14,6 +14,7 @@ from onpanic.probe.decision.rules import refusal_of_policy
 from onpanic.watch.reporting.hook import Hook
 from onpanic.watch.reporting.lines import Line, Sink, now
 from onpanic.watch.reporting.systemd import reloading
+from onpanic.watch.reporting.watch_result import FailureRecorder, WatchResult
 from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import STANDBY, Journal, default_folder, subfolder
@@ -22,12 +23,16 @@ __all__ = ("watch_domains", "watch_monitors")
 
 _CANCEL_TIMEOUT = 30.0  # seconds
 _CLOSE_TIMEOUT = 90.0  # seconds; restoring libvirt's action takes a call to libvirt
+_READY_TIMEOUT = 180.0  # seconds for the first look at all guests, if the watcher is not to run on
 
 
 class _GuestSource(Protocol):
     """Guests to watch: the domains of a libvirt connection, or QMP monitors."""
 
     ready: asyncio.Event
+
+    @property
+    def unreachable(self) -> Sequence[str]: ...
 
     async def run(self) -> None: ...
     async def reload(self) -> None: ...
@@ -47,7 +52,7 @@ async def watch_domains(
     reload: asyncio.Event | None = None,
     read_settings: Callable[[], Settings] | None = None,
     notify: Callable[..., object] | None = None,
-) -> None:
+) -> WatchResult:
     """Carry out the policies of a libvirt connection's domains, until stopped or cancelled.
 
     Signal handlers are left to the application, so this also works in a thread's event loop.
@@ -62,6 +67,7 @@ async def watch_domains(
     :param reload: Set it to call ``read_settings``, and to resume what was given up.
     :param read_settings: Returns the new settings.  When it raises an `OnpanicError`, the old ones stay.
     :param notify: Called with assignments of sd_notify(3), for example ``READY=1``.
+    :return: What is left undone.  With ``once``, it is complete.
     :raise SourceError: When libvirt cannot be reached at first.
     :raise FileError: When the journal's directory cannot be written to.
     :raise MissingExtraError: When a module of the extra ``watch`` is not installed.
@@ -74,10 +80,10 @@ async def watch_domains(
     stop = stop or asyncio.Event()
     identity, _ = await _until_first(server_identity(uri), stop.wait())
     if identity.cancelled():
-        return
+        return WatchResult()
     folder = subfolder(state or default_folder(), identity.result())
     watcher = _Watcher(settings, sink, folder, dry_run, once, stop, reload, read_settings, notify)
-    await watcher.run(lambda context: Domains(uri, context), exclusive=True)
+    return await watcher.run(lambda context: Domains(uri, context), exclusive=True)
 
 
 async def watch_monitors(
@@ -93,7 +99,7 @@ async def watch_monitors(
     reload: asyncio.Event | None = None,
     read_settings: Callable[[], Settings] | None = None,
     notify: Callable[..., object] | None = None,
-) -> None:
+) -> WatchResult:
     """Carry out a policy for guests without libvirt, until stopped or cancelled.
 
     :param addresses: Their QMP monitors: UNIX sockets' paths, or ``host:port``.  Emulators may come and go.
@@ -101,7 +107,7 @@ async def watch_monitors(
     :raise UsageError: When an address or the policy is invalid, when the addresses are a string, or when
         the policy needs the setting ``start`` and it is empty.
 
-    The other parameters and errors are those of `watch_domains`.
+    The other parameters and errors, and what is returned, are those of `watch_domains`.
     """
     _check_policy(policy, settings)
     with _needing_watch():
@@ -113,7 +119,7 @@ async def watch_monitors(
         )
     folder = subfolder(state or default_folder(), "qmp")
     watcher = _Watcher(settings, sink, folder, dry_run, once, stop, reload, read_settings, notify)
-    await watcher.run(lambda context: Monitors(addresses, policy, context), exclusive=False)
+    return await watcher.run(lambda context: Monitors(addresses, policy, context), exclusive=False)
 
 
 @contextmanager
@@ -159,21 +165,24 @@ class _Watcher:
 
         def emit(line: Line) -> None:
             sink(line)
+            self._failures(line)
             self._hook(line)
 
         self._emit = emit
+        self._failures = FailureRecorder()
         self._once = once
         self._stop = stop or asyncio.Event()
         self._reload_requested = reload or asyncio.Event()
         self._read_settings = read_settings
         self._notify = notify or (lambda *_: None)
         self._source: _GuestSource | None = None
+        self._unreachable: tuple[str, ...] = ()
         self._journal = Journal(None if dry_run else folder, warn)
         self._context = WatchContext(self._journal, settings, emit, dry_run=dry_run)
         self._hook = Hook(lambda: self._context.settings, sink)
 
-    async def run(self, source_of: Callable[[WatchContext], _GuestSource], *, exclusive: bool) -> None:
-        """Watch.
+    async def run(self, source_of: Callable[[WatchContext], _GuestSource], *, exclusive: bool) -> WatchResult:
+        """Watch, and return what is left undone.
 
         :param source_of: Returns the source of guests.
         :param exclusive: Whether one lock protects all guests.  This then stands by while another watcher
@@ -186,6 +195,7 @@ class _Watcher:
                 self._reload_on_request(),
                 seconds=_CANCEL_TIMEOUT + 2 * _CLOSE_TIMEOUT,
             )
+            return self._failures.result(self._journal.incidents(), self._unreachable)
         finally:
             self._journal.close()
 
@@ -203,14 +213,18 @@ class _Watcher:
         try:
             await _until_first(source.run(), self._stop.wait(), self._when_ready(source))
         finally:
-            self._source = None
+            self._source, self._unreachable = None, tuple(source.unreachable)
             self._emit(Line("stopping", at=now()))
             self._notify("STOPPING=1")
             await finish(source.close(), _CLOSE_TIMEOUT)
 
     async def _when_ready(self, source: _GuestSource) -> None:
         """Announce that the watcher is ready; return when it need not run on."""
-        await source.ready.wait()
+        try:
+            async with asyncio.timeout(_READY_TIMEOUT if self._once else None):
+                await source.ready.wait()
+        except TimeoutError as error:
+            raise SourceError(f"not all guests could be asked within {_READY_TIMEOUT:g} s") from error
         self._notify("READY=1", "STATUS=watching")
         await (source.wait_idle() if self._once else self._stop.wait())
 

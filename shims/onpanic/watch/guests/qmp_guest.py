@@ -41,16 +41,18 @@ class QmpGuest:
     :param policy: The guest's policy.
     :param settings: Returns the current settings.
     :raise UsageError: When the address is invalid.
+    :ivar address: The monitor's address.
     :ivar monitor: The monitor.
     :ivar absent: Whether nothing listens at the address.
+    :ivar asked: Whether its state has been read.
     """
 
     def __init__(self, address: str, policy: Policy, settings: Callable[[], Settings]) -> None:
         self.key = f"qmp:{address}"
-        self.name = address
+        self.name = self.address = address
         self.uuid = ""
         self.monitor = QmpMonitor(address)
-        self.absent = False
+        self.absent = self.asked = False
         self._policy = policy
         self._settings = settings
         self._instance = ""
@@ -101,6 +103,7 @@ class QmpGuest:
         if not self.monitor.connected or not self._instance:  # events come before `identify`
             raise LostError(f"{self.name} is not connected")
         status = str((await self._query("query-status")).get("status", ""))
+        self.asked = True
         condition = _BY_RUN_STATE.get(status, "healthy")
         if condition not in FAILURES:
             return GuestState(condition, self._instance)

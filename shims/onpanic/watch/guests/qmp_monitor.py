@@ -65,7 +65,8 @@ class QmpMonitor:
 
         :param timeout: Seconds; None for those of the monitor.
         :raise FailedError: When the command is refused.
-        :raise LostError: When there is no connection, or no answer.
+        :raise LostError: When there is no connection, or no answer.  The connection is closed then, since the
+            answer could come at any time.
         """
         if self._client is None:
             raise LostError(f"{self._address} is not connected")
@@ -75,6 +76,7 @@ class QmpMonitor:
         except CommandError as refusal:
             raise FailedError(printable(refusal.desc)) from refusal
         except TimeoutError as error:
+            await self.close()
             raise LostError(f"{self._address} does not answer {command}") from error
         except ConnectionLostError as error:
             raise LostError(f"{self._address} closed the connection") from error

@@ -4,6 +4,7 @@ libvirt's events trigger their supervisors.  A periodic resync finds what no eve
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = ("Domains",)
 _RESYNC = 60.0  # seconds between resyncs
 _RECONNECT = (0.1, 5.0)  # seconds between attempts: the first, and the longest
 _POLL = 0.02  # seconds
+_LOST = 60.0  # seconds without a connection after which it is not waited for any more
 
 
 class Domains:
@@ -45,14 +47,21 @@ class Domains:
         resync: float = _RESYNC,
     ) -> None:
         self._context = context
+        self._uri = uri or "libvirt"
         self._resync_interval = resync
         self._connection = LibvirtConnection(uri, self._on_event, self._on_lost, opener)
         self._supervisors: dict[str, Supervisor] = {}
         self._panic_data: dict[str, dict[str, Any]] = {}  # QEMU's event comes before libvirt's
         self._lost = asyncio.Event()
         self._scanned = False  # through this connection
+        self._lost_at = 0.0  # in monotonic seconds
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready = asyncio.Event()
+
+    @property
+    def unreachable(self) -> list[str]:
+        """The connection's URI if it is lost."""
+        return [] if self._scanned or not self.ready.is_set() else [self._uri]
 
     async def run(self) -> None:
         """Watch until cancelled, and connect again whenever that is needed.
@@ -91,10 +100,10 @@ class Domains:
             self._log("problem", "warning", detail=error.message)
 
     async def wait_idle(self) -> None:
-        """Return when no reconciliation is in progress."""
+        """Return when no reconciliation is in progress, or the connection has been lost for a minute."""
         while True:
             active = [supervisor for supervisor in self._supervisors.values() if supervisor.active]
-            if not active and self._scanned:
+            if not active and (self._scanned or time.monotonic() > self._lost_at + _LOST):
                 return
             await asyncio.gather(asyncio.sleep(_POLL), *(supervisor.wait_idle() for supervisor in active))
 
@@ -144,7 +153,7 @@ class Domains:
     def _on_lost(self, reason: str) -> None:
         if not self._lost.is_set():
             self._lost.set()
-            self._scanned = False
+            self._scanned, self._lost_at = False, time.monotonic()
             for supervisor in self._supervisors.values():
                 supervisor.on_gap()
             self._log("disconnected", "warning", detail=reason)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from onpanic.core.errors import AbsentError, OnpanicError
+from onpanic.core.errors import AbsentError, LostError, OnpanicError
 from onpanic.core.tasks import finish, run_all
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.events import panic_details
@@ -36,9 +36,16 @@ class Monitors:
         guests = [QmpGuest(a, policy, lambda: context.settings) for a in dict.fromkeys(addresses)]
         self._guests = {Supervisor(guest, context): guest for guest in guests}
         self._tried: set[Supervisor] = set()
+        self._standby: set[Supervisor] = set()  # of guests on which another watcher acts
         for supervisor in self._guests:
             supervisor.assign(Assignment(policy))
         self.ready = asyncio.Event()
+
+    @property
+    def unreachable(self) -> list[str]:
+        """The addresses of guests that should be there, and whose state could not be read."""
+        mine = [guest for supervisor, guest in self._guests.items() if supervisor not in self._standby]
+        return [guest.address for guest in mine if not guest.asked]
 
     async def run(self) -> None:
         """Watch until cancelled, and connect again whenever that is needed.
@@ -69,9 +76,11 @@ class Monitors:
 
         def on_standby() -> None:
             supervisor.log.write("standby", detail=STANDBY)
+            self._standby.add(supervisor)
             self._mark_tried(supervisor)
 
         await self._context.journal.acquire(guest.key, on_standby)
+        self._standby.discard(supervisor)
         while True:
             try:
                 await self._watch_connection(supervisor, guest)
@@ -79,19 +88,24 @@ class Monitors:
                 supervisor.on_gap()
                 supervisor.log.write("disconnected")
             except OnpanicError as error:
-                text = f"{type(error).__name__} {error.message}"
-                if text != logged:
-                    logged = text
-                    supervisor.log.write("waiting", detail=error.message)
+                detail = "; ".join(filter(None, (error.message, error.hint)))
+                if detail != logged:
+                    logged = detail
+                    supervisor.log.write("waiting", detail=detail)
                 if isinstance(error, AbsentError) and not guest.absent:
                     guest.absent = True
+                    if supervisor.incident and supervisor.incident.begun:
+                        guest.asked = True  # by the watcher that has ended it
                     supervisor.trigger()
                 self._mark_tried(supervisor)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _RECONNECT[1])
 
     async def _watch_connection(self, supervisor: Supervisor, guest: QmpGuest) -> None:
-        """Connect to a guest, and handle its events until the connection ends."""
+        """Connect to a guest, and handle its events until the connection ends.
+
+        :raise LostError: When the emulator does not answer, or not in QMP.
+        """
         identifying: list[asyncio.Task[None]] = []
 
         def on_connected() -> None:
@@ -100,6 +114,8 @@ class Monitors:
 
         try:
             await guest.monitor.run(on_connected, lambda event: self._on_event(supervisor, guest, event))
+            for task in identifying:
+                await task
         finally:
             for task in identifying:
                 task.cancel()
@@ -107,16 +123,17 @@ class Monitors:
                 await finish(asyncio.gather(*identifying, return_exceptions=True), _CANCEL_TIMEOUT)
 
     async def _identify(self, supervisor: Supervisor, guest: QmpGuest) -> None:
+        """Ask what must be known of a guest; close the connection if that fails.
+
+        :raise LostError: When that fails.
+        """
         try:
             await guest.identify(set_action=not self._context.dry_run)
-        except OnpanicError as error:
-            supervisor.log.write("problem", "error", detail=error.message)
+        except Exception as error:
             await guest.monitor.close()
-            return
-        except Exception as error:  # noqa: BLE001  the next connection must still be handled
-            supervisor.log.write("problem", "error", detail=f"a bug: {error!r}")
-            await guest.monitor.close()
-            return
+            if isinstance(error, OnpanicError):
+                raise
+            raise LostError(f"a bug: {error!r}") from error  # the next connection must still be handled
         supervisor.log.write("connected")
         supervisor.trigger(retry=True)
         self._mark_tried(supervisor)
