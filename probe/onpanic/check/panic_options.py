@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from onpanic.probe.emulator.command_line_parser import option_values
+from onpanic.probe.emulator.action_options import QemuActions, read_actions
 
 __all__ = ("panic_options",)
 
@@ -15,10 +15,6 @@ def panic_options(command: Sequence[str]) -> list[str]:
 
     :param command: For example ``qemu-system-x86_64 -action panic=none``.
     """
-    given: dict[str, str] = {}
-    for value in option_values(command, "action"):
-        for part in value.split(","):
-            key, _, word = part.partition("=")
-            if key in ("panic", "shutdown"):
-                given[key] = word
-    return [f"-action {key}={word}" for key, word in sorted(given.items()) if word != "pause"]
+    given = read_actions(command, QemuActions(panic="", shutdown="", reboot=""))
+    words = {"panic": given.panic, "shutdown": given.shutdown}
+    return [f"-action {key}={word}" for key, word in words.items() if word not in ("", "pause")]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from onpanic.probe.emulator.action_options import QemuActions, read_actions
 from onpanic.probe.emulator.command_line_parser import device_type, option_values
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
 from onpanic.probe.emulator.option_value import json_members, properties
@@ -47,6 +48,8 @@ SEV_ES = 4
 PANICKED_EVENT = 1
 
 _OFF = ("off", "no", "false", "n")
+
+_LIBVIRTS = QemuActions(shutdown="pause")  # libvirt starts QEMU with -no-shutdown
 
 
 class QemuArguments(msgspec.Struct, frozen=True):
@@ -99,15 +102,14 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
     """
     if not words:
         return _NONE
-    actions = _actions(words)
-    action, options = _panic_action(actions)
-    reboot_option = actions["reboot"] and f"-action reboot={actions['reboot']}"
+    actions = read_actions(words, _LIBVIRTS)
+    reboot_option = "" if actions.reboot in ("reset", "") else f"-action reboot={actions.reboot}"
     confidential, resettable = _confidential(words)
     devices = [(device_type(value), value) for value in option_values(words, "device")]
     panic_devices = [(name, value) for name, value in devices if name in (*ISA_TYPES, PCI_TYPE)]
     return QemuArguments(
-        panic_action=action,
-        panic_options=options,
+        panic_action=actions.outcome,
+        panic_options=_panic_options(actions),
         reboot_option="-no-reboot" if reboot_option and "-no-reboot" in words else reboot_option,
         devices=tuple([name for name, _ in panic_devices]),
         event_masks=_numbers("events", words, panic_devices),
@@ -121,36 +123,11 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
     )
 
 
-def _actions(words: Sequence[str]) -> dict[str, str]:
-    """Return QEMU's actions on a panic, a shutdown and a reboot; empty for a reboot that resets.
-
-    libvirt starts QEMU with ``-no-shutdown``, which is ``-action shutdown=pause``.
-    """
-    found = {"panic": "shutdown", "shutdown": "pause", "reboot": ""}
-    for flag, value in zip(words, [*words[1:], ""], strict=True):
-        option = flag.removeprefix("-").removeprefix("-") if flag.startswith("-") else ""
-        if option == "no-shutdown":
-            found["shutdown"] = "pause"
-        elif option == "no-reboot":
-            found["reboot"] = "shutdown"
-        elif option == "action":
-            found |= dict(part.partition("=")[::2] for part in value.split(","))
-    return {**found, "reboot": "" if found["reboot"] == "reset" else found["reboot"]}
-
-
-def _panic_action(actions: dict[str, str]) -> tuple[str, str]:
-    """Return what a panic ends in, and the options that make it so.
-
-    A panic is a shutdown unless ``panic=`` says otherwise.
-    """
-    panic, powers_off = actions["panic"], actions["shutdown"] == "poweroff"
-    if panic == "shutdown":
-        action = "poweroff" if powers_off else "pause"
-        return action, "shutdown=poweroff" if powers_off else ""
-    if panic == "exit-failure":  # ends with status 1, unless a shutdown pauses, which libvirt then completes
-        return "exit" if powers_off else "poweroff", "panic=exit-failure"
-    action = {"pause": "pause", "none": "run"}.get(panic, "unknown")
-    return action, "" if action == "pause" else f"panic={panic}"
+def _panic_options(actions: QemuActions) -> str:
+    """Return the option because of which a panic does not pause the guest; empty if it does."""
+    if actions.outcome == "pause":
+        return ""
+    return "shutdown=poweroff" if actions.panic == "shutdown" else f"panic={actions.panic}"
 
 
 def _numbers(name: str, words: Sequence[str], devices: Sequence[tuple[str, str]]) -> dict[str, int]:
