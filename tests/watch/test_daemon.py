@@ -30,7 +30,12 @@ async def test_it_runs_until_it_is_stopped(folder: Path, tmp_path: Path) -> None
         async with watching(address, tmp_path) as watcher:
             await watcher.until_true(lambda: watcher.notifications)
         assert watcher.notifications == [("READY=1", "STATUS=watching"), ("STOPPING=1",)]
-        assert [line.event for line in watcher.lines] == ["watching", "connected", "stopping"]
+        assert [line.event for line in watcher.lines] == [
+            "watching",
+            "qemu-action",
+            "connected",
+            "stopping",
+        ]
 
 
 async def test_it_is_stopped_before_it_is_ready(folder: Path, tmp_path: Path) -> None:
@@ -253,7 +258,7 @@ def test_it_works_in_a_thread(folder: Path, tmp_path: Path) -> None:
     thread.start()
     thread.join(DEADLINE)
     assert not thread.is_alive()
-    assert [line.event for line in lines] == ["watching", "connected", "stopping"]
+    assert [line.event for line in lines] == ["watching", "qemu-action", "connected", "stopping"]
     assert during == handlers
 
 

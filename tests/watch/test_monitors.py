@@ -329,6 +329,59 @@ def test_a_guest_that_may_not_reboot_is_restarted(
     one.ask("cont")
     watcher.until("action", action="restart", outcome="done")
     assert one.status == "running"
+    assert "reboot is reset, and stays so" in watcher.logged("qemu-action")[0]["detail"]
+    assert watcher.stop() == 0
+    one.ask("system_reset")
+    one.ask("query-status")
+    assert "SHUTDOWN" not in one.events
+
+
+@pytest.mark.parametrize("policy", ["pause", "ignore"])
+@pytest.mark.parametrize("end", ["stop", "once", "kill"])
+def test_qemus_own_action_is_given_back(
+    end: str, policy: str, counting: Start, watch: Watch, folder: Path
+) -> None:
+    """A guest of CI ends with its panic as before, once no watcher watches it any more."""
+    one = counting("-S", "-name", "guest", "-action", "panic=exit-failure,shutdown=poweroff")
+    words = ["--qmp", str(one.path), "--on-panic", policy]
+    if end == "kill":
+        killed = watch(*words)
+        killed.until("connected")
+        killed.until("qemu-action")
+        killed.kill()
+        words[-1] = "pause" if policy == "ignore" else "ignore"  # the next one has another policy
+    watcher = watch(*words, *(["--once"] if end == "once" else []))
+    changed = watcher.until("qemu-action", times=1)
+    assert "it was exit-failure" in changed["detail"]
+    assert (watcher.wait() if end == "once" else watcher.stop()) == 0
+    assert watcher.logged("qemu-action")[-1]["detail"] == "QEMU's action on a panic is exit-failure again"
+    one.ask("cont")
+    assert one.process.wait(60) == 1
+
+
+def test_an_action_that_fits_the_policy_is_not_changed(counting: Start, watch: Watch) -> None:
+    """But set, since a watcher that was killed may have left another one."""
+    one = counting("-S", "-name", "guest")
+    killed = watch("--qmp", str(one.path), "--on-panic", "ignore")
+    killed.until("qemu-action")
+    killed.kill()
+    watcher = watch("--qmp", str(one.path), "--on-panic", "pause")
+    watcher.until("connected")
+    one.ask("cont")
+    watcher.until("action", action="pause", outcome="kept")
+    assert watcher.stop() == 0
+    assert watcher.logged("qemu-action") == []
+
+
+def test_an_action_that_is_not_known_stays(counting: Start, watch: Watch) -> None:
+    """The process at the other end of a TCP connection cannot be seen; a line says so."""
+    one = counting("-S", "-action", "panic=exit-failure,shutdown=poweroff")
+    watcher = watch("--qmp", f"localhost:{one.port}", "--on-panic", "preserve")
+    assert "what it was is not known" in watcher.until("qemu-action")["detail"]
+    one.ask("cont")
+    watcher.until("action", action="preserve", outcome="kept")
+    assert watcher.stop() == 0
+    assert len(watcher.logged("qemu-action")) == 1
 
 
 def test_a_qemu_without_actions_that_may_not_reboot(

@@ -12,6 +12,7 @@ from onpanic.core.operator_commands import identity_of, is_alive, run_command
 from onpanic.core.untrusted import wellformed
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.guest import DumpProgress
+from onpanic.watch.guests.monitored_actions import MonitoredActions
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.naming import dump_name, renamed
@@ -40,6 +41,7 @@ class QmpGuest:
     :param address: The monitor: a UNIX socket's path, or ``host:port``.
     :param policy: The guest's policy.
     :param settings: Returns the current settings.
+    :param note: Called with each change of QEMU's own actions, as a sentence.
     :raise UsageError: When the address is invalid.
     :ivar address: The monitor's address.
     :ivar monitor: The monitor.
@@ -47,12 +49,19 @@ class QmpGuest:
     :ivar asked: Whether its state has been read.
     """
 
-    def __init__(self, address: str, policy: Policy, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        address: str,
+        policy: Policy,
+        settings: Callable[[], Settings],
+        note: Callable[[str], object],
+    ) -> None:
         self.key = f"qmp:{address}"
         self.name = self.address = address
         self.uuid = ""
         self.monitor = QmpMonitor(address)
         self.absent = self.asked = False
+        self._actions = MonitoredActions(self.monitor, note)
         self._policy = policy
         self._settings = settings
         self._instance = ""
@@ -81,7 +90,8 @@ class QmpGuest:
     async def identify(self, *, set_action: bool) -> None:
         """Read the guest's name, UUID and vCPU thread.
 
-        :param set_action: Whether to set QEMU's own action on panic, which QEMU 6.0 and later allow.
+        :param set_action: Whether to set QEMU's own action on a panic if the policy needs another one, which
+            QEMU 6.0 and later allow.
         :raise LostError: When the emulator does not answer.
         """
         with suppress(FailedError):
@@ -92,9 +102,16 @@ class QmpGuest:
         self._thread = await self._first_vcpu_thread()
         if set_action:
             ignored = action_for(self._policy, "panicked").action == "ignore"
-            with suppress(FailedError):  # an older QEMU, where -no-shutdown decides
-                await self.monitor.execute("set-action", panic="none" if ignored else "pause")
+            await self._actions.set_panic("run" if ignored else "pause", self._thread)
         self._instance = f"{self.monitor.pid or ''}/{self._thread}"
+
+    async def release(self) -> None:
+        """Set QEMU's own action on a panic back to what it was before `identify`.
+
+        :raise LostError: When the emulator does not answer.
+        :raise FailedError: When it refuses.
+        """
+        await self._actions.restore_panic()
 
     async def read_state(self, *, ask_qemu: bool) -> GuestState:  # noqa: ARG002  QEMU is always asked
         """Return the guest's state."""
@@ -204,8 +221,7 @@ class QmpGuest:
         return {}
 
     async def _restart(self) -> None:
-        with suppress(FailedError):  # QEMU before 6.0; on others, -no-reboot would end it
-            await self.monitor.execute("set-action", reboot="reset")
+        await self._actions.allow_reset()
         self._reset_event = ""
         await self.monitor.execute("system_reset")
         failure = "QEMU does not report that it has reset the guest"

@@ -3,11 +3,12 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from onpanic.core.errors import AbsentError, FailedError, LostError, ProtocolFault
+from onpanic.core.tasks import finish
 from onpanic.core.untrusted import printable
 from onpanic.qmp.address import IN_USE, IN_USE_HINT, connect, parse_address
 from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
@@ -15,6 +16,7 @@ from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
 __all__ = ("QmpMonitor",)
 
 _TIMEOUT = 10.0  # seconds for connecting with the greeting, and for an answer
+_BEFORE_CLOSE = 5.0  # seconds
 
 
 class QmpMonitor:
@@ -35,13 +37,17 @@ class QmpMonitor:
         self.pid: int | None = None
 
     async def run(
-        self, on_connected: Callable[[], object], on_event: Callable[[dict[str, Any]], None]
+        self,
+        on_connected: Callable[[], object],
+        on_event: Callable[[dict[str, Any]], None],
+        before_close: Callable[[], Coroutine[Any, Any, object]] | None = None,
     ) -> None:
         """Connect, and pass on events until the connection ends.
 
         :param on_connected: Called when commands can be sent.
         :param on_event: Called with each event, in the order of the wire.  The first may come before
             `on_connected` is called.
+        :param before_close: Called when this is cancelled while commands can be sent.  It has five seconds.
         :raise AbsentError: When nothing listens at the address.
         :raise LostError: When what listens does not speak QMP, or sends no greeting in time.
         """
@@ -51,6 +57,10 @@ class QmpMonitor:
             self._client = client
             on_connected()
             await client.wait_closed()
+        except asyncio.CancelledError:
+            if before_close and self._client and client.connected:
+                await finish(before_close(), _BEFORE_CLOSE)
+            raise
         finally:
             self._client = None
             await client.close()
@@ -96,6 +106,21 @@ class QmpMonitor:
             return int(stat.split()[0])
         except (OSError, ValueError, IndexError):
             return None
+
+    def command_line(self, thread: int) -> list[str]:
+        """Return the emulator's command line; empty if it cannot be read, or may be another process's.
+
+        The process at the other end of a socket is the one that listened, which may have passed it on.
+
+        :param thread: The ID of one of the emulator's threads on this host.
+        """
+        process = Path(f"/proc/{self.pid}")
+        try:
+            if not (process / f"task/{thread}").exists():
+                return []
+            return (process / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+        except OSError:
+            return []
 
     async def _connect(self, client: QmpClient) -> None:
         connected = isinstance(self._parsed, str)  # or waits for room in the backlog

@@ -34,7 +34,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
     :param event: What happened: ``watching``, ``standby``, ``connected``, ``disconnected``, ``waiting``,
         ``policy``, ``panicked``, ``crashloaded``, ``internal-error``, ``action``, ``limit``, ``progress``,
-        ``unresolved``, ``over``, ``problem``, ``reloaded``, ``stopping``, ``observed``.
+        ``unresolved``, ``qemu-action``, ``over``, ``problem``, ``reloaded``, ``stopping``, ``observed``.
     :param level: Its severity.
     :param at: When it happened: UTC, RFC 3339.
     :param domain: The guest's name.

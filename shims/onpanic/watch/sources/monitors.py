@@ -33,8 +33,8 @@ class Monitors:
 
     def __init__(self, addresses: Sequence[str], policy: Policy, context: WatchContext) -> None:
         self._context = context
-        guests = [QmpGuest(a, policy, lambda: context.settings) for a in dict.fromkeys(addresses)]
-        self._guests = {Supervisor(guest, context): guest for guest in guests}
+        guests = (self._guest(address, policy) for address in dict.fromkeys(addresses))
+        self._guests = dict(guests)
         self._tried: set[Supervisor] = set()
         self._standby: set[Supervisor] = set()  # of guests on which another watcher acts
         for supervisor in self._guests:
@@ -69,6 +69,16 @@ class Monitors:
         """Cancel what is in progress, and close all connections."""
         await asyncio.gather(*(supervisor.stop() for supervisor in self._guests), return_exceptions=True)
         await asyncio.gather(*(guest.monitor.close() for guest in self._guests.values()))
+
+    def _guest(self, address: str, policy: Policy) -> tuple[Supervisor, QmpGuest]:
+        context = self._context
+
+        def note(change: str) -> None:
+            supervisor.log.write("qemu-action", detail=change)
+
+        guest = QmpGuest(address, policy, lambda: context.settings, note)
+        supervisor = Supervisor(guest, context)
+        return supervisor, guest
 
     async def _watch(self, supervisor: Supervisor, guest: QmpGuest) -> None:
         """Keep a connection to a guest's monitor: connect again when it is lost."""
@@ -112,8 +122,16 @@ class Monitors:
             guest.on_connected()
             identifying.append(asyncio.create_task(self._identify(supervisor, guest)))
 
+        async def before_close() -> None:
+            for task in identifying:
+                task.cancel()
+            await asyncio.gather(*identifying, return_exceptions=True)
+            await self._release(supervisor, guest)
+
         try:
-            await guest.monitor.run(on_connected, lambda event: self._on_event(supervisor, guest, event))
+            await guest.monitor.run(
+                on_connected, lambda event: self._on_event(supervisor, guest, event), before_close
+            )
             for task in identifying:
                 await task
         finally:
@@ -137,6 +155,14 @@ class Monitors:
         supervisor.log.write("connected")
         supervisor.trigger(retry=True)
         self._mark_tried(supervisor)
+
+    async def _release(self, supervisor: Supervisor, guest: QmpGuest) -> None:
+        """Give back what was set while the guest was watched."""
+        try:
+            await guest.release()
+        except OnpanicError as error:
+            detail = f"QEMU's action on a panic cannot be set back: {error.message}"
+            supervisor.log.write("problem", "warning", detail=detail)
 
     def _on_event(self, supervisor: Supervisor, guest: QmpGuest, event: dict[str, Any]) -> None:
         name, data = event.get("event"), event.get("data")
