@@ -16,7 +16,7 @@ from onpanic.matrix.libvirts.libvirt_files import libvirt_files, read_libvirt
 from onpanic.matrix.libvirts.libvirt_table import libvirt_changes
 from onpanic.matrix.lint import lint_libvirt
 
-from ..running.libvirtd import folder_of
+from ..running.libvirtd import folder_of, restarted
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.emulators, pytest.mark.processes]
 
@@ -47,6 +47,24 @@ def test_a_libvirt_is_collected(
     assert lint_libvirt(path.stem, record) == []
     expected = published_record(record.libvirt.version)
     assert expected is None or libvirt_changes(expected, record) == []
+
+
+@pytest.mark.libvirts("host")
+def test_dumps_are_found_where_the_configuration_puts_them(
+    onpanic: Run, libvirtd: Callable[[], AbstractContextManager[str]], tmp_path: Path
+) -> None:
+    """The record has their format, and none is left in ``auto_dump_path``."""
+    with libvirtd() as uri:
+        folder = folder_of(uri)
+        with (folder / "qemu.conf").open("a") as conf:
+            conf.write(f'auto_dump_path = "{folder}/elsewhere"\n')
+        with restarted(uri):
+            done = onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "records"), "--libvirt", uri)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert list((folder / "elsewhere").iterdir()) == []
+    [path] = libvirt_files(tmp_path / "records")
+    ends = [guest.end for guest in read_libvirt(path).guests if guest.on_crash == "coredump-destroy"]
+    assert "elf" in [end.dump for end in ends if end]
 
 
 def version_of(connection: Any) -> str:

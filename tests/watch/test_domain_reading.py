@@ -7,10 +7,10 @@ import pytest
 
 from onpanic.core.errors import RefusedError
 from onpanic.core.libvirt_api import libvirt_module
+from onpanic.shims.guests.dump_folder import dump_folder
 from onpanic.shims.guests.guest_status import status_of_domain
 from onpanic.shims.guests.resume import resume_domain
 from onpanic.watch import watch_domains
-from onpanic.watch.guests.dump_folder import dump_folder
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.guests.libvirt_guest import LibvirtGuest
 from onpanic.watch.rules.settings import Settings

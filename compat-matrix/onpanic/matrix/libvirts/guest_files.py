@@ -1,8 +1,4 @@
-"""What libvirt leaves of guests that panicked: core dumps, whose format is read, logs, and QEMU.
-
-libvirt's API does not report their folders.  By default the one of core dumps (``auto_dump_path`` in
-qemu.conf) is beside the folder with the sockets of QEMU's monitors, which QEMU reports.
-"""
+"""What libvirt leaves of guests that panicked: core dumps, whose format is read, logs, and QEMU."""
 
 import contextlib
 import os
@@ -18,7 +14,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("platformdirs", "matrix") from error
 
-__all__ = ("dump_folder", "format_of", "kill_qemu", "newest_format", "remove_guest_files")
+__all__ = ("format_of", "kill_qemu", "newest_format", "remove_guest_files")
 
 _MAGIC: dict[bytes, DumpFormat] = {
     b"\x7fELF": "elf",
@@ -28,31 +24,14 @@ _MAGIC: dict[bytes, DumpFormat] = {
     b"PAGEDUMP": "win-dmp",
 }
 _LONGEST = max(map(len, _MAGIC))
-_FOLDER, _LOGS = "dump", "log"
+_LOGS = "log"
 _SYSTEM_LOGS = Path("/var/log/libvirt/qemu")
 
 
-def dump_folder(monitor: str) -> Path | None:
-    """Return the folder of libvirt's dumps; None if there is none.
-
-    :param monitor: The path of the socket of a guest's monitor: ``…/lib/domain-1-guest/monitor.sock`` in
-        session mode, ``/var/lib/libvirt/qemu/domain-1-guest/monitor.sock`` in system mode; empty if it is
-        not known.
-    """
-    if not monitor:
-        return None
-    guests = Path(monitor).parent.parent
-    for folder in (guests / _FOLDER, guests.parent / _FOLDER):
-        with contextlib.suppress(OSError):
-            if folder.is_dir():
-                return folder
-    return None
-
-
-def newest_format(folder: Path | None, name: str) -> DumpFormat:
+def newest_format(folder: Path, name: str) -> DumpFormat:
     """Return the format of a guest's newest dump.
 
-    :param folder: See `dump_folder`.
+    :param folder: The folder of libvirt's own dumps.
     :param name: The guest's name, which the file's name contains.
     """
     try:
@@ -72,13 +51,15 @@ def format_of(path: Path) -> DumpFormat:
     return next((form for magic, form in _MAGIC.items() if start.startswith(magic)), "other")
 
 
-def remove_guest_files(monitor: str, names: Iterable[str]) -> None:
+def remove_guest_files(folder: Path, monitor: str, names: Iterable[str]) -> None:
     """Remove the dumps and logs of guests, as far as this is permitted.
 
-    :param monitor: See `dump_folder`.
+    :param folder: The folder of libvirt's own dumps.
+    :param monitor: The path of the socket of a guest's monitor: ``…/lib/domain-1-guest/monitor.sock`` in
+        session mode, ``/var/lib/libvirt/qemu/domain-1-guest/monitor.sock`` in system mode; empty if it is
+        not known.
     :param names: The names of the guests, which no other guest had.
     """
-    folder = dump_folder(monitor)
     logs = [Path(monitor).parents[2] / _LOGS] if monitor.count("/") > 2 else []
     for name in names:
         with contextlib.suppress(OSError):
@@ -102,13 +83,11 @@ def kill_qemu(name: str) -> None:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
-def _dumps(folder: Path | None, name: str) -> list[Path]:
+def _dumps(folder: Path, name: str) -> list[Path]:
     """Return the dumps of a guest, oldest first.
 
     :raise OSError: When the folder cannot be read.
     """
-    if folder is None:
-        raise FileNotFoundError(name)
     return sorted(
         (path for path in folder.iterdir() if name in path.name and path.is_file()),
         key=lambda path: path.stat().st_mtime_ns,

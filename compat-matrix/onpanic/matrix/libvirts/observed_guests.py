@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from onpanic.core.errors import SourceError
@@ -20,11 +21,12 @@ from onpanic.core.libvirt_api import (
     monitor_command,
     register_monitor_events,
 )
-from onpanic.matrix.libvirts.guest_files import dump_folder, kill_qemu, newest_format, remove_guest_files
+from onpanic.matrix.libvirts.guest_files import kill_qemu, newest_format, remove_guest_files
 from onpanic.matrix.libvirts.libvirt_conversation import LogEntry, LogKind, ObservedGuest
 from onpanic.matrix.libvirts.libvirt_names import ACTIONS
 from onpanic.matrix.libvirts.libvirt_questions import GuestPlan, document
 from onpanic.matrix.libvirts.libvirt_session import LibvirtSession
+from onpanic.shims.guests.dump_folder import dump_folder
 
 __all__ = ("PANIC_COMMAND", "GuestRun", "observe")
 
@@ -66,6 +68,7 @@ def observe(
     :param settle: Seconds after which a guest that still changes is left as it is.
     :raise SourceError: When libvirt does not answer, or a guest does not start.
     """
+    folder = Path(dump_folder(str(session.call(session.connection.getURI))))
     token = secrets.token_hex(3)
     guests = [_StartedGuest(plan, f"onpanic-{token}-{number:02}") for number, plan in enumerate(plans)]
     watched = _WatchedGuests(session, guests, clock)
@@ -77,7 +80,6 @@ def observe(
             version, monitor = watched.about_qemu()
             watched.panic()
             watched.settle(settle)
-        folder = dump_folder(monitor)
         for guest in guests:
             if guest.panicked:
                 guest.add("dump", newest_format(folder, guest.name))
@@ -87,7 +89,7 @@ def observe(
         try:
             watched.remove()
         finally:
-            remove_guest_files(monitor, [guest.name for guest in guests])
+            remove_guest_files(folder, monitor, [guest.name for guest in guests])
     return GuestRun([ObservedGuest(guest.plan, guest.entries) for guest in guests], version)
 
 

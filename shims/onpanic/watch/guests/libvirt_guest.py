@@ -21,6 +21,7 @@ from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.domain_xml.elements import child, text_of
 from onpanic.shims.domain_xml.policy_xml import stored_policy
+from onpanic.shims.guests.dump_folder import dump_folder
 from onpanic.shims.guests.observed_domain import ObservedDomain, observe_domain
 from onpanic.shims.guests.resume import continue_domain, resume_domain
 from onpanic.shims.translation.domain_policy import unhonoured_changes
@@ -33,7 +34,6 @@ from onpanic.watch.guests.domain_reading import (
     is_paused_unknown,
     read_domain,
 )
-from onpanic.watch.guests.dump_folder import dump_folder
 from onpanic.watch.guests.guest import DumpProgress
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.rules.incident import Incident
