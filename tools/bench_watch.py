@@ -2,7 +2,8 @@
 
 Half of the guests panic at once.  First libvirt itself restarts them (on_crash=restart); then the
 watcher continues them, since their policy is to ignore a panic.  The times are those of QEMU's
-events GUEST_PANICKED and RESUME.
+events GUEST_PANICKED and RESUME.  Last, other guests have panicked whose QEMU is stopped (SIGSTOP), so
+that the watcher's calls for them hang, and the first ones panic again.
 """
 
 import json
@@ -27,6 +28,7 @@ from onpanic.shims.domain_xml.policy_xml import NAMESPACE
 
 GUESTS = 200
 BURST = 100
+HUNG = 8  # guests whose QEMU is stopped, beside the others
 NOBODY = 65534
 DEADLINE = 300  # seconds
 _BOOT = 5  # seconds for the guests to boot
@@ -72,6 +74,11 @@ class Monitor:
 
     def panic(self) -> None:
         self._socket.sendall(PANIC)
+
+    def panicked(self) -> None:
+        """Wait for the panic."""
+        while json.loads(self._lines.readline()).get("event") != "GUEST_PANICKED":
+            pass
 
     def reaction(self) -> float:
         """Return the seconds from the panic until the guest runs again."""
@@ -187,7 +194,7 @@ def started(uri: str, emulator: str, folder: Path) -> Iterator[list[Any]]:
 
     with ThreadPoolExecutor(4) as pool:
         try:
-            list(pool.map(begin, range(GUESTS)))
+            list(pool.map(begin, range(GUESTS + HUNG)))
             time.sleep(_BOOT)
             yield [connection.lookupByName(f"guest{number}") for number in range(BURST)]
         finally:
@@ -213,11 +220,46 @@ def on_crash(domains: list[Any], action: int) -> None:
         domain.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, action, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
+@contextmanager
+def hanging(folder: Path) -> Iterator[None]:
+    """Let the last guests panic, and stop their QEMUs before anyone continues them; a context."""
+    numbers = range(GUESTS, GUESTS + HUNG)
+    pids = [int((folder / f"libvirt/qemu/run/guest{n}.pid").read_text()) for n in numbers]
+    monitors = [Monitor(f"{folder}/{number}.qmp") for number in numbers]
+    try:
+        for monitor, pid in zip(monitors, pids, strict=True):
+            monitor.panic()
+            monitor.panicked()
+            time.sleep(0.1)  # libvirt reads the event
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for monitor, pid in zip(monitors, pids, strict=True):
+            os.kill(pid, signal.SIGCONT)
+            monitor.close()
+
+
+def watched_burst(uri: str, folder: Path, monitors: list[Monitor]) -> tuple[list[float], int, int]:
+    """Make guests panic that are watched.
+
+    :return: The seconds until each runs again, how many were continued, and how many twice.
+    """
+    lines: list[dict[str, Any]] = []
+    time.sleep(_BOOT)
+    for monitor in monitors:
+        monitor.resumes()
+    with watcher(uri, folder, lines):
+        time.sleep(_BOOT)  # calls for guests that hang begin
+        seconds = burst(monitors)
+        time.sleep(2)  # for actions that are taken twice
+    done = [line for line in lines if line["event"] == "action" and line["outcome"] == "done"]
+    return seconds, len(done), sum(monitor.resumes() for monitor in monitors)
+
+
 def reactions(emulator: str, show: Callable[[str, float, str, str], None]) -> None:
     if not shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin"):
         print("watch: not measured, there is no libvirtd")
         return
-    lines: list[dict[str, Any]] = []
     with (
         daemon() as (uri, folder),
         started(uri, emulator, folder) as domains,
@@ -226,29 +268,33 @@ def reactions(emulator: str, show: Callable[[str, float, str, str], None]) -> No
         on_crash(domains, libvirt_module().VIR_DOMAIN_LIFECYCLE_ACTION_RESTART)
         by_libvirt = burst(monitors)
         on_crash(domains, libvirt_module().VIR_DOMAIN_LIFECYCLE_ACTION_PRESERVE)
-        time.sleep(_BOOT)
-        for monitor in monitors:
-            monitor.resumes()
-        with watcher(uri, folder, lines):
-            by_watcher = burst(monitors)
-            time.sleep(2)  # for actions that are taken twice
-        twice = sum(monitor.resumes() for monitor in monitors)
-    done = [line for line in lines if line["event"] == "action" and line["outcome"] == "done"]
-    detail = (
-        f"median {statistics.median(by_watcher) * 1000:.0f} ms, worst {max(by_watcher) * 1000:.0f} ms; "
-        f"libvirt's restarts {statistics.median(by_libvirt) * 1000:.0f} and {max(by_libvirt) * 1000:.0f} ms; "
-        f"{BURST} of {GUESTS} guests panicked, {len(done)} continued, {twice} twice"
-    )
+        by_watcher, *counts = watched_burst(uri, folder, monitors)
+        with hanging(folder):
+            beside_hung, *counts_beside_hung = watched_burst(uri, folder, monitors)
     show(
         "watch / libvirt, median",
         statistics.median(by_watcher) / statistics.median(by_libvirt),
         "<= 1",
-        detail,
+        f"{_milliseconds(by_watcher)}; libvirt's restarts {_milliseconds(by_libvirt)}; {_outcome(*counts)}",
     )
+    show(
+        f"watch, {HUNG} guests hang / none",
+        statistics.median(beside_hung) / statistics.median(by_watcher),
+        "<= 1.1",
+        f"{_milliseconds(beside_hung)}; {_outcome(*counts_beside_hung)}",
+    )
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    return f"median {statistics.median(seconds) * 1000:.0f} ms, worst {max(seconds) * 1000:.0f} ms"
+
+
+def _outcome(done: int, twice: int) -> str:
+    return f"{BURST} of {GUESTS} guests panicked, {done} continued, {twice} twice"
 
 
 if __name__ == "__main__":
     reactions(
         shutil.which("qemu-system-x86_64") or "",
-        lambda name, ratio, aim, detail: print(f"{name:24} {ratio:7.2f}   aim {aim:8} {detail}"),
+        lambda name, ratio, aim, detail: print(f"{name:32} {ratio:7.2f}   aim {aim:8} {detail}"),
     )
