@@ -524,7 +524,7 @@ async def test_errors_of_calls(played_libvirt: PlayedLibvirt) -> None:
         await connection.call(lambda c: c.getURI())
     played_libvirt.fail("open", libvirt.VIR_ERR_SYSTEM_ERROR, "gone")
     with pytest.raises(LostError, match="gone"):
-        await connection.call_unbounded(lambda c: c.getURI())
+        await connection.call_unbounded(lambda c: c.getURI(), guest="u")
     assert lost == ["libvirt: gone"]
     await connection.close()
 

@@ -1,8 +1,8 @@
 """A connection to libvirt for asyncio, with its events.
 
 A call to libvirt blocks for any time, and one that hangs holds up all later calls of its
-connection.  Events therefore have a connection of their own, and each call takes a connection
-from a small pool while it lasts.  A connection whose call does not return is abandoned.
+connection.  Events therefore have a connection of their own, and so has each call while it lasts,
+see `call_pool`.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, SourceError
+from onpanic.core.errors import SourceError
 from onpanic.core.libvirt_api import (
     CallThread,
     deregister_monitor_events,
@@ -21,24 +21,27 @@ from onpanic.core.libvirt_api import (
     run_event_loop,
 )
 from onpanic.core.untrusted import printable
+from onpanic.watch.guests.call_pool import KEEPALIVE, CallLimits, CallPool, Opener
 from onpanic.watch.guests.events import LibvirtEvent, event_data
 
-__all__ = ("LibvirtConnection", "Opener", "server_identity")
+__all__ = ("LibvirtConnection", "server_identity")
 
 Result = TypeVar("Result")
 
-#: Opens a connection, a `libvirt.virConnect`, to a URI.  Raises as `open_connection` does.
-Opener = Callable[[str | None], Any]
-
-_POOL_SIZE = 4  # calls at the same time
-_CALL_TIMEOUT = 60.0  # seconds; libvirt takes up to half a minute to end a guest
+_OPEN_TIMEOUT = 60.0  # seconds
 _CLOSE_TIMEOUT = 2.0  # seconds
-_KEEPALIVE = (5, 3)  # seconds between messages, and how many may go unanswered
 
-_LIFECYCLE_EVENTS = ("started", "suspended", "resumed", "shutdown", "stopped", "crashed", "defined")
+_LIFECYCLE_EVENTS = (
+    "started",
+    "suspended",
+    "resumed",
+    "shutdown",
+    "stopped",
+    "crashed",
+    "defined",
+    "undefined",
+)
 _MONITOR_EVENTS = "^(GUEST_PANICKED|GUEST_CRASHLOADED|DUMP_COMPLETED)$"
-_DUMP_WAIT = 60.0  # seconds; an event ends the wait earlier, and frequent attempts confuse libvirt
-_DUMP_IN_PROGRESS = "There is a dump in process"  # QEMU's message, which libvirt quotes
 
 
 class LibvirtConnection:
@@ -48,6 +51,8 @@ class LibvirtConnection:
     :param on_event: Called in the event loop with each event.
     :param on_lost: Called in the event loop with the reason when the connection is lost.
     :param opener: Opens connections.
+    :param limits: Of calls.
+    :param on_answer: Called in the event loop with the guest whose call returns after its deadline.
     :ivar generation: How often it has been opened; the daemon may be another one each time.
     """
 
@@ -57,6 +62,9 @@ class LibvirtConnection:
         on_event: Callable[[LibvirtEvent], object],
         on_lost: Callable[[str], object],
         opener: Opener = open_connection,
+        *,
+        limits: CallLimits | None = None,
+        on_answer: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._uri = uri
         self._on_event = on_event
@@ -64,8 +72,7 @@ class LibvirtConnection:
         self._opener = opener
         self.generation = 0
         self._events: _EventConnection | None = None
-        self._slots = asyncio.Semaphore(_POOL_SIZE)
-        self._idle: list[_CallConnection] = []
+        self._pool = CallPool(uri, opener, limits or CallLimits(), on_lost, on_answer)
 
     async def open(self) -> str:
         """Connect, register for events, and return the connection's URI.
@@ -82,10 +89,13 @@ class LibvirtConnection:
         )
         try:
             uri = await _call_in_time(events.thread, events.open)
+            if events.lost:
+                raise SourceError(f"libvirt: {events.lost}", "try the same with virsh")
         except BaseException:
             events.thread.finish(events.close)
             raise
         self._events = events
+        self._pool.open()
         self.generation += 1
         return str(uri)
 
@@ -94,58 +104,34 @@ class LibvirtConnection:
         """Why QEMU's own events are not received; empty if they are."""
         return self._events.monitor_event_error if self._events else ""
 
-    async def call(self, function: Callable[[Any], Result]) -> Result:
+    async def call(self, function: Callable[[Any], Result], *, guest: str = "") -> Result:
         """Call a function in a thread, with a `libvirt.virConnect`, and return what it returns.
 
+        :param guest: The UUID of the guest that the call is for, with one call at a time; empty for none.
         :raise LostError: When the connection is gone.
         :raise GoneError: When there is no such domain.
         :raise BusyError: When libvirt does not answer in time, or another operation is in progress.
         :raise FailedError: When libvirt refuses.
         """
-        events = self._events
-        if events is None:
-            raise LostError("there is no connection to libvirt")
-        async with self._slots:
-            connection = self._idle.pop() if self._idle else _CallConnection(self._uri, self._opener)
-            reusable = False
-            try:
-                found: Result = await asyncio.wait_for(connection.call(function), _CALL_TIMEOUT)
-                reusable = True
-            except TimeoutError as error:
-                raise BusyError("libvirt did not answer in time") from error
-            except LostError as error:
-                self._lose(events, error.message)
-                raise
-            except Exception:
-                reusable = True
-                raise
-            finally:
-                if reusable and self._events is events:
-                    self._idle.append(connection)
-                else:
-                    connection.finish()
-            return found
+        return await self._pool.call(function, guest)
 
-    async def call_unbounded(self, function: Callable[[Any], None]) -> None:
-        """Call a function as `call` does, with a connection of its own and without a time limit.
+    async def call_unbounded(self, function: Callable[[Any], None], *, guest: str) -> None:
+        """Call a function as `call` does, beside the guest's other calls and without a time limit.
 
         If this is cancelled, libvirt continues with it.
+
+        :raise BusyError: Also when the guest's previous such call is in progress.
         """
-        events, connection = self._events, _CallConnection(self._uri, self._opener)
-        try:
-            await connection.call(function)
-        except LostError as error:
-            self._lose(events, error.message)
-            raise
-        finally:
-            connection.finish()
+        await self._pool.call_unbounded(function, guest)
+
+    def occupied(self, seconds: float) -> set[str]:
+        """Return the guests that libvirt has been called for all this time, or without a time limit."""
+        return self._pool.occupied(seconds)
 
     async def close(self) -> None:
         """Close all connections, as soon as libvirt allows it."""
         events, self._events = self._events, None
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.finish()
+        self._pool.close()
         if events:
             try:
                 with suppress(Exception):
@@ -157,8 +143,9 @@ class LibvirtConnection:
         if source is self._events:
             self._on_event(event)
 
-    def _lose(self, source: "_EventConnection | None", reason: str) -> None:
-        if source is not None and source is self._events:
+    def _lose(self, source: "_EventConnection", reason: str) -> None:
+        source.lost = reason
+        if source is self._events:
             self._on_lost(reason)
 
 
@@ -195,67 +182,19 @@ async def server_identity(uri: str | None, opener: Opener = open_connection) -> 
 async def _call_in_time(thread: CallThread, function: Callable[[], Any]) -> Any:
     libvirt = libvirt_module()
     try:
-        return await asyncio.wait_for(thread.call(function), _CALL_TIMEOUT)
+        return await asyncio.wait_for(thread.call(function), _OPEN_TIMEOUT)
     except TimeoutError as error:
         raise SourceError("libvirt did not answer in time", "try the same with virsh") from error
     except libvirt.libvirtError as error:
         raise SourceError(f"libvirt: {printable(str(error))}", "try the same with virsh") from error
 
 
-class _CallConnection:
-    """A connection for one call at a time, opened by its first call."""
-
-    def __init__(self, uri: str | None, opener: Opener) -> None:
-        self._uri = uri
-        self._opener = opener
-        self._connection: Any = None
-        self._thread = CallThread()
-
-    async def call(self, function: Callable[[Any], Result]) -> Result:
-        found: Result = await self._thread.call(lambda: self._call(function))
-        return found
-
-    def finish(self) -> None:
-        """Close it after the call in progress."""
-        self._thread.finish(self._close)
-
-    def _call(self, function: Callable[[Any], Result]) -> Result:
-        libvirt = libvirt_module()
-        try:
-            if self._connection is None:
-                self._connection = self._opener(self._uri)
-                with suppress(libvirt.libvirtError):  # drivers in this process have no keepalive
-                    self._connection.setKeepAlive(*_KEEPALIVE)
-            return function(self._connection)
-        except SourceError as error:
-            raise LostError(error.message) from error
-        except libvirt.libvirtError as error:
-            raise self._classified(error) from error
-
-    def _classified(self, error: Any) -> LostError | GoneError | BusyError | FailedError:
-        libvirt = libvirt_module()
-        message, code = printable(str(error)), error.get_error_code()
-        if code == libvirt.VIR_ERR_NO_DOMAIN:
-            return GoneError(message)
-        try:
-            alive = self._connection.isAlive()
-        except libvirt.libvirtError:
-            alive = False
-        if not alive:
-            return LostError(message)
-        if _DUMP_IN_PROGRESS in message:
-            return BusyError(message, wait=_DUMP_WAIT)
-        if code == libvirt.VIR_ERR_OPERATION_TIMEOUT:
-            return BusyError(message)
-        return FailedError(message)
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-
 class _EventConnection:
-    """A connection that only receives events.  Its methods are called in `thread`."""
+    """A connection that only receives events.  Its methods are called in `thread`.
+
+    :ivar monitor_event_error: Why QEMU's own events are not received; empty if they are.
+    :ivar lost: Why it was lost; empty if it was not.
+    """
 
     def __init__(
         self,
@@ -266,6 +205,7 @@ class _EventConnection:
     ) -> None:
         self.thread = CallThread()
         self.monitor_event_error = ""
+        self.lost = ""
         self._uri = uri
         self._opener = opener
         self._on_event = on_event
@@ -279,7 +219,7 @@ class _EventConnection:
         libvirt = libvirt_module()
         connection = self._connection = self._opener(self._uri)
         with suppress(libvirt.libvirtError):
-            connection.setKeepAlive(*_KEEPALIVE)
+            connection.setKeepAlive(*KEEPALIVE)
         with suppress(libvirt.libvirtError):
             connection.registerCloseCallback(self._on_close, None)
         for number, callback in (

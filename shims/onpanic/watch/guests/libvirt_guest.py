@@ -149,7 +149,7 @@ class LibvirtGuest:
         self._unhandled_since = self._unhandled_since or now
         if now - self._unhandled_since < self._unhandled:
             return "changing"
-        return "changing" if await self._connection.call(handles_events) else "panicked"
+        return "changing" if await self._call_for(handles_events) else "panicked"
 
     async def read_assignment(self) -> Assignment | None:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
@@ -164,7 +164,7 @@ class LibvirtGuest:
 
     async def dump_path(self, at: float) -> str:
         """Return the file that the guest's memory can be dumped to, on libvirt's host."""
-        folder = self._settings().dump_dir or await self._connection.call(
+        folder = self._settings().dump_dir or await self._call_for(
             lambda connection: dump_folder(str(connection.getURI()))
         )
         return f"{folder.rstrip('/')}/{dump_name(self.name, self.uuid, at)}"
@@ -183,7 +183,7 @@ class LibvirtGuest:
 
         limit = self._settings().dump_timeout
         deadline = time.monotonic() + limit
-        dumping = asyncio.create_task(self._connection.call_unbounded(work))
+        dumping = asyncio.create_task(self._connection.call_unbounded(work, guest=self.uuid))
         try:
             while not (await asyncio.wait([dumping], timeout=_until(deadline)))[0]:
                 if time.monotonic() >= deadline:
@@ -202,7 +202,7 @@ class LibvirtGuest:
         try:
             if step == "start" and incident.xml:
                 xml = _with_name(incident.xml, incident.new_name)
-                await self._connection.call(lambda connection: connection.createXML(xml))
+                await self._call_for(lambda connection: connection.createXML(xml))
                 self.name = incident.new_name
             elif step == "start":
                 await self._call(lambda domain: domain.create())
@@ -216,7 +216,7 @@ class LibvirtGuest:
 
     async def new_name(self) -> str:
         """Return a name that no domain has."""
-        names = await self._connection.call(lambda c: [domain.name() for domain in c.listAllDomains()])
+        names = await self._call_for(lambda c: [domain.name() for domain in c.listAllDomains()])
         return renamed(self.name, names)
 
     async def transient_xml(self) -> str:
@@ -238,7 +238,11 @@ class LibvirtGuest:
         return await self._call(change)
 
     async def _call(self, function: Callable[[Any], Result]) -> Result:
-        return await self._connection.call(lambda c: function(c.lookupByUUIDString(self.uuid)))
+        return await self._call_for(lambda c: function(c.lookupByUUIDString(self.uuid)))
+
+    async def _call_for(self, function: Callable[[Any], Result]) -> Result:
+        """Call a function with the connection, on behalf of the guest."""
+        return await self._connection.call(function, guest=self.uuid)
 
 
 def _until(deadline: float) -> float:

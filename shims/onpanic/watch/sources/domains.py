@@ -1,19 +1,22 @@
 """All domains of a libvirt connection.
 
-libvirt's events trigger their supervisors.  A periodic resync finds what no event has reported.
+libvirt's events trigger their supervisors.  A periodic resync finds what no event has reported.  What is
+known of a domain is forgotten once it is gone and no incident of it is left.
 """
 
 import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, OnpanicError
 from onpanic.core.libvirt_api import libvirt_module, open_connection
 from onpanic.shims.guests.observed_domain import is_changing, needs_qemu
+from onpanic.watch.guests.call_pool import CallLimits, Opener
 from onpanic.watch.guests.events import LibvirtEvent, panic_details
-from onpanic.watch.guests.libvirt_connection import LibvirtConnection, Opener
+from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.guests.libvirt_guest import LibvirtGuest
 from onpanic.watch.reporting.lines import Level, Line, now
 from onpanic.watch.rules.observation import Assignment
@@ -26,6 +29,23 @@ _RESYNC = 60.0  # seconds between resyncs
 _RECONNECT = (0.1, 5.0)  # seconds between attempts: the first, and the longest
 _POLL = 0.02  # seconds
 _LOST = 60.0  # seconds without a connection after which it is not waited for any more
+_SCAN = 5.0  # seconds that a scan waits for policies; one that takes longer is read all the same
+
+
+@dataclass
+class _Watched:
+    """What is known of a domain.
+
+    :ivar supervisor: Its supervisor.
+    :ivar panic: The members of QEMU's latest event about a panic, which comes before libvirt's.
+    :ivar events: How many events about it have arrived.
+    :ivar unread: Whether its policy could not be read, since libvirt was busy.
+    """
+
+    supervisor: Supervisor
+    panic: dict[str, Any] = field(default_factory=dict)
+    events: int = 0
+    unread: bool = False
 
 
 class Domains:
@@ -35,6 +55,7 @@ class Domains:
     :param context: What all supervisors share.
     :param opener: Opens connections.
     :param resync: Seconds between resyncs.
+    :param limits: Of calls to libvirt.
     :ivar ready: Set when all domains have been listed once.
     """
 
@@ -45,17 +66,20 @@ class Domains:
         *,
         opener: Opener = open_connection,
         resync: float = _RESYNC,
+        limits: CallLimits | None = None,
     ) -> None:
         self._context = context
         self._uri = uri or "libvirt"
         self._resync_interval = resync
-        self._connection = LibvirtConnection(uri, self._on_event, self._on_lost, opener)
-        self._supervisors: dict[str, Supervisor] = {}
-        self._panic_data: dict[str, dict[str, Any]] = {}  # QEMU's event comes before libvirt's
+        self._connection = LibvirtConnection(
+            uri, self._on_event, self._on_lost, opener, limits=limits, on_answer=self._on_answer
+        )
+        self._domains: dict[str, _Watched] = {}  # by UUID
         self._lost = asyncio.Event()
         self._scanned = False  # through this connection
         self._lost_at = 0.0  # in monotonic seconds
         self._tasks: set[asyncio.Task[None]] = set()
+        self._checks: set[str] = set()  # UUIDs of the domains that may be gone
         self.ready = asyncio.Event()
 
     @property
@@ -73,7 +97,7 @@ class Domains:
             try:
                 uri = await self._connection.open()
                 self._lost.clear()
-                count = await self._scan()
+                found = await self._scan()
             except OnpanicError as error:
                 if first and not isinstance(error, LostError):
                     raise
@@ -83,7 +107,7 @@ class Domains:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _RECONNECT[1])
                 continue
-            self._log("watching" if first else "connected", detail=f"{uri}: {count} domains with a policy")
+            self._log("watching" if first else "connected", detail=f"{uri}: {found}")
             if self._connection.monitor_event_error:
                 detail = f"{self._connection.monitor_event_error}: QEMU's details about panics are missing"
                 self._log("problem", "warning", detail=detail)
@@ -102,8 +126,9 @@ class Domains:
     async def wait_idle(self) -> None:
         """Return when no reconciliation is in progress, or the connection has been lost for a minute."""
         while True:
-            active = [supervisor for supervisor in self._supervisors.values() if supervisor.active]
-            if not active and (self._scanned or time.monotonic() > self._lost_at + _LOST):
+            active = [known.supervisor for known in self._domains.values() if known.supervisor.active]
+            connected = self._scanned and not self._tasks
+            if not active and (connected or time.monotonic() > self._lost_at + _LOST):
                 return
             await asyncio.gather(asyncio.sleep(_POLL), *(supervisor.wait_idle() for supervisor in active))
 
@@ -112,19 +137,20 @@ class Domains:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        supervisors = self._supervisors.values()
-        await asyncio.gather(*(supervisor.stop() for supervisor in supervisors), return_exceptions=True)
+        stopping = [known.supervisor.stop() for known in self._domains.values()]
+        await asyncio.gather(*stopping, return_exceptions=True)
         await self._connection.close()
 
     # Events
 
     def _on_event(self, event: LibvirtEvent) -> None:
+        known = self._known(event.uuid, event.name)
+        known.events += 1
+        supervisor = known.supervisor
         if event.kind == "GUEST_PANICKED":
-            self._panic_data[event.uuid] = event.data
-            return
-        supervisor = self._supervisor(event.uuid, event.name)
-        if event.kind == "crashed" and event.detail == libvirt_module().VIR_DOMAIN_EVENT_CRASHED_PANICKED:
-            data = self._panic_data.pop(event.uuid, {})
+            known.panic = event.data
+        elif event.kind == "crashed" and event.detail == libvirt_module().VIR_DOMAIN_EVENT_CRASHED_PANICKED:
+            data, known.panic = known.panic, {}
             supervisor.on_panicked(panic_details(data), stopped=data.get("action") != "run")
         elif event.kind == "GUEST_CRASHLOADED" or (
             event.kind == "crashed" and self._connection.monitor_event_error
@@ -141,7 +167,9 @@ class Domains:
         ):
             supervisor.trigger()
         if event.kind in ("started", "defined", "metadata"):
-            self._start_task(self._read_policy_again(supervisor))
+            self._start_task(self._read_policy_again(known))
+        elif event.kind in ("stopped", "undefined"):
+            self._forget_if_gone(event.uuid)
 
     def _on_dump_completed(self, supervisor: Supervisor, data: dict[str, Any]) -> None:
         result = data.get("result")
@@ -154,29 +182,48 @@ class Domains:
         if not self._lost.is_set():
             self._lost.set()
             self._scanned, self._lost_at = False, time.monotonic()
-            for supervisor in self._supervisors.values():
-                supervisor.on_gap()
+            for known in self._domains.values():
+                known.supervisor.on_gap()
             self._log("disconnected", "warning", detail=reason)
+
+    def _on_answer(self, uuid: str) -> None:
+        """Handle an answer of libvirt about a domain that nobody waits for any more."""
+        known = self._domains.get(uuid)
+        if known and known.unread:
+            self._start_task(self._read_policy_again(known))
+        elif known and (known.supervisor.log.policy or known.supervisor.incident):
+            known.supervisor.trigger()
 
     # Scans
 
-    async def _scan(self) -> int:
-        """Read the policy of all domains and trigger those that have one; return how many have."""
+    async def _scan(self) -> str:
+        """Read the policy of all domains and trigger those that have one; return how many have, as text.
+
+        What takes long for one domain does not delay the others.
+        """
         found = await self._connection.call(
             lambda connection: [(d.UUIDString(), d.name()) for d in connection.listAllDomains()]
         )
         in_journal = {incident.key: incident.name for incident in self._context.journal.incidents()}
-        for uuid in set(self._supervisors) - {uuid for uuid, _ in found} - set(in_journal):
-            if not self._supervisors[uuid].active:
-                del self._supervisors[uuid]
         names = {**in_journal, **dict(found)}
-        supervisors = [self._supervisor(uuid, name) for uuid, name in names.items()]
-        assignments = await asyncio.gather(*(self._read_assignment(s) for s in supervisors))
-        for supervisor, assignment in zip(supervisors, assignments, strict=True):
-            if assignment or supervisor.incident:
-                supervisor.trigger(retry=True)
+        for uuid in set(self._domains) - set(names):
+            self._forget_if_gone(uuid)
+        reading = [self._start_task(self._review(self._known(uuid, name))) for uuid, name in names.items()]
+        pending = (await asyncio.wait(reading, timeout=_SCAN))[1] if reading else ()
+        if self._lost.is_set():
+            raise LostError("the connection was lost while the policies were read")
         self._log("observed", "debug")
-        return sum(assignment is not None for assignment in assignments)
+        count = sum(known.supervisor.log.policy is not None for known in self._domains.values())
+        return f"{count} domains with a policy" + (f", {len(pending)} not read yet" if pending else "")
+
+    async def _review(self, known: _Watched) -> None:
+        """Read a domain's policy, and resume what was given up."""
+        try:
+            assignment = await self._read_assignment(known)
+        except LostError:
+            return  # the next connection scans all domains
+        if assignment or known.supervisor.incident:
+            known.supervisor.trigger(retry=True)
 
     async def _resync_until_lost(self) -> None:
         while not self._lost.is_set():
@@ -192,7 +239,7 @@ class Domains:
 
     async def _resync(self) -> None:
         """Trigger the domains whose state an event may not have reported, which takes one call to libvirt."""
-        libvirt = libvirt_module()
+        libvirt, before = libvirt_module(), set(self._domains)
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         found = await self._connection.call(
             lambda connection: [
@@ -200,18 +247,23 @@ class Domains:
                 for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, flags)
             ]
         )
+        for uuid in before - {uuid for uuid, *_ in found}:
+            self._forget_if_gone(uuid)
         for uuid, name, state, reason in found:
-            known = self._supervisors.get(uuid)
+            known = self._domains.get(uuid)
+            if known and known.unread:
+                self._start_task(self._read_policy_again(known))
             if state in (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PAUSED):
-                self._supervisor(uuid, name).trigger()
+                self._known(uuid, name).supervisor.trigger()
             elif known and (is_changing(state, reason) or needs_qemu(state, reason)):
-                known.trigger()
+                known.supervisor.trigger()
 
-    async def _read_policy_again(self, supervisor: Supervisor) -> None:
+    async def _read_policy_again(self, known: _Watched) -> None:
         """Read a policy again; it may apply to a failure that had none before."""
+        supervisor = known.supervisor
         before = supervisor.log.policy
         try:
-            assignment = await self._read_assignment(supervisor)
+            assignment = await self._read_assignment(known)
         except LostError:
             return  # the next connection scans all domains
         if assignment:
@@ -219,10 +271,12 @@ class Domains:
                 supervisor.log.write("policy")
             supervisor.trigger()
 
-    async def _read_assignment(self, supervisor: Supervisor) -> Assignment | None:
+    async def _read_assignment(self, known: _Watched) -> Assignment | None:
+        supervisor, known.unread = known.supervisor, False
         try:
             assignment = await supervisor.guest.read_assignment()
         except (BusyError, FailedError) as error:
+            known.unread = isinstance(error, BusyError)
             supervisor.log.write("problem", "warning", detail=f"its policy cannot be read: {error.message}")
             return None
         except GoneError:
@@ -230,10 +284,10 @@ class Domains:
         supervisor.assign(assignment)
         return assignment
 
-    def _supervisor(self, uuid: str, name: str) -> Supervisor:
-        """Return a domain's supervisor, which is created if there is none."""
-        if uuid in self._supervisors:
-            return self._supervisors[uuid]
+    def _known(self, uuid: str, name: str) -> _Watched:
+        """Return what is known of a domain; it gets a supervisor if it has none."""
+        if uuid in self._domains:
+            return self._domains[uuid]
 
         def warn(text: str) -> None:
             supervisor.log.write("problem", "warning", detail=text)
@@ -242,10 +296,33 @@ class Domains:
             return bool(supervisor.incident and supervisor.incident.overridden)
 
         guest = LibvirtGuest(self._connection, uuid, name, lambda: self._context.settings, overridden, warn)
-        supervisor = self._supervisors[uuid] = Supervisor(guest, self._context)
-        return supervisor
+        supervisor = Supervisor(guest, self._context)
+        known = self._domains[uuid] = _Watched(supervisor)
+        return known
 
-    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+    def _forget_if_gone(self, uuid: str) -> None:
+        """Forget a domain that is gone, once nothing is left to do for it."""
+        if uuid not in self._checks:
+            self._checks.add(uuid)
+            self._start_task(self._check_gone(uuid)).add_done_callback(lambda _: self._checks.discard(uuid))
+
+    async def _check_gone(self, uuid: str) -> None:
+        while known := self._domains.get(uuid):
+            await known.supervisor.wait_idle()
+            events = known.events
+            if known.supervisor.incident:
+                return  # a resync tries again
+            try:
+                await self._connection.call(lambda c: bool(c.lookupByUUIDString(uuid)), guest=uuid)
+            except GoneError:
+                if known.events == events and not known.supervisor.active and not known.supervisor.incident:
+                    del self._domains[uuid]
+            except OnpanicError:
+                return  # a resync tries again
+            else:
+                return
+
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def logged() -> None:
             try:
                 await work
@@ -255,6 +332,7 @@ class Domains:
         task = asyncio.create_task(logged())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _log(self, event: str, level: Level = "info", *, detail: str = "") -> None:
         self._context.sink(Line(event, level, at=now(), detail=detail))
