@@ -3,6 +3,7 @@
 The functions that read are called in a thread.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -136,10 +137,16 @@ def is_occupied(domain: Any) -> bool:
     return bool(state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED or (state, details) == between)
 
 
-def handles_events(connection: Any) -> bool:
-    """Return whether libvirt may be handling an event of some domain, which others then wait for."""
+def handles_events(connection: Any, beside: Collection[str] = ()) -> bool:
+    """Return whether libvirt may be handling an event of some domain, which others then wait for.
+
+    :param connection: A `libvirt.virConnect`.
+    :param beside: UUIDs of domains that libvirt is occupied with for another reason.
+    """
     libvirt = libvirt_module()
     for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        if domain.UUIDString() in beside:
+            continue
         with suppress(libvirt.libvirtError):
             is_dumped = domain.state()[0] == libvirt.VIR_DOMAIN_CRASHED and domain.controlInfo()[0] != 0
             if is_dumped or is_occupied(domain):

@@ -149,7 +149,8 @@ class LibvirtGuest:
         self._unhandled_since = self._unhandled_since or now
         if now - self._unhandled_since < self._unhandled:
             return "changing"
-        return "changing" if await self._call_for(handles_events) else "panicked"
+        own = self._connection.occupied(self._unhandled)  # by calls that hang, and dumps
+        return "changing" if await self._call_for(lambda c: handles_events(c, own)) else "panicked"
 
     async def read_assignment(self) -> Assignment | None:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
