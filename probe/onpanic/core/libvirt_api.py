@@ -244,3 +244,4 @@ class CallThread:
                     future.set_result(function())
                 except Exception as error:  # noqa: BLE001
                     future.set_exception(error)
+            del future, function  # else they are kept until the next call

@@ -29,6 +29,7 @@ _RESYNC = 60.0  # seconds between resyncs
 _RECONNECT = (0.1, 5.0)  # seconds between attempts: the first, and the longest
 _POLL = 0.02  # seconds
 _LOST = 60.0  # seconds without a connection after which it is not waited for any more
+_REMOVAL = 0.1  # seconds until libvirt has removed a domain of which it has sent the last event
 _SCAN = 5.0  # seconds that a scan waits for policies; one that takes longer is read all the same
 
 
@@ -127,8 +128,8 @@ class Domains:
         """Return when no reconciliation is in progress, or the connection has been lost for a minute."""
         while True:
             active = [known.supervisor for known in self._domains.values() if known.supervisor.active]
-            connected = self._scanned and not self._tasks
-            if not active and (connected or time.monotonic() > self._lost_at + _LOST):
+            idle = not self._tasks if self._scanned else time.monotonic() > self._lost_at + _LOST
+            if idle and not active:
                 return
             await asyncio.gather(asyncio.sleep(_POLL), *(supervisor.wait_idle() for supervisor in active))
 
@@ -313,14 +314,14 @@ class Domains:
             if known.supervisor.incident:
                 return  # a resync tries again
             try:
-                await self._connection.call(lambda c: bool(c.lookupByUUIDString(uuid)), guest=uuid)
+                if await self._connection.call(lambda c: _stays(c.lookupByUUIDString(uuid)), guest=uuid):
+                    return
+                await asyncio.sleep(_REMOVAL)
             except GoneError:
                 if known.events == events and not known.supervisor.active and not known.supervisor.incident:
                     del self._domains[uuid]
             except OnpanicError:
                 return  # a resync tries again
-            else:
-                return
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def logged() -> None:
@@ -336,3 +337,8 @@ class Domains:
 
     def _log(self, event: str, level: Level = "info", *, detail: str = "") -> None:
         self._context.sink(Line(event, level, at=now(), detail=detail))
+
+
+def _stays(domain: Any) -> bool:
+    """Return whether a domain exists on; libvirt removes a transient one when it ends."""
+    return bool(domain.isActive() or domain.isPersistent())
