@@ -24,6 +24,10 @@ FOOT = """
 Where a reset would end the guest, `restart` becomes `preserve`, and `watch-restarts` is noted: under `<on_reboot>destroy`, with
 `-no-reboot` or `-action reboot=shutdown` in `<qemu:commandline>`, and in a confidential guest whose CPUs cannot be reset.
 
+With a grace period (`<on_panic grace='30'>`), `restart`, `destroy` and `rename-restart` become `preserve` on every libvirt, and
+`watch-waits` is noted: libvirt would act at once. `preserve-running` is not used, because the state that libvirt then shows does not say
+whether the guest has rebooted since it panicked.
+
 On Xen, `default` and `crash` keep the policy's `<on_crash>`; nothing else is translated. On QEMU, a policy's `<on_crash>` is about
 QEMU's internal error, on which libvirt does nothing. Every policy that has one therefore gets the note `watch-on-crash`.
 

@@ -125,6 +125,7 @@ def test_whatever_the_facts(
     [
         ["--format", "json"],
         ["--on-crash", "destroy"],
+        ["--grace", "30"],
         ["--machine", "nonsense"],
         ["--machine"],
         ["--mach", "pc"],

@@ -152,6 +152,7 @@ def test_the_hosts_own_emulator_is_the_default(tmp_path: Path) -> None:
         (["restart", "--machine", "none"], QEMU_7_2, 1, "panic-device-missing"),
         (["ignore"], QEMU_1_5, 0, "ignore-needs-global"),
         (["pause", "--on-crash", "nonsense"], QEMU_7_2, 1, "unknown-on-crash"),
+        (["pause", "--grace", "30"], QEMU_7_2, 1, "grace-needs-action"),
         (["nonsense"], QEMU_7_2, 1, "unknown-value"),
     ],
 )

@@ -1,15 +1,21 @@
 """The decision is a pure function of facts: its rules, one table each, and its properties."""
 
+import math
+from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from onpanic.probe.decision.catalogue import CATALOGUE
-from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
+from onpanic.probe.decision.policy import LONGEST_GRACE, ON_CRASH, ON_PANIC, WAITING, Hypervisor, Policy
 from onpanic.probe.decision.rules import Capabilities, decide
 from onpanic.probe.facts import QUESTIONS, Answer, Fact
+from onpanic.probe.record.capability_record import CapabilityRecord
+
+RECORDS = Path(__file__).parent.parent / "records/version-1"
 
 ACTIVE = ("restart", "destroy", "preserve", "rename-restart", "pause")
 GOOD = dict.fromkeys((question.name for question in QUESTIONS), "yes") | {
@@ -56,9 +62,10 @@ def verdict(value: str, capabilities: Capabilities | None = None, **policy: obje
     ],
 )
 def test_a_design_that_works_is_needed_to_act(value: str, fact: str, answer: str, code: str) -> None:
-    """One wrong or unknown fact refuses every value that acts, and no other value."""
+    """One wrong or unknown fact refuses every value that acts, after a grace period as well; and no other."""
     capabilities = capable(**{fact: answer})
     assert verdict(value, capabilities) == code
+    assert value not in WAITING or verdict(value, capabilities, grace=30.0) == code
     assert decide(Policy("default"), "qemu", capabilities)
     assert decide(Policy("ignore"), "qemu", capabilities)
 
@@ -87,6 +94,35 @@ def test_a_dump_goes_only_with_an_action(value: str, hypervisor: str) -> None:
     decision = decide(Policy(value, coredump=True), hypervisor, capable())  # type: ignore[arg-type]
     assert not decision
     assert decision.code == "coredump-needs-action"
+
+
+@pytest.mark.parametrize("value", ON_PANIC)
+@pytest.mark.parametrize("coredump", [False, True])
+def test_a_grace_period_goes_only_with_what_ends_or_restarts_the_guest(value: str, coredump: bool) -> None:
+    """None, and one of 0 seconds, are accepted with whatever is accepted without."""
+    without = verdict(value, coredump=coredump)
+    assert verdict(value, coredump=coredump, grace=0.0) == without
+    found = verdict(value, coredump=coredump, grace=0.5)
+    assert found == ("grace-needs-action" if without == "accepted" and value not in WAITING else without)
+
+
+@pytest.mark.parametrize("grace", [-0.001, LONGEST_GRACE + 1, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("hypervisor", ["qemu", "xen"])
+def test_what_is_no_grace_period(grace: float, hypervisor: Hypervisor) -> None:
+    decision = decide(Policy("default", grace=grace), hypervisor, capable())
+    assert (decision.code, decision.reason) == ("invalid-grace", f"this is not a grace period ({grace})")
+
+
+def test_a_record_judges_a_grace_period() -> None:
+    record = CapabilityRecord.from_json((RECORDS / "qemu-system-x86_64-1.7.0.json").read_bytes())
+    assert record.accepts("restart", grace=30.0)
+    assert record.accepts("preserve", grace=30.0).code == "grace-needs-action"
+
+
+def test_xen_does_not_wait() -> None:
+    decision = decide(Policy("crash", on_crash="restart", grace=30.0), "xen", Capabilities({}))
+    assert decision.code == "grace-needs-action"
+    assert decide(Policy("restart", grace=30.0), "xen", Capabilities({})).code == "xen-only-crash"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +191,7 @@ POLICIES = st.builds(
     st.booleans(),
     st.one_of(st.none(), st.sampled_from([*ON_CRASH, "coredump-destroy"]), st.text()),
     st.booleans(),
+    st.one_of(st.none(), st.sampled_from([0.0, 30.0]), st.floats()),
 )
 ARCHITECTURES = st.sampled_from([None, "s390", "pseries"])
 
@@ -193,23 +230,31 @@ def test_a_dump_is_never_accepted_where_the_value_is_not(
 ) -> None:
     capabilities = known(answers, architectural)
     if policy.coredump and decide(policy, "qemu", capabilities):
-        assert decide(
-            Policy(policy.on_panic, False, policy.on_crash, policy.on_crash_coredump), "qemu", capabilities
-        )
+        assert decide(msgspec.structs.replace(policy, coredump=False), "qemu", capabilities)
+
+
+@given(POLICIES, FACTS, ARCHITECTURES)
+def test_a_grace_period_is_never_accepted_where_the_value_is_not(
+    policy: Policy, answers: dict[str, str], architectural: str | None
+) -> None:
+    capabilities = known(answers, architectural)
+    if decide(policy, "qemu", capabilities):
+        assert decide(msgspec.structs.replace(policy, grace=None), "qemu", capabilities)
 
 
 def test_codes_are_stable() -> None:
     """Scripts compare codes: one that is here may not go away."""
     codes = """
         unknown-value unknown-on-crash coredump-needs-action xen-only-crash xen-coredump-on-crash
-        crash-needs-xen builtin-panic-device panic-device-missing panic-not-reported
+        crash-needs-xen invalid-grace grace-needs-action
+        builtin-panic-device panic-device-missing panic-not-reported
         panic-does-not-stop-guest cont-refused-after-panic probe-inconclusive hypervisor-reports-no-panic
         record-of-another-target no-isa-notifier libvirt-too-old no-such-panic-model no-default-panic-model
         panic-model-twice panic-address-refused lifecycle-action-refused coredump-of-confidential-guest
         guest-did-not-panic
         guest-needs-reset no-way-back reset-ends-guest
         ignore-needs-global ignore-needs-set-action ignore-needs-cont
-        watch-continues watch-restarts watch-destroys watch-dumps watch-renames watch-on-crash
+        watch-continues watch-restarts watch-destroys watch-waits watch-dumps watch-renames watch-on-crash
         failed-dump-preserves pause-shows-crashed
         xen-does-not-rename guest-needs-acpi device-by-command-line builtin-moved-away on-crash-drifted
         notifier-drifted qemu-does-not-rename restart-ends-guest arguments-decide-panic

@@ -138,7 +138,8 @@ def _element(random: Random, name: str) -> str:
 
 def _policy(random: Random) -> str:
     dumps = " coredump='yes'" if random.random() < 0.3 else ""
-    return f"<on_panic{dumps}>{random.choice(_POLICIES[2 * bool(dumps) :])}</on_panic>"
+    grace = random.choice((*[""] * 5, " grace='0'", " grace='30'"))
+    return f"<on_panic{dumps}{grace}>{random.choice(_POLICIES[2 * bool(dumps) :])}</on_panic>"
 
 
 def _on_crash(random: Random) -> str:

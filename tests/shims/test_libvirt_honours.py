@@ -189,6 +189,8 @@ def test_destroy(on_crash: str, panic: Panic) -> None:
         ("<on_panic>pause</on_panic>", ["pause-shows-crashed"]),
         ("<on_panic coredump='yes'>preserve</on_panic>", ["watch-dumps"]),
         ("<on_panic>rename-restart</on_panic>", ["watch-renames"]),
+        ("<on_panic grace='30'>restart</on_panic>", ["watch-waits"]),
+        ("<on_panic coredump='yes' grace='30'>destroy</on_panic>", ["watch-waits", "watch-dumps"]),
     ],
 )
 def test_a_guest_that_is_kept_goes_on_when_it_is_told_to(

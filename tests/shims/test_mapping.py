@@ -10,7 +10,7 @@ from lxml import etree
 
 from onpanic.probe import CapabilityRecord, OnpanicError
 from onpanic.probe.decision.catalogue import CATALOGUE
-from onpanic.probe.decision.policy import ON_CRASH, Hypervisor, Policy
+from onpanic.probe.decision.policy import ON_CRASH, WAITING, Hypervisor, Policy
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.shims import Libvirt, RefusedError, to_libvirt
 from onpanic.shims.translation.mapping import (
@@ -227,6 +227,12 @@ def test_ignoring(
         (Policy("preserve", coredump=True), context("isa"), "watch-dumps"),
         (Policy("pause", coredump=True), context("isa"), "watch-dumps pause-shows-crashed"),
         (Policy("rename-restart", coredump=True), context("isa"), "watch-dumps watch-renames"),
+        (Policy("restart", grace=0.0), context("isa"), ""),
+        (Policy("restart", grace=30.0), context("isa"), "watch-waits"),
+        (Policy("destroy", grace=0.5), context("isa", libvirt=NEW), "watch-waits"),
+        (Policy("rename-restart", grace=30.0), context("isa"), "watch-waits watch-renames"),
+        (Policy("restart", coredump=True, grace=30.0), context("isa"), "watch-waits watch-dumps"),
+        (Policy("restart", on_crash="destroy", grace=30.0), context("isa"), "watch-waits watch-on-crash"),
         (Policy("restart", on_crash="destroy"), context("isa"), "watch-on-crash"),
         (Policy("ignore", on_crash="destroy"), context(), "watch-on-crash"),
         (Policy("ignore", on_crash="destroy"), context("isa"), "watch-continues watch-on-crash"),
@@ -242,6 +248,21 @@ def test_what_libvirt_alone_does_not_do_is_noted(
     assert " ".join(note.code for note in changes_for(policy, where).notes) == notes
 
 
+@pytest.mark.parametrize("value", WAITING)
+@pytest.mark.parametrize("coredump", [False, True])
+@pytest.mark.parametrize("where", [context("isa"), context("isa", libvirt=NEW), context(added="isa")])
+def test_libvirt_does_nothing_itself_after_a_grace_period(
+    value: str, coredump: bool, where: TranslationContext
+) -> None:
+    """It would act at once, so the guest is preserved until the watcher comes; the rest is as without."""
+    found = changes_for(Policy(value, coredump, grace=30.0), where)
+    without = changes_for(Policy(value, coredump), where)
+    assert (found.on_crash, found.panic, found.arguments) == ("preserve", without.panic, without.arguments)
+    (note,) = [note for note in found.notes if note.code == "watch-waits"]
+    assert note.reason.endswith("(30 s)")
+    assert changes_for(Policy(value, coredump, grace=0.0), where) == without
+
+
 @pytest.mark.parametrize(("hypervisor", "value"), [("xen", "crash"), ("qemu", "ignore"), (None, "ignore")])
 def test_default_depends_on_the_hypervisor(hypervisor: Hypervisor | None, value: str) -> None:
     assert default_value(hypervisor) == value
@@ -252,6 +273,7 @@ POLICIES = st.builds(
     st.sampled_from(["ignore", "restart", "destroy", "preserve", "rename-restart", "pause"]),
     st.booleans(),
     st.sampled_from([None, *ON_CRASH]),
+    grace=st.sampled_from([None, 0.0, 30.0]),
 )
 BUILTINS = st.sampled_from(["", "pvpanic", "isa-pvpanic"])
 CONTEXTS = st.builds(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from onpanic.core.errors import DocumentError
-from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
+from onpanic.probe.decision.policy import LONGEST_GRACE, ON_CRASH, ON_PANIC, Policy
 from onpanic.shims import policy_of
 from onpanic.shims.domain_xml.policy_xml import (
     NAMESPACE,
@@ -46,6 +46,12 @@ def domain(*parts: str) -> str:
         ("<on_panic>Pause</on_panic>", Policy("Pause")),  # no known value, which is for others to say
         ("<on_panic>ignore</on_panic><on_crash>restart</on_crash>", Policy("ignore", on_crash="restart")),
         ("<on_crash>restart</on_crash><on_panic>ignore</on_panic>", Policy("ignore", on_crash="restart")),
+        ("<on_panic grace='30'>restart</on_panic>", Policy("restart", grace=30.0)),
+        ("<on_panic grace='0.5' coredump='yes'>destroy</on_panic>", Policy("destroy", True, grace=0.5)),
+        ("<on_panic grace='1e3'>restart</on_panic>", Policy("restart", grace=1000.0)),
+        ("<on_panic grace='86400.0'>restart</on_panic>", Policy("restart", grace=86400.0)),
+        ("<on_panic grace='0'>restart</on_panic>", Policy("restart", grace=0.0)),
+        ("<on_panic grace='9'>pause</on_panic>", Policy("pause", grace=9.0)),  # is refused by others
         # The attribute that libvirt lacks states a policy, too; its own spelling says the same
         ("<on_crash coredump='no'>restart</on_crash>", Policy("default", on_crash="restart")),
         *(
@@ -86,6 +92,11 @@ def test_reading(xml: str, policy: Policy | None) -> None:
         ("<on_panic coredump='YES'>pause</on_panic>", "coredump='YES'"),
         ("<on_panic/><on_crash coredump='1'>destroy</on_crash>", "coredump='1'"),
         ("<on_panic dump='yes'>pause</on_panic>", "no attribute dump"),
+        *(
+            (f"<on_panic grace='{text}'>restart</on_panic>", "<on_panic grace='")
+            for text in ("", "-1", "86401", "nan", "inf", "30s", "1_0", "\u0663\u0660", "0x10", "9" * 5000)
+        ),
+        ("<on_panic/><on_crash grace='30'>restart</on_crash>", "<on_crash> has no attribute grace"),
         ("<on_panic xmlns:x='urn:x' x:coredump='yes'>pause</on_panic>", "no attribute"),
         ("<on_panic><pause/></on_panic>", "<on_panic> has elements"),
         ("<on_panic/><on_crash>a<b/></on_crash>", "<on_crash> has elements"),
@@ -95,6 +106,7 @@ def test_reading(xml: str, policy: Policy | None) -> None:
         (f"<metadata>{STORED}</metadata><metadata>{STORED}</metadata>", "twice"),
         (f"<metadata><onpanic:policy {ONPANIC}/></metadata>", "no <on_panic>"),
         ("<metadata>" + STORED.replace(">pause", " x='1'>pause") + "</metadata>", "no attribute x"),
+        ("<metadata>" + STORED.replace(">pause", " grace='x'>pause") + "</metadata>", "grace='x'"),
         ("<metadata>" + STORED.replace("pause", "<pause/>") + "</metadata>", "has elements"),
     ],
 )
@@ -105,13 +117,14 @@ def test_contradictions(xml: str, said: str) -> None:
 
 
 POLICIES = st.builds(
-    lambda on_panic, coredump, on_crash, on_crash_coredump: Policy(
-        on_panic, coredump, on_crash, bool(on_crash and on_crash_coredump)
+    lambda on_panic, coredump, on_crash, on_crash_coredump, grace: Policy(
+        on_panic, coredump, on_crash, bool(on_crash and on_crash_coredump), grace
     ),
     st.sampled_from(ON_PANIC),
     st.booleans(),
     st.sampled_from([None, *ON_CRASH]),
     st.booleans(),
+    st.one_of(st.none(), st.sampled_from([0.0, 30.0]), st.floats(0, LONGEST_GRACE)),
 )
 WRITTEN = st.builds(
     WrittenChanges,

@@ -105,7 +105,7 @@ PASSIVE = value("on_panic", ("ignore", "default", ""), ("", " coredump='no'"))
 ACTING = value(
     "on_panic",
     ("restart", "destroy", "preserve", "rename-restart", "pause"),
-    ("", " coredump='yes'", ' coredump = "yes" '),
+    ("", " coredump='yes'", ' coredump = "yes" ', " grace='30'", " coredump='no' grace = '0.5' "),
 )
 ON_CRASH = st.one_of(
     value("on_crash", ("destroy", "restart", "preserve", "rename-restart"), ("", " coredump='yes'")),

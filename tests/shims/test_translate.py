@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from onpanic.probe import CapabilityRecord, RecordError
-from onpanic.probe.decision.policy import ON_CRASH, Policy
+from onpanic.probe.decision.policy import ON_CRASH, WAITING, Policy
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.shims import DocumentError, RefusedError, from_libvirt, policy_of, to_libvirt
 from onpanic.shims.domain_xml.policy_xml import NAMESPACE, policy_elements
@@ -79,6 +79,51 @@ def test_bytes_are_bytes(record: CapabilityRecord) -> None:
     assert from_libvirt(there).xml == STATED.encode()
 
 
+GRACE = STATED.replace("coredump='yes'>restart", "coredump='yes' grace='30'>restart")
+
+
+@pytest.mark.parametrize("version", ["9.0.0", "12.6.0"])
+def test_a_grace_period_there_and_back(version: str, record: CapabilityRecord) -> None:
+    """The metadata keep it, and libvirt does nothing itself."""
+    there = to_libvirt(GRACE, record, libvirt=version)
+    waiting = TRANSLATED.replace("coredump='yes'>", "coredump='yes' grace='30'>")
+    assert there.xml == waiting.replace("coredump-restart", "preserve")
+    assert codes(there) == "watch-waits watch-dumps watch-on-crash"
+    back = from_libvirt(there)
+    assert (back.xml, back.policy, back.notes) == (GRACE, there.policy, ())
+
+
+@pytest.mark.parametrize(("grace", "on_crash"), [("0", "coredump-restart"), ("5.0", "preserve")])
+def test_a_translation_is_replaced_if_only_the_grace_period_is_another(
+    grace: str, on_crash: str, record: CapabilityRecord
+) -> None:
+    there = to_libvirt(GRACE, record, libvirt="9.0.0").xml
+    again = to_libvirt(from_libvirt(there).xml.replace("'30'", f"'{grace}'"), record, libvirt="9.0.0").xml
+    assert f"grace='{float(grace):g}'" in again
+    assert f"<on_crash>{on_crash}</on_crash>" in again
+    stated_again = there.replace(
+        "<on_crash>preserve", f"<on_panic coredump='yes' grace='{grace}'>restart</on_panic><on_crash>preserve"
+    )
+    assert policy_of(to_libvirt(stated_again, record, libvirt="9.0.0").xml) == policy_of(again)
+
+
+def test_an_on_crash_that_does_not_wait_is_noted(record: CapabilityRecord) -> None:
+    """The policy stands, and the next translation restores <on_crash>."""
+    there = to_libvirt(GRACE, record, libvirt="9.0.0").xml
+    changed = there.replace("<on_crash>preserve", "<on_crash>restart")
+    assert codes(from_libvirt(changed)) == "on-crash-drifted"
+    again = to_libvirt(changed, record, libvirt="9.0.0")
+    assert again.xml == there
+    assert codes(again) == "on-crash-drifted watch-waits watch-dumps watch-on-crash"
+
+
+def test_a_restart_that_is_no_reset_waits_too(domain: Domain, record: CapabilityRecord) -> None:
+    xml = domain("<on_reboot>destroy</on_reboot>", "<on_panic grace='30'>restart</on_panic>")
+    there = to_libvirt(xml, record, libvirt="9.0.0")
+    assert "<on_crash>preserve</on_crash>" in there.xml
+    assert codes(there) == "watch-waits watch-restarts"
+
+
 def test_a_domain_that_states_nothing_comes_back_as_it_is(domain: Domain) -> None:
     """The document is returned as it is, and no emulator is started."""
     xml = domain("<on_crash>restart</on_crash>", devices=ISA)
@@ -121,16 +166,18 @@ def test_the_namespace_needs_no_domain_name() -> None:
 # Any domain
 
 POLICIES = st.builds(
-    lambda on_panic, coredump, on_crash, on_crash_coredump: Policy(
+    lambda on_panic, coredump, on_crash, on_crash_coredump, grace: Policy(
         on_panic,
         coredump and on_panic not in ("default", "ignore"),
         on_crash,
         bool(on_crash) and on_crash_coredump,
+        grace if on_panic in WAITING else None,
     ),
     st.sampled_from(["default", "ignore", "restart", "destroy", "preserve", "rename-restart", "pause"]),
     st.booleans(),
     st.sampled_from([None, *ON_CRASH]),
     st.booleans(),
+    st.sampled_from([None, None, 0.0, 0.1, 30.0]),
 )
 PARTS = {
     "name": ["<name>guest</name>", "<name>guest</name><uuid/><title>a &lt; b</title>"],

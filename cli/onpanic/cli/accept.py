@@ -28,6 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-crash-coredump", action="store_true", help="with a dump first on a crash as well"
     )
+    parser.add_argument(
+        "--grace", type=float, metavar="SECONDS", help="let the guest help itself for so long first"
+    )
     parser.add_argument("--machine", metavar="M", help="machine type or alias (default: the default one)")
     parser.add_argument(
         "--notifier",
@@ -67,7 +70,13 @@ def _decide(arguments: argparse.Namespace) -> tuple[Decision, NotifierModel | No
         raise UsageError("more than one source", "name an emulator, a record, or --hypervisor xen")
     if arguments.hypervisor == "xen" and arguments.notifier:
         raise UsageError("--notifier has no meaning on Xen", "leave it out")
-    policy = Policy(arguments.value, arguments.coredump, arguments.on_crash, arguments.on_crash_coredump)
+    policy = Policy(
+        arguments.value,
+        arguments.coredump,
+        arguments.on_crash,
+        arguments.on_crash_coredump,
+        arguments.grace,
+    )
     decision = decide(policy, arguments.hypervisor, Capabilities({}))
     if arguments.hypervisor == "xen":
         return decision, None

@@ -40,6 +40,18 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "name the action itself: restart, destroy, preserve, rename-restart, pause or ignore",
         "",
     ),
+    "invalid-grace": (
+        "refusal",
+        "this is not a grace period",
+        "use a number of seconds from 0 to 86400; 0 means none",
+        "",
+    ),
+    "grace-needs-action": (
+        "refusal",
+        "a grace period is valid only with a value that ends or restarts the guest",
+        "leave grace out, or use restart, destroy or rename-restart",
+        "",
+    ),
     "builtin-panic-device": (
         "refusal",
         "the machine type creates a pvpanic that the user did not add, so its presence means nothing",
@@ -218,6 +230,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "note",
         "this libvirt lets a panic end QEMU if every action is to destroy, so it would make no coredump",
         "libvirt preserves the guest, and onpanic watch destroys it after the coredump",
+        "",
+    ),
+    "watch-waits": (
+        "note",
+        "libvirt cannot wait for a panicked guest to help itself, so it preserves the guest",
+        "onpanic watch continues it, and does the rest if it has not helped itself in the grace period",
         "",
     ),
     "watch-dumps": (

@@ -58,6 +58,14 @@ _REFUSALS = {
         "crash means to do what <on_crash> says, which only Xen does",
         "name the action itself: restart, destroy, preserve, rename-restart, pause or ignore",
     ),
+    "invalid-grace": (
+        "this is not a grace period",
+        "use a number of seconds from 0 to 86400; 0 means none",
+    ),
+    "grace-needs-action": (
+        "a grace period is valid only with a value that ends or restarts the guest",
+        "leave grace out, or use restart, destroy or rename-restart",
+    ),
     "builtin-panic-device": (
         "the machine type creates a pvpanic that the user did not add, so its presence means nothing",
         "use a machine type without it, or a QEMU without it (1.7 and later have none)",
@@ -183,6 +191,10 @@ _NOTES = {
     "watch-destroys": (
         "this libvirt lets a panic end QEMU if every action is to destroy, so it would make no coredump",
         "libvirt preserves the guest, and onpanic watch destroys it after the coredump",
+    ),
+    "watch-waits": (
+        "libvirt cannot wait for a panicked guest to help itself, so it preserves the guest",
+        "onpanic watch continues it, and does the rest if it has not helped itself in the grace period",
     ),
     "watch-dumps": (
         "libvirt makes no coredump of a guest that it preserves",

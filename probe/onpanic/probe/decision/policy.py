@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ("ON_CRASH", "ON_PANIC", "Hypervisor", "Policy")
+__all__ = ("LONGEST_GRACE", "ON_CRASH", "ON_PANIC", "WAITING", "Hypervisor", "Policy", "is_grace")
 
 Hypervisor = Literal["qemu", "xen"]
 
@@ -17,6 +17,12 @@ ON_PANIC = ("default", "crash", "ignore", "restart", "destroy", "preserve", "ren
 
 #: The values of ``<on_crash>``; libvirt spells the first two with a coredump ``coredump-…``.
 ON_CRASH = ("destroy", "restart", "preserve", "rename-restart")
+
+#: The values of ``<on_panic>`` that can be carried out after a grace period: they end or restart the guest.
+WAITING = ("restart", "destroy", "rename-restart")
+
+#: The longest grace period, in seconds: a day.
+LONGEST_GRACE = 86400.0
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -27,9 +33,18 @@ class Policy(msgspec.Struct, frozen=True):
     :param on_crash: One of `ON_CRASH`, or libvirt's ``coredump-destroy`` and ``coredump-restart``;
         None to leave it out.
     :param on_crash_coredump: Dump the guest's memory first when it crashes.
+    :param grace: The grace period in seconds, from 0 to `LONGEST_GRACE`: after a panic the guest runs on, and
+        ``on_panic`` is carried out only if the guest has not helped itself within this time.  0 for no grace
+        period, None for the watcher's setting.
     """
 
     on_panic: str
     coredump: bool = False
     on_crash: str | None = None
     on_crash_coredump: bool = False
+    grace: float | None = None
+
+
+def is_grace(seconds: float) -> bool:
+    """Return whether a number of seconds can be a grace period."""
+    return 0 <= seconds <= LONGEST_GRACE

@@ -13,13 +13,15 @@ import msgspec
 
 from onpanic.core.untrusted import printable
 from onpanic.probe.decision.catalogue import CATALOGUE
-from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Hypervisor, Policy
+from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, WAITING, Hypervisor, Policy, is_grace
 from onpanic.probe.facts import QUESTIONS, Fact
 
 __all__ = ("Capabilities", "Decision", "decide", "refusal", "refusal_of_notifier", "refusal_of_policy")
 
 #: Values without an action of their own, before which the guest could be dumped.
 _PASSIVE = ("default", "crash", "ignore")
+
+_ON_CRASH = (None, *ON_CRASH, "coredump-destroy", "coredump-restart")
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -76,8 +78,12 @@ def refusal_of_policy(policy: Policy, hypervisor: Hypervisor) -> Decision | None
         _check_values(policy),
         _check_coredump(policy),
         _check_xen(policy) if hypervisor == "xen" else _check_qemu(policy),
+        _check_grace(policy),
     )
-    return next((found for found in checks if found is not None), None)
+    for found in checks:
+        if found is not None:
+            return found
+    return None
 
 
 def refusal_of_notifier(capabilities: Capabilities) -> Decision | None:
@@ -100,8 +106,7 @@ def refusal_of_notifier(capabilities: Capabilities) -> Decision | None:
 def _check_values(policy: Policy) -> Decision | None:
     if policy.on_panic not in ON_PANIC:
         return refusal("unknown-value", printable(repr(policy.on_panic), 60))
-    values = (*ON_CRASH, "coredump-destroy", "coredump-restart")
-    if policy.on_crash is not None and policy.on_crash not in values:
+    if policy.on_crash not in _ON_CRASH:
         return refusal("unknown-on-crash", printable(repr(policy.on_crash), 60))
     if policy.on_crash is None and policy.on_crash_coredump:
         return refusal("unknown-on-crash", "a coredump without a value")
@@ -111,6 +116,16 @@ def _check_values(policy: Policy) -> Decision | None:
 def _check_coredump(policy: Policy) -> Decision | None:
     if policy.coredump and policy.on_panic in _PASSIVE:
         return refusal("coredump-needs-action", policy.on_panic)
+    return None
+
+
+def _check_grace(policy: Policy) -> Decision | None:
+    if policy.grace is None:
+        return None
+    if not is_grace(policy.grace):
+        return refusal("invalid-grace", printable(repr(policy.grace), 60))
+    if policy.grace and policy.on_panic not in WAITING:
+        return refusal("grace-needs-action", policy.on_panic)
     return None
 
 

@@ -244,17 +244,19 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
         coredump: bool = False,
         on_crash: str | None = None,
         on_crash_coredump: bool = False,
+        grace: float | None = None,
         machine: str | None = None,
         notifier: str | None = None,
     ) -> Decision:
         """Decide whether QEMU can honour a policy, by the rules of `onpanic.probe.decide`.
 
         :param value: The ``<on_panic>`` value.
+        :param grace: The grace period in seconds; None for none.
         :param machine: Name or alias of the machine type; the default one if None.
         :param notifier: libvirt's model of the notifier that the guest has; the best one if None.
         :raise RecordError: When the record has no such machine type, or does not know the notifier.
         """
-        policy = Policy(value, coredump, on_crash, on_crash_coredump)
+        policy = Policy(value, coredump, on_crash, on_crash_coredump, grace)
         return decide(policy, "qemu", self.capabilities(machine, notifier))
 
     def to_json(self) -> bytes:

@@ -2,17 +2,19 @@
 
 A user states the elements that were proposed in 2013 (RFC v2, "Start fixing the pvpanic mess")::
 
-    <on_panic coredump='yes'>restart</on_panic>
+    <on_panic coredump='yes' grace='30'>restart</on_panic>
     <on_crash>destroy</on_crash>
 
-libvirt silently drops the first one.  The exact policy is therefore stored in ``<metadata>``,
+The attribute ``grace`` is onpanic's own: the grace period in seconds, see `Policy`.
+
+libvirt silently drops the first element.  The exact policy is therefore stored in ``<metadata>``,
 which libvirt preserves, in a namespace of its own, together with what else was written into the
 document for the policy::
 
     <onpanic:policy xmlns:onpanic='urn:uuid:…'>
-      <onpanic:on_panic coredump='yes'>restart</onpanic:on_panic>
+      <onpanic:on_panic coredump='yes' grace='30'>restart</onpanic:on_panic>
       <onpanic:on_crash>destroy</onpanic:on_crash>
-      <onpanic:wrote on_crash='coredump-restart' panic='isa'/>
+      <onpanic:wrote on_crash='preserve' panic='isa'/>
     </onpanic:policy>
 
 Alternatives considered: a namespaced ``<onpanic:on_panic>`` beside ``<on_crash>`` (libvirt drops
@@ -26,7 +28,7 @@ import msgspec
 
 from onpanic.core.errors import DocumentError
 from onpanic.core.untrusted import printable
-from onpanic.probe.decision.policy import Policy
+from onpanic.probe.decision.policy import LONGEST_GRACE, Policy, is_grace
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.elements import Element, child, local_name, text_of
 
@@ -153,7 +155,8 @@ def policy_elements(policy: Policy, prefix: str = "") -> dict[str, str]:
     :param policy: A policy.
     :param prefix: What is written before each name, with its colon.
     """
-    elements = {"on_panic": _element(f"{prefix}on_panic", policy.on_panic, policy.coredump)}
+    attributes = "" if policy.grace is None else f" grace='{repr(policy.grace).removesuffix('.0')}'"
+    elements = {"on_panic": _element(f"{prefix}on_panic", policy.on_panic, policy.coredump, attributes)}
     if policy.on_crash is not None:
         elements["on_crash"] = _element(f"{prefix}on_crash", policy.on_crash, policy.on_crash_coredump)
     return elements
@@ -170,9 +173,9 @@ def stored_policy_xml(policy: Policy, written: WrittenChanges) -> str:
     return "\n".join([*lines, "</onpanic:policy>"])
 
 
-def _element(name: str, value: str, coredump: bool) -> str:
-    attribute = " coredump='yes'" if coredump else ""
-    return f"<{name}{attribute}>{value.translate(_REFERENCES)}</{name}>"
+def _element(name: str, value: str, coredump: bool, attributes: str = "") -> str:
+    attributes = f" coredump='yes'{attributes}" if coredump else attributes
+    return f"<{name}{attributes}>{value.translate(_REFERENCES)}</{name}>"
 
 
 def _only(parent: Element, *tags: str) -> tuple[Element | None, ...]:
@@ -186,8 +189,8 @@ def _only(parent: Element, *tags: str) -> tuple[Element | None, ...]:
 
 
 def _read_policy(on_panic: Element | None, on_crash: Element | None) -> Policy:
-    value, coredump = _value_and_coredump(on_panic)
-    crash, crash_coredump = _value_and_coredump(on_crash)
+    value, coredump, grace = _value_and_attributes(on_panic)
+    crash, crash_coredump, _ = _value_and_attributes(on_crash)
     action = crash
     if crash in ("coredump-destroy", "coredump-restart"):  # libvirt's values
         action = crash.removeprefix("coredump-")
@@ -198,26 +201,44 @@ def _read_policy(on_panic: Element | None, on_crash: Element | None) -> Policy:
         crash_coredump = True
     if action == "preserve-running" and value in ("", "default", "ignore"):
         action = ""  # libvirt's value for ignoring a panic; it is not about crashes
-    return Policy(value or "default", bool(coredump), action or None, bool(crash_coredump))
+    seconds = None if grace is None else _seconds(grace)
+    return Policy(value or "default", bool(coredump), action or None, bool(crash_coredump), seconds)
 
 
-def _value_and_coredump(element: Element | None) -> tuple[str, bool | None]:
-    """Return an element's value and its attribute ``coredump``, None without the attribute.
+def _value_and_attributes(element: Element | None) -> tuple[str, bool | None, str | None]:
+    """Return an element's value and its attributes ``coredump`` and ``grace``, None for one that is absent.
 
     An empty value, like an absent element, means the default.
     """
     if element is None:
-        return "", None
+        return "", None, None
     name = local_name(element)
     if len(element) and any(isinstance(inner.tag, str) for inner in element):
         raise DocumentError(f"<{name}> has elements in it", f"write <{name}>VALUE</{name}>")
-    unknown = [str(attribute) for attribute in element.keys() if attribute != "coredump"]  # noqa: SIM118
-    if unknown:
-        other = printable(min(unknown), 60)
-        raise DocumentError(f"<{name}> has no attribute {other}", "use coredump='yes' or coredump='no'")
-    coredump = element.get("coredump")
+    coredump = grace = None
+    for attribute, text in element.items():
+        if attribute == "coredump":
+            coredump = str(text)
+        elif attribute == "grace" and name == "on_panic":
+            grace = str(text)
+        else:
+            has = "it has coredump and grace" if name == "on_panic" else "it has coredump"
+            raise DocumentError(f"<{name}> has no attribute {printable(str(attribute), 60)}", has)
     if coredump not in (None, "yes", "no"):
         raise DocumentError(
             f"<{name} coredump='{printable(coredump, 60)}'>", "use coredump='yes' or coredump='no'"
         )
-    return text_of(element), None if coredump is None else coredump == "yes"
+    return text_of(element), None if coredump is None else coredump == "yes", grace
+
+
+def _seconds(grace: str) -> float:
+    try:
+        seconds = float(grace) if grace.isascii() and "_" not in grace else -1.0  # Python's own spellings
+    except ValueError:
+        seconds = -1.0
+    if not is_grace(seconds):
+        raise DocumentError(
+            f"<on_panic grace='{printable(grace, 60)}'>",
+            f"use a number of seconds from 0 to {LONGEST_GRACE:.0f}; 0 means no grace period",
+        )
+    return seconds

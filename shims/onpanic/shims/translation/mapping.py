@@ -164,6 +164,9 @@ def _acting(policy: Policy, context: TranslationContext) -> DomainChanges:
     if not context.acpi and {*context.notifiers, *([added.model] if added else [])} == {"isa"}:
         notes.append(Note.of("guest-needs-acpi"))
     value = _ON_CRASH[policy.on_panic][policy.coredump]
+    if policy.grace:  # it would act at once
+        value = "preserve"
+        notes.append(Note.of("watch-waits", f"{policy.grace:g} s"))
     if policy.on_panic == "restart" and context.reset_ends:  # libvirt's restart is a reset
         value = "preserve"
         notes.append(Note.of("watch-restarts", context.reset_ends))
