@@ -17,8 +17,8 @@ from onpanic.watch.rules.settings import Settings, read_settings
 def test_the_command_line_has_precedence(tmp_path: Path) -> None:
     """An option replaces the file's setting; what neither names has its default."""
     path = tmp_path / "watch.toml"
-    path.write_text('start-limit = 3\nhook = "logger"\n', encoding="utf-8")
-    assert read_settings(path, {"start_limit": 7}) == Settings(start_limit=7, hook="logger")
+    path.write_text('start-limit = 3\nhook = "logger"\ngrace = 30\n', encoding="utf-8")
+    assert read_settings(path, {"start_limit": 7}) == Settings(start_limit=7, hook="logger", grace=30.0)
     assert read_settings(None, {}) == Settings()
 
 
@@ -31,6 +31,9 @@ def test_the_command_line_has_precedence(tmp_path: Path) -> None:
         (b"start-limit = -1", "start-limit at least 0"),
         (b"progress = 0.0", "progress must be more than 0 seconds"),
         (b"dump-timeout = nan", "dump-timeout must be more than 0 seconds"),
+        (b"grace = -1.0", "grace must be from 0 to 86400 seconds"),
+        (b"grace = nan", "grace must be from 0 to 86400 seconds"),
+        (b"grace = 86400.5", "grace must be from 0 to 86400 seconds"),
         (b"hook = '\xff'", "not UTF-8: invalid start byte at byte 8"),
         (b"x = " + b"[" * 100_000, "nested too deeply"),
         (b"dumps = " + b"9" * 5000, "a number has too many digits"),

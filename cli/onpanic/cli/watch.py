@@ -31,6 +31,7 @@ _SETTINGS = {
     "progress": ("SECONDS", float, "between lines about the progress of a dump (default: 10)"),
     "start_limit": ("N", int, "restarts of a guest within the interval (default: 5; 0: any number)"),
     "start_interval": ("SECONDS", float, "that interval (default: 300)"),
+    "grace": ("SECONDS", float, "in which a panicked guest may help itself (default: 0)"),
     "hook": ("COMMAND", str, "run for each event and action, which its environment describes"),
     "hook_timeout": ("SECONDS", float, "after which the hook is killed (default: 30)"),
     "start": ("COMMAND", str, "starts a guest without libvirt again, for rename-restart"),

@@ -12,6 +12,7 @@ import msgspec
 
 from onpanic.core.errors import SettingsError
 from onpanic.core.files import read_at_most
+from onpanic.probe.decision.policy import LONGEST_GRACE, is_grace
 
 __all__ = ("Settings", "read_settings")
 
@@ -29,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     :param progress: Seconds between log lines about the progress of a dump.
     :param start_limit: Restarts of a guest that are allowed within the interval; 0 for any number.
     :param start_interval: That interval, in seconds.
+    :param grace: The grace period of policies that do not state one, in seconds; 0 for none, see `Policy`.
     :param hook: A command to run for each event and action, split as a shell would.
     :param hook_timeout: Seconds after which the hook is killed.
     :param start: A command that starts a guest without libvirt again, split as a shell would.
@@ -41,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     progress: float = 10.0
     start_limit: int = 5
     start_interval: float = 300.0
+    grace: float = 0.0
     hook: str = ""
     hook_timeout: float = 30.0
     start: str = ""
@@ -51,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
                 raise SettingsError(f"{name.replace('_', '-')} must be more than 0 seconds")
         if self.dumps < 1 or self.start_limit < 0:
             raise SettingsError("dumps must be at least 1, and start-limit at least 0")
+        if not is_grace(self.grace):
+            raise SettingsError(f"grace must be from 0 to {LONGEST_GRACE:.0f} seconds")
 
 
 def read_settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
