@@ -16,9 +16,9 @@ from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.guest import DumpProgress
 from onpanic.watch.reporting.lines import Line
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_step import Condition, Step
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.panic_details import PanicDetails
+from onpanic.watch.rules.policy_steps import Condition, Step
 from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import Journal, Writer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from onpanic.core.errors import FileError
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_step import Action
+from onpanic.watch.rules.policy_steps import Action
 from onpanic.watch.supervision.journal import Journal, default_folder, subfolder
 
 

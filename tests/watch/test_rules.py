@@ -8,7 +8,7 @@ from onpanic.probe.decision.policy import ON_CRASH, Policy
 from onpanic.probe.decision.rules import refusal_of_policy
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.naming import dump_name, renamed
-from onpanic.watch.rules.next_step import (
+from onpanic.watch.rules.policy_steps import (
     FAILURES,
     Action,
     Condition,

@@ -6,10 +6,11 @@
 
     asyncio.run(watch_domains("qemu:///system", Settings(), print))
 
-The next step for a guest follows from its policy and from the state that it is in now, which is
-read before each step, and from a short journal of what has been done (`rules.next_step`).  Events
-only say when to read the state.  So their order does not matter, nor whether one is lost or comes
-twice, and a watcher that is killed at any moment and started again continues where the guest is.
+The next action for a guest follows from its policy, from the state in which it is observed, and from
+a short journal of what has been done: `rules.reconcile` is a pure function of these, of the settings
+and of the time.  Events only say when to observe.  So their order does not matter, nor whether one is
+lost or comes twice, and a watcher that is killed at any moment and started again continues where the
+guest is.
 
 Two other designs were rejected.  Acting on each event as it comes needs code for each of libvirt's
 races, and loses a guest with each lost event.  Doing everything here, with libvirt's
@@ -19,6 +20,13 @@ it can do; the watcher waits until libvirt is done, and does the rest.
 The sub-packages, in the direction of imports::
 
     rules → reporting → guests → supervision → sources → daemon
+
+    rules        pure: what is done about a guest, and what is said of it
+    reporting    log lines, hook, metrics, service manager
+    guests       a domain or a QMP monitor as a guest: its state is read, and steps are taken
+    supervision  the loop of one guest: observer, reconcile, actuator, journal
+    sources      all domains of a libvirt, or all monitors; events trigger supervisors
+    daemon       the lock, reloads, the end
 """
 
 from typing import TYPE_CHECKING

@@ -11,7 +11,7 @@ import msgspec
 
 from onpanic.core.libvirt_api import libvirt_module
 from onpanic.shims.guests.observed_domain import ObservedDomain, is_changing, needs_qemu, observe_domain
-from onpanic.watch.rules.next_step import Condition
+from onpanic.watch.rules.policy_steps import Condition
 
 __all__ = (
     "DomainReading",

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_step import Step
 from onpanic.watch.rules.observation import Assignment, GuestState
+from onpanic.watch.rules.policy_steps import Step
 
 __all__ = ("DumpProgress", "Guest")
 

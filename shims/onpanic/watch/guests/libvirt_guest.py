@@ -38,8 +38,8 @@ from onpanic.watch.guests.guest import DumpProgress
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.naming import dump_name, renamed
-from onpanic.watch.rules.next_step import Condition, Step
 from onpanic.watch.rules.observation import Assignment, GuestState
+from onpanic.watch.rules.policy_steps import Condition, Step
 from onpanic.watch.rules.settings import Settings
 
 __all__ = ("LibvirtGuest",)

@@ -16,8 +16,8 @@ from onpanic.watch.guests.monitored_actions import MonitoredActions
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.naming import dump_name, renamed
-from onpanic.watch.rules.next_step import FAILURES, Condition, Step, action_for
 from onpanic.watch.rules.observation import Assignment, GuestState
+from onpanic.watch.rules.policy_steps import FAILURES, Condition, Step, action_for
 from onpanic.watch.rules.settings import Settings
 
 __all__ = ("QmpGuest",)

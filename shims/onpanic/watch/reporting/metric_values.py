@@ -12,7 +12,7 @@ import msgspec
 from onpanic.watch.reporting.guest_table import GuestTable
 from onpanic.watch.reporting.lines import Line
 from onpanic.watch.reporting.panic_labels import KINDS, NO_CODE, NO_REPORT, code_label, kind_label
-from onpanic.watch.rules.next_step import Step
+from onpanic.watch.rules.policy_steps import Step
 
 __all__ = ("METRICS", "Histogram", "Metric", "MetricValues", "Samples")
 

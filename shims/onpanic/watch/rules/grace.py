@@ -4,14 +4,14 @@ Windows and guests with a crash kernel dump their memory and reboot by themselve
 carried out when neither a reset nor a shutdown has come in time, nor word of a crash kernel.
 """
 
+from onpanic.probe.decision.policy import WAITING
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, ReconcileSettings, action_line
-from onpanic.watch.rules.next_step import FAILURES, Action, Condition
 from onpanic.watch.rules.observation import Observation
+from onpanic.watch.rules.policy_steps import FAILURES, Action, Condition
 
 __all__ = ("await_grace", "conclude_grace", "grace_of", "judged_condition")
 
-_DEFERRED = ("restart", "destroy", "rename-restart")
 _MOST_CONTINUED = 3  # times that a guest may panic within its grace period
 
 _HELP = {
@@ -29,9 +29,9 @@ def grace_of(action: Action, failure: str, observation: Observation, settings: R
     :param observation: What is known of the guest.
     :param settings: The settings.
     """
-    if failure != "panicked" or action.action not in _DEFERRED or observation.assignment is None:
+    if failure != "panicked" or action.action not in WAITING or observation.assignment is None:
         return 0.0
-    own: float | None = getattr(observation.assignment.policy, "grace", None)
+    own = observation.assignment.policy.grace
     return settings.grace if own is None else own
 
 

@@ -2,8 +2,8 @@
 
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, LineContent, ReconcileSettings, action_line
-from onpanic.watch.rules.next_step import FAILURES, Action, action_for, fulfils
 from onpanic.watch.rules.observation import GuestState, Observation, PanicReport
+from onpanic.watch.rules.policy_steps import FAILURES, Action, action_for, fulfils
 from onpanic.watch.rules.restarts import libvirt_action
 
 __all__ = ("conclude_handled", "conclude_libvirt_action", "failure_line", "handled_elsewhere")

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from onpanic.watch.rules.next_step import Action, Failure
+from onpanic.watch.rules.policy_steps import Action, Failure
 
 __all__ = ("Incident", "has_run")
 

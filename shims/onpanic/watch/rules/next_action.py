@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_step import Step
+from onpanic.watch.rules.policy_steps import Step
 from onpanic.watch.rules.restart_limit import RestartLimit
 
 __all__ = ("Draft", "LineContent", "NextAction", "ReconcileSettings", "action_line")

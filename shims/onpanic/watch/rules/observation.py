@@ -5,8 +5,8 @@ from typing import Literal
 import msgspec
 
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch.rules.next_step import Condition, Step
 from onpanic.watch.rules.panic_details import PanicDetails
+from onpanic.watch.rules.policy_steps import Condition, Step
 
 __all__ = ("Assignment", "GuestState", "Observation", "PanicReport", "StepResult")
 

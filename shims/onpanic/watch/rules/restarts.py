@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, ReconcileSettings, action_line
-from onpanic.watch.rules.next_step import ENDING, RESTARTS, Step
 from onpanic.watch.rules.observation import Observation
+from onpanic.watch.rules.policy_steps import ENDING, RESTARTS, Step
 
 __all__ = ("back_off", "conclude_limit", "conclude_unlimit", "is_limited", "libvirt_action", "settle")
 

@@ -8,8 +8,8 @@ from onpanic.core.errors import BusyError, FailedError, GoneError, StaleError
 from onpanic.watch.guests.guest import Guest
 from onpanic.watch.reporting.guest_log import GuestLog
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_step import ENDING, RESTARTS, Step
 from onpanic.watch.rules.observation import StepResult
+from onpanic.watch.rules.policy_steps import ENDING, RESTARTS, Step
 from onpanic.watch.supervision.context import WatchContext
 
 __all__ = ("Actuator",)

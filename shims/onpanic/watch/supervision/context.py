@@ -63,7 +63,7 @@ class WatchContext:
         settings = self.settings
         return ReconcileSettings(
             restart_limit=RestartLimit(settings.start_limit, settings.start_interval, self._restart_delay),
-            grace=getattr(settings, "grace", 0.0),
+            grace=settings.grace,
             dry_run=self.dry_run,
             poll=self.poll,
             patience=self.patience,

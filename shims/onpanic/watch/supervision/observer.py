@@ -10,9 +10,9 @@ from onpanic.watch.guests.guest import Guest
 from onpanic.watch.reporting.lines import now
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import NextAction
-from onpanic.watch.rules.next_step import FAILURES
 from onpanic.watch.rules.observation import Assignment, Observation, PanicReport, StepResult
 from onpanic.watch.rules.panic_details import PanicDetails
+from onpanic.watch.rules.policy_steps import FAILURES
 from onpanic.watch.supervision.context import WatchContext
 
 __all__ = ("Observer",)

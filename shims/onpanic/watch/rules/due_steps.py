@@ -1,0 +1,108 @@
+"""Which step is due for an incident, and what speaks against taking it now."""
+
+from onpanic.watch.rules.grace import await_grace, judged_condition
+from onpanic.watch.rules.handled_panics import conclude_libvirt_action, handled_elsewhere
+from onpanic.watch.rules.incident import Incident
+from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings, action_line
+from onpanic.watch.rules.observation import GuestState, Observation
+from onpanic.watch.rules.policy_steps import ENDING, FAILURES, RESTARTS, Step, next_step
+from onpanic.watch.rules.restarts import back_off, is_limited, libvirt_action, settle
+from onpanic.watch.rules.step_results import give_up
+
+__all__ = ("decide_step", "due_step")
+
+_MOST_TRIES = 3  # times that a step may leave the guest's state unchanged
+
+
+def due_step(incident: Incident, observation: Observation) -> Step | None:
+    """Return the next step; None if none is due, or if the domain is gone with its definition."""
+    condition = judged_condition(incident, observation)
+    if condition == "gone" and not incident.xml:
+        return None
+    return next_step(
+        incident.action,
+        condition,
+        dumped=incident.dumped,
+        begun=incident.begun,
+        renamed=incident.new_name == observation.name,
+        anew=bool(observation.assignment and observation.assignment.reset_ends),
+    )
+
+
+def decide_step(
+    draft: Draft, incident: Incident, observation: Observation, settings: ReconcileSettings, now: float
+) -> NextAction:
+    """Decide about an incident that is not finished."""
+    step = due_step(incident, observation)
+    if step is None:
+        _finish(draft, observation, settings, now)
+        return settle(draft, observation, settings, now)
+    acts = incident.failure == "panicked" and bool(libvirt_action(incident, observation))
+    if acts and not incident.step and observation.at - incident.found < settings.reaction:
+        return draft.wait(settings.poll, considered=True)
+    tried = _state_text(observation.state)
+    tries = incident.tries if (incident.step, incident.tried) == (step, tried) else 0
+    if _refuse(draft, incident, step, tries, observation, settings, now):
+        return settle(draft, observation, settings, now)
+    waiting = await_grace(draft, observation, now)
+    if waiting:
+        return waiting
+    delay = back_off(draft, step, settings, now)
+    if delay:
+        return draft.wait(delay, considered=True)
+    changes = {"step": step, "tried": tried, "tries": tries}
+    if step not in ENDING:
+        return draft.take(step, **changes)
+    more = [now] if incident.action.action in RESTARTS else []
+    return draft.take(step, **changes, begun=True, restarts=[*incident.restarts, *more])
+
+
+def _refuse(
+    draft: Draft,
+    incident: Incident,
+    step: Step,
+    tries: int,
+    observation: Observation,
+    settings: ReconcileSettings,
+    now: float,
+) -> bool:
+    """Return whether a step must not be taken, after logging why."""
+    action = incident.action.action
+    if settings.dry_run:
+        draft.log(action_line(action, "dry-run", detail=f"{step} is due"))
+        draft.change(finished=True)
+    elif step == "coredump" and observation.libvirt_dump_error:
+        # It has been logged as libvirt's
+        draft.change(error=f"libvirt: {observation.libvirt_dump_error}", finished=True)
+    elif tries >= _MOST_TRIES:
+        give_up(draft, step, f"it has no effect: the guest is still {observation.state.condition}")
+    elif step in ("coredump", *ENDING) and is_limited(incident, settings, now):
+        limit = settings.restart_limit
+        count = len(limit.recent(incident.restarts, now))
+        reason = f"{count} restarts in {limit.interval:g} s: the guest stays as it is"
+        draft.log(action_line(action, "start-limit-hit", detail=reason))
+        draft.change(error=reason, finished=True)
+    else:
+        return False
+    return True
+
+
+def _finish(draft: Draft, observation: Observation, settings: ReconcileSettings, now: float) -> None:
+    """Close an incident for which no step is left, and log what became of it."""
+    incident, condition = draft.incident, observation.state.condition
+    assert incident
+    resolved = condition not in FAILURES
+    draft.change(finished=True, resolved=resolved)
+    if not resolved:
+        detail = f"the guest stays {condition}"
+        draft.log(action_line(incident.action.action, "kept", detail=detail))
+    elif incident.begun or incident.step == "continue":
+        return
+    elif incident.failure == "panicked" and libvirt_action(incident, observation):
+        conclude_libvirt_action(draft, observation, incident.found, settings, now)
+    else:
+        draft.log(handled_elsewhere(condition))
+
+
+def _state_text(state: GuestState) -> str:
+    return f"{state.condition} {state.instance} {state.cpu_time}"
