@@ -343,6 +343,52 @@ def test_a_guest_that_goes_on_after_a_pause(
     assert len(watcher.logged("panicked")) == 1
 
 
+def test_a_guest_that_helps_itself_within_its_grace_period(
+    domains: Domains, watch: Watch, linux: guests.Linux
+) -> None:
+    """A real Linux reboots itself once it is continued, and is left alone from then on."""
+    place = domains.folder
+    here = linux.copied(place)
+    watcher = watch("--connect", domains.uri)
+    watcher.until("watching")
+    (place / "serial.log").unlink(missing_ok=True)
+    one = domains.start(
+        "<on_panic coredump='yes' grace='60'>destroy</on_panic>",
+        system=here.os(),
+        devices=f"<panic model='isa'/>{here.serial(place)}",
+        mebibytes=here.mebibytes,
+    )
+    guests.wait_for_text(place / "serial.log", guests.READY)
+    guests.send_command(place / "serial", "panic")
+    over = watcher.until("over")
+    assert over["detail"] == "the guest has helped itself: it was reset"
+    guests.wait_for_text(place / "serial.log", guests.READY, times=2)
+    assert one.state()[0] == 1
+    assert len(watcher.logged("panicked")) == 1
+    assert set(watcher.actions()) == {("continue", "done")}
+    assert domains.cores() == []
+
+
+@pytest.mark.parametrize("value", ["restart", "destroy", "rename-restart"])
+def test_a_policy_is_carried_out_after_the_grace_period(value: str, domains: Domains, watch: Watch) -> None:
+    """The guest halts once it is continued; it is dumped, and ended or reset, while it runs."""
+    watcher = watch("--connect", domains.uri, "--start-limit", "1")
+    watcher.until("watching")
+    one = domains.start(
+        f"<on_panic coredump='yes' grace='1'>{value}</on_panic>", guests.panics_for_ever(), name=value
+    )
+    last = {"restart": "restart", "destroy": "destroy", "rename-restart": "start"}[value]
+    watcher.until("action", action=last, outcome="done")
+    done = [action for action, outcome in watcher.actions() if outcome == "done"]
+    between = {"rename-restart": ["destroy", "rename"]}.get(value, [])
+    assert done[: 3 + len(between)] == ["continue", "coredump", *between, last]
+    if value == "destroy":
+        assert one.state()[0] == 5
+    else:
+        watcher.until("action", outcome="start-limit-hit")
+    assert guests.complete(domains.cores()[0])
+
+
 def test_a_crash_kernel_is_not_disturbed(domains: Domains, watch: Watch) -> None:
     """The event is logged, and nothing is done."""
     watcher = watch("--connect", domains.uri)

@@ -300,12 +300,13 @@ def _require_unchanged(domain: Any, incident: Incident) -> ObservedDomain:
 
 
 def _take_step(domain: Any, step: Step, incident: Incident) -> None:
-    _require_unchanged(domain, incident)
+    observed = _require_unchanged(domain, incident)
     if step == "destroy":
         domain.destroy()
     elif step == "restart":
         domain.reset()
-        continue_domain(domain)
+        if condition_of(observed) != "healthy":  # it runs after a grace period
+            continue_domain(domain)
     elif incident.begun:
         continue_domain(domain)
     else:
