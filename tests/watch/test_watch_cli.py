@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -333,29 +332,3 @@ def test_systemd_accepts_the_sample_unit(unavailable: Callable[[str], NoReturn],
     security = [program, "security", "--offline=true", "--threshold=20", str(unit)]
     done = subprocess.run(security, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.processes
-def test_the_watcher_starts_with_the_proc_of_the_sample_unit(
-    unavailable: Callable[[str], NoReturn], tmp_path: Path
-) -> None:
-    """``ProtectProc=`` and ``ProcSubset=`` are options of the file system that systemd mounts."""
-    unit = (SAMPLES / "onpanic-watch.service").read_text()
-    settings = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and line[0] != "#")
-    options = {"ProtectProc": "hidepid", "ProcSubset": "subset"}
-    mounted = ",".join(f"{option}={settings[name]}" for name, option in options.items() if name in settings)
-    mount = f"mount -t proc -o {mounted} proc /proc"
-    inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec"]
-    tried = subprocess.run([*inside, mount], capture_output=True, text=True, timeout=60, check=False)
-    if tried.returncode:
-        unavailable(f"no /proc of its own here: {tried.stderr}")
-    words = [sys.executable, "-m", "onpanic", "watch", "--qmp", "/nowhere/monitor", *PAUSE]
-    command = shlex.join([*words, "--log-format", "json", "--state-dir", str(tmp_path)])
-    with subprocess.Popen(
-        [*inside, f"{mount}; exec {command}"], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout
-            assert json.loads(process.stdout.readline())["event"] == "watching"
-        finally:
-            process.kill()
