@@ -1,6 +1,7 @@
 """The watcher as a library: it is stopped, reloaded and cancelled, in any thread."""
 
 import asyncio
+import os
 import signal
 import threading
 from functools import partial
@@ -239,6 +240,41 @@ async def test_the_hook_runs_for_the_last_lines_too(folder: Path, tmp_path: Path
     ):
         await watcher.end()
     assert (folder / "hook.out").read_text() == "panicked\naction\n"
+
+
+@pytest.mark.parametrize("end", ["stop", "once", "cancel"])
+async def test_the_applications_signal_handlers_stay(end: str, folder: Path, tmp_path: Path) -> None:
+    """In the main thread, where it could take them; so does the descriptor that signals are written to."""
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+    loop.add_signal_handler(signal.SIGTERM, received.append, signal.SIGTERM)
+    before = signals()
+    monitor = PlayedMonitor()
+    async with (
+        monitor.at(folder / "qmp") as address,
+        watching(address, tmp_path, once=end == "once") as watcher,
+    ):
+        if end == "once":
+            await watcher.end()
+        else:
+            await watcher.until("connected")
+            monitor.panic()
+            await watcher.until("action", outcome="kept")
+            assert signals() == before
+            os.kill(os.getpid(), signal.SIGTERM)
+            await watcher.until_true(lambda: received)
+            assert watcher.logged("stopping") == []
+            if end == "cancel":
+                await watcher.cancel()
+    assert signals() == before
+    loop.remove_signal_handler(signal.SIGTERM)
+
+
+def signals() -> tuple[object, ...]:
+    """Return the handlers of all signals, and the descriptor that signals are written to."""
+    descriptor = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(descriptor)
+    return descriptor, *(signal.getsignal(number) for number in sorted(signal.valid_signals()))
 
 
 def test_it_works_in_a_thread(folder: Path, tmp_path: Path) -> None:
