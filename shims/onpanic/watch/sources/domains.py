@@ -57,6 +57,7 @@ class Domains:
     :param opener: Opens connections.
     :param resync: Seconds between resyncs.
     :param limits: Of calls to libvirt.
+    :param lost: Seconds without a connection after which `wait_idle` gives up.
     :ivar ready: Set when all domains have been listed once.
     """
 
@@ -68,10 +69,11 @@ class Domains:
         opener: Opener = open_connection,
         resync: float = _RESYNC,
         limits: CallLimits | None = None,
+        lost: float = _LOST,
     ) -> None:
         self._context = context
         self._uri = uri or "libvirt"
-        self._resync_interval = resync
+        self._resync_interval, self._lost_limit = resync, lost
         self._connection = LibvirtConnection(
             uri, self._on_event, self._on_lost, opener, limits=limits, on_answer=self._on_answer
         )
@@ -125,10 +127,10 @@ class Domains:
             self._log("problem", "warning", detail=error.message)
 
     async def wait_idle(self) -> None:
-        """Return when no reconciliation is in progress, or the connection has been lost for a minute."""
+        """Return when no reconciliation is in progress, or the connection has been lost for too long."""
         while True:
             active = [known.supervisor for known in self._domains.values() if known.supervisor.active]
-            idle = not self._tasks if self._scanned else time.monotonic() > self._lost_at + _LOST
+            idle = not self._tasks if self._scanned else time.monotonic() > self._lost_at + self._lost_limit
             if idle and not active:
                 return
             await asyncio.gather(asyncio.sleep(_POLL), *(supervisor.wait_idle() for supervisor in active))
