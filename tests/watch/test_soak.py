@@ -202,6 +202,7 @@ async def test_ten_minutes_of_many_domains(world: World, tmp_path: Path) -> None
     print(
         f"{DOMAINS} domains, {HUNG} hung, {panics} panics: {told.total()} handled, {late_panics} of them late"
     )
+    print(f"{told.total()} handled, {late_panics} of them late")
     print(f"{early.total()} objects and {early_memory >> 10} MiB of memory after a quarter of the time,")
     print(f"{late.total()} and {peak_memory() >> 10} MiB at the end")
     assert told == world.panics
