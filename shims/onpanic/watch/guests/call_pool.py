@@ -6,9 +6,10 @@ Each call names its guest.  The bounds, with the numbers of `CallLimits`:
   when that has passed its deadline.
 * ``slots`` calls are in progress at the same time.  One that takes longer than ``prompt`` seconds gives its
   slot to others, as long as fewer than ``hanging`` calls do so.
-* So at most ``slots + hanging`` calls are in progress, which leaves libvirtd, with 20 workers
-  (``max_workers``), some for others.  Each has a thread and a connection; at most ``slots`` idle ones are
-  kept.  Calls without a time limit (dumps) come on top: one for a guest at most.
+* So at most ``slots + hanging`` calls are in progress, whatever hangs.  libvirtd has 20 workers by default
+  (``max_workers``); a call that hangs keeps one, and with none left libvirtd answers nobody.
+* Each call has a thread and a connection, and at most ``slots`` idle ones are kept: these are at most
+  ``2 * slots + hanging`` threads.  Calls without a time limit (dumps) come on top, one for a guest at most.
 """
 
 import asyncio
