@@ -104,8 +104,9 @@ def test_domains_are_watched(
     words = ["--state-dir", str(tmp_path), "--log-format", "json", "--metrics-file", str(metrics)]
     assert main(["watch", "--once", *words]) == 0
     printed = capsys.readouterr()
-    lines = [json.loads(line) for line in printed.out.splitlines()]
-    assert [line["event"] for line in lines] == ["watching", "panicked", "action", "stopping"]
+    events = [json.loads(line)["event"] for line in printed.out.splitlines()]
+    events.remove("watching")  # when all policies are read, while the first guest may be acted on
+    assert events == ["panicked", "action", "stopping"]
     assert 'outcome="done"' in metrics.read_text()
     assert played_libvirt.error_handler is not None
     assert domain.state[0] == 1
