@@ -199,3 +199,24 @@ async def test_a_libvirt_that_acts_at_once_is_a_warning(tmp_path: Path) -> None:
         await watch.panicked()
         assert guest.log == ["destroy"]
         assert "before the grace period" in next(x.detail for x in watch.lines if x.event == "problem")
+
+
+async def test_a_guest_that_reboots_and_panics_at_once_has_failed_anew(tmp_path: Path) -> None:
+    """Even if its state is read only then."""
+    guest, clock = RunningGuest(Policy("destroy")), Clock()
+    async with Watch(guest, tmp_path, GRACE, clock=clock) as watch:
+        await watch.reconcile()
+        await continued(watch, guest)
+        clock.now += 20
+        watch.supervisor.on_reset()
+        guest.panic()
+        watch.supervisor.on_panicked(PanicDetails())
+        await watch.until(lambda: guest.log == ["continue", "continue"])
+        clock.now += 20
+        watch.supervisor.trigger()
+        await asyncio.sleep(0.01)
+        assert guest.log == ["continue", "continue"]
+        clock.now += 10
+        await watch.reconcile()
+        assert guest.log == ["continue", "continue", "destroy"]
+        assert watch.events.count(("panicked",)) == 2

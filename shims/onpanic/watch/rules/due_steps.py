@@ -38,7 +38,8 @@ def decide_step(
         _finish(draft, observation, settings, now)
         return settle(draft, observation, settings, now)
     acts = incident.failure == "panicked" and bool(libvirt_action(incident, observation))
-    if acts and not incident.step and observation.at - incident.found < settings.reaction:
+    since = max(incident.found, observation.since)
+    if acts and not incident.step and observation.at - since < settings.reaction:
         return draft.wait(settings.poll, considered=True)
     tried = _state_text(observation.state)
     tries = incident.tries if (incident.step, incident.tried) == (step, tried) else 0

@@ -39,11 +39,11 @@ def identify_failure(
 ) -> NextAction | None:
     """Find or open the incident of a guest that has failed; return an action to wait for the event first."""
     incident, state = draft.incident, observation.state
-    within_grace = incident and not incident.finished and not incident.begun and now < incident.grace_until
-    if incident and within_grace and state.instance == incident.instance:
-        draft.handled = len(observation.reports)  # the guest was continued, and panics once more
+    continued = incident is not None and _is_continued(incident, observation, now)
+    if continued and all(report.repeated for report in observation.reports):
+        draft.handled = len(observation.reports)
         return None
-    if incident and observation.ran:
+    if incident and (observation.ran or continued):
         incident = draft.change(finished=True, resolved=True, step="", tried="", tries=0)
     if incident and incident.is_about(state.condition, state.instance, state.cpu_time):
         if incident.error and observation.retry and not is_limited(incident, settings, now):
@@ -61,6 +61,12 @@ def identify_failure(
     conclude_handled(draft, observation, settings, now, keep=1 if panicked else 0)
     _open(draft, observation, settings, now)
     return None
+
+
+def _is_continued(incident: Incident, observation: Observation, now: float) -> bool:
+    """Return whether a guest is one that is, or was, continued for its grace period."""
+    within_grace = not incident.finished and not incident.begun and now < incident.grace_until
+    return within_grace and observation.state.instance == incident.instance
 
 
 def _unresolved_line(
@@ -103,8 +109,8 @@ def _open(draft: Draft, observation: Observation, settings: ReconcileSettings, n
         instance=state.instance,
         cpu_time=state.cpu_time,
         at=observation.epoch,
-        found=now,
-        grace_until=now + grace if grace else 0.0,
+        found=report.at,
+        grace_until=report.at + grace if grace else 0.0,
         step=old.step if idle else "",
         tried=old.tried if idle else "",
         tries=old.tries if idle else 0,

@@ -23,7 +23,8 @@ def conclude_step(draft: Draft, result: StepResult, observation: Observation, no
         draft.incident, line = conclude_unlimit(incident, result.error)
         draft.log(line)
     elif result.uncertain and not _was_taken(incident, step, observation):
-        return
+        if step == "restart" and state.condition == "healthy":  # it ran before
+            give_up(draft, step, f"whether the guest was reset is not known: {result.error}")
     elif result.error and not result.uncertain:
         _conclude_error(draft, step, result.error, observation)
     elif step == "coredump":
@@ -42,7 +43,7 @@ def _was_taken(incident: Incident, step: Step, observation: Observation) -> bool
     if step == "rename":
         return observation.name == incident.new_name
     if step == "coredump" or (step == "restart" and incident.grace_until and condition == "healthy"):
-        return False  # it does not show
+        return False
     return condition not in FAILURES and not shortfall(step, condition)
 
 

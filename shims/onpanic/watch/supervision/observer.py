@@ -17,8 +17,7 @@ from onpanic.watch.supervision.context import WatchContext
 
 __all__ = ("Observer",)
 
-# Seconds within which another notifier tells of the same panic: a guest that has panicked panics
-# again only after a reset
+# Seconds within which another notifier tells of the same panic, once the guest runs
 _SAME_PANIC = 1.0
 
 _NEVER = float("-inf")
@@ -47,7 +46,7 @@ class Observer:
         self._stopped = False  # by a panic, and it has not run since
         self._ran = False
         self._helped_itself = ""
-        self._reported_at = _NEVER
+        self._reported_at = self._ran_at = _NEVER
         self._considered = False
         self._seen_well = False
         self._failed_cpu_time: int | None = None
@@ -67,7 +66,8 @@ class Observer:
             return None
         self._stopped, self._helped_itself = stopped, ""
         at = self._clock()
-        repeated = at - self._reported_at < _SAME_PANIC
+        # A guest that panicked panics again only after a reset, or when another notifier tells of it
+        repeated = self._reported_at != _NEVER and at - max(self._reported_at, self._ran_at) < _SAME_PANIC
         logged = self.assignment is not None and not repeated
         report = PanicReport(at, now(), details, stopped, logged, repeated)
         self._reported_at = at
@@ -77,7 +77,7 @@ class Observer:
 
     def on_running(self) -> None:
         """Note that the guest runs, or ran."""
-        self._ran, self._stopped = True, False
+        self._ran, self._stopped, self._ran_at = True, False, self._clock()
         self._changes += 1
 
     def on_helped_itself(self, how: str) -> None:
