@@ -68,7 +68,8 @@ async def watch_domains(
     :param read_settings: Returns the new settings.  When it raises an `OnpanicError`, the old ones stay.
     :param notify: Called with assignments of sd_notify(3), for example ``READY=1``.
     :return: What is left undone.  With ``once``, it is complete.
-    :raise SourceError: When libvirt cannot be reached at first.
+    :raise SourceError: When libvirt cannot be reached at first; with ``once``, also when not all guests could
+        be asked within three minutes.
     :raise FileError: When the journal's directory cannot be written to.
     :raise MissingExtraError: When a module of the extra ``watch`` is not installed.
     """
