@@ -14,7 +14,7 @@ import pytest
 from onpanic.core.errors import FailedError, GoneError, LostError, SourceError
 from onpanic.core.libvirt_api import libvirt_module
 from onpanic.shims.domain_xml.policy_xml import NAMESPACE
-from onpanic.watch import Line, Settings, watch_domains
+from onpanic.watch import Line, Settings, WatchResult, watch_domains
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.guests.libvirt_guest import LibvirtGuest
 from onpanic.watch.reporting.metric_values import MetricValues
@@ -631,3 +631,25 @@ async def test_a_domain_without_a_policy(played_libvirt: PlayedLibvirt, tmp_path
         await panic(domain)
         await asyncio.to_thread(played_libvirt.wait_delivered)
     assert [line.event for line in watcher.lines if line.level != "debug"] == ["watching", "stopping"]
+
+
+async def test_once_where_a_domain_cannot_be_asked(played_libvirt: PlayedLibvirt, tmp_path: Path) -> None:
+    """The other domains are seen to."""
+    played_libvirt.add(xml(policy_of("ignore")))
+    other = played_libvirt.add(xml(policy_of("ignore"), name="other"))
+    other.panic()
+    played_libvirt.fail("XMLDesc", libvirt_module().VIR_ERR_OPERATION_TIMEOUT, "it is busy", domain="guest")
+    async with watching(tmp_path, once=True) as watcher:
+        await watcher.until("action", domain="other", action="continue", outcome="done")
+        await watcher.end()
+    assert watcher.result == WatchResult(unreachable=("guest",))
+
+
+async def test_once_while_another_watcher_acts(played_libvirt: PlayedLibvirt, tmp_path: Path) -> None:
+    """There is nothing to do, and nothing to wait for."""
+    played_libvirt.add(xml(policy_of("pause")))
+    async with watching(tmp_path) as first:
+        await first.until("watching")
+        async with watching(tmp_path, once=True) as second:
+            await second.end()
+        assert [line.event for line in second.lines] == ["standby"]

@@ -201,9 +201,16 @@ class _Watcher:
             self._journal.close()
 
     async def _run(self, source_of: Callable[[WatchContext], _GuestSource], *, exclusive: bool) -> None:
-        if exclusive:
+        acts = True
+        if exclusive and self._once:
+            acts = self._journal.try_acquire()
+            if not acts:
+                self._emit(
+                    Line("standby", at=now(), detail="another watcher acts, so this one has nothing to do")
+                )
+        elif exclusive:
             await _until_first(self._journal.acquire("", self._on_standby), self._stop.wait())
-        if not self._stop.is_set():
+        if acts and not self._stop.is_set():
             await self._watch(source_of(self._context))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._context.settings.hook_timeout):

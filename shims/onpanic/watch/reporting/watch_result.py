@@ -15,7 +15,8 @@ class WatchResult(msgspec.Struct, frozen=True):
 
     :param failed: The names of guests of which an action failed, or that are not as their policy asks; a
         line of this watcher, or of an earlier one, says why.
-    :param unreachable: The monitors that could not be asked, or the libvirt that was lost: their addresses.
+    :param unreachable: What could not be asked: the addresses of monitors, the URI of a libvirt that was
+        lost, or the names of domains.
     """
 
     failed: tuple[str, ...] = ()

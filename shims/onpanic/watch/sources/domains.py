@@ -87,8 +87,14 @@ class Domains:
 
     @property
     def unreachable(self) -> list[str]:
-        """The connection's URI if it is lost."""
-        return [] if self._scanned or not self.ready.is_set() else [self._uri]
+        """The connection's URI if it is lost, else the names of domains that could not be asked."""
+        if self.ready.is_set() and not self._scanned:
+            return [self._uri]
+        return [
+            known.supervisor.guest.name
+            for known in self._domains.values()
+            if known.unread or known.supervisor.unknown
+        ]
 
     async def run(self) -> None:
         """Watch until cancelled, and connect again whenever that is needed.

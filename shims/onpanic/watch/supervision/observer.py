@@ -50,7 +50,7 @@ class Observer:
         self._considered = False
         self._seen_well = False
         self._failed_cpu_time: int | None = None
-        self._condition = ("", "")
+        self._found = ("", "")
         self._since = 0.0
         self._watched_since = context.clock()
 
@@ -94,6 +94,11 @@ class Observer:
         self._watched_since = self._clock()
 
     @property
+    def condition(self) -> str:
+        """The condition in which the guest was found last; empty before."""
+        return self._found[0]
+
+    @property
     def expects(self) -> bool:
         """Whether something was reported of which nothing has been concluded."""
         return bool(self._reports)
@@ -117,8 +122,8 @@ class Observer:
             if changes == self._changes:
                 break
             await asyncio.sleep(0)  # so that more events can come
-        if (state.condition, state.instance) != self._condition:
-            self._condition, self._since = (state.condition, state.instance), at
+        if (state.condition, state.instance) != self._found:
+            self._found, self._since = (state.condition, state.instance), at
             if state.condition in FAILURES and not self._reports:
                 self._helped_itself = ""
         return Observation(

@@ -120,6 +120,11 @@ class Supervisor:
         """The guest's incident, None if there is none."""
         return self._context.journal.get(self.guest.key)
 
+    @property
+    def unknown(self) -> bool:
+        """Whether it is not known if the guest has failed: QEMU could not be asked."""
+        return self._observer.condition == "unknown"
+
     def assign(self, assignment: Assignment | None) -> None:
         """Set the guest's policy, which cannot be read any more once libvirt has removed the domain."""
         self._observer.assignment = assignment
