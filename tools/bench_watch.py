@@ -278,7 +278,7 @@ def reactions(emulator: str, show: Callable[[str, float, str, str], None]) -> No
         f"{_milliseconds(by_watcher)}; libvirt's restarts {_milliseconds(by_libvirt)}; {_outcome(*counts)}",
     )
     show(
-        f"watch, {HUNG} guests hang / none",
+        f"watch, {HUNG} hang / none",
         statistics.median(beside_hung) / statistics.median(by_watcher),
         "<= 1.1",
         f"{_milliseconds(beside_hung)}; {_outcome(*counts_beside_hung)}",
@@ -296,5 +296,5 @@ def _outcome(done: int, twice: int) -> str:
 if __name__ == "__main__":
     reactions(
         shutil.which("qemu-system-x86_64") or "",
-        lambda name, ratio, aim, detail: print(f"{name:32} {ratio:7.2f}   aim {aim:8} {detail}"),
+        lambda name, ratio, aim, detail: print(f"{name:24} {ratio:7.2f}   aim {aim:8} {detail}"),
     )
