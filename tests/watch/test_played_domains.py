@@ -485,12 +485,15 @@ async def test_a_connection_that_may_only_read(played_libvirt: PlayedLibvirt, tm
 
 
 @asynccontextmanager
-async def domains_at(state: Path, **options: Any) -> AsyncIterator[tuple[Domains, list[Line]]]:
+async def domains_at(
+    state: Path, *, patience: float = 60.0, **options: Any
+) -> AsyncIterator[tuple[Domains, list[Line]]]:
     """Watch domains, with options that `watch_domains` does not have; a context with the log lines."""
     lines: list[Line] = []
     journal = Journal(state, print, boot_id="boot")
     assert journal.try_acquire()
-    domains = Domains(None, WatchContext(journal, Settings(), lines.append), **options)
+    context = WatchContext(journal, Settings(), lines.append, patience=patience)
+    domains = Domains(None, context, **options)
     running = asyncio.create_task(domains.run())
     try:
         await asyncio.wait_for(domains.ready.wait(), DEADLINE)

@@ -42,3 +42,19 @@ async def test_a_libvirt_that_is_lost(played_libvirt: PlayedLibvirt, tmp_path: P
                 await asyncio.sleep(0.001)
             await domains.wait_idle()
         assert domains.unreachable == ["libvirt"]
+
+
+async def test_a_guest_without_an_answer_of_libvirt(
+    played_libvirt: PlayedLibvirt, tmp_path: Path
+) -> None:
+    """It is not waited for without end, and the other guests are seen to."""
+    hung = played_libvirt.add(xml(policy_of("ignore")))
+    other = played_libvirt.add(xml(policy_of("ignore"), name="other"))
+    hung.panic()
+    other.panic()
+    busy = libvirt_module().VIR_ERR_OPERATION_TIMEOUT
+    played_libvirt.fail("state", busy, "cannot acquire state change lock", domain="guest", times=10**6)
+    async with domains_at(tmp_path, patience=0.05) as (domains, lines), asyncio.timeout(DEADLINE):
+        await domains.wait_idle()
+        assert domains.unreachable == ["guest"]
+        assert [line.domain for line in lines if line.outcome == "done"] == ["other"]

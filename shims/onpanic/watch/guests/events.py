@@ -23,8 +23,9 @@ _DECIMAL = ("core",)  # all other numbers are bit patterns
 class LibvirtEvent(msgspec.Struct, frozen=True):
     """An event from libvirt.
 
-    :param kind: ``started``, ``suspended``, ``resumed``, ``shutdown``, ``stopped``, ``crashed`` or
-        ``defined`` for a lifecycle event, ``metadata``, ``reboot``, or the name of a QEMU event.
+    :param kind: ``started``, ``suspended``, ``resumed``, ``shutdown``, ``stopped``, ``crashed``,
+        ``defined`` or ``undefined`` for a lifecycle event, ``metadata``, ``reboot``, or the name of a QEMU
+        event.
     :param uuid: The domain's UUID.
     :param name: The domain's name.
     :param detail: The detail of a lifecycle event.

@@ -133,13 +133,14 @@ class Domains:
             self._log("problem", "warning", detail=error.message)
 
     async def wait_idle(self) -> None:
-        """Return when no reconciliation is in progress, or the connection has been lost for too long."""
+        """Return when no reconciliation makes progress, or the connection has been lost for too long."""
         while True:
-            active = [known.supervisor for known in self._domains.values() if known.supervisor.active]
+            supervisors = [known.supervisor for known in self._domains.values()]
+            active = any(supervisor.active and not supervisor.stalled for supervisor in supervisors)
             idle = not self._tasks if self._scanned else time.monotonic() > self._lost_at + self._lost_limit
             if idle and not active:
                 return
-            await asyncio.gather(asyncio.sleep(_POLL), *(supervisor.wait_idle() for supervisor in active))
+            await asyncio.sleep(_POLL)
 
     async def close(self) -> None:
         """Cancel what is in progress, and close the connection."""

@@ -18,6 +18,7 @@ from onpanic.watch.supervision.supervisor import Supervisor
 __all__ = ("Monitors",)
 
 _RECONNECT = (0.1, 2.0)  # seconds between attempts: the first, and the longest
+_POLL = 0.02  # seconds
 _CANCEL_TIMEOUT = 5.0  # seconds; closing a connection takes up to one
 
 
@@ -61,9 +62,9 @@ class Monitors:
             supervisor.trigger(retry=True)
 
     async def wait_idle(self) -> None:
-        """Return when no reconciliation is in progress."""
-        while active := [supervisor for supervisor in self._guests if supervisor.active]:
-            await asyncio.gather(*(supervisor.wait_idle() for supervisor in active))
+        """Return when no reconciliation makes progress."""
+        while any(supervisor.active and not supervisor.stalled for supervisor in self._guests):  # noqa: ASYNC110
+            await asyncio.sleep(_POLL)
 
     async def close(self) -> None:
         """Cancel what is in progress, and close all connections."""

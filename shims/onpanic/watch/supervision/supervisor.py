@@ -43,6 +43,7 @@ class Supervisor:
         self._triggered = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._busy_since: float | None = None
 
     # Events
 
@@ -122,8 +123,14 @@ class Supervisor:
 
     @property
     def unknown(self) -> bool:
-        """Whether it is not known if the guest has failed: QEMU could not be asked."""
-        return self._observer.condition == "unknown"
+        """Whether it is not known how the guest is: QEMU could not be asked, or nothing answers."""
+        return self._observer.condition == "unknown" or self.stalled
+
+    @property
+    def stalled(self) -> bool:
+        """Whether libvirt or QEMU has been busy, or has not answered, for as long as it is waited for."""
+        since = self._busy_since
+        return since is not None and self._context.clock() - since >= self._context.patience
 
     def assign(self, assignment: Assignment | None) -> None:
         """Set the guest's policy, which cannot be read any more once libvirt has removed the domain."""
@@ -159,15 +166,18 @@ class Supervisor:
 
         :raise LostError: When the connection is lost.
         """
-        busy, waiting = 0, False
+        busy, waiting, self._busy_since = 0, False, None
         while True:
             try:
                 action = await self._reconcile_once()
+                self._busy_since = None
             except GoneError:  # between two calls
                 await self._wait(self._context.poll)
                 continue
             except BusyError as error:
                 busy += 1
+                if self._busy_since is None:
+                    self._busy_since = self._context.clock()
                 lasting = busy > 1 or error.wait >= _LONG_WAIT
                 if lasting and not waiting and not isinstance(error, StaleError):
                     waiting = True
