@@ -324,8 +324,8 @@ class virDomain:
         return self._change("setLifecycleAction", lambda: self._played.set_action(type, action, flags))
 
     def coreDumpWithFormat(self, to: str, dumpformat: int, flags: int = 0) -> int:  # noqa: ARG002
-        self._change("coreDumpWithFormat", self._played.begin_dump)
-        return self._played.dump(to)  # not under the lock: other calls go on meanwhile
+        self._change("coreDumpWithFormat", lambda: self._played.begin_dump(dumpformat))
+        return self._played.dump(to, dumpformat)  # not under the lock: other calls go on meanwhile
 
     def _change(self, name: str, work: Callable[[], Result]) -> Result:
         self._conn._check_writable(name)

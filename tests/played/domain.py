@@ -47,6 +47,8 @@ class PlayedDomain:
     :ivar progress: How many bytes of how many a running dump has written.
     :ivar resumable: False for a QEMU in which ``cont`` fails after a panic.
     :ivar dump_fails: What libvirt says when it cannot dump the memory; empty if it can.
+    :ivar dump_formats: The numbers of the formats that its QEMU offers.
+    :ivar failing_formats: What libvirt says when a dump in a format fails, by its number.
     :ivar dumps: The paths of the dumps that were made.
     :ivar answers: What QEMU's monitor returns, by command, beside ``query-status`` and ``query-version``.
     :ivar monitor_commands: What was sent to the monitor by `libvirt_qemu.qemuMonitorCommand`.
@@ -70,6 +72,8 @@ class PlayedDomain:
         self.progress = (0, 16 << 20)
         self.resumable = True
         self.dump_fails = ""
+        self.dump_formats: tuple[int, ...] = (0, 1, 4)
+        self.failing_formats: dict[int, str] = {}
         self.dumps: list[str] = []
         self.answers: dict[str, Any] = {}
         self.monitor_commands: list[str] = []
@@ -268,17 +272,25 @@ class PlayedDomain:
             raise self._invalid("cannot retrieve vcpu information on inactive domain")
         return [(0, 1, self.cpu_time, 0)], [(True,)]
 
-    def begin_dump(self) -> int:
+    def begin_dump(self, form: int) -> int:
         self._check_active()
+        if form not in self.dump_formats:
+            name = next(word for word, number in C.items() if number == form and "CORE_DUMP_FORMAT" in word)
+            raise make_error(
+                self.server,
+                C["VIR_ERR_INVALID_ARG"],
+                f"invalid argument: unsupported dumpformat '{name.partition('FORMAT_')[2].lower()}' "
+                "for this QEMU binary",
+            )
         self._check_no_job()
         self.job = C["VIR_DOMAIN_JOB_UNBOUNDED"]
         return 0
 
-    def dump(self, path: str) -> int:
+    def dump(self, path: str, form: int) -> int:
         try:
             self.server.run_hooks("dump", self.name)
             with self.server.lock:
-                self._dump(path)
+                self._dump(path, form)
         finally:
             self.job = C["VIR_DOMAIN_JOB_NONE"]
         return 0
@@ -313,9 +325,10 @@ class PlayedDomain:
         elif word.endswith("destroy"):
             self._stopped("CRASHED", "CRASHED")
 
-    def _dump(self, path: str) -> None:
-        if self.dump_fails:
-            raise make_error(self.server, C["VIR_ERR_OPERATION_FAILED"], self.dump_fails)
+    def _dump(self, path: str, form: int = 0) -> None:
+        message = self.dump_fails or self.failing_formats.get(form)
+        if message:
+            raise make_error(self.server, C["VIR_ERR_OPERATION_FAILED"], message)
         self._check_active()
         if path:
             try:

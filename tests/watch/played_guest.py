@@ -13,7 +13,7 @@ from typing import Literal, Self
 from onpanic.core.errors import BusyError, FailedError, GoneError, LostError
 from onpanic.core.files import write_atomically
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch.guests.guest import DumpProgress
+from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.reporting.lines import Line
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.observation import Assignment, GuestState
@@ -128,7 +128,7 @@ class PlayedGuest:
         self._count_call()
         return f"/dumps/{self.name}-{at}.core"
 
-    async def dump(self, incident: Incident, progress: DumpProgress) -> None:
+    async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         self._count_call()
         assert self.condition in ("panicked", "internal-error")
         if self.other_dumps:
@@ -141,6 +141,7 @@ class PlayedGuest:
         self.cpu_time += self.dump_cpu_time
         self.log.append("coredump")
         self._count_call()
+        return DumpResult(incident.coredump)
 
     async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:  # noqa: ARG002
         self._count_call()

@@ -31,6 +31,8 @@ class PlayedMonitor:
     :ivar answers: What commands return instead of what they would.
     :ivar greeting: What is sent first; None for nothing.
     :ivar dump_error: Why dumps fail; empty if they do not.
+    :ivar failing_formats: Why dumps in a format fail.
+    :ivar dumped: The arguments of the dumps that were begun.
     :ivar dump_polls: How often the status of a dump is asked for before it ends.
     :ivar no_reboot: Whether QEMU was started with -no-reboot.
     :ivar early_events: Events that are sent as soon as capabilities are negotiated.
@@ -48,12 +50,15 @@ class PlayedMonitor:
         self.answers: dict[str, Any] = {}
         self.greeting: bytes | None = json.dumps(GREETING).encode() + b"\r\n"
         self.dump_error = ""
+        self.failing_formats: dict[str, str] = {}
+        self.dumped: list[dict[str, Any]] = []
         self.dump_polls = 0
         self.no_reboot = False
         self.early_events: list[str] = []
         self.clients = 0
         self._dump: dict[str, Any] = {"status": "none", "completed": 0, "total": 0}
         self._dump_polls_left = 0
+        self._dump_error = ""
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -187,6 +192,8 @@ class PlayedMonitor:
     def _start_dump(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._dump = {"status": "active", "completed": 0, "total": 100}
         self._dump_polls_left = self.dump_polls
+        self.dumped.append(arguments)
+        self._dump_error = self.dump_error or self.failing_formats.get(arguments.get("format", "elf"), "")
         if not self.dump_error:
             Path(arguments["protocol"].removeprefix("file:")).write_bytes(b"\x7fELF")
         if not self._dump_polls_left:
@@ -202,10 +209,9 @@ class PlayedMonitor:
         return dict(self._dump)
 
     def _end_dump(self) -> None:
-        self._dump["status"] = "failed" if self.dump_error else "completed"
-        self.event(
-            "DUMP_COMPLETED", result=self._dump, **({"error": self.dump_error} if self.dump_error else {})
-        )
+        error = self._dump_error
+        self._dump["status"] = "failed" if error else "completed"
+        self.event("DUMP_COMPLETED", result=self._dump, **({"error": error} if error else {}))
 
     def _stop_listening(self) -> None:
         if self._server:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch.guests.guest import DumpProgress
+from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.settings import Settings
@@ -20,11 +20,12 @@ GRACE = Settings(grace=30.0)
 class RunningGuest(PlayedGuest):
     """A guest that can be dumped, reset and ended while it runs, as QEMU and libvirt can."""
 
-    async def dump(self, incident: Incident, progress: DumpProgress) -> None:
+    async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         runs, self.condition = self.condition == "healthy", "panicked"
-        await super().dump(incident, progress)
+        made = await super().dump(incident, progress)
         if runs:
             self.condition = "healthy"
+        return made
 
     def _restart(self, incident: Incident) -> None:
         self.condition = "panicked"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _SETTINGS = {
     "dump_dir": ("DIR", str, "directory for dumps, on the guests' host (default: libvirt's own)"),
+    "dump_format": ("FORMATS", str, "of dumps: the first that is offered and works (default: elf)"),
+    "dump_paging": ("", bool, "dump virtual addresses, too (elf, with --qmp)"),
     "dump_timeout": ("SECONDS", float, "after which a dump is given up (default: 3600)"),
     "dumps": ("N", int, "dumps at the same time (default: 2)"),
     "progress": ("SECONDS", float, "between lines about the progress of a dump (default: 10)"),
@@ -53,7 +55,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     guests.add_argument("--on-crash-coredump", action="store_true", help="dump their memory first")
     how = parser.add_argument_group("how (also in the file of --config, without the leading dashes)")
     for name, (metavar, kind, description) in _SETTINGS.items():
-        how.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, type=kind, help=description)
+        option = f"--{name.replace('_', '-')}"
+        if kind is bool:
+            how.add_argument(option, action="store_true", default=None, help=description)
+        else:
+            how.add_argument(option, metavar=metavar, type=kind, help=description)
     how.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML, read again on SIGHUP")
     parser.add_argument("--once", action="store_true", help="do what is due now, and exit")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")

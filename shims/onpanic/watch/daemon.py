@@ -68,11 +68,14 @@ async def watch_domains(
     :param read_settings: Returns the new settings.  When it raises an `OnpanicError`, the old ones stay.
     :param notify: Called with assignments of sd_notify(3), for example ``READY=1``.
     :return: What is left undone.  With ``once``, it is complete.
+    :raise UsageError: When the settings ask for dumps that libvirt does not make.
     :raise SourceError: When libvirt cannot be reached at first; with ``once``, also when not all guests could
         be asked within three minutes.
     :raise FileError: When the journal's directory cannot be written to.
     :raise MissingExtraError: When a module of the extra ``watch`` is not installed.
     """
+    if settings.dump_paging:
+        raise UsageError("libvirt makes no dumps with virtual addresses", "leave out dump-paging")
     with _needing_watch():
         libvirt_module()
         from onpanic.watch.guests.libvirt_connection import server_identity

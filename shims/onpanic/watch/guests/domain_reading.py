@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from onpanic.core.errors import StaleError
 from onpanic.core.libvirt_api import libvirt_module
 from onpanic.shims.guests.observed_domain import ObservedDomain, is_changing, needs_qemu, observe_domain
+from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.policy_steps import Condition
 
 __all__ = (
@@ -21,6 +23,7 @@ __all__ = (
     "is_occupied",
     "is_paused_unknown",
     "read_domain",
+    "require_unchanged",
 )
 
 # QEMU's run states that are not passed through, nor healthy
@@ -152,3 +155,15 @@ def handles_events(connection: Any, beside: Collection[str] = ()) -> bool:
             if is_dumped or is_occupied(domain):
                 return True
     return False
+
+
+def require_unchanged(domain: Any, incident: Incident) -> ObservedDomain:
+    """Return the state of a domain that is still in the failure that an incident is about.
+
+    :raise StaleError: When it is not.
+    :raise libvirt.libvirtError: What libvirt raises.
+    """
+    observed = observe_domain(domain)
+    if str(domain.ID()) != incident.instance or not incident.expects(condition_of(observed)):
+        raise StaleError("the guest has changed meanwhile")
+    return observed

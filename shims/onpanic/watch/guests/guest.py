@@ -3,14 +3,27 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import Step
 
-__all__ = ("DumpProgress", "Guest")
+__all__ = ("DumpProgress", "DumpResult", "Guest")
 
 #: Called with the bytes dumped so far, and the bytes to dump.
 DumpProgress = Callable[[int, int], None]
+
+
+class DumpResult(msgspec.Struct, frozen=True):
+    """A dump that was made.
+
+    :param path: Its file, on the guest's host.
+    :param detail: Why it is not as the settings ask; empty if it is.
+    """
+
+    path: str = ""
+    detail: str = ""
 
 
 class Guest(Protocol):
@@ -39,13 +52,13 @@ class Guest(Protocol):
         """Return the guest's policy; None if it has none, or an invalid one."""
 
     async def dump_path(self, at: float) -> str:
-        """Return the file that the guest's memory can be dumped to.
+        """Return the file that the guest's memory can be dumped to, as an ELF file.
 
         :param at: When the guest failed, in seconds since the epoch.
         """
 
-    async def dump(self, incident: Incident, progress: DumpProgress) -> None:
-        """Dump the guest's memory to the incident's file.
+    async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
+        """Dump the guest's memory to the incident's file, whose extension becomes that of the format.
 
         :param progress: Called from time to time.
         :raise FailedError: When the dump fails.  No incomplete file is left if it can be removed.

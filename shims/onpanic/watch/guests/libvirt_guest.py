@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 from xml.sax.saxutils import escape
 
@@ -13,7 +12,6 @@ from onpanic.core.errors import (
     FailedError,
     GoneError,
     RefusedError,
-    StaleError,
 )
 from onpanic.core.libvirt_api import libvirt_module
 from onpanic.probe.decision.rules import refusal_of_policy
@@ -22,9 +20,9 @@ from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.domain_xml.elements import child, text_of
 from onpanic.shims.domain_xml.policy_xml import stored_policy
 from onpanic.shims.guests.dump_folder import dump_folder
-from onpanic.shims.guests.observed_domain import ObservedDomain, observe_domain
 from onpanic.shims.guests.resume import continue_domain, resume_domain
 from onpanic.shims.translation.domain_policy import unhonoured_changes
+from onpanic.watch.guests.domain_dump import DomainDump
 from onpanic.watch.guests.domain_reading import (
     DomainReading,
     condition_of,
@@ -33,8 +31,9 @@ from onpanic.watch.guests.domain_reading import (
     is_occupied,
     is_paused_unknown,
     read_domain,
+    require_unchanged,
 )
-from onpanic.watch.guests.guest import DumpProgress
+from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.naming import dump_name, renamed
@@ -47,7 +46,6 @@ __all__ = ("LibvirtGuest",)
 Result = TypeVar("Result")
 
 _DEBOUNCE = 0.3  # seconds; libvirt first reports that a guest is paused, and then why
-_POLL = 0.5  # seconds between queries of a dump's progress
 _UNHANDLED = 5.0  # seconds after which an idle libvirt will not handle a panic that only QEMU reports
 
 # Seconds to wait for a restarted libvirt: until the first look, between two at most, and in all
@@ -88,6 +86,7 @@ class LibvirtGuest:
         self._warn = warn
         self._problems: list[str] = []
         self._unhandled = unhandled
+        self._dump = DomainDump(connection, uuid, settings, self._read_dumped)
         self._settled_in = 0  # a generation of the connection
         self._unhandled_since = 0.0
 
@@ -127,6 +126,10 @@ class LibvirtGuest:
             return read_domain(domain, ask_qemu=ask_qemu)
 
         return await self._call(work)
+
+    async def _read_dumped(self) -> tuple[int, int] | None:
+        """Return how far a dump is, see `GuestState.dumped`."""
+        return (await self._read()).dumped
 
     async def _wait_until_settled(self) -> None:
         """Wait until libvirt has connected to the guest's QEMU.
@@ -170,33 +173,9 @@ class LibvirtGuest:
         )
         return f"{folder.rstrip('/')}/{dump_name(self.name, self.uuid, at)}"
 
-    async def dump(self, incident: Incident, progress: DumpProgress) -> None:
-        """Have libvirt dump the guest's memory as an ELF file.  libvirt removes an incomplete file."""
-        libvirt = libvirt_module()
-        form, flags = libvirt.VIR_DOMAIN_CORE_DUMP_FORMAT_RAW, libvirt.VIR_DUMP_MEMORY_ONLY
-
-        def work(connection: Any) -> None:
-            domain = connection.lookupByUUIDString(self.uuid)
-            observed = _require_unchanged(domain, incident)
-            if observed.running_for_libvirt and condition_of(observed) != "healthy":
-                raise FailedError("libvirt takes the guest for running, and would continue it after the dump")
-            domain.coreDumpWithFormat(incident.coredump, form, flags)
-
-        limit = self._settings().dump_timeout
-        deadline = time.monotonic() + limit
-        dumping = asyncio.create_task(self._connection.call_unbounded(work, guest=self.uuid))
-        try:
-            while not (await asyncio.wait([dumping], timeout=_until(deadline)))[0]:
-                if time.monotonic() >= deadline:
-                    raise FailedError(f"it took longer than {limit:g} s; libvirt may still continue it")
-                with suppress(FailedError, GoneError, BusyError):
-                    found = await self._read()
-                    if found.dumped:
-                        progress(*found.dumped)
-            await dumping
-        finally:
-            dumping.cancel()
-            await asyncio.gather(dumping, return_exceptions=True)
+    async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
+        """Have libvirt dump the guest's memory."""
+        return await self._dump.run(incident, progress)
 
     async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:  # noqa: ARG002
         """Take a step other than ``coredump``."""
@@ -246,11 +225,6 @@ class LibvirtGuest:
         return await self._connection.call(function, guest=self.uuid)
 
 
-def _until(deadline: float) -> float:
-    """Return the seconds until the next query of a dump's progress, or until the deadline."""
-    return max(min(_POLL, deadline - time.monotonic()), 0.0)
-
-
 # Pure functions
 
 
@@ -288,19 +262,8 @@ def _with_name(xml: str, name: str) -> str:
 # Functions of a domain, which are called in a thread
 
 
-def _require_unchanged(domain: Any, incident: Incident) -> ObservedDomain:
-    """Return the state of a domain that is still in the failure that an incident is about.
-
-    :raise StaleError: When it is not.
-    """
-    observed = observe_domain(domain)
-    if str(domain.ID()) != incident.instance or not incident.expects(condition_of(observed)):
-        raise StaleError("the guest has changed meanwhile")
-    return observed
-
-
 def _take_step(domain: Any, step: Step, incident: Incident) -> None:
-    observed = _require_unchanged(domain, incident)
+    observed = require_unchanged(domain, incident)
     if step == "destroy":
         domain.destroy()
     elif step == "restart":

@@ -11,7 +11,8 @@ from onpanic.core.errors import FailedError, LostError, StaleError
 from onpanic.core.operator_commands import identity_of, is_alive, run_command
 from onpanic.core.untrusted import wellformed
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch.guests.guest import DumpProgress
+from onpanic.watch.guests.guest import DumpProgress, DumpResult
+from onpanic.watch.guests.monitor_dump import MonitorDump, progress_of
 from onpanic.watch.guests.monitored_actions import MonitoredActions
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
 from onpanic.watch.rules.incident import Incident
@@ -22,7 +23,6 @@ from onpanic.watch.rules.settings import Settings
 
 __all__ = ("QmpGuest",)
 
-_POLL = (0.01, 0.5)  # seconds between queries of a dump's progress: the first, and the longest
 _RESET_TIMEOUT = 10.0  # seconds for QEMU to report what became of a reset
 _EXIT_TIMEOUT = 30.0  # seconds for an emulator to exit
 _START_TIMEOUT = 60.0  # seconds for the start command, and then for the monitor to be connected
@@ -66,7 +66,7 @@ class QmpGuest:
         self._settings = settings
         self._instance = ""
         self._thread = 0
-        self._dump_error = ""
+        self._dump = MonitorDump(self.monitor, settings)
         self._reset_event = ""
 
     def on_connected(self) -> None:
@@ -78,7 +78,7 @@ class QmpGuest:
 
         :param error: Why it failed; empty if it did not.
         """
-        self._dump_error = error
+        self._dump.on_completed(error)
 
     def on_reset(self, event: str) -> None:
         """Note what became of a reset.
@@ -125,9 +125,9 @@ class QmpGuest:
         if condition not in FAILURES:
             return GuestState(condition, self._instance)
         cpu_time = self.monitor.cpu_time(self._thread)
-        dump = await self._dump_status()
+        dump = await self._dump.status()
         if dump.get("status") == "active":
-            return GuestState(condition, self._instance, cpu_time, busy=True, dumped=_progress_of(dump))
+            return GuestState(condition, self._instance, cpu_time, busy=True, dumped=progress_of(dump))
         return GuestState(condition, self._instance, cpu_time)
 
     async def read_assignment(self) -> Assignment | None:
@@ -140,19 +140,9 @@ class QmpGuest:
         folder = Path(self._settings().dump_dir).absolute()  # noqa: ASYNC240
         return str(folder / dump_name(self.name, self.uuid, at))
 
-    async def dump(self, incident: Incident, progress: DumpProgress) -> None:
-        """Dump the guest's memory as an ELF file, which gets its name when it is complete."""
-        partial = f"{incident.coredump}.partial"
-        try:
-            await self._dump_to(partial, progress)
-            with suppress(FileNotFoundError):  # it is on another host
-                Path(partial).rename(incident.coredump)  # noqa: ASYNC240  a short call
-        except FailedError:
-            with suppress(OSError):
-                Path(partial).unlink()  # noqa: ASYNC240  a short call
-            raise
-        except OSError as error:
-            raise FailedError(f"{partial}: {error.strerror}") from error
+    async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
+        """Dump the guest's memory, to a file that gets its name when it is complete."""
+        return await self._dump.run(incident.coredump, progress)
 
     async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:
         """Take a step other than ``coredump``."""
@@ -193,32 +183,6 @@ class QmpGuest:
             with suppress(FailedError, LookupError, TypeError, ValueError):
                 return int((await self.monitor.execute(command))[0][member])
         return 0
-
-    async def _dump_to(self, path: str, progress: DumpProgress) -> None:
-        limit, delay = self._settings().dump_timeout, _POLL[0]
-        deadline = time.monotonic() + limit
-        self._dump_error = ""
-        arguments: dict[str, Any] = {"paging": False, "protocol": f"file:{path}"}
-        try:
-            await self.monitor.execute("dump-guest-memory", **arguments, detach=True)
-        except FailedError as error:
-            if "detach" not in error.message:
-                raise
-            await self.monitor.execute("dump-guest-memory", limit, **arguments)  # QEMU before 2.6
-        while (dump := await self._dump_status()).get("status") == "active":
-            if done := _progress_of(dump):
-                progress(*done)
-            if time.monotonic() > deadline:
-                raise FailedError(f"it took longer than {limit:g} s")
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, _POLL[1])
-        if dump.get("status") == "failed":
-            raise FailedError(self._dump_error or "QEMU does not say why")
-
-    async def _dump_status(self) -> dict[str, Any]:
-        with suppress(FailedError):  # QEMU before 2.6
-            return await self._query("query-dump")
-        return {}
 
     async def _restart(self) -> None:
         await self._actions.allow_reset()
@@ -271,8 +235,3 @@ class QmpGuest:
             if time.monotonic() > deadline:
                 raise FailedError(failure)
             await asyncio.sleep(0.02)
-
-
-def _progress_of(dump: dict[str, Any]) -> tuple[int, int] | None:
-    done, total = dump.get("completed"), dump.get("total")
-    return (done, total) if isinstance(done, int) and isinstance(total, int) else None

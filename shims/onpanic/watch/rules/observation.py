@@ -75,6 +75,8 @@ class StepResult(msgspec.Struct, frozen=True):
     :param error: Why it has failed; empty if nothing refused it.
     :param uncertain: Whether it is not known if it was taken: libvirt or QEMU was busy, or did not answer.
     :param retry_after: Seconds after which an uncertain step may be tried again.
+    :param coredump: The file of the dump that was made.
+    :param detail: Why that dump is not as the settings ask; empty if it is.
     """
 
     step: Step
@@ -82,6 +84,8 @@ class StepResult(msgspec.Struct, frozen=True):
     error: str = ""
     uncertain: bool = False
     retry_after: float = 0.0
+    coredump: str = ""
+    detail: str = ""
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ import msgspec
 from onpanic.core.errors import SettingsError
 from onpanic.core.files import read_at_most
 from onpanic.probe.decision.policy import LONGEST_GRACE, is_grace
+from onpanic.watch.rules.dump_files import FORMATS
 
 __all__ = ("Settings", "read_settings")
 
@@ -26,6 +27,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     :param dump_dir: The directory for dumps of guests' memory, on the guests' host; empty for libvirt's own
         directory or, without libvirt, the watcher's working directory.
     :param dump_timeout: Seconds after which a dump is given up.
+    :param dump_format: The formats of dumps, in order of preference: names in `FORMATS`, separated by commas.
+    :param dump_paging: Whether a dump has the virtual addresses of the guest's memory; for ``elf`` without
+        libvirt only.
     :param dumps: Dumps that may run at the same time.  A reload does not change it.
     :param progress: Seconds between log lines about the progress of a dump.
     :param start_limit: Restarts of a guest that are allowed within the interval; 0 for any number.
@@ -34,11 +38,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     :param hook: A command to run for each event and action, split as a shell would.
     :param hook_timeout: Seconds after which the hook is killed.
     :param start: A command that starts a guest without libvirt again, split as a shell would.
-    :raise SettingsError: When a number is out of range.
+    :raise SettingsError: When a number is out of range, or a format is unknown.
     """
 
     dump_dir: str = ""
     dump_timeout: float = 3600.0
+    dump_format: str = "elf"
+    dump_paging: bool = False
     dumps: int = 2
     progress: float = 10.0
     start_limit: int = 5
@@ -56,6 +62,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
             raise SettingsError("dumps must be at least 1, and start-limit at least 0")
         if not is_grace(self.grace):
             raise SettingsError(f"grace must be from 0 to {LONGEST_GRACE:.0f} seconds")
+        for form in self.dump_formats:
+            if form not in FORMATS:
+                raise SettingsError(f"dump-format has no {form!r}; the formats are {', '.join(FORMATS)}")
+        if self.dump_paging and self.dump_formats != ("elf",):
+            raise SettingsError("dump-paging is for dump-format elf alone")
+
+    @property
+    def dump_formats(self) -> tuple[str, ...]:
+        """The formats of dumps, in order of preference."""
+        return tuple(dict.fromkeys(form.strip() for form in self.dump_format.split(",")))
 
 
 def read_settings(path: Path | None, options: Mapping[str, Any]) -> Settings:

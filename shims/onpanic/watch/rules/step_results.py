@@ -30,8 +30,8 @@ def conclude_step(draft: Draft, result: StepResult, observation: Observation, no
     elif step == "coredump":
         same = state.condition in FAILURES and state.instance == incident.instance
         cpu_time = state.cpu_time if same else incident.cpu_time  # KVM's vCPUs run for a dump
-        draft.change(dumped=True, cpu_time=cpu_time)
-        draft.log(_done(step, result, now, coredump=incident.coredump))
+        incident = draft.change(dumped=True, cpu_time=cpu_time, coredump=result.coredump or incident.coredump)
+        draft.log(_done(step, result, now, coredump=incident.coredump, detail=result.detail))
     else:
         incident = draft.change(tries=incident.tries + 1)
         _conclude_effect(draft, incident, result, state, now)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from onpanic.core.errors import BusyError, FailedError, GoneError, StaleError
-from onpanic.watch.guests.guest import Guest
+from onpanic.watch.guests.guest import DumpResult, Guest
 from onpanic.watch.reporting.guest_log import GuestLog
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.observation import StepResult
@@ -24,7 +24,8 @@ class Actuator:
     :param guest: The guest.
     :param context: What all supervisors share.
     :param log: The guest's log.
-    :ivar dump_event_due: Whether the next event about a dump's end is about the watcher's own dump.
+    :ivar dump_event_due: Whether events about a dump's end are about the watcher's own dumps: one for each
+        format that it has tried.
     """
 
     def __init__(self, guest: Guest, context: WatchContext, log: GuestLog) -> None:
@@ -53,8 +54,12 @@ class Actuator:
             keep(before)
             return StepResult(step, began, error.message)
         keep(prepared)
+        made = DumpResult()
         try:
-            await self._take(step, prepared, keep)
+            if step == "coredump":
+                made = await self._dump(prepared)
+            else:
+                await self._take(step, prepared, keep)
         except StaleError:
             keep(before)
             raise
@@ -62,7 +67,7 @@ class Actuator:
             return StepResult(step, began, error.message, uncertain=True, retry_after=error.wait)
         except (FailedError, GoneError) as error:
             return StepResult(step, began, error.message)
-        return StepResult(step, began)
+        return StepResult(step, began, coredump=made.path, detail=made.detail)
 
     async def _prepare(self, step: Step, incident: Incident) -> Incident:
         """Return an incident with what must be known before a step."""
@@ -75,14 +80,12 @@ class Actuator:
         return incident
 
     async def _take(self, step: Step, incident: Incident, keep: Keep) -> None:
-        if step == "coredump":
-            await self._dump(incident)
-        elif step in ("limit", "unlimit"):
+        if step in ("limit", "unlimit"):
             await self._guest.set_libvirt_action("preserve" if step == "limit" else incident.overridden)
         else:
             await self._guest.take_step(step, incident, lambda pid: keep(replace(incident, starter=pid)))
 
-    async def _dump(self, incident: Incident) -> None:
+    async def _dump(self, incident: Incident) -> DumpResult:
         def progress(done: int, total: int) -> None:
             self._log.progress(done, total, self._context.settings.progress)
 
@@ -93,7 +96,7 @@ class Actuator:
             self._log.dump_begins()
             self.dump_event_due = True  # it may come after the dump's own result
             try:
-                await self._guest.dump(incident, progress)
+                return await self._guest.dump(incident, progress)
             except BusyError:
                 self.dump_event_due = False  # it is about the dump that is in progress
                 raise

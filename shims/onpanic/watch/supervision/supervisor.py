@@ -88,7 +88,6 @@ class Supervisor:
         :param error: Why it failed; empty if it did not.
         """
         if self._actuator.dump_event_due:
-            self._actuator.dump_event_due = False
             return
         self._observer.libvirt_dump_error = error
         self._write(action_line("coredump", "failed" if error else "done", by="libvirt", detail=error))

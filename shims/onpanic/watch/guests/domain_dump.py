@@ -1,0 +1,139 @@
+"""Dumps of a domain's memory by libvirt."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from onpanic.core.errors import BusyError, FailedError, GoneError
+from onpanic.core.libvirt_api import libvirt_module, monitor_command
+from onpanic.watch.guests.domain_reading import condition_of, require_unchanged
+from onpanic.watch.guests.guest import DumpProgress, DumpResult
+from onpanic.watch.guests.libvirt_connection import LibvirtConnection
+from onpanic.watch.rules.dump_files import FORMATS, with_format
+from onpanic.watch.rules.incident import Incident
+from onpanic.watch.rules.settings import Settings
+
+__all__ = ("DomainDump",)
+
+_POLL = 0.5  # seconds between queries of a dump's progress
+
+
+class DomainDump:
+    """Makes dumps of one domain.
+
+    :param connection: The connection to libvirt.
+    :param uuid: The domain's UUID.
+    :param settings: Returns the current settings.
+    :param read_dumped: Returns how far a dump is, see `GuestState.dumped`.
+    """
+
+    def __init__(
+        self,
+        connection: LibvirtConnection,
+        uuid: str,
+        settings: Callable[[], Settings],
+        read_dumped: Callable[[], Awaitable[tuple[int, int] | None]],
+    ) -> None:
+        self._connection = connection
+        self._uuid = uuid
+        self._settings = settings
+        self._read_dumped = read_dumped
+
+    async def run(self, incident: Incident, progress: DumpProgress) -> DumpResult:
+        """Dump the domain's memory in the first format that libvirt and QEMU offer and that works.
+
+        libvirt removes an incomplete file.
+
+        :raise FailedError: When no format works.
+        """
+        settings, path = self._settings(), incident.coredump
+        reasons: list[str] = []
+        if settings.dump_paging:
+            raise FailedError("dump-paging: libvirt dumps memory by its physical addresses only")
+        for form in settings.dump_formats:
+            target = with_format(path, form)
+            refusal = await self._dump_as(form, target, incident, progress)
+            if not refusal:
+                return DumpResult(target, "; ".join(reasons))
+            reasons.append(f"{form}: {refusal}" if form != "elf" else refusal)
+        raise FailedError("; ".join(reasons))
+
+    async def _dump_as(self, form: str, path: str, incident: Incident, progress: DumpProgress) -> str:
+        """Dump in one format, and return why that does not work; empty if it does.
+
+        :raise FailedError: When it takes too long, or the domain must not be dumped.
+        """
+        refusals: list[str] = []
+
+        def work(connection: Any) -> None:
+            refusals.extend(_dump(connection.lookupByUUIDString(self._uuid), form, path, incident))
+
+        limit = self._settings().dump_timeout
+        deadline = time.monotonic() + limit
+        dumping = asyncio.create_task(self._connection.call_unbounded(work, guest=self._uuid))
+        try:
+            while not (await asyncio.wait([dumping], timeout=_until(deadline)))[0]:
+                if time.monotonic() >= deadline:
+                    raise FailedError(f"it took longer than {limit:g} s; libvirt may still continue it")
+                with suppress(FailedError, GoneError, BusyError):
+                    if dumped := await self._read_dumped():
+                        progress(*dumped)
+            try:
+                await dumping
+            except FailedError as error:
+                return error.message
+        finally:
+            dumping.cancel()
+            await asyncio.gather(dumping, return_exceptions=True)
+        return "".join(refusals)
+
+
+def _until(deadline: float) -> float:
+    """Return the seconds until the next query of a dump's progress, or until the deadline."""
+    return max(min(_POLL, deadline - time.monotonic()), 0.0)
+
+
+# Functions of a domain, which are called in a thread
+
+
+def _dump(domain: Any, form: str, path: str, incident: Incident) -> list[str]:
+    """Dump a domain's memory, and return the reason if the format is not offered.
+
+    :raise FailedError: When libvirt would continue the guest.
+    :raise libvirt.libvirtError: When libvirt refuses for another reason, or the dump fails.
+    """
+    libvirt = libvirt_module()
+    observed = require_unchanged(domain, incident)
+    if observed.running_for_libvirt and condition_of(observed) != "healthy":
+        raise FailedError("libvirt takes the guest for running, and would continue it after the dump")
+    number = _number(form)
+    if number is None:
+        return [f"this client of libvirt does not offer it; {_offered(domain)}"]
+    try:
+        domain.coreDumpWithFormat(path, number, libvirt.VIR_DUMP_MEMORY_ONLY)
+    except libvirt.libvirtError as error:
+        if form == "elf" or error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        return [f"{error}; {_offered(domain)}"]
+    return []
+
+
+def _number(form: str) -> int | None:
+    """Return libvirt's number of a dump format; None if libvirt's Python module does not have it."""
+    name = "RAW" if form == "elf" else form.replace("-", "_").upper()
+    return getattr(libvirt_module(), f"VIR_DOMAIN_CORE_DUMP_FORMAT_{name}", None)
+
+
+def _offered(domain: Any) -> str:
+    """Return which formats are offered instead of one that is not; QEMU is asked, which taints the domain."""
+    libvirt = libvirt_module()
+    known = [form for form in FORMATS if _number(form) is not None]
+    try:
+        answer = monitor_command(domain, {"execute": "query-dump-guest-memory-capability"}).get("return")
+    except libvirt.libvirtError:
+        answer = None
+    formats = answer.get("formats") if isinstance(answer, dict) else None
+    found = [form for form in known if form in formats] if isinstance(formats, list) else ["elf"]
+    return f"{', '.join(found)} is offered" if len(found) == 1 else f"{', '.join(found)} are offered"

@@ -1,0 +1,147 @@
+"""Dumps of a guest's memory through its QMP monitor."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from onpanic.core.errors import FailedError
+from onpanic.watch.guests.guest import DumpProgress, DumpResult
+from onpanic.watch.guests.qmp_monitor import QmpMonitor
+from onpanic.watch.rules.dump_files import PARTIAL, with_format
+from onpanic.watch.rules.settings import Settings
+
+__all__ = ("MonitorDump", "progress_of")
+
+_POLL = (0.01, 0.5)  # seconds between queries of a dump's progress: the first, and the longest
+
+
+class MonitorDump:
+    """Makes dumps of one guest.
+
+    :param monitor: The guest's monitor.
+    :param settings: Returns the current settings.
+    """
+
+    def __init__(self, monitor: QmpMonitor, settings: Callable[[], Settings]) -> None:
+        self._monitor = monitor
+        self._settings = settings
+        self._error = ""
+
+    def on_completed(self, error: str) -> None:
+        """Note how a dump ended.
+
+        :param error: Why it failed; empty if it did not.
+        """
+        self._error = error
+
+    async def run(self, path: str, progress: DumpProgress) -> DumpResult:
+        """Dump the guest's memory, in the first format that QEMU offers and that works.
+
+        :param path: The file, whose extension becomes that of the format.  It gets its name when it is
+            complete.
+        :raise FailedError: When QEMU refuses, or no format works.
+        :raise LostError: When the connection is lost.
+        """
+        settings, offered = self._settings(), await self._offered()
+        reasons: list[str] = []
+        for form in settings.dump_formats:
+            if offered and form not in offered:
+                reasons.append(f"this QEMU does not offer {form}; it offers {', '.join(offered)}")
+                continue
+            target = Path(with_format(path, form))
+            try:
+                named = await self._dump_as(form, target, progress)
+            except _NotDumpedError as error:
+                reasons.append(f"{form}: {error.message}" if form != "elf" else error.message)
+                continue
+            return DumpResult(named, "; ".join(reasons))
+        raise FailedError("; ".join(reasons))
+
+    async def status(self) -> dict[str, Any]:
+        """Return what QEMU says about the last dump (``query-dump``); nothing if it does not say.
+
+        :raise LostError: When the connection is lost.
+        """
+        with suppress(FailedError):  # QEMU before 2.6
+            return await self._query("query-dump")
+        return {}
+
+    async def _dump_as(self, form: str, path: Path, progress: DumpProgress) -> str:
+        """Dump in one format, and return the file's name: it stays incomplete on another host.
+
+        :raise _NotDumpedError: When QEMU refuses, or the dump fails.
+        :raise FailedError: When the dump takes too long.
+        """
+        partial = path.with_name(path.name + PARTIAL)
+        arguments: dict[str, Any] = {"paging": self._settings().dump_paging, "protocol": f"file:{partial}"}
+        if form != "elf":
+            arguments["format"] = form  # since QEMU 2.0
+        try:
+            await self._begin(arguments)
+            await self._wait(progress)
+            partial.rename(path)
+        except FileNotFoundError:  # it is on another host
+            return str(partial)
+        except OSError as error:
+            raise FailedError(f"{partial}: {error.strerror}") from error
+        except FailedError:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+        return str(path)
+
+    async def _begin(self, arguments: dict[str, Any]) -> None:
+        """Begin a dump; with QEMU before 2.6, return when it has ended."""
+        self._error = ""
+        try:
+            await self._monitor.execute("dump-guest-memory", **arguments, detach=True)
+        except FailedError as error:
+            if "detach" not in error.message:
+                raise _NotDumpedError(error.message) from error
+        else:
+            return
+        try:
+            await self._monitor.execute("dump-guest-memory", self._settings().dump_timeout, **arguments)
+        except FailedError as error:
+            raise _NotDumpedError(error.message) from error
+
+    async def _wait(self, progress: DumpProgress) -> None:
+        """Wait until the dump has ended."""
+        limit, delay = self._settings().dump_timeout, _POLL[0]
+        deadline = time.monotonic() + limit
+        while (dump := await self.status()).get("status") == "active":
+            if done := progress_of(dump):
+                progress(*done)
+            if time.monotonic() > deadline:
+                raise FailedError(f"it took longer than {limit:g} s; QEMU continues it")
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _POLL[1])
+        if dump.get("status") == "failed":
+            raise _NotDumpedError(self._error or "QEMU does not say why")
+
+    async def _offered(self) -> list[str]:
+        """Return the formats that QEMU offers; none if it does not say."""
+        with suppress(FailedError):  # QEMU before 2.0
+            found = (await self._query("query-dump-guest-memory-capability")).get("formats")
+            return [str(form) for form in found] if isinstance(found, list) else []
+        return []
+
+    async def _query(self, command: str) -> dict[str, Any]:
+        answer = await self._monitor.execute(command)
+        return answer if isinstance(answer, dict) else {}
+
+
+class _NotDumpedError(FailedError):
+    """QEMU refuses a dump, or it has failed; another format may work."""
+
+
+def progress_of(dump: dict[str, Any]) -> tuple[int, int] | None:
+    """Return the bytes that a dump has written and those that it will write; None if QEMU does not say.
+
+    :param dump: What ``query-dump`` returns.
+    """
+    done, total = dump.get("completed"), dump.get("total")
+    return (done, total) if isinstance(done, int) and isinstance(total, int) else None

@@ -1,0 +1,42 @@
+"""Which files in a directory are dumps that the watcher made, and in which format; see `dump_name`."""
+
+import re
+
+__all__ = ("FORMATS", "PARTIAL", "guest_of", "with_format")
+
+#: QEMU's names of dump formats (``DumpGuestMemoryFormat`` of QAPI), and the extension of such a file.
+FORMATS = {
+    "elf": ".core",
+    "kdump-zlib": ".kdump",
+    "kdump-lzo": ".kdump",
+    "kdump-snappy": ".kdump",
+    "kdump-raw-zlib": ".kdump",
+    "kdump-raw-lzo": ".kdump",
+    "kdump-raw-snappy": ".kdump",
+    "win-dmp": ".dmp",
+}
+
+#: What the name of an incomplete file ends with.
+PARTIAL = ".partial"
+
+_DUMP = re.compile(r"([\w+-][\w.+-]*)-\d{8}T\d{6}Z\.(?:core|kdump|dmp)", re.ASCII)
+
+
+def guest_of(name: str) -> str:
+    """Return what a dump's name says about the guest; empty if the file is not a dump of the watcher's.
+
+    libvirt's own dumps have other names.
+
+    :param name: A file's name, without its directory.  An incomplete file is no dump.
+    """
+    found = _DUMP.fullmatch(name)
+    return found.group(1) if found else ""
+
+
+def with_format(path: str, form: str) -> str:
+    """Return the path of a dump with the extension of a format.
+
+    :param path: A path that `dump_name` ends.
+    :param form: A name in `FORMATS`.
+    """
+    return f"{path.rpartition('.')[0]}{FORMATS[form]}"

@@ -1,0 +1,183 @@
+"""Dumps by real QEMUs and libvirts: formats."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..running.guest import Guest
+from ..running.libvirtd import EVERY, folder_of
+from . import panicking_guests as guests
+from .conftest import WatchProcess
+from .test_played_domains import policy_of
+
+pytestmark = [pytest.mark.emulators, pytest.mark.processes]
+
+Start = Callable[..., Guest]
+Watch = Callable[..., WatchProcess]
+
+PANIC = ["-device", "pvpanic", "-no-shutdown"]
+DUMPED = ["--on-panic", "preserve", "--coredump"]
+
+
+# What files of QEMU's begin with.  kdump is in the flattened form unless it is raw.
+STARTS = {
+    "elf": b"\x7fELF",
+    "kdump-zlib": b"makedumpfile",
+    "kdump-lzo": b"makedumpfile",
+    "kdump-snappy": b"makedumpfile",
+    "kdump-raw-zlib": b"KDUMP   ",
+    "kdump-raw-lzo": b"KDUMP   ",
+    "kdump-raw-snappy": b"KDUMP   ",
+}
+
+
+def panic(one: Guest) -> None:
+    one.ask("human-monitor-command", **{"command-line": "o /b 0x505 1"})
+
+
+def in_folder(command: list[str], folder: Path) -> str:
+    """Return a program that runs an emulator of a Debian suite, which may use a folder."""
+    path = folder / "emulator"
+    words = " ".join(guests.with_folder(command, folder))
+    path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def dumps(folder: Path) -> list[Path]:
+    """Return the dumps in a folder, incomplete ones included."""
+    return sorted(path for path in folder.iterdir() if "Z." in path.name)
+
+
+# Formats
+
+
+@pytest.mark.parametrize("suite", ["host", "bullseye", "trixie", "sid"])
+def test_every_format_that_a_qemu_offers(
+    suite: str, debian_emulator: Callable[..., list[str]], watch: Watch, folder: Path, tmp_path: Path
+) -> None:
+    """The file is one, and its name says so; of one that is not offered, the message says what is."""
+    emulator = "qemu-system-x86_64" if suite == "host" else in_folder(debian_emulator(suite), folder)
+    one = Guest(emulator, folder, *PANIC)
+    try:
+        offered = one.ask("query-dump-guest-memory-capability")["formats"]
+        panic(one)
+        for form in [*offered, "kdump-lzo"]:
+            place = folder / form
+            place.mkdir(exist_ok=True)
+            options = ["--dump-dir", str(place), "--dump-format", form, "--state-dir", str(tmp_path / form)]
+            watcher = watch("--qmp", str(one.path), *DUMPED, *options)
+            line = watcher.until("action", action="coredump")
+            watcher.stop()
+            if form in offered and form != "win-dmp":
+                assert line["outcome"] == "done"
+                (path,) = place.iterdir()
+                assert str(path) == line["coredump"]
+                assert path.suffix == (".core" if form == "elf" else ".kdump")
+                assert path.read_bytes().startswith(STARTS[form])
+                continue
+            assert line["outcome"] == "failed"
+            assert "win-dump" in line["detail"] if form == "win-dmp" else ", ".join(offered) in line["detail"]
+            assert list(place.iterdir()) == []
+    finally:
+        one.end()
+
+
+def test_virtual_addresses(guest: Start, watch: Watch, folder: Path) -> None:
+    """The program headers have them: the BIOS's protected mode has no paging, but QEMU makes the list."""
+    one = guest(*PANIC)
+    watcher = watch("--qmp", str(one.path), *DUMPED, "--dump-paging", "--dump-dir", str(folder))
+    watcher.until("connected")
+    panic(one)
+    watcher.until("action", action="coredump", outcome="done")
+    (core,) = dumps(folder)
+    assert guests.elf_notes(core) == ["CORE", "QEMU"]
+
+
+def windows(valid: bytes) -> bytes:
+    """Return a guest that hands QEMU a dump header, as Windows' driver for fw_cfg does, and panics.
+
+    :param valid: What the header begins with: ``PAGEDU64`` for a header that QEMU takes for one of Windows
+        until it reads on.
+    """
+    note, size = 0x7D40, 0x2000  # the header of 64-bit Windows
+    code = (
+        # es = ds = 0; select fw_cfg's directory, and skip its length
+        "31c0 8ed8 8ec0  ba1005 b81900 ef 42 b90400 ec e2fd"
+        # do read an entry to 0x600 while its name does not go on with vmco
+        "bf0006 b94000 ec aa e2fc  66813e0c06766d636f 75eb"
+        # the selector of etc/vmcoreinfo, and then the descriptor's address
+        "a10406 a3007d  ba1405 6631c0 66ef b218 66b800007d00 66ef"
+    )
+    content = bytearray(guests.sector(guests.BEGIN + code + guests.REPORT.format(value=1) + guests.HALT))
+
+    def put(address: int, data: bytes) -> None:
+        content[address - 0x7C00 : address - 0x7C00 + len(data)] = data
+
+    put(0x7D00, struct.pack(">IIQ", 0x18, 16, 0x7D20))  # select and write 16 bytes from there
+    put(0x7D20, struct.pack("<HHIQ", 1, 1, size + 24, note))  # an ELF note
+    put(note, struct.pack("<III", 11, size, 0) + b"VMCOREINFO\0\0" + valid)
+    return bytes(content)
+
+
+DOMAIN = """\
+<domain type="qemu" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
+  <name>guest</name>
+  <metadata>{policy}</metadata>
+  <memory unit="MiB">16</memory>
+  <os><type arch="x86_64" machine="pc">hvm</type></os>
+  <features><acpi/><vmcoreinfo state="on"/></features>
+  <on_crash>{on_crash}</on_crash>
+  <devices>
+    <disk type="file"><source file="{folder}/guest.img"/><target dev="hda" bus="ide"/></disk>
+    <panic model="isa"/>
+  </devices>
+  <qemu:commandline>
+    <qemu:arg value="-qmp"/>
+    <qemu:arg value="unix:{folder}/guest.qmp,server=on,wait=off"/>
+  </qemu:commandline>
+</domain>
+"""
+
+
+def started(
+    connection: Any, folder: Path, content: bytes, value: str = "preserve", on_crash: str = "preserve"
+) -> Any:
+    """Return a running domain whose policy is to dump it first."""
+    guests.disk(folder / "guest.img", content)
+    for core in (folder / "qemu/dump").iterdir():
+        core.unlink()
+    policy = policy_of(value, on_crash, attributes=" coredump='yes'")
+    return connection.createXML(DOMAIN.format(policy=policy, on_crash=on_crash, folder=folder))
+
+
+@pytest.mark.libvirt
+@pytest.mark.libvirts(*EVERY)
+@pytest.mark.parametrize(
+    ("form", "extension", "detail"),
+    [
+        ("elf", ".core", None),
+        ("kdump-zlib", ".kdump", None),
+        ("win-dmp,elf", ".core", ""),
+        ("kdump-snappy", "", "elf, kdump-zlib"),
+    ],
+)
+def test_a_domain_with_a_bad_windows_header(
+    form: str, extension: str, detail: str | None, connection: Any, uri: str, watch: Watch
+) -> None:
+    """It is dumped in every format but win-dmp, which its header makes fail."""
+    folder = folder_of(uri)
+    domain = started(connection, folder, windows(b"PAGEDU64"))
+    watcher = watch("--connect", uri, "--dump-format", form)
+    line = watcher.until("action", action="coredump")
+    assert (line["outcome"] == "done") == bool(extension), line
+    assert domain.state() == [6, 1]
+    assert [path.suffix for path in dumps(folder / "qemu/dump")] == ([extension] if extension else [])
+    if detail is None:
+        assert "detail" not in line
+    else:
+        assert detail in line["detail"]
+        assert "win-dmp" in line["detail"] or not extension

@@ -1,0 +1,149 @@
+"""Dumps by played QEMUs and a played libvirt."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onpanic.core.errors import UsageError
+from onpanic.probe.decision.policy import Policy
+from onpanic.watch import Line, Settings, watch_domains, watch_monitors
+
+from ..played.libvirt import PlayedDomain, PlayedLibvirt
+from .played_monitor import PlayedMonitor
+from .running import RunningWatcher
+from .test_played_domains import panic, policy_of, watching, xml
+
+DUMPED = Policy("preserve", coredump=True)
+OFFERED = ["elf", "kdump-zlib", "win-dmp"]
+
+
+def watching_monitor(address: str, state: Path, settings: Settings, **options: Any) -> RunningWatcher:
+    return RunningWatcher(partial(watch_monitors, [address], DUMPED), state, settings, **options)
+
+
+async def dumped(monitor: PlayedMonitor, folder: Path, state: Path, **settings: Any) -> Line:
+    """Let a guest panic whose policy is to dump it, and return the line about the dump."""
+    place = folder / "dumps"
+    place.mkdir(exist_ok=True)
+    async with (
+        monitor.at(folder / "qmp") as address,
+        watching_monitor(address, state, Settings(dump_dir=str(place), **settings)) as watcher,
+    ):
+        await watcher.until("connected")
+        monitor.panic()
+        return await watcher.until("action", action="coredump")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "dumps").iterdir())
+
+
+# Formats
+
+
+@pytest.mark.parametrize(
+    ("form", "extension"),
+    [("elf", ".core"), ("kdump-zlib", ".kdump"), ("win-dmp", ".dmp"), ("kdump-lzo,elf", ".core")],
+)
+async def test_a_format(form: str, extension: str, folder: Path, tmp_path: Path) -> None:
+    """The file's extension is that of the format that is used."""
+    monitor = PlayedMonitor()
+    monitor.answers["query-dump-guest-memory-capability"] = {"formats": OFFERED}
+    line = await dumped(monitor, folder, tmp_path, dump_format=form)
+    assert line.outcome == "done"
+    assert Path(line.coredump).suffix == extension
+    assert names(folder) == [Path(line.coredump).name]
+    (arguments,) = monitor.dumped
+    assert arguments.get("format", "elf") == form.rpartition(",")[2]
+    assert arguments["paging"] is False
+
+
+async def test_virtual_addresses(folder: Path, tmp_path: Path) -> None:
+    """QEMU is asked for them."""
+    monitor = PlayedMonitor()
+    assert (await dumped(monitor, folder, tmp_path, dump_paging=True)).outcome == "done"
+    assert monitor.dumped[0]["paging"] is True
+
+
+async def test_a_format_that_is_not_offered(folder: Path, tmp_path: Path) -> None:
+    """The message names it and what is offered; QEMU is not asked to dump."""
+    monitor = PlayedMonitor()
+    monitor.answers["query-dump-guest-memory-capability"] = {"formats": OFFERED}
+    line = await dumped(monitor, folder, tmp_path, dump_format="kdump-snappy")
+    assert line.outcome == "failed"
+    assert line.detail == "this QEMU does not offer kdump-snappy; it offers elf, kdump-zlib, win-dmp"
+    assert (monitor.dumped, names(folder)) == ([], [])
+
+
+async def test_a_format_that_fails(folder: Path, tmp_path: Path) -> None:
+    """The next one is used, and the line says why: what the guest wrote decides whether win-dmp works."""
+    monitor = PlayedMonitor()
+    monitor.failing_formats["win-dmp"] = "win-dump: invalid KDBG OwnerTag"
+    line = await dumped(monitor, folder, tmp_path, dump_format="win-dmp,elf")
+    assert line.outcome == "done"
+    assert line.detail == "win-dmp: win-dump: invalid KDBG OwnerTag"
+    assert [Path(name).suffix for name in names(folder)] == [".core"]
+
+
+@pytest.fixture
+def preserved(played_libvirt: PlayedLibvirt) -> PlayedDomain:
+    return played_libvirt.add(xml(policy_of("preserve", attributes=" coredump='yes'")))
+
+
+async def domain_dumped(domain: PlayedDomain, folder: Path, state: Path, **settings: Any) -> Line:
+    """Let a domain panic whose policy is to dump it, and return the line about the dump."""
+    place = folder / "dumps"
+    place.mkdir(exist_ok=True)
+    async with watching(state, Settings(dump_dir=str(place), **settings)) as watcher:
+        await watcher.until("watching")
+        await panic(domain)
+        return await watcher.until("action", action="coredump")
+
+
+@pytest.mark.parametrize(("form", "extension"), [("kdump-zlib", ".kdump"), ("kdump-raw-zlib,elf", ".core")])
+async def test_a_format_of_libvirt(
+    form: str, extension: str, preserved: PlayedDomain, folder: Path, tmp_path: Path
+) -> None:
+    """It has the same names and extensions; an older client of libvirt does not have all of them."""
+    line = await domain_dumped(preserved, folder, tmp_path, dump_format=form)
+    assert line.outcome == "done"
+    assert names(folder) == [Path(line.coredump).name]
+    assert Path(line.coredump).suffix == extension
+
+
+async def test_a_format_that_libvirt_refuses(preserved: PlayedDomain, folder: Path, tmp_path: Path) -> None:
+    """The message is libvirt's, with what QEMU offers."""
+    preserved.answers["query-dump-guest-memory-capability"] = {"formats": [*OFFERED, "kdump-raw-zlib"]}
+    line = await domain_dumped(preserved, folder, tmp_path, dump_format="kdump-lzo")
+    assert line.outcome == "failed"
+    assert "unsupported dumpformat" in line.detail
+    assert line.detail.endswith("; elf, kdump-zlib, win-dmp are offered")
+    assert names(folder) == []
+
+
+async def test_a_format_of_libvirt_that_fails(preserved: PlayedDomain, folder: Path, tmp_path: Path) -> None:
+    """The next one is used, and the line says why."""
+    preserved.failing_formats[4] = "memory-only dump failed: win-dump: invalid header"
+    line = await domain_dumped(preserved, folder, tmp_path, dump_format="win-dmp,elf")
+    assert line.outcome == "done"
+    assert "win-dump: invalid header" in line.detail
+    assert [Path(name).suffix for name in names(folder)] == [".core"]
+
+
+async def test_libvirt_has_no_dumps_with_virtual_addresses(
+    preserved: PlayedDomain, folder: Path, tmp_path: Path
+) -> None:
+    """The watcher does not start with the setting, and a reload that brings it makes dumps fail."""
+    paging = Settings(dump_dir=str(folder), dump_paging=True)
+    with pytest.raises(UsageError, match="virtual addresses"):
+        await watch_domains(None, paging, print, state=tmp_path)
+    async with watching(tmp_path) as watcher:
+        await watcher.until("watching")
+        watcher.new_settings = paging
+        watcher.reload.set()
+        await watcher.until("reloaded")
+        await panic(preserved)
+        line = await watcher.until("action", action="coredump", outcome="failed")
+        assert line.detail.startswith("dump-paging: ")
