@@ -1,13 +1,84 @@
-"""Names of dumps, and settings of their formats."""
+"""Which dumps are the watcher's, and what the limits on them ask for."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from onpanic.core.errors import SettingsError
-from onpanic.watch.rules.dump_files import FORMATS, guest_of, with_format
+from onpanic.watch.rules.dump_files import FORMATS, DumpFile, guest_of, with_format
+from onpanic.watch.rules.dump_limits import room_for_dump
 from onpanic.watch.rules.naming import dump_name
-from onpanic.watch.rules.settings import Settings
+from onpanic.watch.rules.settings import Settings, with_unit
+
+MEBIBYTE = 2**20
+
+
+def dump(name: str, guest: str, size: int, modified: int) -> DumpFile:
+    return DumpFile(name, guest, size, size, modified)
+
+
+@st.composite
+def directories(draw: st.DrawFn) -> list[DumpFile]:
+    """Return dumps, some of which are still being written."""
+    found = []
+    for number in range(draw(st.integers(0, 12))):
+        size, complete = draw(st.integers(0, 1000)), draw(st.integers(0, 4)) > 0
+        guest = draw(st.sampled_from("abc"))
+        written = size if complete else draw(st.integers(0, size))
+        modified = draw(st.integers(0, 5))
+        found.append(DumpFile(f"{number}", guest, size, written, modified, complete=complete))
+    return found
+
+
+@given(directories(), st.integers(0, 2000), st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 3000))
+def test_limits_hold_after_every_dump(
+    dumps: list[DumpFile], needed: int, free: int, quota: int, reserve: int
+) -> None:
+    """Or the dump is refused, and nothing is removed; the newest dump of a guest never is."""
+    room = room_for_dump(dumps, needed, free, quota, reserve)
+    if room.refusal:
+        assert room.remove == ()
+        return
+    left = [one for one in dumps if one.name not in room.remove]
+    removed = [one for one in dumps if one.name in room.remove]
+    assert all(one.complete for one in removed)
+    assert {one.guest for one in left} == {one.guest for one in dumps}
+    for guest in {one.guest for one in dumps if one.complete}:
+        complete = [one for one in dumps if one.guest == guest and one.complete]
+        assert max(one.modified for one in complete) in [one.modified for one in left if one.guest == guest]
+    if quota:
+        assert sum(one.size for one in left) + needed <= quota
+    else:
+        assert removed == []
+    pending = sum(one.size - one.written for one in dumps if not one.complete)
+    if reserve:
+        assert free + sum(one.written for one in removed) - pending - needed >= reserve
+
+
+@given(directories(), st.integers(0, 2000), st.integers(1, 5000))
+def test_no_dump_is_removed_without_need(dumps: list[DumpFile], needed: int, quota: int) -> None:
+    """The new dump would not fit with the last one that is removed, and what is removed is the oldest."""
+    room = room_for_dump(dumps, needed, None, quota, 0)
+    by_name = {one.name: one for one in dumps}
+    ages = [by_name[name].modified for name in room.remove]
+    assert ages == sorted(ages)
+    if room.remove:
+        left = sum(one.size for one in dumps if one.name not in room.remove)
+        assert left + by_name[room.remove[-1]].size + needed > quota
+
+
+def test_a_refusal_has_figures() -> None:
+    """They are as the settings take them."""
+    only = [dump("1", "a", 900 * MEBIBYTE, 1), dump("2", "b", 500 * MEBIBYTE, 2)]
+    room = room_for_dump(only, 700 * MEBIBYTE, None, 2048 * MEBIBYTE, 0)
+    assert room.refusal == (
+        "dump-quota: it takes up to 700M, and 1.4G of 2G are taken by dumps that are each the only one "
+        "of a guest"
+    )
+    room = room_for_dump([], 3 * 1024 * MEBIBYTE, 4 * 1024 * MEBIBYTE, 0, 2 * 1024 * MEBIBYTE)
+    assert room.refusal == "dump-reserve: it takes up to 3G, and 4G are free, of which 2G must stay free"
+    assert room_for_dump([], 3, None, 2, 0).refusal == "dump-quota: it takes up to 3 of 2"
+
 
 # Names
 
@@ -50,14 +121,46 @@ def test_files_of_others_are_not_the_watchers(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        (0, 0),
+        (1500, 1500),
+        ("0", 0),
+        ("1K", 1024),
+        (" 2M", 2 * MEBIBYTE),
+        ("1.5G", 1536 * MEBIBYTE),
+        ("1T", 2**40),
+    ],
+)
+def test_sizes(value: int | str, size: int) -> None:
+    """As systemd writes them."""
+    assert Settings(dump_quota=value).quota_bytes == size
+    assert Settings(dump_reserve=value).reserve_bytes == size
+
+
+@given(st.integers(0, 2**50))
+def test_a_size_that_is_shown_can_be_set(size: int) -> None:
+    """It differs by the decimal places that are not shown."""
+    shown = Settings(dump_quota=with_unit(size)).quota_bytes
+    assert abs(shown - size) <= size * 0.051
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (
+            {"dump_quota": "many"},
+            "dump-quota must be a number of bytes, or one with K, M, G or T, not 'many'",
+        ),
+        ({"dump_reserve": -1}, "dump-reserve must be a number of bytes"),
+        ({"dump_reserve": "1GB"}, "not '1GB'"),
+        ({"dump_quota": "9" * 100}, "dump-quota must be a number"),
         ({"dump_format": "kdump"}, "dump-format has no 'kdump'; the formats are elf, kdump-zlib, "),
         ({"dump_format": "elf,"}, "dump-format has no ''"),
         ({"dump_format": "win-dmp,elf", "dump_paging": True}, "dump-paging is for dump-format elf alone"),
     ],
 )
-def test_invalid_formats(settings: dict[str, object], message: str) -> None:
+def test_invalid_limits(settings: dict[str, object], message: str) -> None:
     """The message names the setting."""
     with pytest.raises(SettingsError, match=message):
         Settings(**settings)  # type: ignore[arg-type]

@@ -1,9 +1,12 @@
-"""Dumps by real QEMUs and libvirts: formats."""
+"""Dumps by real QEMUs and libvirts: formats and limits."""
 
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,7 +23,7 @@ Watch = Callable[..., WatchProcess]
 
 PANIC = ["-device", "pvpanic", "-no-shutdown"]
 DUMPED = ["--on-panic", "preserve", "--coredump"]
-
+MEBIBYTE = 2**20
 
 # What files of QEMU's begin with.  kdump is in the flattened form unless it is raw.
 STARTS = {
@@ -181,3 +184,85 @@ def test_a_domain_with_a_bad_windows_header(
     else:
         assert detail in line["detail"]
         assert "win-dmp" in line["detail"] or not extension
+
+
+# Limits
+
+
+def test_the_oldest_dump_makes_room(guest: Start, watch: Watch, folder: Path) -> None:
+    """As much as the guest has memory; the next dump is refused, since only the newest ones are left."""
+    one = guest(*PANIC, "-name", "guest")
+    old = [
+        folder / f"{name}-2026010{day}T000000Z.core" for day, name in enumerate(("guest", "guest", "other"))
+    ]
+    for day, path in enumerate(old):
+        path.write_bytes(bytes(10 * MEBIBYTE))
+        os.utime(path, (day, day))
+    options = ["--dump-dir", str(folder), "--dump-quota", "40M"]
+    watcher = watch("--qmp", str(one.path), *DUMPED, *options)
+    watcher.until("connected")
+    panic(one)
+    line = watcher.until("action", action="coredump", outcome="done")
+    assert dumps(folder) == sorted([*old[1:], Path(line["coredump"])])
+
+
+def test_a_full_disk_is_not_made_fuller(guest: Start, watch: Watch, folder: Path) -> None:
+    """The guest is kept, and the message has the figures."""
+    one = guest(*PANIC)
+    watcher = watch("--qmp", str(one.path), *DUMPED, "--dump-dir", str(folder), "--dump-reserve", "1024T")
+    watcher.until("connected")
+    panic(one)
+    line = watcher.until("action", action="coredump", outcome="failed")
+    assert line["detail"].startswith("dump-reserve: it takes up to 16M, and ")
+    assert (one.status, dumps(folder)) == ("guest-panicked", [])
+
+
+SPACE = """
+import asyncio, sys
+from onpanic.watch import Settings
+from onpanic.watch.guests.dump_space import space_for_dump
+
+async def make_room():
+    settings = Settings(dump_quota=25, dump_reserve=1)
+    async with space_for_dump(sys.argv[1] + "/guest-20260103T000000Z.core", 10, settings, here=True) as note:
+        print(note)
+
+asyncio.run(make_room())
+"""
+
+
+@pytest.mark.parametrize(
+    ("owner", "capabilities", "applied"),
+    [(0, "-all", True), (65534, "-all", False), (65534, "-all,+dac_override", True)],
+)
+def test_limits_of_a_watcher_without_capabilities(
+    owner: int, capabilities: str, applied: bool, folder: Path, unavailable: Callable[[str], NoReturn]
+) -> None:
+    """They are applied to a directory of its own; of one that it may not read, the line says so."""
+    if os.geteuid() != 0:
+        unavailable("not run by root")
+    for day in (1, 2):
+        (folder / f"guest-2026010{day}T000000Z.core").write_bytes(bytes(10))
+        os.utime(folder / f"guest-2026010{day}T000000Z.core", (day, day))
+    os.chown(folder, owner, owner)
+    folder.chmod(0o750)
+    bare = [
+        "setpriv",
+        f"--bounding-set={capabilities}",
+        "--inh-caps=-all",
+        "--no-new-privs",
+        "--clear-groups",
+    ]
+    done = subprocess.run(
+        [*bare, sys.executable, "-c", SPACE, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    left = [path.name for path in dumps(folder)]
+    if applied:
+        assert (done.stdout, left) == ("\n", ["guest-20260102T000000Z.core"])
+    else:
+        assert f"dump-quota not applied: {folder}: Permission denied" in done.stdout
+        assert len(left) == 2

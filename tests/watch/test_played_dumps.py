@@ -1,5 +1,6 @@
 """Dumps by played QEMUs and a played libvirt."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from .test_played_domains import panic, policy_of, watching, xml
 
 DUMPED = Policy("preserve", coredump=True)
 OFFERED = ["elf", "kdump-zlib", "win-dmp"]
+MEBIBYTE = 2**20
+OLD, NEWER, NEWEST = (f"guest-2026010{day}T000000Z.core" for day in (1, 2, 3))
 
 
 def watching_monitor(address: str, state: Path, settings: Settings, **options: Any) -> RunningWatcher:
@@ -147,3 +150,78 @@ async def test_libvirt_has_no_dumps_with_virtual_addresses(
         await panic(preserved)
         line = await watcher.until("action", action="coredump", outcome="failed")
         assert line.detail.startswith("dump-paging: ")
+
+
+# Limits
+
+
+def old_dumps(folder: Path, *sizes: int) -> None:
+    """Write dumps of the guest, and files of others."""
+    place = folder / "dumps"
+    place.mkdir()
+    for number, (name, size) in enumerate(zip((OLD, NEWER, NEWEST), sizes, strict=False)):
+        with (place / name).open("wb") as file:
+            file.truncate(size * MEBIBYTE)
+        os.utime(place / name, (number, number))
+    (place / "4-guest-2026-01-01-00:00:00").write_bytes(b"libvirt's")
+    (place / "other-20260101T000000Z.core").symlink_to(place / OLD)
+
+
+OTHERS = ["4-guest-2026-01-01-00:00:00", "other-20260101T000000Z.core"]
+
+
+async def test_the_oldest_dumps_make_room(folder: Path, tmp_path: Path) -> None:
+    """As many as the quota asks for; files of others, and links, are left alone."""
+    old_dumps(folder, 30, 30, 30)
+    monitor = PlayedMonitor()
+    monitor.answers["query-memory-size-summary"] = {"base-memory": 16 * MEBIBYTE, "plugged-memory": 0}
+    line = await dumped(monitor, folder, tmp_path, dump_quota="80M")
+    assert (line.outcome, line.detail) == ("done", "")
+    assert names(folder) == sorted([NEWER, NEWEST, Path(line.coredump).name, *OTHERS])
+
+
+@pytest.mark.parametrize("limits", [{"dump_quota": "40M"}, {"dump_reserve": "1024T"}])
+async def test_a_dump_for_which_there_is_no_room(
+    limits: dict[str, str], folder: Path, tmp_path: Path
+) -> None:
+    """It is refused before it begins, and the only dump of the guest is kept."""
+    old_dumps(folder, 30)
+    monitor = PlayedMonitor()
+    monitor.answers["query-memory-size-summary"] = {"base-memory": 16 * MEBIBYTE, "plugged-memory": 0}
+    line = await dumped(monitor, folder, tmp_path, **limits)
+    assert line.outcome == "failed"
+    assert line.detail.startswith(f"{next(iter(limits)).replace('_', '-')}: it takes up to 16M")
+    assert names(folder) == sorted([OLD, *OTHERS])
+    assert (monitor.dumped, monitor.status) == ([], "guest-panicked")
+
+
+async def test_limits_on_dumps_of_domains(preserved: PlayedDomain, folder: Path, tmp_path: Path) -> None:
+    """libvirt says how much memory the domain has: 16 MiB."""
+    old_dumps(folder, 30, 30, 30)
+    line = await domain_dumped(preserved, folder, tmp_path, dump_quota="50M", dump_reserve="1K")
+    assert (line.outcome, line.detail) == ("done", "")
+    assert names(folder) == sorted([NEWEST, Path(line.coredump).name, *OTHERS])
+    assert preserved.state[0] == 6
+
+
+async def test_limits_that_cannot_be_checked(folder: Path, tmp_path: Path) -> None:
+    """They cost no dump, and the line says so: this QEMU does not say how much memory its guest has."""
+    line = await dumped(PlayedMonitor(), folder, tmp_path, dump_quota="1K", dump_reserve="1024T")
+    assert line.outcome == "done"
+    assert line.detail == (
+        "dump-quota and dump-reserve not applied: the size of the guest's memory is unknown"
+    )
+
+
+async def test_limits_on_a_libvirt_elsewhere(
+    played_libvirt: PlayedLibvirt, folder: Path, tmp_path: Path
+) -> None:
+    """Its directory cannot be seen from here."""
+    domain = played_libvirt.add(xml(policy_of("preserve", attributes=" coredump='yes'")))
+    settings = Settings(dump_dir=str(folder), dump_quota="1K")
+    elsewhere = "qemu+ssh://elsewhere/system"
+    async with RunningWatcher(partial(watch_domains, elsewhere), tmp_path, settings) as watcher:
+        await watcher.until("watching")
+        await panic(domain)
+        line = await watcher.until("action", action="coredump", outcome="done")
+        assert line.detail == "dump-quota not applied: the directory may be on another host"

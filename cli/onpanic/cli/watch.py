@@ -28,6 +28,8 @@ _SETTINGS = {
     "dump_dir": ("DIR", str, "directory for dumps, on the guests' host (default: libvirt's own)"),
     "dump_format": ("FORMATS", str, "of dumps: the first that is offered and works (default: elf)"),
     "dump_paging": ("", bool, "dump virtual addresses, too (elf, with --qmp)"),
+    "dump_quota": ("SIZE", str, "of all dumps in DIR; the oldest are removed (default: 0: any)"),
+    "dump_reserve": ("SIZE", str, "that must stay free, or a dump is refused (default: 0)"),
     "dump_timeout": ("SECONDS", float, "after which a dump is given up (default: 3600)"),
     "dumps": ("N", int, "dumps at the same time (default: 2)"),
     "progress": ("SECONDS", float, "between lines about the progress of a dump (default: 10)"),

@@ -8,7 +8,9 @@ from typing import Any
 
 from onpanic.core.errors import BusyError, FailedError, GoneError
 from onpanic.core.libvirt_api import libvirt_module, monitor_command
+from onpanic.shims.translation.local_uri import local_parts
 from onpanic.watch.guests.domain_reading import condition_of, require_unchanged
+from onpanic.watch.guests.dump_space import space_for_dump
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.rules.dump_files import FORMATS, with_format
@@ -46,19 +48,28 @@ class DomainDump:
 
         libvirt removes an incomplete file.
 
-        :raise FailedError: When no format works.
+        :raise FailedError: When no format works, or there is no room.
         """
         settings, path = self._settings(), incident.coredump
         reasons: list[str] = []
         if settings.dump_paging:
             raise FailedError("dump-paging: libvirt dumps memory by its physical addresses only")
-        for form in settings.dump_formats:
-            target = with_format(path, form)
-            refusal = await self._dump_as(form, target, incident, progress)
-            if not refusal:
-                return DumpResult(target, "; ".join(reasons))
-            reasons.append(f"{form}: {refusal}" if form != "elf" else refusal)
+        here, needed = True, None
+        if settings.limits_dumps:
+            here, needed = await self._connection.call(self._place_and_size, guest=self._uuid)
+        async with space_for_dump(path, needed, settings, here=here) as note:
+            for form in settings.dump_formats:
+                target = with_format(path, form)
+                refusal = await self._dump_as(form, target, incident, progress)
+                if not refusal:
+                    return DumpResult(target, "; ".join([*reasons, *([note] if note else [])]))
+                reasons.append(f"{form}: {refusal}" if form != "elf" else refusal)
         raise FailedError("; ".join(reasons))
+
+    def _place_and_size(self, connection: Any) -> tuple[bool, int]:
+        """Return whether libvirt is on this host, and the bytes of the domain's memory."""
+        kibibytes = connection.lookupByUUIDString(self._uuid).info()[1]
+        return local_parts(connection) is not None, int(kibibytes) * 1024
 
     async def _dump_as(self, form: str, path: str, incident: Incident, progress: DumpProgress) -> str:
         """Dump in one format, and return why that does not work; empty if it does.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onpanic.core.errors import FailedError
+from onpanic.watch.guests.dump_space import space_for_dump
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
 from onpanic.watch.rules.dump_files import PARTIAL, with_format
@@ -47,17 +48,19 @@ class MonitorDump:
         """
         settings, offered = self._settings(), await self._offered()
         reasons: list[str] = []
-        for form in settings.dump_formats:
-            if offered and form not in offered:
-                reasons.append(f"this QEMU does not offer {form}; it offers {', '.join(offered)}")
-                continue
-            target = Path(with_format(path, form))
-            try:
-                named = await self._dump_as(form, target, progress)
-            except _NotDumpedError as error:
-                reasons.append(f"{form}: {error.message}" if form != "elf" else error.message)
-                continue
-            return DumpResult(named, "; ".join(reasons))
+        needed = await self._memory_size() if settings.limits_dumps else None
+        async with space_for_dump(path, needed, settings, here=self._monitor.pid is not None) as note:
+            for form in settings.dump_formats:
+                if offered and form not in offered:
+                    reasons.append(f"this QEMU does not offer {form}; it offers {', '.join(offered)}")
+                    continue
+                target = Path(with_format(path, form))
+                try:
+                    named = await self._dump_as(form, target, progress)
+                except _NotDumpedError as error:
+                    reasons.append(f"{form}: {error.message}" if form != "elf" else error.message)
+                    continue
+                return DumpResult(named, "; ".join([*reasons, *([note] if note else [])]))
         raise FailedError("; ".join(reasons))
 
     async def status(self) -> dict[str, Any]:
@@ -128,6 +131,14 @@ class MonitorDump:
             found = (await self._query("query-dump-guest-memory-capability")).get("formats")
             return [str(form) for form in found] if isinstance(found, list) else []
         return []
+
+    async def _memory_size(self) -> int | None:
+        """Return the bytes of the guest's memory; None if QEMU does not say."""
+        with suppress(FailedError):  # QEMU before 2.11
+            found = await self._query("query-memory-size-summary")
+            sizes = [found.get("base-memory"), found.get("plugged-memory", 0)]
+            return sum(size for size in sizes if isinstance(size, int)) or None
+        return None
 
     async def _query(self, command: str) -> dict[str, Any]:
         answer = await self._monitor.execute(command)

@@ -2,7 +2,9 @@
 
 import re
 
-__all__ = ("FORMATS", "PARTIAL", "guest_of", "with_format")
+import msgspec
+
+__all__ = ("FORMATS", "PARTIAL", "DumpFile", "guest_of", "with_format")
 
 #: QEMU's names of dump formats (``DumpGuestMemoryFormat`` of QAPI), and the extension of such a file.
 FORMATS = {
@@ -20,6 +22,25 @@ FORMATS = {
 PARTIAL = ".partial"
 
 _DUMP = re.compile(r"([\w+-][\w.+-]*)-\d{8}T\d{6}Z\.(?:core|kdump|dmp)", re.ASCII)
+
+
+class DumpFile(msgspec.Struct, frozen=True):
+    """A dump that the watcher made.
+
+    :param name: The file's name.
+    :param guest: The guest, see `guest_of`.
+    :param size: Its size in bytes, or what it may become if it is still being written.
+    :param written: Bytes of it that the file system has already.
+    :param modified: When it was last written to, in nanoseconds since the epoch.
+    :param complete: False if it is still being written.
+    """
+
+    name: str
+    guest: str
+    size: int
+    written: int
+    modified: int
+    complete: bool = True
 
 
 def guest_of(name: str) -> str:

@@ -3,6 +3,7 @@
 A reload reads the file again; the options of the command line keep precedence over it.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +16,12 @@ from onpanic.core.files import read_at_most
 from onpanic.probe.decision.policy import LONGEST_GRACE, is_grace
 from onpanic.watch.rules.dump_files import FORMATS
 
-__all__ = ("Settings", "read_settings")
+__all__ = ("Settings", "read_settings", "with_unit")
 
 _SIZE_LIMIT = 2**20  # bytes
 _HINT = "onpanic watch --help lists the settings"
+_UNITS = ("", "K", "M", "G", "T")  # powers of 1024, as systemd has them
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([KMGT]?)")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -30,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     :param dump_format: The formats of dumps, in order of preference: names in `FORMATS`, separated by commas.
     :param dump_paging: Whether a dump has the virtual addresses of the guest's memory; for ``elf`` without
         libvirt only.
+    :param dump_quota: Bytes that the watcher's dumps in their directory may take, or a number with K, M, G or
+        T; 0 for any number.
+    :param dump_reserve: Bytes that must stay free on their file system, likewise; 0 for none.
     :param dumps: Dumps that may run at the same time.  A reload does not change it.
     :param progress: Seconds between log lines about the progress of a dump.
     :param start_limit: Restarts of a guest that are allowed within the interval; 0 for any number.
@@ -45,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     dump_timeout: float = 3600.0
     dump_format: str = "elf"
     dump_paging: bool = False
+    dump_quota: int | str = 0
+    dump_reserve: int | str = 0
     dumps: int = 2
     progress: float = 10.0
     start_limit: int = 5
@@ -67,11 +75,39 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
                 raise SettingsError(f"dump-format has no {form!r}; the formats are {', '.join(FORMATS)}")
         if self.dump_paging and self.dump_formats != ("elf",):
             raise SettingsError("dump-paging is for dump-format elf alone")
+        _bytes_of("dump-quota", self.dump_quota)
+        _bytes_of("dump-reserve", self.dump_reserve)
 
     @property
     def dump_formats(self) -> tuple[str, ...]:
         """The formats of dumps, in order of preference."""
         return tuple(dict.fromkeys(form.strip() for form in self.dump_format.split(",")))
+
+    @property
+    def limits_dumps(self) -> bool:
+        """Whether the space that dumps take is limited."""
+        return bool(self.quota_bytes or self.reserve_bytes)
+
+    @property
+    def quota_bytes(self) -> int:
+        """What dumps may take; 0 for any number of bytes."""
+        return _bytes_of("dump-quota", self.dump_quota)
+
+    @property
+    def reserve_bytes(self) -> int:
+        """What must stay free."""
+        return _bytes_of("dump-reserve", self.dump_reserve)
+
+
+def with_unit(size: int) -> str:
+    """Return a size as the settings take it, with one decimal place: ``1.5G``.
+
+    :param size: Bytes.
+    """
+    value, unit = float(size), 0
+    while abs(value) >= 1023.95 and unit + 1 < len(_UNITS):
+        value, unit = value / 1024, unit + 1
+    return f"{value:.1f}".removesuffix(".0") + _UNITS[unit]
 
 
 def read_settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
@@ -87,6 +123,18 @@ def read_settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
         return msgspec.convert(found, Settings)
     except (SystemError, ValueError, msgspec.ValidationError) as error:  # ValueError since msgspec 0.21
         raise SettingsError(f"{path or 'settings'}: {error}", _HINT) from error
+
+
+def _bytes_of(name: str, value: int | str) -> int:
+    """Return the bytes that a setting names.
+
+    :raise SettingsError: When it names none.
+    """
+    found = _SIZE.fullmatch(str(value).strip())
+    if not found:
+        raise SettingsError(f"{name} must be a number of bytes, or one with K, M, G or T, not {value!r}")
+    number, unit = found.groups()
+    return int(float(number) * 1024 ** _UNITS.index(unit)) if unit or "." in number else int(number)
 
 
 def _read(path: Path) -> dict[str, Any]:
