@@ -1,6 +1,7 @@
-"""Dumps by real QEMUs and libvirts: formats and limits."""
+"""Dumps by real QEMUs and libvirts: formats, limits, and what is left when something ends a dump."""
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from ..running.guest import Guest
 from ..running.libvirtd import EVERY, folder_of
 from . import panicking_guests as guests
 from .conftest import WatchProcess
+from .panicking_guests import until
 from .test_played_domains import policy_of
 
 pytestmark = [pytest.mark.emulators, pytest.mark.processes]
@@ -266,3 +268,68 @@ def test_limits_of_a_watcher_without_capabilities(
     else:
         assert f"dump-quota not applied: {folder}: Permission denied" in done.stdout
         assert len(left) == 2
+
+
+# What is left
+
+
+def dumping(guest: Start, watch: Watch, folder: Path) -> tuple[Guest, WatchProcess]:
+    """Return a guest whose dump takes seconds and has begun, and its watcher."""
+    one = guest(*PANIC, "-m", "2000")
+    options = ["--dump-dir", str(folder), "--progress", "0.01"]
+    watcher = watch("--qmp", str(one.path), *DUMPED, *options)
+    watcher.until("connected")
+    panic(one)
+    watcher.until("progress")
+    return one, watcher
+
+
+def test_a_qemu_that_is_killed_during_a_dump(guest: Start, watch: Watch, folder: Path) -> None:
+    """Its incomplete file is removed."""
+    one, watcher = dumping(guest, watch, folder)
+    one.process.kill()
+    watcher.until("disconnected")
+    until(lambda: dumps(folder) == [])
+    assert watcher.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_watcher_that_ends_during_a_dump(
+    number: signal.Signals, guest: Start, watch: Watch, folder: Path
+) -> None:
+    """QEMU goes on, and what it writes is not removed: the next watcher waits for it, and dumps again."""
+    one, watcher = dumping(guest, watch, folder)
+    watcher.process.send_signal(number)
+    watcher.process.wait(guests.DEADLINE)
+    assert one.ask("query-dump")["status"] == "active"
+    again = watch("--qmp", str(one.path), *DUMPED, "--dump-dir", str(folder))
+    again.until("connected")
+    assert len(dumps(folder)) == 1
+    again.until("action", action="coredump", outcome="done")
+    assert again.stop() == 0
+    (core,) = dumps(folder)
+    assert core.suffix == ".core"
+    assert guests.complete(core)
+
+
+def test_a_watcher_and_a_qemu_that_are_killed_during_a_dump(guest: Start, watch: Watch, folder: Path) -> None:
+    """The next watcher removes what is left, though the guest has gone."""
+    one, watcher = dumping(guest, watch, folder)
+    watcher.kill()
+    one.process.kill()
+    one.process.wait(guests.DEADLINE)
+    assert len(dumps(folder)) == 1
+    again = watch("--qmp", str(one.path), *DUMPED, "--dump-dir", str(folder))
+    again.until("waiting")
+    assert dumps(folder) == []
+
+
+def test_a_dump_that_takes_too_long(guest: Start, watch: Watch, folder: Path) -> None:
+    """It is given up; its file is removed when QEMU has written it."""
+    one = guest(*PANIC, "-m", "2000")
+    watcher = watch("--qmp", str(one.path), *DUMPED, "--dump-dir", str(folder), "--dump-timeout", "0.1")
+    watcher.until("connected")
+    panic(one)
+    assert "QEMU continues it" in watcher.until("action", action="coredump", outcome="failed")["detail"]
+    until(lambda: dumps(folder) == [])
+    assert one.ask("query-dump")["status"] == "completed"

@@ -1,6 +1,8 @@
-"""Dumps by played QEMUs and a played libvirt."""
+"""Dumps by played QEMUs and a played libvirt: formats, limits, and what a dump leaves that is not made."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from onpanic.core.errors import UsageError
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch import Line, Settings, watch_domains, watch_monitors
+from onpanic.watch.guests.incomplete_dumps import locked, remove_incomplete_in
 
 from ..played.libvirt import PlayedDomain, PlayedLibvirt
 from .played_monitor import PlayedMonitor
@@ -225,3 +228,100 @@ async def test_limits_on_a_libvirt_elsewhere(
         await panic(domain)
         line = await watcher.until("action", action="coredump", outcome="done")
         assert line.detail == "dump-quota not applied: the directory may be on another host"
+
+
+# What is left
+
+
+def incomplete(folder: Path, name: str = OLD) -> Path:
+    path = folder / f"{name}.partial"
+    path.write_bytes(b"\x7fELF")
+    return path
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Have a file open for writing, as a QEMU that dumps."""
+    with path.open("ab"):
+        yield
+
+
+@contextmanager
+def read(path: Path) -> Iterator[None]:
+    with path.open("rb"):
+        yield
+
+
+@pytest.mark.parametrize(("user", "stays"), [(written, True), (locked, True), (read, False)])
+def test_only_what_nothing_writes_is_removed(user: Any, stays: bool, tmp_path: Path) -> None:
+    """QEMU goes on with a dump when the watcher has ended; another watcher may be about to rename it."""
+    path = incomplete(tmp_path)
+    with user(path):
+        remove_incomplete_in(tmp_path)
+        assert path.exists() == stays
+    remove_incomplete_in(tmp_path)
+    assert not path.exists()
+
+
+def test_files_of_others_are_not_removed(tmp_path: Path) -> None:
+    """They only end like incomplete dumps."""
+    for path in (tmp_path / "x.partial", tmp_path / OLD, tmp_path / f"{OLD}.partial.gz"):
+        path.write_bytes(b"")
+    (tmp_path / f"{NEWER}.partial").symlink_to(tmp_path / OLD)
+    os.mkfifo(tmp_path / f"{NEWEST}.partial")
+    before = sorted(tmp_path.iterdir())
+    remove_incomplete_in(tmp_path)
+    remove_incomplete_in(tmp_path / "missing")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_what_an_earlier_watcher_left_is_removed(dry_run: bool, folder: Path, tmp_path: Path) -> None:
+    """At the start; a dry run removes nothing."""
+    path = incomplete(folder)
+    async with watching_monitor(
+        str(folder / "qmp"), tmp_path, Settings(dump_dir=str(folder)), dry_run=dry_run
+    ) as watcher:
+        await watcher.until("waiting")
+        assert path.exists() == dry_run
+
+
+async def test_a_connection_that_is_lost_during_a_dump(folder: Path, tmp_path: Path) -> None:
+    """QEMU has ended: its incomplete file is removed."""
+    monitor = PlayedMonitor()
+    monitor.dump_polls = 10**9
+    async with (
+        monitor.at(folder / "qmp") as address,
+        watching_monitor(
+            address, tmp_path, Settings(dump_dir=str(folder), progress=0.001), once=False
+        ) as watcher,
+    ):
+        await watcher.until("connected")
+        monitor.panic()
+        await watcher.until("progress")
+        assert list(folder.glob("*.partial"))
+        await monitor.exit()
+        await watcher.until_true(lambda: not list(folder.glob("*.partial")))
+        await watcher.until("disconnected")
+        assert list(folder.glob("*.core")) == []
+
+
+async def test_a_dump_that_is_still_written_after_it_was_given_up(folder: Path, tmp_path: Path) -> None:
+    """Its file is removed once QEMU has ended the dump."""
+    monitor = PlayedMonitor()
+    monitor.dump_polls = 10**9
+    settings = Settings(dump_dir=str(folder), dump_timeout=0.05)
+    async with (
+        monitor.at(folder / "qmp") as address,
+        watching_monitor(address, tmp_path, settings) as watcher,
+    ):
+        await watcher.until("connected")
+        monitor.panic()
+        await watcher.until_true(lambda: monitor.dumped)
+        (path,) = folder.glob("*.partial")
+        with written(path):
+            failed = await watcher.until("action", action="coredump", outcome="failed")
+            assert "longer than 0.05 s" in failed.detail
+            assert path.exists()
+        monitor.event("DUMP_COMPLETED", result={"status": "completed"})
+        await watcher.until_true(lambda: not path.exists())

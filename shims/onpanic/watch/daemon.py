@@ -11,6 +11,7 @@ from onpanic.core.libvirt_api import libvirt_module
 from onpanic.core.tasks import finish
 from onpanic.probe.decision.policy import Policy
 from onpanic.probe.decision.rules import refusal_of_policy
+from onpanic.watch.guests.incomplete_dumps import remove_incomplete_in
 from onpanic.watch.reporting.hook import Hook
 from onpanic.watch.reporting.lines import Line, Sink, now
 from onpanic.watch.reporting.systemd import reloading
@@ -122,6 +123,8 @@ async def watch_monitors(
             f"addresses is the string {addresses!r}", f"it is a list of addresses: [{addresses!r}]"
         )
     folder = subfolder(state or default_folder(), "qmp")
+    if not dry_run:
+        remove_incomplete_in(Path(settings.dump_dir))
     watcher = _Watcher(settings, sink, folder, dry_run, once, stop, reload, read_settings, notify)
     return await watcher.run(lambda context: Monitors(addresses, policy, context), exclusive=False)
 

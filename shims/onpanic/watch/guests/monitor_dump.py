@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from onpanic.core.errors import FailedError
+from onpanic.core.errors import FailedError, LostError
 from onpanic.watch.guests.dump_space import space_for_dump
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
+from onpanic.watch.guests.incomplete_dumps import locked, remove_incomplete
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
 from onpanic.watch.rules.dump_files import PARTIAL, with_format
 from onpanic.watch.rules.settings import Settings
@@ -17,6 +18,7 @@ from onpanic.watch.rules.settings import Settings
 __all__ = ("MonitorDump", "progress_of")
 
 _POLL = (0.01, 0.5)  # seconds between queries of a dump's progress: the first, and the longest
+_CLOSED = 1.0  # seconds in which a QEMU that has ended, or a dump, has closed its file
 
 
 class MonitorDump:
@@ -30,6 +32,7 @@ class MonitorDump:
         self._monitor = monitor
         self._settings = settings
         self._error = ""
+        self._abandoned: set[Path] = set()  # incomplete files that may still be written
 
     def on_completed(self, error: str) -> None:
         """Note how a dump ended.
@@ -37,6 +40,17 @@ class MonitorDump:
         :param error: Why it failed; empty if it did not.
         """
         self._error = error
+        self._remove_until(time.monotonic() + _CLOSED)  # QEMU closes the file after this event
+
+    def remove_abandoned(self) -> None:
+        """Remove what dumps have left that were given up, unless QEMU still writes it."""
+        self._abandoned = {path for path in self._abandoned if not remove_incomplete(path)}
+
+    def _remove_until(self, deadline: float) -> None:
+        """Do that, and again until the deadline if QEMU still writes something."""
+        self.remove_abandoned()
+        if self._abandoned and time.monotonic() < deadline:
+            asyncio.get_running_loop().call_later(_POLL[0], self._remove_until, deadline)
 
     async def run(self, path: str, progress: DumpProgress) -> DumpResult:
         """Dump the guest's memory, in the first format that QEMU offers and that works.
@@ -46,6 +60,7 @@ class MonitorDump:
         :raise FailedError: When QEMU refuses, or no format works.
         :raise LostError: When the connection is lost.
         """
+        self.remove_abandoned()
         settings, offered = self._settings(), await self._offered()
         reasons: list[str] = []
         needed = await self._memory_size() if settings.limits_dumps else None
@@ -82,18 +97,16 @@ class MonitorDump:
         arguments: dict[str, Any] = {"paging": self._settings().dump_paging, "protocol": f"file:{partial}"}
         if form != "elf":
             arguments["format"] = form  # since QEMU 2.0
-        try:
+        async with self._removing(partial):
             await self._begin(arguments)
-            await self._wait(progress)
-            partial.rename(path)
-        except FileNotFoundError:  # it is on another host
-            return str(partial)
-        except OSError as error:
-            raise FailedError(f"{partial}: {error.strerror}") from error
-        except FailedError:
-            with suppress(OSError):
-                partial.unlink()
-            raise
+            with locked(partial):
+                await self._wait(progress)
+                try:
+                    partial.rename(path)
+                except FileNotFoundError:  # it is on another host
+                    return str(partial)
+                except OSError as error:
+                    raise FailedError(f"{partial}: {error.strerror}") from error
         return str(path)
 
     async def _begin(self, arguments: dict[str, Any]) -> None:
@@ -109,7 +122,7 @@ class MonitorDump:
         try:
             await self._monitor.execute("dump-guest-memory", self._settings().dump_timeout, **arguments)
         except FailedError as error:
-            raise _NotDumpedError(error.message) from error
+            raise _NotDumpedError(error.message, ended=True) from error
 
     async def _wait(self, progress: DumpProgress) -> None:
         """Wait until the dump has ended."""
@@ -123,7 +136,25 @@ class MonitorDump:
             await asyncio.sleep(delay)
             delay = min(delay * 2, _POLL[1])
         if dump.get("status") == "failed":
-            raise _NotDumpedError(self._error or "QEMU does not say why")
+            raise _NotDumpedError(self._error or "QEMU does not say why", ended=True)
+
+    @asynccontextmanager
+    async def _removing(self, partial: Path) -> AsyncIterator[None]:
+        """Remove an incomplete file if a dump is not made, as soon as nothing writes it; a context."""
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, _NotDumpedError) and error.ended:
+                with suppress(OSError):
+                    partial.unlink()  # noqa: ASYNC240  a short call
+            self._abandoned.add(partial)
+            self.remove_abandoned()
+            if isinstance(error, _NotDumpedError | LostError):
+                deadline = time.monotonic() + _CLOSED
+                while self._abandoned and time.monotonic() < deadline:
+                    await asyncio.sleep(_POLL[0])
+                    self.remove_abandoned()
+            raise
 
     async def _offered(self) -> list[str]:
         """Return the formats that QEMU offers; none if it does not say."""
@@ -146,7 +177,14 @@ class MonitorDump:
 
 
 class _NotDumpedError(FailedError):
-    """QEMU refuses a dump, or it has failed; another format may work."""
+    """QEMU refuses a dump, or it has failed; another format may work.
+
+    :param ended: Whether the dump had begun, and QEMU has given it up.
+    """
+
+    def __init__(self, message: str, *, ended: bool = False) -> None:
+        super().__init__(message)
+        self.ended = ended
 
 
 def progress_of(dump: dict[str, Any]) -> tuple[int, int] | None:
