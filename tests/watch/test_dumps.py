@@ -188,6 +188,22 @@ def test_a_domain_with_a_bad_windows_header(
         assert "win-dmp" in line["detail"] or not extension
 
 
+# libvirt's QEMUs
+
+
+@pytest.mark.libvirt
+@pytest.mark.libvirts(*EVERY)
+def test_a_domain_is_not_dumped_behind_libvirts_back(connection: Any, uri: str, watch: Watch) -> None:
+    """libvirt 9.0 would crash; the message names the way, and libvirt goes on."""
+    folder = folder_of(uri)
+    domain = started(connection, folder, guests.panics())
+    until(lambda: domain.state() == [6, 1])
+    watcher = watch("--qmp", f"{folder}/guest.qmp", *DUMPED, "--dump-dir", str(folder))
+    line = watcher.until("action", action="coredump", outcome="failed")
+    assert "onpanic watch --connect URI" in line["detail"]
+    assert (watcher.stop(), dumps(folder), domain.state()) == (0, [], [6, 1])
+
+
 # Limits
 
 

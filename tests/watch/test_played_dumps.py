@@ -325,3 +325,17 @@ async def test_a_dump_that_is_still_written_after_it_was_given_up(folder: Path, 
             assert path.exists()
         monitor.event("DUMP_COMPLETED", result={"status": "completed"})
         await watcher.until_true(lambda: not path.exists())
+
+
+# libvirt's QEMUs
+
+
+async def test_the_qemu_of_a_libvirt_guest_is_not_dumped(folder: Path, tmp_path: Path) -> None:
+    """libvirt 9.0 crashes by a dump that it has not begun; the message says what to do instead."""
+    monitor = PlayedMonitor()
+    labels = [{"label": "compat_monitor0"}, {"label": "charmonitor"}]
+    monitor.answers["query-chardev"] = labels
+    line = await dumped(monitor, folder, tmp_path)
+    assert line.outcome == "failed"
+    assert "onpanic watch --connect URI" in line.detail
+    assert monitor.dumped == []

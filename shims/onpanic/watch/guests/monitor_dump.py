@@ -19,6 +19,7 @@ __all__ = ("MonitorDump", "progress_of")
 
 _POLL = (0.01, 0.5)  # seconds between queries of a dump's progress: the first, and the longest
 _CLOSED = 1.0  # seconds in which a QEMU that has ended, or a dump, has closed its file
+_LIBVIRT_MONITOR = "charmonitor"  # what every libvirt calls its own monitor of a QEMU
 
 
 class MonitorDump:
@@ -57,9 +58,11 @@ class MonitorDump:
 
         :param path: The file, whose extension becomes that of the format.  It gets its name when it is
             complete.
-        :raise FailedError: When QEMU refuses, or no format works.
+        :raise FailedError: When QEMU refuses, or no format works; or when the QEMU is libvirt's, which may
+            crash by a dump that it has not begun.
         :raise LostError: When the connection is lost.
         """
+        await self._refuse_libvirt()
         self.remove_abandoned()
         settings, offered = self._settings(), await self._offered()
         reasons: list[str] = []
@@ -155,6 +158,21 @@ class MonitorDump:
                     await asyncio.sleep(_POLL[0])
                     self.remove_abandoned()
             raise
+
+    async def _refuse_libvirt(self) -> None:
+        """Refuse a QEMU that libvirt has started.
+
+        :raise FailedError: When it has.
+        """
+        devices: Any = None
+        with suppress(FailedError):  # the command may be forbidden
+            devices = await self._monitor.execute("query-chardev")
+        labels = [one.get("label") for one in devices or () if isinstance(one, dict)]
+        if _LIBVIRT_MONITOR in labels:
+            raise FailedError(
+                f"this QEMU is libvirt's (its monitor is {_LIBVIRT_MONITOR}), and a libvirt may crash by a "
+                "dump that it has not begun; watch the domain: onpanic watch --connect URI"
+            )
 
     async def _offered(self) -> list[str]:
         """Return the formats that QEMU offers; none if it does not say."""
