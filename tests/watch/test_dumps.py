@@ -188,6 +188,20 @@ def test_a_domain_with_a_bad_windows_header(
         assert "win-dmp" in line["detail"] or not extension
 
 
+@pytest.mark.libvirt
+@pytest.mark.libvirts(*EVERY)
+def test_an_action_after_a_dump_of_libvirts_own(connection: Any, uri: str, watch: Watch) -> None:
+    """libvirt 12.8 leaves a guest with a bad header as it is: the watcher dumps it, and ends it."""
+    folder = folder_of(uri)
+    watcher = watch("--connect", uri)
+    watcher.until("watching")
+    domain = started(connection, folder, windows(b"PAGEDU64"), value="destroy", on_crash="coredump-destroy")
+    watcher.until("action", action="destroy", outcome="done")
+    assert domain.UUIDString() not in [one.UUIDString() for one in connection.listAllDomains()]
+    (core,) = (folder / "qemu/dump").iterdir()
+    assert guests.elf_notes(core) == ["CORE", "QEMU", "VMCOREINFO"]
+
+
 # libvirt's QEMUs
 
 

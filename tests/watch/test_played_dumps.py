@@ -1,5 +1,6 @@
 """Dumps by played QEMUs and a played libvirt: formats, limits, and what a dump leaves that is not made."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,6 +154,25 @@ async def test_libvirt_has_no_dumps_with_virtual_addresses(
         await panic(preserved)
         line = await watcher.until("action", action="coredump", outcome="failed")
         assert line.detail.startswith("dump-paging: ")
+
+
+async def test_a_dump_of_libvirts_own_that_fails_by_its_format(
+    played_libvirt: PlayedLibvirt, folder: Path, tmp_path: Path
+) -> None:
+    """libvirt makes no other dump and does nothing more, so the watcher does both."""
+    policy = policy_of("destroy", "coredump-destroy", attributes=" coredump='yes'")
+    domain = played_libvirt.add(xml(policy, "coredump-destroy"))
+    async with watching(tmp_path, Settings(dump_dir=str(folder))) as watcher:
+        await watcher.until("watching")
+        domain.dump_fails = "win-dump: invalid header"
+        await panic(domain)
+        domain.dump_fails = ""
+        error = {"result": {"status": "failed"}, "error": "win-dump: invalid header, expected 'PAGE'"}
+        await asyncio.to_thread(played_libvirt.monitor_event, domain, "DUMP_COMPLETED", error)
+        await watcher.until("action", action="destroy", outcome="done")
+        assert watcher.actions == [("coredump", "failed"), ("coredump", "done"), ("destroy", "done")]
+        assert [path.suffix for path in folder.iterdir()] == [".core"]
+    assert not domain.active
 
 
 # Limits

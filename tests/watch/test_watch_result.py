@@ -44,9 +44,7 @@ async def test_a_libvirt_that_is_lost(played_libvirt: PlayedLibvirt, tmp_path: P
         assert domains.unreachable == ["libvirt"]
 
 
-async def test_a_guest_without_an_answer_of_libvirt(
-    played_libvirt: PlayedLibvirt, tmp_path: Path
-) -> None:
+async def test_a_guest_without_an_answer_of_libvirt(played_libvirt: PlayedLibvirt, tmp_path: Path) -> None:
     """It is not waited for without end, and the other guests are seen to."""
     hung = played_libvirt.add(xml(policy_of("ignore")))
     other = played_libvirt.add(xml(policy_of("ignore"), name="other"))

@@ -1,5 +1,6 @@
 """Which step is due for an incident, and what speaks against taking it now."""
 
+from onpanic.watch.rules.dump_files import fails_by_format
 from onpanic.watch.rules.grace import await_grace, judged_condition
 from onpanic.watch.rules.handled_panics import conclude_libvirt_action, handled_elsewhere
 from onpanic.watch.rules.incident import Incident
@@ -72,7 +73,11 @@ def _refuse(
     if settings.dry_run:
         draft.log(action_line(action, "dry-run", detail=f"{step} is due"))
         draft.change(finished=True)
-    elif step == "coredump" and observation.libvirt_dump_error:
+    elif (
+        step == "coredump"
+        and observation.libvirt_dump_error
+        and not fails_by_format(observation.libvirt_dump_error)
+    ):
         # It has been logged as libvirt's
         draft.change(error=f"libvirt: {observation.libvirt_dump_error}", finished=True)
     elif tries >= _MOST_TRIES:

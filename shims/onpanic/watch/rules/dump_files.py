@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-__all__ = ("FORMATS", "PARTIAL", "DumpFile", "guest_of", "with_format")
+__all__ = ("FORMATS", "PARTIAL", "DumpFile", "fails_by_format", "guest_of", "with_format")
 
 #: QEMU's names of dump formats (``DumpGuestMemoryFormat`` of QAPI), and the extension of such a file.
 FORMATS = {
@@ -52,6 +52,17 @@ def guest_of(name: str) -> str:
     """
     found = _DUMP.fullmatch(name)
     return found.group(1) if found else ""
+
+
+def fails_by_format(error: str) -> bool:
+    """Return whether a dump has failed only because of its format, so that another one may work.
+
+    libvirt 12.8 dumps a guest as ``win-dmp`` if QEMU offers that, and makes no other dump when the header
+    that the guest has handed to QEMU turns out to be invalid.
+
+    :param error: QEMU's message.
+    """
+    return error.startswith("win-dump: ")
 
 
 def with_format(path: str, form: str) -> str:
