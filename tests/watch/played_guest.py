@@ -60,6 +60,7 @@ class PlayedGuest:
     :ivar log: The steps that were taken.
     :ivar dumps: The files that its memory was dumped to.
     :ivar calls_left: Calls after which the watcher is killed; None for never.
+    :ivar cpu_time_of_a_run: The CPU time that it uses when it is continued, in nanoseconds.
     :ivar panics_again: How often it panics as soon as it runs.
     :ivar hangs: For how many reads of the state libvirt does not answer.
     :ivar passes: For how many reads of the state it only passes through one.
@@ -86,6 +87,7 @@ class PlayedGuest:
     dumps: set[str] = field(default_factory=set)
     calls_left: int | None = None
     panics_again: int = 0
+    cpu_time_of_a_run: int = SECOND
     dump_cpu_time: int = 0
     hangs: int = 0
     other_dumps: int = 0
@@ -130,7 +132,7 @@ class PlayedGuest:
 
     async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         self._count_call()
-        assert self.condition in ("panicked", "internal-error")
+        self._require_failure(incident)
         if self.other_dumps:
             self.other_dumps -= 1
             raise BusyError("There is a dump in process, please wait.", wait=0.01)
@@ -173,13 +175,13 @@ class PlayedGuest:
 
     def _continue(self, _incident: Incident) -> None:
         assert self.condition in ("panicked", "reset"), self.condition
-        self.condition, self.cpu_time = "healthy", self.cpu_time + SECOND
+        self.condition, self.cpu_time = "healthy", self.cpu_time + self.cpu_time_of_a_run
         if self.panics_again:
             self.panics_again -= 1
             self.panic()
 
     def _restart(self, incident: Incident) -> None:
-        assert self.condition in ("panicked", "internal-error"), self.condition
+        self._require_failure(incident)
         if self.reset_ends or self.no_reboot:
             self.condition, self.ending = "gone" if self.transient else "off", "shutdown"
             return
@@ -188,7 +190,7 @@ class PlayedGuest:
         self._continue(incident)
 
     def _destroy(self, incident: Incident) -> None:
-        assert self.condition in ("panicked", "internal-error"), self.condition
+        self._require_failure(incident)
         assert incident.instance == str(self.instance)
         self.condition = "gone" if self.transient else "off"
 
@@ -197,6 +199,10 @@ class PlayedGuest:
         if incident.xml:
             self.name = incident.new_name
         self.condition, self.instance, self.cpu_time, self.ending = "healthy", self.instance + 1, 0, ""
+
+    def _require_failure(self, incident: Incident) -> None:
+        runs_on = self.condition == "healthy" and incident.grace_until
+        assert runs_on or self.condition in ("panicked", "internal-error"), self.condition
 
     def _count_call(self) -> None:
         if self.lost:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onpanic.core.errors import FailedError
+from onpanic.core.errors import BusyError, FailedError
 from onpanic.probe.decision.policy import Policy
+from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.observation import GuestState
 from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.settings import Settings
@@ -654,3 +655,53 @@ async def test_it_is_not_known_whether_the_guest_panicked(tmp_path: Path) -> Non
         await watch.reconcile()
         await watch.reconcile()
         assert watch.events == [("problem",)]
+
+
+# Panics that two notifiers report
+
+
+@pytest.mark.parametrize("first", ["reported", "found", "found late"])
+async def test_another_notifier_reports_a_panic_after_it_was_ignored(first: str, tmp_path: Path) -> None:
+    """It stops the guest again at once: the guest is continued again, and one line is logged."""
+    guest = PlayedGuest(Policy("ignore"), "panicked", cpu_time_of_a_run=2_000_000)
+    clock = Clock()
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        if first == "reported":
+            watch.supervisor.on_panicked(PanicDetails())
+            clock.now += 5  # until libvirt answers
+        await watch.reconcile()
+        assert guest.log == ["continue"]
+        clock.now += 0.5 if first == "found late" else 0
+        guest.condition = "panicked"
+        await watch.panicked()
+        assert guest.log == ["continue"] * 2
+        assert watch.events == [("panicked",), *[("action", "continue", "done")] * 2]
+
+
+@pytest.mark.parametrize("because", ["it has run", "it was reset", "it was started"])
+async def test_a_panic_soon_after_another_one_is_a_new_one(because: str, tmp_path: Path) -> None:
+    """The guest has run for more than 20 ms, or it was reset or started again."""
+    guest = PlayedGuest(Policy("ignore"), "panicked", cpu_time_of_a_run=0)
+    async with Watch(guest, tmp_path) as watch:
+        await watch.panicked()
+        if because == "it has run":
+            guest.cpu_time += 21_000_000
+        elif because == "it was reset":
+            watch.supervisor.on_reset()
+        else:
+            guest.instance += 1
+        guest.condition = "panicked"
+        await watch.panicked()
+        assert watch.events == [("panicked",), ("action", "continue", "done")] * 2
+
+
+async def test_a_report_that_comes_late_is_not_about_the_guest_that_was_started(tmp_path: Path) -> None:
+    """It is about the panic for which the guest was ended."""
+    guest = PlayedGuest(Policy("rename-restart", grace=0.1), "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        watch.supervisor.on_panicked(PanicDetails())
+        await watch.until(lambda: ("action", "continue", "done") in watch.events)
+        watch.supervisor.on_panicked(PanicDetails())
+        await watch.idle()
+        assert guest.log == ["continue", "destroy", "rename", "start"]
+        assert watch.events.count(("panicked",)) == 1

@@ -52,6 +52,8 @@ def decide_step(
     delay = back_off(draft, step, settings, now)
     if delay:
         return draft.wait(delay, considered=True)
+    if step in (*ENDING, "start"):
+        draft.handled = len(observation.reports)  # what is reported of the guest that ends
     changes = {"step": step, "tried": tried, "tries": tries}
     if step not in ENDING:
         return draft.take(step, **changes)

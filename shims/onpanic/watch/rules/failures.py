@@ -41,6 +41,9 @@ def identify_failure(
     incident, state = draft.incident, observation.state
     continued = incident is not None and _is_continued(incident, observation, now)
     if continued and all(report.repeated for report in observation.reports):
+        report = observation.reports[-1] if observation.reports else None
+        if report and _is_news(report, observation):
+            draft.log(failure_line(report))
         draft.handled = len(observation.reports)
         return None
     if incident and (observation.ran or continued):
@@ -91,7 +94,7 @@ def _open(draft: Draft, observation: Observation, settings: ReconcileSettings, n
         report = observation.reports[-1]
         draft.handled = len(observation.reports)
     old = draft.incident or Incident(observation.key, observation.name)
-    if not report.logged and not (report.repeated and not _has_run(observation)):
+    if _is_news(report, observation):
         draft.log(failure_line(report, state.condition))
     action = action_for(assignment.policy, state.condition)
     grace = grace_of(action, state.condition, observation, settings)
@@ -121,7 +124,7 @@ def _open(draft: Draft, observation: Observation, settings: ReconcileSettings, n
     )
 
 
-def _has_run(observation: Observation) -> bool:
-    """Return whether the guest has run for a while since it was found in its last failure."""
+def _is_news(report: PanicReport, observation: Observation) -> bool:
+    """Return whether a panic is still to be logged, and not the one before it, told by another notifier."""
     before, cpu_time = observation.failed_cpu_time, observation.state.cpu_time
-    return before is not None and has_run(before, cpu_time)
+    return not report.logged and (not report.repeated or has_run(before, cpu_time))

@@ -50,7 +50,8 @@ class Observer:
         self._considered = False
         self._seen_well = False
         self._failed_cpu_time: int | None = None
-        self._found = ("", "")
+        self._failed_instance = ""
+        self._found = ("", "", False)
         self._since = 0.0
         self._watched_since = context.clock()
 
@@ -136,7 +137,7 @@ class Observer:
             stamp=now(),
             epoch=self._wall_clock(),
             assignment=self.assignment,
-            reports=self._reports,
+            reports=self._reports_about(state.instance),
             ran=self._ran,
             helped_itself=self._helped_itself,
             first=not self._considered,
@@ -152,6 +153,8 @@ class Observer:
         self._reports = self._reports[action.handled :]
         if action.concluded:
             self.result = None
+        if observation.state.condition == "panicked":  # another notifier may tell of it once it is continued
+            self._reported_at = max(self._reported_at, observation.at)
         if not action.considered:
             return
         self._considered, condition = True, observation.state.condition
@@ -160,10 +163,17 @@ class Observer:
         self._ran = self.retry = False
         if condition in FAILURES:
             self._failed_cpu_time = observation.state.cpu_time
+            self._failed_instance = observation.state.instance
         if action.step in ("restart", "start"):  # the guest that panics next is another one
             self._reported_at = _NEVER
         if action.step == "unlimit" and self.assignment and action.incident:
             self.assignment = replace(self.assignment, libvirt_action=action.incident.overridden)
+
+    def _reports_about(self, instance: str) -> tuple[PanicReport, ...]:
+        """Return the reports; none repeats the panic of an earlier start of the guest."""
+        if self._failed_instance in ("", instance):
+            return self._reports
+        return tuple(replace(report, repeated=False) for report in self._reports)
 
     async def _read_assignment(self, *, failed: bool) -> None:
         try:
