@@ -705,3 +705,56 @@ async def test_a_report_that_comes_late_is_not_about_the_guest_that_was_started(
         await watch.idle()
         assert guest.log == ["continue", "destroy", "rename", "start"]
         assert watch.events.count(("panicked",)) == 1
+
+
+# Policies that change while they are waited for
+
+
+@pytest.mark.parametrize("waits_for", ["back-off", "grace"])
+async def test_a_policy_that_is_removed_is_not_carried_out(waits_for: str, tmp_path: Path) -> None:
+    """The guest stays as it is, and a line says so."""
+    grace = 3600.0 if waits_for == "grace" else 0.0
+    guest = PlayedGuest(Policy("restart", grace=grace), "panicked", panics_again=1 - bool(grace))
+    clock = Clock()
+    async with Watch(guest, tmp_path, restart_delay=30, clock=clock) as watch:
+        watch.supervisor.trigger()
+        expected = ("action", "continue", "done") if grace else ("action", "restart", "delayed")
+        await watch.until(lambda: expected in watch.events)
+        before = list(guest.log), guest.condition
+        guest.policy = None
+        watch.supervisor.assign(None)
+        clock.now += 7200
+        await watch.reconcile()
+        assert (guest.log, guest.condition) == before
+        assert watch.events[-1] == (("over",) if grace else ("action", "restart", "kept"))
+        assert watch.lines[-1].detail == f"its policy was removed: the guest is {guest.condition}"
+
+
+async def test_a_policy_that_is_changed_during_a_back_off_is_carried_out_as_it_is_then(
+    tmp_path: Path,
+) -> None:
+    """Another action follows at once."""
+    guest = PlayedGuest(Policy("restart"), "panicked", panics_again=1)
+    async with Watch(guest, tmp_path, restart_delay=3600) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: ("action", "restart", "delayed") in watch.events)
+        guest.policy = Policy("destroy")
+        watch.supervisor.assign(await guest.read_assignment())
+        await watch.reconcile()
+        assert (guest.condition, guest.log) == ("off", ["restart", "destroy"])
+
+
+@pytest.mark.parametrize("action", ["preserve", "ignore"])
+async def test_a_policy_that_no_longer_ends_the_guest_ends_its_grace_period(
+    action: str, tmp_path: Path
+) -> None:
+    """The guest runs on."""
+    guest = PlayedGuest(Policy("destroy", grace=3600), "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: ("action", "continue", "done") in watch.events)
+        guest.policy = Policy(action)
+        watch.supervisor.assign(await guest.read_assignment())
+        await watch.reconcile()
+        assert (guest.condition, guest.log) == ("healthy", ["continue"])
+        assert watch.events[-1] == ("over",)

@@ -7,6 +7,7 @@ this order::
     unsettled_states   is something still going on, so that nothing follows yet?
     step_results       has the last step had its effect?
     grace              has the guest helped itself?
+    policy_changes     does the policy still ask for what is in progress?
     failures           which incident does the state belong to, a new one?
     handled_panics     what has libvirt or QEMU done about what was reported?
     due_steps          which step is due, and may it be taken now?   (policy_steps: the table)
@@ -19,6 +20,7 @@ from onpanic.watch.rules.grace import conclude_grace
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings
 from onpanic.watch.rules.observation import Observation
+from onpanic.watch.rules.policy_changes import apply_policy
 from onpanic.watch.rules.policy_steps import FAILURES
 from onpanic.watch.rules.restarts import settle
 from onpanic.watch.rules.step_results import conclude_step
@@ -48,6 +50,7 @@ def reconcile(
     if observation.state.condition in ("changing", "unknown"):
         return draft.leave()
     conclude_grace(draft, observation)
+    apply_policy(draft, observation, settings, now)
     if observation.state.condition in FAILURES:
         waiting = identify_failure(draft, observation, settings, now)
         if waiting:

@@ -10,7 +10,7 @@ from onpanic.watch.guests.guest import Guest
 from onpanic.watch.reporting.lines import now
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import NextAction
-from onpanic.watch.rules.observation import Assignment, Observation, PanicReport, StepResult
+from onpanic.watch.rules.observation import Assignment, GuestState, Observation, PanicReport, StepResult
 from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.policy_steps import FAILURES
 from onpanic.watch.supervision.context import WatchContext
@@ -118,7 +118,7 @@ class Observer:
             ask_qemu = self.assignment is not None or incident is not None
             state = await self._guest.read_state(ask_qemu=ask_qemu)
             failed = state.condition in FAILURES and (incident is None or incident.finished)
-            if failed or (self._reports and self.assignment is None):
+            if failed or _may_act(incident, state) or (self._reports and self.assignment is None):
                 await self._read_assignment(failed=failed)
             if changes == self._changes:
                 break
@@ -182,3 +182,9 @@ class Observer:
             if failed:
                 raise
             self._reports = ()
+
+
+def _may_act(incident: Incident | None, state: GuestState) -> bool:
+    """Return whether a policy may be carried out now that has waited, and may have changed meanwhile."""
+    waits = incident is not None and not incident.finished and not incident.begun
+    return waits and not state.busy and state.condition in (*FAILURES, "healthy")
