@@ -758,3 +758,25 @@ async def test_a_policy_that_no_longer_ends_the_guest_ends_its_grace_period(
         await watch.reconcile()
         assert (guest.condition, guest.log) == ("healthy", ["continue"])
         assert watch.events[-1] == ("over",)
+
+
+# What libvirt is about to do
+
+
+async def test_what_libvirt_does_is_reported_although_the_watcher_was_killed_meanwhile(
+    tmp_path: Path,
+) -> None:
+    """The next watcher has not heard of the panic, and finds libvirt at work."""
+    guest = PlayedGuest(Policy("restart"), "panicked", libvirt_action="restart", busy=1000)
+    guest.reset_ends = "-no-reboot"
+    async with Watch(guest, tmp_path) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: list(tmp_path.glob("*.json")))
+    async with Watch(guest, tmp_path) as watch:
+        watch.supervisor.assign(await guest.read_assignment())
+        watch.supervisor.trigger(retry=True)
+        await watch.until(lambda: guest.busy < 990)
+        guest.busy, guest.condition, guest.ending = 0, "off", "shutdown"
+        await watch.idle()
+        assert (guest.condition, guest.log) == ("healthy", ["start"])
+        assert watch.events == [("action", "restart", "failed", "libvirt"), ("action", "start", "done")]

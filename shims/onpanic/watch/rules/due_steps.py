@@ -36,7 +36,9 @@ def decide_step(
     """Decide about an incident that is not finished."""
     step = due_step(incident, observation)
     if step is None:
-        _finish(draft, observation, settings, now)
+        incident = _finish(draft, observation, settings, now)
+        if not incident.finished:  # the reset of libvirt's restart has ended the guest
+            return decide_step(draft, incident, observation, settings, now)
         return settle(draft, observation, settings, now)
     acts = incident.failure == "panicked" and bool(libvirt_action(incident, observation))
     since = max(incident.found, observation.since)
@@ -95,21 +97,22 @@ def _refuse(
     return True
 
 
-def _finish(draft: Draft, observation: Observation, settings: ReconcileSettings, now: float) -> None:
-    """Close an incident for which no step is left, and log what became of it."""
+def _finish(draft: Draft, observation: Observation, settings: ReconcileSettings, now: float) -> Incident:
+    """Close an incident for which no step is left, log what became of it, and return it."""
     incident, condition = draft.incident, observation.state.condition
     assert incident
     resolved = condition not in FAILURES
-    draft.change(finished=True, resolved=resolved)
+    closed = draft.change(finished=True, resolved=resolved)
     if not resolved:
         detail = f"the guest stays {condition}"
         draft.log(action_line(incident.action.action, "kept", detail=detail))
     elif incident.begun or incident.step == "continue":
-        return
+        pass
     elif incident.failure == "panicked" and libvirt_action(incident, observation):
         conclude_libvirt_action(draft, observation, incident.found, settings, now)
     else:
         draft.log(handled_elsewhere(condition))
+    return draft.incident or closed
 
 
 def _state_text(state: GuestState) -> str:

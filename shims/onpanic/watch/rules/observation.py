@@ -95,7 +95,7 @@ class Observation(msgspec.Struct, frozen=True):
 
     :param state: The state that it was found in.
     :param at: When the read of the state began.
-    :param since: Since when it has been found in the same condition.
+    :param since: Since when it has been found in the same condition, and busy or not.
     :param watched_since: Since when no event can have been missed.
     :param key: Its key in the journal.
     :param name: Its name.

@@ -24,7 +24,7 @@ from onpanic.watch.rules.policy_changes import apply_policy
 from onpanic.watch.rules.policy_steps import FAILURES
 from onpanic.watch.rules.restarts import settle
 from onpanic.watch.rules.step_results import conclude_step
-from onpanic.watch.rules.unsettled_states import await_settled
+from onpanic.watch.rules.unsettled_states import await_others, await_settled
 
 __all__ = ("reconcile",)
 
@@ -55,6 +55,8 @@ def reconcile(
         waiting = identify_failure(draft, observation, settings, now)
         if waiting:
             return waiting
+        if observation.state.busy:
+            return await_others(draft, observation, settings, now, considered=True)
     else:
         conclude_recovery(draft, observation, settings, now)
     if draft.incident and not draft.incident.finished:

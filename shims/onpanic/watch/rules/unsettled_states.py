@@ -6,7 +6,7 @@ from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import FAILURES
 from onpanic.watch.rules.restarts import libvirt_action
 
-__all__ = ("await_settled",)
+__all__ = ("await_others", "await_settled")
 
 
 def await_settled(
@@ -32,12 +32,24 @@ def await_settled(
     if _is_ended_by_libvirt(incident, observation, settings):
         return draft.wait(settings.poll)
     in_progress = incident is not None and not incident.finished
-    if state.busy and (state.condition in FAILURES or in_progress):
-        if state.dumped:
-            done, total = state.dumped
-            draft.log(LineContent("progress", members={"done": done, "total": total, "by": "libvirt"}))
-        return draft.wait(settings.pause(elapsed))
+    if state.busy and (in_progress or (observation.result and state.condition in FAILURES)):
+        return await_others(draft, observation, settings, now)
     return None
+
+
+def await_others(
+    draft: Draft,
+    observation: Observation,
+    settings: ReconcileSettings,
+    now: float,
+    *,
+    considered: bool = False,
+) -> NextAction:
+    """Decide to wait while libvirt or QEMU works on a guest."""
+    dumped = observation.state.dumped
+    if dumped:
+        draft.log(LineContent("progress", members={"done": dumped[0], "total": dumped[1], "by": "libvirt"}))
+    return draft.wait(settings.pause(now - observation.since), considered=considered)
 
 
 def _is_ended_by_libvirt(

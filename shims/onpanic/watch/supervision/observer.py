@@ -123,8 +123,9 @@ class Observer:
             if changes == self._changes:
                 break
             await asyncio.sleep(0)  # so that more events can come
-        if (state.condition, state.instance) != self._found:
-            self._found, self._since = (state.condition, state.instance), at
+        found = (state.condition, state.instance, state.busy)
+        if found != self._found:
+            self._found, self._since = found, at
             if state.condition in FAILURES and not self._reports:
                 self._helped_itself = ""
         return Observation(
