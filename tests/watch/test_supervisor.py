@@ -780,3 +780,31 @@ async def test_what_libvirt_does_is_reported_although_the_watcher_was_killed_mea
         await watch.idle()
         assert (guest.condition, guest.log) == ("healthy", ["start"])
         assert watch.events == [("action", "restart", "failed", "libvirt"), ("action", "start", "done")]
+
+
+# Steps that libvirt refuses for now
+
+
+class OccupiedGuest(PlayedGuest):
+    """A guest that libvirt does not reset for a while."""
+
+    refusals = 5
+
+    def _restart(self, incident: Incident) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise BusyError("another job", wait=0.001)
+        super()._restart(incident)
+
+
+async def test_a_restart_that_libvirt_refuses_for_now_counts_once(tmp_path: Path) -> None:
+    """The restart limit is about restarts, not about attempts."""
+    guest, clock = OccupiedGuest(Policy("restart"), "panicked"), Clock()
+    async with Watch(guest, tmp_path, Settings(start_limit=2), clock=clock) as watch:
+        await watch.reconcile()
+        guest.panic()
+        await watch.panicked()
+        assert guest.log == ["restart"] * 2
+        guest.panic()
+        await watch.panicked()
+        assert watch.events[-1] == ("action", "restart", "start-limit-hit")

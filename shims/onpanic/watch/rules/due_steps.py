@@ -59,8 +59,10 @@ def decide_step(
     changes = {"step": step, "tried": tried, "tries": tries}
     if step not in ENDING:
         return draft.take(step, **changes)
-    more = [now] if incident.action.action in RESTARTS else []
-    return draft.take(step, **changes, begun=True, restarts=[*incident.restarts, *more])
+    restarts = incident.restarts
+    if incident.action.action in RESTARTS:  # another try is the same restart
+        restarts = [*(restarts[:-1] if incident.begun else restarts), now]
+    return draft.take(step, **changes, begun=True, restarts=restarts)
 
 
 def _refuse(
