@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from onpanic.probe.decision.policy import Policy
+from onpanic.watch import watch_monitors
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.settings import Settings
 
 from .played_guest import Clock, PlayedGuest, Watch
+from .played_monitor import PlayedMonitor
+from .running import RunningWatcher
 
 GRACE = Settings(grace=30.0)
 
@@ -98,6 +102,22 @@ async def test_a_guest_that_helps_itself_is_left_alone(
         await watch.reconcile()
         assert guest.log == ["continue"]
         assert watch.lines[-1].detail == f"the guest has helped itself: {detail}"
+
+
+async def test_a_guest_whose_qemu_stays_has_shut_down_all_the_same(folder: Path, tmp_path: Path) -> None:
+    """With -no-shutdown QEMU reports the shutdown, and does not exit."""
+    monitor = PlayedMonitor()
+    async with monitor.at(folder / "qmp") as address:
+        watching = partial(watch_monitors, [address], Policy("destroy"))
+        async with RunningWatcher(watching, tmp_path, GRACE) as watcher:
+            await watcher.until("connected")
+            monitor.panic()
+            await watcher.until("action", action="continue", outcome="done")
+            monitor.status = "shutdown"
+            monitor.event("SHUTDOWN", guest=True, reason="guest-shutdown")
+            over = await watcher.until("over")
+            assert over.detail == "the guest has helped itself: it has shut down"
+        assert monitor.count("quit") == 0
 
 
 async def test_its_next_panic_has_a_grace_period_of_its_own(tmp_path: Path) -> None:

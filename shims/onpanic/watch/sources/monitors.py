@@ -178,6 +178,8 @@ class Monitors:
             guest.on_reset(name)
             if name == "RESET":
                 supervisor.on_reset()
+            else:
+                supervisor.on_shutdown()
         elif name == "RESUME":
             supervisor.on_running()
         elif name == "STOP":

@@ -77,6 +77,11 @@ class Supervisor:
         self._observer.on_helped_itself("reset")
         self._trigger_if_concerned()
 
+    def on_shutdown(self) -> None:
+        """Handle the event that the guest has shut down, also where its emulator stays."""
+        self._observer.on_helped_itself("shutdown")
+        self._trigger_if_concerned()
+
     def on_running(self) -> None:
         """Handle an event after which the guest runs."""
         self._observer.on_running()
