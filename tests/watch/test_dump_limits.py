@@ -1,10 +1,14 @@
 """Which dumps are the watcher's, and what the limits on them ask for."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onpanic.core.errors import SettingsError
+from onpanic.core.errors import FailedError, SettingsError
+from onpanic.watch.guests.dump_space import space_for_dump
 from onpanic.watch.rules.dump_files import FORMATS, DumpFile, guest_of, with_format
 from onpanic.watch.rules.dump_limits import room_for_dump
 from onpanic.watch.rules.naming import dump_name
@@ -78,6 +82,18 @@ def test_a_refusal_has_figures() -> None:
     room = room_for_dump([], 3 * 1024 * MEBIBYTE, 4 * 1024 * MEBIBYTE, 0, 2 * 1024 * MEBIBYTE)
     assert room.refusal == "dump-reserve: it takes up to 3G, and 4G are free, of which 2G must stay free"
     assert room_for_dump([], 3, None, 2, 0).refusal == "dump-quota: it takes up to 3 of 2"
+
+
+async def test_a_reserve_alone_counts_dumps_in_progress(tmp_path: Path) -> None:
+    """Two dumps that begin together have not taken their space yet, and do not fit together."""
+    found = os.statvfs(tmp_path)
+    size = found.f_bavail * found.f_frsize * 2 // 5
+    settings = Settings(dump_reserve=size)
+    first, second = (str(tmp_path / f"{name}-20260101T000000Z.core") for name in "ab")
+    async with space_for_dump(first, size, settings, here=True):
+        with pytest.raises(FailedError, match="dump-reserve"):
+            async with space_for_dump(second, size, settings, here=True):
+                pass
 
 
 # Names

@@ -61,11 +61,12 @@ def _make_room(path: str, needed: int, settings: Settings, pending: Mapping[str,
     folder, problems = Path(path).parent, []
     dumps: list[DumpFile] = []
     quota, free = settings.quota_bytes, None
-    if quota:
+    if quota or pending:  # dumps in progress have not taken all of their space yet
         try:
             dumps = [dump for dump in _dumps(folder, pending) if dump.name != Path(path).name]
         except OSError as error:
-            problems.append(f"dump-quota not applied: {folder}: {error.strerror}")
+            if quota:
+                problems.append(f"dump-quota not applied: {folder}: {error.strerror}")
             quota = 0
     if settings.reserve_bytes:
         try:
