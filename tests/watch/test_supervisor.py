@@ -808,3 +808,23 @@ async def test_a_restart_that_libvirt_refuses_for_now_counts_once(tmp_path: Path
         guest.panic()
         await watch.panicked()
         assert watch.events[-1] == ("action", "restart", "start-limit-hit")
+
+
+# Steps that have no effect
+
+
+@pytest.mark.parametrize(
+    "policy", [Policy("ignore"), Policy("destroy", grace=3600)], ids=lambda p: p.on_panic
+)
+async def test_a_guest_that_stays_stopped_was_not_continued(policy: Policy, tmp_path: Path) -> None:
+    """Nothing is reported as done."""
+
+    class Stuck(PlayedGuest):
+        def _continue(self, _incident: Incident) -> None:
+            pass
+
+    guest = Stuck(policy, "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        assert guest.log[:3] == ["continue"] * 3
+        assert ("action", "continue", "done") not in watch.events

@@ -5,7 +5,7 @@ from onpanic.watch.rules.grace import await_grace, judged_condition
 from onpanic.watch.rules.handled_panics import conclude_libvirt_action, handled_elsewhere
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings, action_line
-from onpanic.watch.rules.observation import GuestState, Observation
+from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import ENDING, FAILURES, RESTARTS, Step, next_step
 from onpanic.watch.rules.restarts import back_off, is_limited, libvirt_action, settle
 from onpanic.watch.rules.step_results import give_up
@@ -44,7 +44,7 @@ def decide_step(
     since = max(incident.found, observation.since)
     if acts and not incident.step and observation.at - since < settings.reaction:
         return draft.wait(settings.poll, considered=True)
-    tried = _state_text(observation.state)
+    tried = observation.state.mark
     tries = incident.tries if (incident.step, incident.tried) == (step, tried) else 0
     if _refuse(draft, incident, step, tries, observation, settings, now):
         return settle(draft, observation, settings, now)
@@ -115,7 +115,3 @@ def _finish(draft: Draft, observation: Observation, settings: ReconcileSettings,
     else:
         draft.log(handled_elsewhere(condition))
     return draft.incident or closed
-
-
-def _state_text(state: GuestState) -> str:
-    return f"{state.condition} {state.instance} {state.cpu_time}"

@@ -80,7 +80,7 @@ def await_grace(draft: Draft, observation: Observation, now: float) -> NextActio
     failed = observation.state.condition in FAILURES
     if failed and now < incident.grace_until:
         if incident.tries < _MOST_CONTINUED:
-            return draft.take("continue", step="continue")
+            return draft.take("continue", step="continue", tried=observation.state.mark)
         return None
     if now < incident.grace_until:
         return draft.wait(incident.grace_until - now, considered=True)

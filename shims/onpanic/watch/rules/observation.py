@@ -32,6 +32,11 @@ class GuestState(msgspec.Struct, frozen=True):
     ending: Literal["", "shutdown", "crashed"] = ""
     detail: str = ""
 
+    @property
+    def mark(self) -> str:
+        """What is another text once the guest has run, as far as its CPU time is known."""
+        return f"{self.condition} {self.instance} {self.cpu_time}"
+
 
 class Assignment(msgspec.Struct, frozen=True):
     """A guest's policy, and libvirt's share in it.

@@ -34,7 +34,9 @@ def conclude_step(draft: Draft, result: StepResult, observation: Observation, no
         draft.log(_done(step, result, now, coredump=incident.coredump, detail=result.detail))
     else:
         incident = draft.change(tries=incident.tries + 1)
-        _conclude_effect(draft, incident, result, state, now)
+        stays = step == "continue" and state.condition in FAILURES and state.mark == incident.tried
+        if observation.ran or not stays:
+            _conclude_effect(draft, incident, result, state, now)
 
 
 def _was_taken(incident: Incident, step: Step, observation: Observation) -> bool:
