@@ -828,3 +828,29 @@ async def test_a_guest_that_stays_stopped_was_not_continued(policy: Policy, tmp_
         await watch.reconcile()
         assert guest.log[:3] == ["continue"] * 3
         assert ("action", "continue", "done") not in watch.events
+
+
+# Clocks, and restarts without end
+
+
+async def test_the_wall_clock_is_set_back_while_a_restart_is_due(tmp_path: Path) -> None:
+    """The guest is restarted when it would have been."""
+    guest, clock, wall = PlayedGuest(Policy("restart"), "panicked", panics_again=1), Clock(), Clock()
+    async with Watch(guest, tmp_path, restart_delay=30, clock=clock, wall_clock=wall) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: ("action", "restart", "delayed") in watch.events)
+        wall.now -= 3600
+        clock.now += 31
+        await watch.reconcile()
+        assert guest.log == ["restart"] * 2
+        assert guest.condition == "healthy"
+
+
+async def test_a_guest_without_a_limit_is_restarted_for_ever(tmp_path: Path) -> None:
+    """However often; what is kept of it in the journal does not grow without end."""
+    guest = PlayedGuest(Policy("restart"), "panicked", panics_again=1999)
+    async with Watch(guest, tmp_path, Settings(start_limit=0, start_interval=0.01)) as watch:
+        await watch.reconcile()
+        assert guest.log == ["restart"] * 2000
+        assert guest.condition == "healthy"
+        assert {event for event in watch.events if event[0] == "action"} == {("action", "restart", "done")}
