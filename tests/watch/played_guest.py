@@ -167,11 +167,10 @@ class PlayedGuest:
         self._count_call()
         return "<domain/>" if self.transient else ""
 
-    async def set_libvirt_action(self, action: str) -> bool:
+    async def set_libvirt_action(self, action: str) -> None:
         self._count_call()
         self.libvirt_action = "" if action == "preserve" else action
         self.log.append(f"libvirt: {action}")
-        return True
 
     def _continue(self, _incident: Incident) -> None:
         assert self.condition in ("panicked", "reset"), self.condition

@@ -172,6 +172,11 @@ async def test_a_watcher_that_was_not_there_does_not_guess(tmp_path: Path) -> No
         assert guest.log == ["continue"]
         assert watch.events[-1] == ("action", "restart", "failed")
         assert "the watcher was not there to see it" in watch.lines[-1].detail
+        assert watch.supervisor.incident
+        assert not watch.supervisor.incident.resolved  # the next watcher says so again
+        watch.supervisor.on_reset()
+        await watch.idle()
+        assert watch.lines[-1].detail == "the guest has helped itself: it was reset"
 
 
 async def test_a_watcher_that_comes_later_knows_the_end_of_the_grace_period(tmp_path: Path) -> None:

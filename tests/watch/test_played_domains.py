@@ -656,3 +656,17 @@ async def test_once_while_another_watcher_acts(played_libvirt: PlayedLibvirt, tm
         async with watching(tmp_path, once=True) as second:
             await second.end()
         assert [line.event for line in second.lines] == ["standby"]
+
+
+async def test_a_policy_that_was_defined_for_a_running_domain(
+    played_libvirt: PlayedLibvirt, tmp_path: Path
+) -> None:
+    """The domain keeps what it was started with, which is said; its next start has the new policy."""
+    domain = played_libvirt.add(xml(policy_of("pause")))
+    async with watching(tmp_path) as watcher:
+        await watcher.until("watching")
+        domain.redefine(xml(policy_of("destroy")))
+        problem = await watcher.until("problem", domain="guest")
+        assert "<on_panic>destroy</on_panic>, which takes effect when it is" in problem.detail
+        await panic(domain)
+        await watcher.until("action", action="pause", outcome="kept")

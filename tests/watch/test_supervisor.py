@@ -526,11 +526,11 @@ class RefusingGuest(PlayedGuest):
 
     refusals = 0
 
-    async def set_libvirt_action(self, action: str) -> bool:
+    async def set_libvirt_action(self, action: str) -> None:
         if self.refusals:
             self.refusals -= 1
             raise FailedError("not now")
-        return await super().set_libvirt_action(action)
+        await super().set_libvirt_action(action)
 
 
 async def test_a_libvirt_action_that_cannot_be_replaced(tmp_path: Path) -> None:

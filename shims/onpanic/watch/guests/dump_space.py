@@ -1,6 +1,6 @@
 """Room for a dump: applies dump-quota and dump-reserve to the directory, as far as it can be seen from here.
 
-A limit that cannot be checked costs no dump: it is reported instead.
+If a limit cannot be checked, the dump is made all the same, and its line says so.
 """
 
 import asyncio

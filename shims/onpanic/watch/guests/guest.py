@@ -78,9 +78,8 @@ class Guest(Protocol):
     async def transient_xml(self) -> str:
         """Return the XML that starts a transient domain again; empty if the guest's definition persists."""
 
-    async def set_libvirt_action(self, action: str) -> bool:
+    async def set_libvirt_action(self, action: str) -> None:
         """Change what libvirt does when the guest panics, until the guest ends.
 
         :param action: A value of libvirt's ``<on_crash>``.
-        :return: False if there is no libvirt.
         """

@@ -14,11 +14,12 @@ from onpanic.core.errors import (
     RefusedError,
 )
 from onpanic.core.libvirt_api import libvirt_module
+from onpanic.probe.decision.policy import Policy
 from onpanic.probe.decision.rules import refusal_of_policy
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.domain_xml.elements import child, text_of
-from onpanic.shims.domain_xml.policy_xml import stored_policy
+from onpanic.shims.domain_xml.policy_xml import policy_elements, stored_policy
 from onpanic.shims.guests.dump_folder import dump_folder
 from onpanic.shims.guests.resume import continue_domain, resume_domain
 from onpanic.shims.translation.domain_policy import unhonoured_changes
@@ -157,9 +158,10 @@ class LibvirtGuest:
 
     async def read_assignment(self) -> Assignment | None:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
-        assignment, problems = _assignment(
-            await self._call(lambda domain: str(domain.XMLDesc())), overridden=self._overridden()
-        )
+        now, next_start = await self._call(_descriptions)
+        assignment, problems = _assignment(now, overridden=self._overridden())
+        if next_start:
+            problems += _later_policy(assignment.policy if assignment else None, next_start)
         if problems != self._problems:
             self._problems = problems
             for problem in problems:
@@ -205,17 +207,16 @@ class LibvirtGuest:
         flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE
         return await self._call(lambda domain: "" if domain.isPersistent() else str(domain.XMLDesc(flags)))
 
-    async def set_libvirt_action(self, action: str) -> bool:
+    async def set_libvirt_action(self, action: str) -> None:
         """Change what libvirt does when the guest panics, until the guest ends."""
         libvirt = libvirt_module()
 
-        def change(domain: Any) -> bool:
+        def change(domain: Any) -> None:
             domain.setLifecycleAction(
                 libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, _ACTIONS[action], libvirt.VIR_DOMAIN_AFFECT_LIVE
             )
-            return True
 
-        return await self._call(change)
+        await self._call(change)
 
     async def _call(self, function: Callable[[Any], Result]) -> Result:
         return await self._call_for(lambda c: function(c.lookupByUUIDString(self.uuid)))
@@ -250,6 +251,22 @@ def _assignment(xml: str, *, overridden: bool) -> tuple[Assignment | None, list[
     return Assignment(stored.policy, action if acts else "", machine_of(root).reset_ends), problems
 
 
+def _later_policy(policy: Policy | None, xml: str) -> list[str]:
+    """Return what is to be said about a definition with another policy than the running domain.
+
+    :param policy: The running domain's policy; None if it has none.
+    :param xml: The definition, which takes effect when the domain is started next.
+    """
+    try:
+        stored = stored_policy(Document(xml).root)
+    except DocumentError:
+        return []  # it is reported when the domain is started
+    if stored is None or stored.policy == policy or refusal_of_policy(stored.policy, "qemu") is not None:
+        return []
+    words = " ".join(policy_elements(stored.policy).values())
+    return [f"its definition has the policy {words}, which takes effect when it is shut down and started"]
+
+
 def _with_name(xml: str, name: str) -> str:
     document = Document(xml)
     element = child(document.root, "name")
@@ -260,6 +277,14 @@ def _with_name(xml: str, name: str) -> str:
 
 
 # Functions of a domain, which are called in a thread
+
+
+def _descriptions(domain: Any) -> tuple[str, str]:
+    """Return a domain's XML, and that of its definition if it runs and has one; else an empty string."""
+    libvirt, now = libvirt_module(), str(domain.XMLDesc())
+    if not (domain.isActive() and domain.isPersistent()):
+        return now, ""
+    return now, str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
 
 
 def _take_step(domain: Any, step: Step, incident: Incident) -> None:

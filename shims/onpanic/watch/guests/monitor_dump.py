@@ -48,7 +48,7 @@ class MonitorDump:
         self._abandoned = {path for path in self._abandoned if not remove_incomplete(path)}
 
     def _remove_until(self, deadline: float) -> None:
-        """Do that, and again until the deadline if QEMU still writes something."""
+        """Remove abandoned files, and try again until the deadline while QEMU still writes one."""
         self.remove_abandoned()
         if self._abandoned and time.monotonic() < deadline:
             asyncio.get_running_loop().call_later(_POLL[0], self._remove_until, deadline)

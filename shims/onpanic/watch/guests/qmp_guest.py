@@ -169,9 +169,8 @@ class QmpGuest:
         """Return an empty string: the start command knows the guest."""
         return ""
 
-    async def set_libvirt_action(self, action: str) -> bool:  # noqa: ARG002
-        """Return False: there is no libvirt."""
-        return False
+    async def set_libvirt_action(self, action: str) -> None:
+        """Do nothing: there is no libvirt."""
 
     async def _query(self, command: str) -> dict[str, Any]:
         """Return what a query returns; nothing if that is not an object."""

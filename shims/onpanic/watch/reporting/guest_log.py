@@ -33,7 +33,7 @@ class GuestLog:
         self._sink = sink
         self._clock = clock
         self._progress_at = clock()
-        self._last_once = ""
+        self._once: set[str] = set()
         self.policy: Policy | None = None
 
     def write(self, event: str, level: Level = "info", *, at: str = "", **members: Any) -> None:
@@ -60,9 +60,11 @@ class GuestLog:
             return
         if line.once:
             text = str(line.members.get("detail"))
-            if text == self._last_once:
+            if text in self._once:
                 return
-            self._last_once = text
+            self._once.add(text)
+        else:
+            self._once.clear()
         self.write(line.event, line.level, **line.members)
 
     def dump_begins(self) -> None:

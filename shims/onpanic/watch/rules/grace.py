@@ -1,7 +1,7 @@
 """The grace period: a guest that panicked runs on for a while, and may help itself.
 
 Windows and guests with a crash kernel dump their memory and reboot by themselves.  The policy is
-carried out when neither a reset nor a shutdown has come in time, nor word of a crash kernel.
+carried out when the guest was not reset or shut down in time, and no crash kernel was reported.
 """
 
 from onpanic.probe.decision.policy import WAITING
@@ -54,7 +54,7 @@ def conclude_grace(draft: Draft, observation: Observation) -> None:
     :param observation: What is known of the guest.
     """
     incident, state = draft.incident, observation.state
-    if incident is None or incident.finished or incident.begun or not incident.grace_until:
+    if incident is None or incident.resolved or incident.begun or not incident.grace_until:
         return
     help_ = observation.helped_itself
     if state.condition in ("off", "gone"):
@@ -87,6 +87,6 @@ def await_grace(draft: Draft, observation: Observation, now: float) -> NextActio
     if not failed and observation.watched_since > incident.found:
         reason = "whether the guest has helped itself is not known: the watcher was not there to see it"
         draft.log(action_line(incident.action.action, "failed", detail=reason))
-        draft.change(error=reason, finished=True, resolved=True)
+        draft.change(error=reason, finished=True)
         return draft.leave()
     return None

@@ -23,7 +23,7 @@ def failure_line(report: PanicReport, event: str = "panicked") -> LineContent:
 
 
 def handled_elsewhere(condition: str) -> LineContent:
-    """Return the line that says that something other than the watcher or libvirt has changed a guest."""
+    """Return what the line says when something other than the watcher or libvirt has changed a guest."""
     return LineContent("over", members={"detail": f"the guest is {condition}: something else has handled it"})
 
 

@@ -55,7 +55,7 @@ class ReconcileSettings(msgspec.Struct, frozen=True):
     def pause(self, elapsed: float) -> float:
         """Return the seconds until a guest is looked at again.
 
-        :param elapsed: Seconds for which it has been looked at in vain.
+        :param elapsed: Seconds for which it has been observed without a change.
         """
         return max(self.poll, min(elapsed / 2, self.reaction))
 

@@ -61,7 +61,7 @@ class PanicReport(msgspec.Struct, frozen=True):
     :param details: What QEMU reports about the panic.
     :param stopped: Whether the guest was stopped for it.
     :param logged: Whether a line about it was written.
-    :param repeated: Whether it may be the panic that was reported before, told by another notifier.
+    :param repeated: Whether it may be the panic that was reported before, reported by another notifier.
     """
 
     at: float
@@ -104,7 +104,7 @@ class Observation(msgspec.Struct, frozen=True):
     :param watched_since: Since when no event can have been missed.
     :param key: Its key in the journal.
     :param name: Its name.
-    :param stamp: The time on the wall when it was read, in the format of `Line.at`.
+    :param stamp: The wall-clock time when it was read, in the format of `Line.at`.
     :param epoch: The same, in seconds since the epoch.
     :param assignment: Its policy; None if it has none, or an invalid one.
     :param reports: The panics that were reported, and of which nothing has been concluded yet, oldest first.

@@ -1,4 +1,4 @@
-"""The rule of the watcher: which step comes next for a guest that has failed.
+"""The table of steps: which one comes next for a guest that has failed.
 
 The next step follows from the action that the guest's policy asks for and from the condition that
 the guest is in now, not from how it got there.  Taking steps until none is due leads to the same

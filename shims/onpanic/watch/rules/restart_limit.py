@@ -33,13 +33,13 @@ class RestartLimit(msgspec.Struct, frozen=True):
     def recent(self, restarts: Sequence[float], now: float) -> list[float]:
         """Return the restarts within the interval that ends now.
 
-        :param restarts: The times of earlier restarts, in seconds since the epoch.
-        :param now: Seconds since the epoch.
+        :param restarts: The times of earlier restarts, in seconds of the boot clock.
+        :param now: Seconds of the boot clock.
         """
         return [at for at in restarts if now - self.interval < at <= now]
 
     def due(self, restarts: Sequence[float], now: float) -> float | None:
-        """Return when the guest may be restarted, in seconds since the epoch; None if the limit is reached.
+        """Return when the guest may be restarted, in seconds of the boot clock; None at the limit.
 
         The parameters are those of `recent`.
         """

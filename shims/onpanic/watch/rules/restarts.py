@@ -104,7 +104,7 @@ def conclude_limit(draft: Draft, error: str) -> None:
 
 
 def conclude_unlimit(incident: Incident, error: str) -> tuple[Incident, LineContent]:
-    """Conclude that libvirt's action was restored, or why it was not: return the incident and an line."""
+    """Conclude that libvirt's action was restored, or why it was not: return the incident and a line."""
     if error:
         return incident, LineContent(
             "problem", "warning", {"detail": f"libvirt does not restart it now: {error}"}

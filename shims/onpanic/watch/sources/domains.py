@@ -30,7 +30,7 @@ _RECONNECT = (0.1, 5.0)  # seconds between attempts: the first, and the longest
 _POLL = 0.02  # seconds
 _LOST = 60.0  # seconds without a connection after which it is not waited for any more
 _REMOVAL = 0.1  # seconds until libvirt has removed a domain of which it has sent the last event
-_SCAN = 5.0  # seconds that a scan waits for policies; one that takes longer is read all the same
+_SCAN = 5.0  # seconds that a scan waits for policies; one that takes longer is still read
 
 
 @dataclass
@@ -349,5 +349,5 @@ class Domains:
 
 
 def _stays(domain: Any) -> bool:
-    """Return whether a domain exists on; libvirt removes a transient one when it ends."""
+    """Return whether a domain still exists; libvirt removes a transient one when it ends."""
     return bool(domain.isActive() or domain.isPersistent())

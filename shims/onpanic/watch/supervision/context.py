@@ -28,7 +28,7 @@ class WatchContext:
     :param restart_delay: Seconds that the second restart of a guest within the interval waits.
     :param poll: See `ReconcileSettings`, as for `patience`.
     :param clock: Returns seconds since the host has booted.  All durations are measured with it, so that
-        a change of the time on the wall changes none.
+        a change of the wall-clock time changes none.
     :param wall_clock: Returns seconds since the epoch, for names of files.
     :ivar dumps: Limits the dumps that run at the same time.
     """

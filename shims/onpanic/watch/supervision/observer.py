@@ -107,7 +107,7 @@ class Observer:
     # Observations
 
     async def observe(self, incident: Incident | None) -> Observation:
-        """Read the guest's state, until no event has come meanwhile.
+        """Read the guest's state, again if an event arrives during the read.
 
         :param incident: The guest's incident.
         :raise LostError: When the connection is gone; also `BusyError`, and `GoneError` if the guest has

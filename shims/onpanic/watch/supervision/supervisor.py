@@ -99,7 +99,7 @@ class Supervisor:
         self.trigger()
 
     def on_gap(self) -> None:
-        """Handle that events may have been missed: the connection was lost."""
+        """Handle the loss of the connection: events may have been missed."""
         self._observer.on_gap()
 
     def trigger(self, *, retry: bool = False) -> None:
