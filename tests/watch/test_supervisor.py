@@ -830,6 +830,26 @@ async def test_a_guest_that_stays_stopped_was_not_continued(policy: Policy, tmp_
         assert ("action", "continue", "done") not in watch.events
 
 
+# The grace period of a guest that could not run
+
+
+async def test_a_grace_period_begins_when_the_guest_runs_on(tmp_path: Path) -> None:
+    """A watcher that is killed before it continues the guest leaves it stopped, however long."""
+    guest, clock = PlayedGuest(Policy("destroy", grace=60), "panicked"), Clock()
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        guest.calls_left = 2
+        with pytest.raises(Killed):
+            await watch.supervisor.reconcile()
+    guest.calls_left = None
+    assert guest.log == []
+    clock.now += 3600
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: guest.log)
+        assert guest.log == ["continue"]
+        assert guest.condition == "healthy"
+
+
 # Clocks, and restarts without end
 
 

@@ -48,7 +48,7 @@ def decide_step(
     tries = incident.tries if (incident.step, incident.tried) == (step, tried) else 0
     if _refuse(draft, incident, step, tries, observation, settings, now):
         return settle(draft, observation, settings, now)
-    waiting = await_grace(draft, observation, now)
+    waiting = await_grace(draft, observation, settings, now)
     if waiting:
         return waiting
     delay = back_off(draft, step, settings, now)

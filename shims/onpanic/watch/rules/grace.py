@@ -66,21 +66,27 @@ def conclude_grace(draft: Draft, observation: Observation) -> None:
         draft.change(finished=True, resolved=True)
 
 
-def await_grace(draft: Draft, observation: Observation, now: float) -> NextAction | None:
+def await_grace(
+    draft: Draft, observation: Observation, settings: ReconcileSettings, now: float
+) -> NextAction | None:
     """Decide about a guest within its grace period; return None if the policy is to be carried out.
 
     :param draft: The next action in the making, with an incident that has a step due.
     :param observation: What is known of the guest.
+    :param settings: The settings.
     :param now: Seconds of the boot clock.
     """
-    incident = draft.incident
+    incident, state = draft.incident, observation.state
     assert incident
     if not incident.grace_until or incident.begun:
         return None
-    failed = observation.state.condition in FAILURES
+    failed = state.condition in FAILURES
+    if failed and (not incident.step or incident.tried == state.mark):  # it has not run since it panicked
+        grace = grace_of(incident.action, state.condition, observation, settings)
+        incident = draft.change(grace_until=now + grace)
     if failed and now < incident.grace_until:
         if incident.tries < _MOST_CONTINUED:
-            return draft.take("continue", step="continue", tried=observation.state.mark)
+            return draft.take("continue", step="continue", tried=state.mark)
         return None
     if now < incident.grace_until:
         return draft.wait(incident.grace_until - now, considered=True)
