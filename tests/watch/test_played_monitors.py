@@ -14,7 +14,9 @@ import pytest
 from onpanic.core.errors import AbsentError, FailedError, LostError, UsageError
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch import Settings, watch_monitors
+from onpanic.watch.guests.qmp_guest import QmpGuest
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
+from onpanic.watch.rules.incident import Incident
 
 from ..running.ports import reserved_port
 from .played_monitor import PlayedMonitor
@@ -99,6 +101,23 @@ async def test_a_start_command_that_fails(command: str, message: str, folder: Pa
             monitor.panic()
             failed = await watcher.until("action", action="start", outcome="failed")
             assert message in failed.detail
+
+
+async def test_an_emulator_that_hangs_is_not_taken_for_ended(folder: Path) -> None:
+    """It has the guest's disks: the guest must not be started again beside it."""
+    played = PlayedMonitor()
+    played.unanswered = {"quit"}
+    async with played.at(folder / "qmp") as address:
+        guest = QmpGuest(address, Policy("destroy"), Settings, lambda _: None)
+        guest.monitor = QmpMonitor(address, timeout=0.1)
+        running = asyncio.create_task(guest.monitor.run(lambda: None, ignore))
+        async with asyncio.timeout(DEADLINE):
+            while not guest.monitor.connected:
+                await asyncio.sleep(0.001)
+            with pytest.raises(LostError, match="does not answer quit"):
+                await guest.take_step("destroy", Incident(guest.key, guest.name), lambda _: None)
+            await running
+        assert not guest.absent
 
 
 async def test_an_internal_error_is_covered_by_on_crash(folder: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@
      ├── SettingsError       the watcher's settings are invalid
      ├── GuestError          a watched guest cannot be looked at or acted on now
      │    ├── LostError      the connection is gone, or nothing answers
+     │    │    ├── UnansweredError  nothing answers although something is there
      │    │    └── AbsentError  nothing listens at the guest's address
      │    ├── GoneError      the guest no longer exists
      │    ├── BusyError      another operation is in progress; try again
@@ -62,6 +63,7 @@ __all__ = (
     "SourceError",
     "StaleError",
     "StartError",
+    "UnansweredError",
     "UsageError",
 )
 
@@ -237,6 +239,10 @@ class GuestError(OnpanicError):
 
 class LostError(GuestError):
     """The connection to the guest is gone, or nothing answers."""
+
+
+class UnansweredError(LostError):
+    """Nothing answers although something is there; what was asked for may be done later."""
 
 
 class AbsentError(LostError):

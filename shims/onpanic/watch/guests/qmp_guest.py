@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from onpanic.core.errors import FailedError, LostError, StaleError
+from onpanic.core.errors import FailedError, LostError, StaleError, UnansweredError
 from onpanic.core.operator_commands import identity_of, is_alive, run_command
 from onpanic.core.untrusted import wellformed
 from onpanic.probe.decision.policy import Policy
@@ -194,8 +194,12 @@ class QmpGuest:
         await self.monitor.execute("cont")
 
     async def _quit(self) -> None:
-        with suppress(LostError):  # it may exit before it answers
+        try:
             await self.monitor.execute("quit")
+        except UnansweredError:  # it hangs, and still has the guest's disks
+            raise
+        except LostError:  # it may exit before it answers
+            pass
         await self._until(lambda: not self.monitor.connected, _EXIT_TIMEOUT, "the emulator does not exit")
         self.absent = True
 

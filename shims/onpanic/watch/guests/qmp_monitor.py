@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from onpanic.core.errors import AbsentError, FailedError, LostError, ProtocolFault
+from onpanic.core.errors import AbsentError, FailedError, LostError, ProtocolFault, UnansweredError
 from onpanic.core.tasks import finish
 from onpanic.core.untrusted import printable
 from onpanic.qmp.address import IN_USE, IN_USE_HINT, connect, parse_address
@@ -75,8 +75,9 @@ class QmpMonitor:
 
         :param timeout: Seconds; None for those of the monitor.
         :raise FailedError: When the command is refused.
-        :raise LostError: When there is no connection, or no answer.  The connection is closed then, since the
-            answer could come at any time.
+        :raise UnansweredError: When there is no answer.  The connection is closed then, since the answer
+            could come at any time.
+        :raise LostError: When there is no connection.
         """
         if self._client is None:
             raise LostError(f"{self._address} is not connected")
@@ -87,7 +88,7 @@ class QmpMonitor:
             raise FailedError(printable(refusal.desc)) from refusal
         except TimeoutError as error:
             await self.close()
-            raise LostError(f"{self._address} does not answer {command}") from error
+            raise UnansweredError(f"{self._address} does not answer {command}") from error
         except ConnectionLostError as error:
             raise LostError(f"{self._address} closed the connection") from error
 
