@@ -6,11 +6,13 @@ from onpanic.watch.rules.handled_panics import conclude_libvirt_action, handled_
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings, action_line
 from onpanic.watch.rules.observation import Observation
-from onpanic.watch.rules.policy_steps import ENDING, FAILURES, RESTARTS, Step, next_step
+from onpanic.watch.rules.policy_steps import ENDING, FAILURES, RESTARTS, Step, next_step, shortfall
 from onpanic.watch.rules.restarts import back_off, is_limited, libvirt_action, settle
 from onpanic.watch.rules.step_results import give_up
 
 __all__ = ("decide_step", "due_step")
+
+_VISIBLE: tuple[Step, ...] = ("continue", "restart", "destroy", "start")  # whose effect the state shows
 
 _MOST_TRIES = 3  # times that a step may leave the guest's state unchanged
 
@@ -20,6 +22,8 @@ def due_step(incident: Incident, observation: Observation) -> Step | None:
     condition = judged_condition(incident, observation)
     if condition == "gone" and not incident.xml:
         return None
+    if condition == "reset" and observation.state.instance != incident.instance:
+        return None  # it was started anew, and waits for whoever has started it
     return next_step(
         incident.action,
         condition,
@@ -108,8 +112,9 @@ def _finish(draft: Draft, observation: Observation, settings: ReconcileSettings,
     if not resolved:
         detail = f"the guest stays {condition}"
         draft.log(action_line(incident.action.action, "kept", detail=detail))
-    elif incident.begun or incident.step == "continue":
-        pass
+    elif incident.step in _VISIBLE and not shortfall(incident.step, condition):
+        detail = f"its answer was missed, and the guest is {condition}"
+        draft.log(action_line(incident.step, "done", detail=detail))
     elif incident.failure == "panicked" and libvirt_action(incident, observation):
         conclude_libvirt_action(draft, observation, incident.found, settings, now)
     else:

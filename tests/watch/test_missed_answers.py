@@ -1,0 +1,70 @@
+"""Steps whose answer the watcher has missed: what is seen of the guest afterwards says how they ended."""
+
+import pytest
+
+from onpanic.probe.decision.policy import Policy
+from onpanic.watch.rules.incident import Incident
+from onpanic.watch.rules.next_action import ReconcileSettings
+from onpanic.watch.rules.observation import Assignment, GuestState, Observation
+from onpanic.watch.rules.policy_steps import Action, Condition, Step
+from onpanic.watch.rules.reconcile import reconcile
+from onpanic.watch.rules.restart_limit import RestartLimit
+
+SETTINGS = ReconcileSettings(RestartLimit(5, 300.0))
+
+
+def observed(action: str, condition: Condition, instance: str = "1") -> Observation:
+    policy = Policy(action)
+    return Observation(
+        GuestState(condition, instance), at=20.0, since=20.0, key="guest", assignment=Assignment(policy)
+    )
+
+
+def begun(action: str, step: Step) -> Incident:
+    """Return the incident of a watcher that was killed, or has lost its connection, during a step."""
+    ends = step not in ("coredump", "continue")
+    return Incident(
+        "guest",
+        "guest",
+        "panicked",
+        Action(action),
+        "1",
+        found=10.0,
+        step=step,
+        begun=ends,
+        finished=False,
+        resolved=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "step", "condition", "outcome"),
+    [
+        ("restart", "restart", "healthy", ("restart", "done")),
+        ("destroy", "destroy", "off", ("destroy", "done")),
+        ("ignore", "continue", "healthy", ("continue", "done")),
+        ("rename-restart", "start", "healthy", ("start", "done")),
+        ("restart", "restart", "gone", None),
+        ("restart", "coredump", "healthy", None),
+        ("rename-restart", "destroy", "healthy", None),
+    ],
+)
+def test_a_step_whose_answer_was_missed_is_logged(
+    action: str, step: Step, condition: Condition, outcome: tuple[str, str] | None
+) -> None:
+    """It is done if the guest is as the step promises; else something else has handled the guest."""
+    decided = reconcile(begun(action, step), observed(action, condition), SETTINGS, 20.0)
+    (line,) = decided.lines
+    if outcome:
+        assert (line.event, line.members["action"], line.members["outcome"]) == ("action", *outcome)
+    else:
+        assert line.event == "over"
+    assert decided.incident is None or decided.incident.resolved
+
+
+def test_another_start_of_the_guest_is_not_continued() -> None:
+    """The watcher would find at each attempt that the guest is another one, without end."""
+    decided = reconcile(begun("restart", "restart"), observed("restart", "reset", "2"), SETTINGS, 20.0)
+    assert decided.step is None
+    assert decided.wait is None
+    assert decided.incident is None or decided.incident.finished
