@@ -179,8 +179,8 @@ async def test_a_watcher_that_was_not_there_does_not_guess(tmp_path: Path) -> No
         assert watch.lines[-1].detail == "the guest has helped itself: it was reset"
 
 
-async def test_a_watcher_that_comes_later_knows_the_end_of_the_grace_period(tmp_path: Path) -> None:
-    """A guest that is still stopped has not helped itself, whoever was there."""
+async def test_a_guest_that_could_not_be_continued_has_its_grace_period_later(tmp_path: Path) -> None:
+    """It begins when the guest runs on, so that it has the time to help itself."""
     guest, clock = RunningGuest(Policy("destroy"), fails={"continue": "not now"}), Clock()
     async with Watch(guest, tmp_path, GRACE, clock=clock) as watch:
         await watch.reconcile()
@@ -190,8 +190,12 @@ async def test_a_watcher_that_comes_later_knows_the_end_of_the_grace_period(tmp_
     guest.fails.clear()
     clock.now += 60
     async with Watch(guest, tmp_path, GRACE, clock=clock) as watch:
-        await watch.reconcile(retry=True)
-        assert guest.log == ["destroy"]
+        watch.supervisor.trigger(retry=True)
+        await watch.until(lambda: guest.log == ["continue"])
+        clock.now += 20
+        watch.supervisor.trigger()
+        await asyncio.sleep(0.01)
+        assert guest.log == ["continue"]
 
 
 async def test_a_policy_has_a_grace_period_of_its_own(tmp_path: Path) -> None:
