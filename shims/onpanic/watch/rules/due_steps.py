@@ -7,7 +7,7 @@ from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings, action_line
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import ENDING, FAILURES, RESTARTS, Step, next_step, shortfall
-from onpanic.watch.rules.restarts import back_off, is_limited, libvirt_action, settle
+from onpanic.watch.rules.restarts import back_off, is_limited, libvirt_action
 from onpanic.watch.rules.step_results import give_up
 
 __all__ = ("decide_step", "due_step")
@@ -36,14 +36,14 @@ def due_step(incident: Incident, observation: Observation) -> Step | None:
 
 def decide_step(
     draft: Draft, incident: Incident, observation: Observation, settings: ReconcileSettings, now: float
-) -> NextAction:
-    """Decide about an incident that is not finished."""
+) -> NextAction | None:
+    """Decide about an incident that is not finished; return None if that finishes it."""
     step = due_step(incident, observation)
     if step is None:
         incident = _finish(draft, observation, settings, now)
         if not incident.finished:  # the reset of libvirt's restart has ended the guest
             return decide_step(draft, incident, observation, settings, now)
-        return settle(draft, observation, settings, now)
+        return None
     acts = incident.failure == "panicked" and bool(libvirt_action(incident, observation))
     since = max(incident.found, observation.since)
     if acts and not incident.step and observation.at - since < settings.reaction:
@@ -51,7 +51,7 @@ def decide_step(
     tried = observation.state.mark
     tries = incident.tries if (incident.step, incident.tried) == (step, tried) else 0
     if _refuse(draft, incident, step, tries, observation, settings, now):
-        return settle(draft, observation, settings, now)
+        return None
     waiting = await_grace(draft, observation, settings, now)
     if waiting:
         return waiting

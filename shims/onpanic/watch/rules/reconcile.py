@@ -22,7 +22,7 @@ from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_changes import apply_policy
 from onpanic.watch.rules.policy_steps import FAILURES
-from onpanic.watch.rules.restarts import settle
+from onpanic.watch.rules.restarts import adjust_libvirt_action, leave_at_rest
 from onpanic.watch.rules.step_results import conclude_step
 from onpanic.watch.rules.unsettled_states import await_others, await_settled
 
@@ -59,6 +59,9 @@ def reconcile(
             return await_others(draft, observation, settings, now, considered=True)
     else:
         conclude_recovery(draft, observation, settings, now)
+    action = None
     if draft.incident and not draft.incident.finished:
-        return decide_step(draft, draft.incident, observation, settings, now)
-    return settle(draft, observation, settings, now)
+        action = decide_step(draft, draft.incident, observation, settings, now)
+    if draft.incident and draft.incident.finished and not action:
+        action = adjust_libvirt_action(draft, observation, settings, now)
+    return action or leave_at_rest(draft, settings, now)

@@ -13,7 +13,15 @@ from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, Reco
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import ENDING, RESTARTS, Step
 
-__all__ = ("back_off", "conclude_limit", "conclude_unlimit", "is_limited", "libvirt_action", "settle")
+__all__ = (
+    "adjust_libvirt_action",
+    "back_off",
+    "conclude_limit",
+    "conclude_unlimit",
+    "is_limited",
+    "leave_at_rest",
+    "libvirt_action",
+)
 
 _TOLERATED = 2  # restarts by libvirt within the interval, or fewer if the limit is lower
 _SLACK = 0.1  # seconds after the interval in which its end is certain
@@ -62,31 +70,42 @@ def back_off(draft: Draft, step: Step, settings: ReconcileSettings, now: float) 
     return max(incident.due - now, 0.0)
 
 
-def settle(draft: Draft, observation: Observation, settings: ReconcileSettings, now: float) -> NextAction:
-    """Decide about a guest with no step left: apply the limit to libvirt, and forget what has passed.
+def adjust_libvirt_action(
+    draft: Draft, observation: Observation, settings: ReconcileSettings, now: float
+) -> NextAction | None:
+    """Decide to replace libvirt's action, or to restore it; return None if it stays as it is.
 
-    :param draft: The next action in the making.
+    :param draft: The next action in the making, with an incident for which no step is due.
     :param observation: What is known of the guest.
     :param settings: The settings.
     :param now: Seconds of the boot clock.
     """
     incident, state = draft.incident, observation.state
-    if incident is None:
-        return draft.leave()
+    assert incident
     limit, action = settings.restart_limit, libvirt_action(incident, observation)
-    restarts = limit.recent(incident.restarts, now)
+    restarts = len(limit.recent(incident.restarts, now))
     same = state.instance == incident.instance and state.condition not in ("off", "gone")
     failed = observation.result is not None and observation.result.step in ("limit", "unlimit")
-    often = limit.burst and len(restarts) >= min(_TOLERATED, limit.burst)
     if incident.overridden and not same:  # the change has ended with the guest
-        incident = draft.change(overridden="")
+        draft.change(overridden="")
     elif incident.overridden and not restarts and not failed:
         return draft.take("unlimit")
-    elif often and same and action.endswith("restart") and not settings.dry_run and not failed:
-        return draft.take("limit", overridden=action)
+    elif same and action.endswith("restart") and not settings.dry_run and not failed:
+        often = limit.burst and restarts >= min(_TOLERATED, limit.burst)
+        return draft.take("limit", overridden=action) if often else None
+    return None
+
+
+def leave_at_rest(draft: Draft, settings: ReconcileSettings, now: float) -> NextAction:
+    """Leave a guest alone until the next event, and forget its incident once nothing of it counts any more.
+
+    The parameters are those of `adjust_libvirt_action`.
+    """
+    incident, limit = draft.incident, settings.restart_limit
+    restarts = limit.recent(incident.restarts, now) if incident else []
     if restarts:
         return draft.leave(revisit=max(restarts[-1] + limit.interval - now, 0.0) + _SLACK)
-    if incident.resolved and not incident.overridden:
+    if incident and incident.resolved and not incident.overridden:
         draft.incident = None
     return draft.leave()
 
