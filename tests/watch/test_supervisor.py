@@ -850,6 +850,20 @@ async def test_a_grace_period_begins_when_the_guest_runs_on(tmp_path: Path) -> N
         assert guest.condition == "healthy"
 
 
+async def test_a_guest_that_cannot_be_continued_within_its_grace_period(tmp_path: Path) -> None:
+    """It is given up until a reload, although it has run since it panicked first."""
+    guest = PlayedGuest(Policy("destroy", grace=60), "panicked")
+    async with Watch(guest, tmp_path) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: ("action", "continue", "done") in watch.events)
+        guest.panic()
+        guest.fails = {"continue": "not now"}
+        await watch.panicked()
+        await watch.reconcile()
+        assert watch.events.count(("panicked",)) == 2
+        assert watch.events.count(("action", "continue", "failed")) == 1
+
+
 # Clocks, and restarts without end
 
 

@@ -45,6 +45,7 @@ def identify_failure(
         if report and _is_news(report, observation):
             draft.log(failure_line(report))
         draft.handled = len(observation.reports)
+        draft.change(cpu_time=state.cpu_time)
         return None
     if incident and (observation.ran or continued):
         incident = draft.change(finished=True, resolved=True, step="", tried="", tries=0)
