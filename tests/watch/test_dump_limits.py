@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from onpanic.core.errors import FailedError, SettingsError
+from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.dump_space import space_for_dump
 from onpanic.watch.rules.dump_files import FORMATS, DumpFile, guest_of, with_format
 from onpanic.watch.rules.dump_limits import room_for_dump
 from onpanic.watch.rules.naming import dump_name
+from onpanic.watch.rules.next_action import ReconcileSettings
+from onpanic.watch.rules.observation import Assignment, GuestState, Observation
+from onpanic.watch.rules.reconcile import reconcile
+from onpanic.watch.rules.restart_limit import RestartLimit
 from onpanic.watch.rules.settings import Settings, with_unit
 
 MEBIBYTE = 2**20
@@ -180,3 +186,28 @@ def test_invalid_limits(settings: dict[str, object], message: str) -> None:
     """The message names the setting."""
     with pytest.raises(SettingsError, match=message):
         Settings(**settings)  # type: ignore[arg-type]
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("times", "named"),
+    [
+        ((100.2, 100.4, 100.9, 107.0), (100, 101, 102, 107)),
+        ((5000.0, 1400.0), (5000, 1400)),  # the clock was set back by an hour
+    ],
+)
+def test_dumps_of_a_guest_have_different_names(times: tuple[float, ...], named: tuple[int, ...]) -> None:
+    """Also of panics within a second: the time in the name is that of a later second."""
+    settings = ReconcileSettings(RestartLimit(0, 300.0))
+    assignment = Assignment(Policy("restart", coredump=True))
+    incident, found = None, []
+    for number, epoch in enumerate(times):
+        state = GuestState("panicked", cpu_time=number * 10**9)
+        observation = Observation(state, at=10.0, epoch=epoch, assignment=assignment)
+        incident = reconcile(incident, observation, settings, 10.0).incident
+        assert incident
+        found.append(int(incident.at))
+        incident = replace(incident, finished=True, resolved=True)
+    assert tuple(found) == named

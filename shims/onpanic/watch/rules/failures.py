@@ -12,6 +12,8 @@ from onpanic.watch.rules.restarts import is_limited, libvirt_action
 
 __all__ = ("conclude_recovery", "identify_failure")
 
+_LATEST = 60  # seconds that the time in a dump's name may be ahead
+
 
 def conclude_recovery(
     draft: Draft, observation: Observation, settings: ReconcileSettings, now: float
@@ -112,7 +114,7 @@ def _open(draft: Draft, observation: Observation, settings: ReconcileSettings, n
         action=action,
         instance=state.instance,
         cpu_time=state.cpu_time,
-        at=observation.epoch,
+        at=_distinct(observation.epoch, old.at),
         found=report.at,
         grace_until=report.at + grace if grace else 0.0,
         step=old.step if idle else "",
@@ -123,6 +125,15 @@ def _open(draft: Draft, observation: Observation, settings: ReconcileSettings, n
         finished=False,
         resolved=False,
     )
+
+
+def _distinct(at: float, before: float) -> float:
+    """Return a time in a later second than the last failure's, so that each has a dump of another name.
+
+    :param at: When the guest failed, in seconds since the epoch.
+    :param before: The same for its last failure.  A later one is from before the clock was set back.
+    """
+    return before + 1 if int(at) <= int(before) < at + _LATEST else at
 
 
 def _is_news(report: PanicReport, observation: Observation) -> bool:
