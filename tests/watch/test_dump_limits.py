@@ -11,9 +11,8 @@ from msgspec.structs import replace
 from onpanic.core.errors import FailedError, SettingsError
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.dump_space import space_for_dump
-from onpanic.watch.rules.dump_files import FORMATS, DumpFile, guest_of, with_format
+from onpanic.watch.rules.dump_files import FORMATS, DumpFile, dump_name, guest_of, with_format
 from onpanic.watch.rules.dump_limits import room_for_dump
-from onpanic.watch.rules.naming import dump_name
 from onpanic.watch.rules.next_action import ReconcileSettings
 from onpanic.watch.rules.observation import Assignment, GuestState, Observation
 from onpanic.watch.rules.reconcile import reconcile

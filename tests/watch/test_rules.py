@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from onpanic.probe.decision.policy import ON_CRASH, Policy
 from onpanic.probe.decision.rules import refusal_of_policy
+from onpanic.watch.rules.dump_files import dump_name
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.naming import dump_name, renamed
+from onpanic.watch.rules.naming import renamed
 from onpanic.watch.rules.policy_steps import (
     FAILURES,
     Action,

@@ -36,8 +36,9 @@ from onpanic.watch.guests.domain_reading import (
 )
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
+from onpanic.watch.rules.dump_files import dump_name
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.naming import dump_name, renamed
+from onpanic.watch.rules.naming import renamed
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import Condition, Step
 from onpanic.watch.rules.settings import Settings

@@ -87,7 +87,7 @@ class MonitorDump:
         :raise LostError: When the connection is lost.
         """
         with suppress(FailedError):  # QEMU before 2.6
-            return await self._query("query-dump")
+            return await self._monitor.query("query-dump")
         return {}
 
     async def _dump_as(self, form: str, path: Path, progress: DumpProgress) -> str:
@@ -177,21 +177,17 @@ class MonitorDump:
     async def _offered(self) -> list[str]:
         """Return the formats that QEMU offers; none if it does not say."""
         with suppress(FailedError):  # QEMU before 2.0
-            found = (await self._query("query-dump-guest-memory-capability")).get("formats")
+            found = (await self._monitor.query("query-dump-guest-memory-capability")).get("formats")
             return [str(form) for form in found] if isinstance(found, list) else []
         return []
 
     async def _memory_size(self) -> int | None:
         """Return the bytes of the guest's memory; None if QEMU does not say."""
         with suppress(FailedError):  # QEMU before 2.11
-            found = await self._query("query-memory-size-summary")
+            found = await self._monitor.query("query-memory-size-summary")
             sizes = [found.get("base-memory"), found.get("plugged-memory", 0)]
             return sum(size for size in sizes if isinstance(size, int)) or None
         return None
-
-    async def _query(self, command: str) -> dict[str, Any]:
-        answer = await self._monitor.execute(command)
-        return answer if isinstance(answer, dict) else {}
 
 
 class _NotDumpedError(FailedError):

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from onpanic.core.errors import FailedError, LostError, StaleError, UnansweredError
 from onpanic.core.operator_commands import identity_of, is_alive, run_command
@@ -15,8 +14,9 @@ from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.guests.monitor_dump import MonitorDump, progress_of
 from onpanic.watch.guests.monitored_actions import MonitoredActions
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
+from onpanic.watch.rules.dump_files import dump_name
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.naming import dump_name, renamed
+from onpanic.watch.rules.naming import renamed
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import FAILURES, Condition, Step, action_for
 from onpanic.watch.rules.settings import Settings
@@ -95,9 +95,9 @@ class QmpGuest:
         :raise LostError: When the emulator does not answer.
         """
         with suppress(FailedError):
-            self.name = str(wellformed((await self._query("query-name")).get("name")) or self.name)
+            self.name = str(wellformed((await self.monitor.query("query-name")).get("name")) or self.name)
         with suppress(FailedError):
-            uuid = str(wellformed((await self._query("query-uuid")).get("UUID", "")))
+            uuid = str(wellformed((await self.monitor.query("query-uuid")).get("UUID", "")))
             self.uuid = uuid if uuid.strip("0-") else ""
         self._thread = await self._first_vcpu_thread()
         if set_action:
@@ -119,7 +119,7 @@ class QmpGuest:
             return GuestState("off")
         if not self.monitor.connected or not self._instance:  # events come before `identify`
             raise LostError(f"{self.name} is not connected")
-        status = str((await self._query("query-status")).get("status", ""))
+        status = str((await self.monitor.query("query-status")).get("status", ""))
         self.asked = True
         condition = _BY_RUN_STATE.get(status, "healthy")
         if condition not in FAILURES:
@@ -171,11 +171,6 @@ class QmpGuest:
 
     async def set_libvirt_action(self, action: str) -> None:
         """Do nothing: there is no libvirt."""
-
-    async def _query(self, command: str) -> dict[str, Any]:
-        """Return what a query returns; nothing if that is not an object."""
-        answer = await self.monitor.execute(command)
-        return answer if isinstance(answer, dict) else {}
 
     async def _first_vcpu_thread(self) -> int:
         for command, member in (("query-cpus-fast", "thread-id"), ("query-cpus", "thread_id")):

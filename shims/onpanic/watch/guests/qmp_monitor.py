@@ -92,6 +92,14 @@ class QmpMonitor:
         except ConnectionLostError as error:
             raise LostError(f"{self._address} closed the connection") from error
 
+    async def query(self, command: str) -> dict[str, Any]:
+        """Return what a command without arguments returns; nothing if that is not an object.
+
+        The errors are those of `execute`.
+        """
+        answer = await self.execute(command)
+        return answer if isinstance(answer, dict) else {}
+
     async def close(self) -> None:
         """Close the connection, which makes `run` return."""
         if self._client:

@@ -1,10 +1,11 @@
-"""Which files in a directory are dumps that the watcher made, and in which format; see `dump_name`."""
+"""Dump files: their names, which of them the watcher made, and their formats."""
 
 import re
+import time
 
 import msgspec
 
-__all__ = ("FORMATS", "PARTIAL", "DumpFile", "fails_by_format", "guest_of", "with_format")
+__all__ = ("FORMATS", "PARTIAL", "DumpFile", "dump_name", "fails_by_format", "guest_of", "with_format")
 
 #: QEMU's names of dump formats (``DumpGuestMemoryFormat`` of QAPI), and the extension of such a file.
 FORMATS = {
@@ -21,6 +22,7 @@ FORMATS = {
 #: What the name of an incomplete file ends with.
 PARTIAL = ".partial"
 
+_NAME_LIMIT = 60  # characters of the guest's name in the file's name
 _DUMP = re.compile(r"([\w+-][\w.+-]*)-\d{8}T\d{6}Z\.(?:core|kdump|dmp)", re.ASCII)
 
 
@@ -41,6 +43,18 @@ class DumpFile(msgspec.Struct, frozen=True):
     written: int
     modified: int
     complete: bool = True
+
+
+def dump_name(name: str, uuid: str, at: float) -> str:
+    """Return the name of a dump file: the guest's name, the first digits of its UUID, and the time in UTC.
+
+    :param name: The guest's name.  Characters that are unsafe in a file name are replaced.
+    :param uuid: The guest's UUID; empty if it has none.
+    :param at: When the guest failed, in seconds since the epoch.
+    """
+    plain = re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII)[:_NAME_LIMIT].lstrip(".") or "guest"
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+    return "-".join([plain, *([uuid[:8]] if uuid else []), f"{stamp}.core"])
 
 
 def guest_of(name: str) -> str:

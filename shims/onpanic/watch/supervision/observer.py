@@ -65,7 +65,7 @@ class Observer:
         """
         if self._stopped and stopped:
             return None
-        self._stopped, self._helped_itself = stopped, ""
+        self._stopped, self._helped_itself, self.libvirt_dump_error = stopped, "", ""
         at = self._clock()
         # A guest that panicked panics again only after a reset, or when another notifier tells of it
         repeated = self._reported_at != _NEVER and at - max(self._reported_at, self._ran_at) < _SAME_PANIC

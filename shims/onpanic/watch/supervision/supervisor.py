@@ -55,7 +55,7 @@ class Supervisor:
         """
         report = self._observer.on_panicked(details, stopped=stopped)
         if report:
-            self._observer.libvirt_dump_error, self._actuator.dump_event_due = "", False
+            self._actuator.dump_event_due = False
             self.log.dump_begins()  # libvirt may dump the guest now, which no event announces
             if report.logged:
                 self._write(failure_line(report))
