@@ -864,6 +864,21 @@ async def test_a_guest_that_cannot_be_continued_within_its_grace_period(tmp_path
         assert watch.events.count(("action", "continue", "failed")) == 1
 
 
+async def test_a_guest_that_panics_after_a_grace_period_that_nobody_watched(tmp_path: Path) -> None:
+    """It may have helped itself in between, so this is another panic with a grace period of its own."""
+    guest, clock = PlayedGuest(Policy("destroy", grace=60), "panicked"), Clock()
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: ("action", "continue", "done") in watch.events)
+    clock.now += 3600
+    guest.panic()
+    async with Watch(guest, tmp_path, clock=clock) as watch:
+        watch.supervisor.trigger()
+        await watch.until(lambda: len(watch.lines) == 2)
+        assert watch.events == [("panicked",), ("action", "continue", "done")]
+        assert guest.log == ["continue"] * 2
+
+
 # Clocks, and restarts without end
 
 

@@ -49,7 +49,8 @@ def identify_failure(
         draft.handled = len(observation.reports)
         draft.change(cpu_time=state.cpu_time)
         return None
-    if incident and (observation.ran or continued):
+    anew = incident is not None and (continued or _ended_unwatched(incident, observation, now))
+    if incident and (observation.ran or anew):
         incident = draft.change(finished=True, resolved=True, step="", tried="", tries=0)
     if incident and incident.is_about(state.condition, state.instance, state.cpu_time):
         if incident.error and observation.retry and not is_limited(incident, settings, now):
@@ -134,6 +135,13 @@ def _distinct(at: float, before: float) -> float:
     :param before: The same for its last failure.  A later one is from before the clock was set back.
     """
     return before + 1 if int(at) <= int(before) < at + _LATEST else at
+
+
+def _ended_unwatched(incident: Incident, observation: Observation, now: float) -> bool:
+    """Return whether a grace period has ended without a watcher, so that the guest may have panicked anew."""
+    ended = not incident.finished and incident.step == "continue" and 0 < incident.grace_until <= now
+    unwatched = observation.watched_since > incident.found
+    return ended and unwatched and has_run(incident.cpu_time, observation.state.cpu_time)
 
 
 def _is_news(report: PanicReport, observation: Observation) -> bool:
