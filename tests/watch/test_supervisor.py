@@ -879,6 +879,25 @@ async def test_a_guest_that_panics_after_a_grace_period_that_nobody_watched(tmp_
         assert guest.log == ["continue"] * 2
 
 
+async def test_a_guest_that_somebody_continues_after_the_limit_was_hit_is_left_alone(tmp_path: Path) -> None:
+    """It had a grace period, but did not run on in it: what runs now is not the watcher's to restart."""
+    guest, clock = PlayedGuest(Policy("restart"), "panicked"), Clock()
+    async with Watch(guest, tmp_path, Settings(start_limit=1), clock=clock) as watch:
+        await watch.reconcile()
+        guest.policy = Policy("restart", grace=60)
+        watch.supervisor.assign(await guest.read_assignment())
+        guest.panic()
+        await watch.panicked()
+        assert watch.events[-1] == ("action", "restart", "start-limit-hit")
+        guest.condition = "healthy"
+        watch.supervisor.on_running()
+        await watch.idle()
+        assert watch.lines[-1].event == "over"
+        clock.now += INTERVAL + 1
+        await watch.reconcile(retry=True)
+        assert guest.log == ["restart"]
+
+
 # Clocks, and restarts without end
 
 

@@ -139,7 +139,8 @@ def _distinct(at: float, before: float) -> float:
 
 def _ended_unwatched(incident: Incident, observation: Observation, now: float) -> bool:
     """Return whether a grace period has ended without a watcher, so that the guest may have panicked anew."""
-    ended = not incident.finished and incident.step == "continue" and 0 < incident.grace_until <= now
+    ran_on = not incident.finished and incident.step in ("continue", "coredump")
+    ended = ran_on and 0 < incident.grace_until <= now
     unwatched = observation.watched_since > incident.found
     return ended and unwatched and has_run(incident.cpu_time, observation.state.cpu_time)
 

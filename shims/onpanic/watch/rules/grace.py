@@ -38,11 +38,11 @@ def grace_of(action: Action, failure: str, observation: Observation, settings: R
 def judged_condition(incident: Incident, observation: Observation) -> Condition:
     """Return the condition that the next step follows from.
 
-    A guest that has not helped itself runs, and counts as failed all the same.
+    A guest that the watcher has let run on, and that has not helped itself, counts as failed all the same.
     """
     found = observation.state.condition
-    untouched = incident.step in ("", "continue", "coredump")
-    if found == "healthy" and incident.grace_until and untouched and incident.failure:
+    ran_on = incident.step == "coredump" or (incident.step == "continue" and not incident.error)
+    if found == "healthy" and incident.grace_until and ran_on and incident.failure:
         return incident.failure
     return found
 
@@ -55,6 +55,8 @@ def conclude_grace(draft: Draft, observation: Observation) -> None:
     """
     incident, state = draft.incident, observation.state
     if incident is None or incident.resolved or incident.begun or not incident.grace_until:
+        return
+    if incident.finished and not incident.error:
         return
     help_ = observation.helped_itself
     if state.condition in ("off", "gone"):
