@@ -1,14 +1,20 @@
 """Steps whose answer the watcher has missed: what is seen of the guest afterwards says how they ended."""
 
+from pathlib import Path
+
 import pytest
 
+from onpanic.core.errors import LostError
 from onpanic.probe.decision.policy import Policy
+from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import ReconcileSettings
 from onpanic.watch.rules.observation import Assignment, GuestState, Observation
 from onpanic.watch.rules.policy_steps import Action, Condition, Step
 from onpanic.watch.rules.reconcile import reconcile
 from onpanic.watch.rules.restart_limit import RestartLimit
+
+from .played_guest import PlayedGuest, Watch
 
 SETTINGS = ReconcileSettings(RestartLimit(5, 300.0))
 
@@ -45,7 +51,7 @@ def begun(action: str, step: Step) -> Incident:
         ("ignore", "continue", "healthy", ("continue", "done")),
         ("rename-restart", "start", "healthy", ("start", "done")),
         ("restart", "restart", "gone", None),
-        ("restart", "coredump", "healthy", None),
+        ("restart", "coredump", "off", ("coredump", "failed")),
         ("rename-restart", "destroy", "healthy", None),
     ],
 )
@@ -68,3 +74,21 @@ def test_another_start_of_the_guest_is_not_continued() -> None:
     assert decided.step is None
     assert decided.wait is None
     assert decided.incident is None or decided.incident.finished
+
+
+async def test_an_event_during_a_step_whose_connection_is_lost_is_not_lost(tmp_path: Path) -> None:
+    """The emulator ends in the middle of a dump, and that is known before the step has failed."""
+
+    class EndingGuest(PlayedGuest):
+        async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:  # noqa: ARG002
+            self.condition = "off"
+            watch.supervisor.trigger()
+            raise LostError("the connection was closed")
+
+    guest = EndingGuest(Policy("restart", coredump=True))
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        guest.panic()
+        await watch.panicked()
+        assert watch.events == [("panicked",), ("action", "coredump", "failed")]
+        assert watch.journal.get(guest.key) is None

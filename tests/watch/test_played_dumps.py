@@ -323,6 +323,7 @@ async def test_a_connection_that_is_lost_during_a_dump(folder: Path, tmp_path: P
         await monitor.exit()
         await watcher.until_true(lambda: not list(folder.glob("*.partial")))
         await watcher.until("disconnected")
+        await watcher.until("action", action="coredump", outcome="failed")
         assert list(folder.glob("*.core")) == []
 
 

@@ -115,6 +115,9 @@ def _finish(draft: Draft, observation: Observation, settings: ReconcileSettings,
     elif incident.step in _VISIBLE and not shortfall(incident.step, condition):
         detail = f"its answer was missed, and the guest is {condition}"
         draft.log(action_line(incident.step, "done", detail=detail))
+    elif incident.step == "coredump" and not incident.dumped:
+        detail = f"the guest is {condition}: it ended, or was reset, before its dump was seen to be complete"
+        draft.log(action_line(incident.step, "failed", detail=detail))
     elif incident.failure == "panicked" and libvirt_action(incident, observation):
         conclude_libvirt_action(draft, observation, incident.found, settings, now)
     else:

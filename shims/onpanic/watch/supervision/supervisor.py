@@ -232,7 +232,7 @@ class Supervisor:
             try:
                 await self.reconcile()
             except LostError:
-                return  # the next connection triggers all supervisors
+                continue  # what ends the connection may have triggered it already, else the next one does
             except OnpanicError as error:
                 self.log.write("problem", "error", detail=error.message)
             except Exception as error:  # noqa: BLE001  the next event must still be handled
