@@ -41,7 +41,8 @@ def judged_condition(incident: Incident, observation: Observation) -> Condition:
     A guest that the watcher has let run on, and that has not helped itself, counts as failed all the same.
     """
     found = observation.state.condition
-    ran_on = incident.step == "coredump" or (incident.step == "continue" and not incident.error)
+    continued = incident.step == "continue" and (incident.ran_on or not incident.error)
+    ran_on = continued or incident.step == "coredump"
     if found == "healthy" and incident.grace_until and ran_on and incident.failure:
         return incident.failure
     return found
