@@ -707,6 +707,20 @@ async def test_a_report_that_comes_late_is_not_about_the_guest_that_was_started(
         assert watch.events.count(("panicked",)) == 1
 
 
+async def test_a_panic_that_is_seen_before_its_event_is_logged(tmp_path: Path) -> None:
+    """Also if something else continues the guest before the watcher has come to it."""
+    guest = PlayedGuest(Policy("preserve"))
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        watch.supervisor.assign(await guest.read_assignment())
+        guest.panic()
+        watch.supervisor.trigger()
+        await asyncio.sleep(0.002)
+        guest.condition = "healthy"
+        await watch.panicked()
+        assert watch.events[0] == ("panicked",)
+
+
 # Policies that change while they are waited for
 
 

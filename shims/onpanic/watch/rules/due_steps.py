@@ -64,8 +64,9 @@ def decide_step(
     if step not in ENDING:
         return draft.take(step, **changes)
     restarts = incident.restarts
-    if incident.action.action in RESTARTS:  # another try is the same restart
-        restarts = [*(restarts[:-1] if incident.begun else restarts), now]
+    if incident.action.action in RESTARTS:
+        again = incident.begun and incident.tried == tried  # another try is the same restart
+        restarts = [*(restarts[:-1] if again else restarts), now]
     return draft.take(step, **changes, begun=True, restarts=restarts)
 
 

@@ -154,7 +154,9 @@ class Observer:
         self._reports = self._reports[action.handled :]
         if action.concluded:
             self.result = None
-        if observation.state.condition == "panicked":  # another notifier may tell of it once it is continued
+        known = action.incident is not None and not action.incident.resolved
+        if known and observation.state.condition == "panicked":
+            # Another notifier may tell of it once it is continued
             self._reported_at = max(self._reported_at, observation.at)
         if not action.considered:
             return
