@@ -52,6 +52,7 @@ class Observer:
         self._failed_cpu_time: int | None = None
         self._failed_instance = ""
         self._found = ("", "", False)
+        self._occupied = False
         self._since = 0.0
         self._watched_since = context.clock()
 
@@ -100,6 +101,11 @@ class Observer:
         return self._found[0]
 
     @property
+    def occupied(self) -> bool:
+        """Whether libvirt or QEMU worked on the guest, other than to dump it, when it was found last."""
+        return self._occupied
+
+    @property
     def expects(self) -> bool:
         """Whether something was reported of which nothing has been concluded."""
         return bool(self._reports)
@@ -128,6 +134,7 @@ class Observer:
             self._found, self._since = found, at
             if state.condition in FAILURES and not self._reports:
                 self._helped_itself = ""
+        self._occupied = state.busy and not state.dumped
         return Observation(
             state=state,
             at=at,

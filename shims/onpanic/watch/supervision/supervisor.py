@@ -174,25 +174,35 @@ class Supervisor:
         while True:
             try:
                 action = await self._reconcile_once()
-                self._busy_since = None
+                self._note_busy(busy=self._observer.occupied)
             except GoneError:  # between two calls
                 await self._wait(self._context.poll)
                 continue
             except BusyError as error:
                 busy += 1
-                if self._busy_since is None:
-                    self._busy_since = self._context.clock()
+                self._note_busy(busy=True)
                 lasting = busy > 1 or error.wait >= _LONG_WAIT
                 if lasting and not waiting and not isinstance(error, StaleError):
                     waiting = True
                     self.log.write("waiting", detail=error.message)
                 await self._wait(error.wait)
                 continue
+            if self.stalled and not waiting:
+                waiting = True
+                detail = f"libvirt has been working on the guest for {self._context.patience:g} s"
+                self.log.write("waiting", detail=detail)
             if action.wait is not None:
                 await self._wait(action.wait)
             elif action.step is None:
                 self._revisit_after(action.revisit)
                 return
+
+    def _note_busy(self, *, busy: bool) -> None:
+        """Note whether libvirt or QEMU is busy, which may last."""
+        if not busy:
+            self._busy_since = None
+        elif self._busy_since is None:
+            self._busy_since = self._context.clock()
 
     async def _reconcile_once(self) -> NextAction:
         """Observe the guest once, decide, and take at most one step."""
