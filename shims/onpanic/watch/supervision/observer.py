@@ -168,7 +168,7 @@ class Observer:
         if not action.considered:
             return
         self._considered, condition = True, observation.state.condition
-        self._stopped = condition == "panicked"
+        self._stopped = known and condition == "panicked"
         self._seen_well = self._seen_well or condition not in FAILURES
         self._ran = self.retry = False
         if condition in FAILURES:
