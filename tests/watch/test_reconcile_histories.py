@@ -12,7 +12,7 @@ from typing import Any, get_args
 from unittest import TestCase
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec.structs import replace
@@ -256,6 +256,8 @@ def _case(machine: type[Histories], few: int) -> type[TestCase]:
     found.settings = settings(
         max_examples=HISTORIES or few,
         stateful_step_count=25 if HISTORIES else 15,
+        derandomize=not HISTORIES,
+        phases=[Phase.generate],  # to shrink a history takes minutes
         suppress_health_check=list(HealthCheck),
     )
     return pytest.mark.timeout(3600 if HISTORIES else 60)(found)
