@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from onpanic.core.errors import LostError
+from onpanic.core.errors import LostError, UnansweredError
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.rules.incident import Incident
@@ -92,3 +92,19 @@ async def test_an_event_during_a_step_whose_connection_is_lost_is_not_lost(tmp_p
         await watch.panicked()
         assert watch.events == [("panicked",), ("action", "coredump", "failed")]
         assert watch.journal.get(guest.key) is None
+
+
+async def test_a_command_that_is_not_answered_is_named(tmp_path: Path) -> None:
+    """The connection is closed then, and the log says why."""
+
+    class HangingGuest(PlayedGuest):
+        def _destroy(self, incident: Incident) -> None:  # noqa: ARG002
+            raise UnansweredError("/run/qmp does not answer quit")
+
+    guest = HangingGuest(Policy("destroy"))
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        guest.panic()
+        await watch.panicked()
+        assert watch.events == [("panicked",), ("problem",)]
+        assert "does not answer quit" in watch.lines[-1].detail

@@ -7,7 +7,7 @@ import asyncio
 
 from msgspec.structs import replace
 
-from onpanic.core.errors import BusyError, GoneError, LostError, OnpanicError, StaleError
+from onpanic.core.errors import BusyError, GoneError, LostError, OnpanicError, StaleError, UnansweredError
 from onpanic.watch.guests.guest import Guest
 from onpanic.watch.reporting.guest_log import GuestLog
 from onpanic.watch.rules.handled_panics import failure_line
@@ -241,6 +241,8 @@ class Supervisor:
             self._triggered.clear()
             try:
                 await self.reconcile()
+            except UnansweredError as error:
+                self.log.write("problem", "warning", detail=f"{error.message}: it is connected to again")
             except LostError:
                 continue  # what ends the connection may have triggered it already, else the next one does
             except OnpanicError as error:
