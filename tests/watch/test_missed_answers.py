@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from onpanic.core.errors import LostError, UnansweredError
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import ReconcileSettings
-from onpanic.watch.rules.observation import Assignment, GuestState, Observation
+from onpanic.watch.rules.observation import Assignment, GuestState, Observation, StepResult
 from onpanic.watch.rules.policy_steps import Action, Condition, Step
 from onpanic.watch.rules.reconcile import reconcile
 from onpanic.watch.rules.restart_limit import RestartLimit
@@ -108,3 +109,15 @@ async def test_a_command_that_is_not_answered_is_named(tmp_path: Path) -> None:
         await watch.panicked()
         assert watch.events == [("panicked",), ("problem",)]
         assert "does not answer quit" in watch.lines[-1].detail
+
+
+def test_a_guest_that_is_continued_after_its_reset_is_not_reset_again() -> None:
+    """It was paused when its grace period ended; that was over when the reset began."""
+    incident = replace(begun("restart", "continue"), begun=True, grace_until=15.0)
+    observation = replace(observed("restart", "healthy"), result=StepResult("continue", 19.0))
+    decided = reconcile(incident, observation, SETTINGS, 20.0)
+    assert decided.step is None
+    assert [line.members for line in decided.lines] == [
+        {"action": "continue", "outcome": "done", "seconds": 1.0, "coredump": "", "detail": ""}
+    ]
+    assert decided.incident is None or decided.incident.resolved

@@ -294,7 +294,8 @@ def _take_step(domain: Any, step: Step, incident: Incident) -> None:
         domain.destroy()
     elif step == "restart":
         domain.reset()
-        if condition_of(observed) != "healthy":  # it runs after a grace period
+        runs = condition_of(observed) == "healthy" and observed.running_for_libvirt  # after a grace period
+        if not runs:
             continue_domain(domain)
     elif incident.begun:
         continue_domain(domain)

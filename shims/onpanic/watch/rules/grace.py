@@ -42,7 +42,7 @@ def judged_condition(incident: Incident, observation: Observation) -> Condition:
     """
     found = observation.state.condition
     continued = incident.step == "continue" and (incident.ran_on or not incident.error)
-    ran_on = continued or incident.step == "coredump"
+    ran_on = (continued or incident.step == "coredump") and not incident.begun
     if found == "healthy" and incident.grace_until and ran_on and incident.failure:
         return incident.failure
     return found

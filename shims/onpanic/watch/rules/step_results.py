@@ -67,7 +67,7 @@ def _conclude_effect(
     elif wrong and step == "restart":  # a new start follows if the reset has ended the guest
         draft.log(action_line(step, "failed", detail=wrong))
     elif not wrong:
-        within_grace = step == "continue" and bool(incident.grace_until)
+        within_grace = step == "continue" and bool(incident.grace_until) and not incident.begun
         if (step in _LAST and not within_grace) or step == incident.action.action:
             draft.change(finished=True, resolved=True)
         detail = f"it was {incident.name}" if step == "rename" else ""
