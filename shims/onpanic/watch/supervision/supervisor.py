@@ -133,8 +133,12 @@ class Supervisor:
     @property
     def stalled(self) -> bool:
         """Whether libvirt or QEMU has been busy, or has not answered, for as long as it is waited for."""
-        since = self._busy_since
-        return since is not None and self._context.clock() - since >= self._context.patience
+        return self._busy_for >= self._context.patience
+
+    @property
+    def _busy_for(self) -> float:
+        """The seconds for which libvirt or QEMU has been busy, or has not answered."""
+        return 0.0 if self._busy_since is None else self._context.clock() - self._busy_since
 
     def assign(self, assignment: Assignment | None) -> None:
         """Set the guest's policy, which cannot be read any more once libvirt has removed the domain."""
@@ -187,10 +191,9 @@ class Supervisor:
                     self.log.write("waiting", detail=error.message)
                 await self._wait(error.wait)
                 continue
-            if self.stalled and not waiting:
+            if not waiting and self._busy_for >= _LONG_WAIT:
                 waiting = True
-                detail = f"libvirt has been working on the guest for {self._context.patience:g} s"
-                self.log.write("waiting", detail=detail)
+                self.log.write("waiting", detail="libvirt works on the guest, and may wait for its QEMU")
             if action.wait is not None:
                 await self._wait(action.wait)
             elif action.step is None:
