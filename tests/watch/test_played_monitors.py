@@ -220,6 +220,21 @@ async def test_an_emulator_that_comes_and_goes(folder: Path, tmp_path: Path) -> 
             await watcher.until("disconnected", times=times)
 
 
+async def test_a_monitor_that_hangs_up_again_and_again_is_not_connected_to_without_pause(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Each connection would cost four log lines: a hundred of them and more in a second."""
+    monitor = PlayedMonitor()
+    monitor.hangs_up_at = {"query-status"}
+    async with (
+        monitor.at(folder / "qmp") as address,
+        watching([address], Policy("pause"), tmp_path) as watcher,
+    ):
+        await watcher.until("disconnected", times=2)
+        await asyncio.sleep(0.4)
+        assert monitor.clients < 10
+
+
 async def test_an_event_before_the_guest_is_known(folder: Path, tmp_path: Path) -> None:
     """A panic as soon as capabilities are negotiated is handled."""
     monitor = PlayedMonitor()

@@ -1,6 +1,7 @@
 """Guests without libvirt, watched through their QMP monitors.  Their emulators may come and go."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,9 +94,12 @@ class Monitors:
         await self._context.journal.acquire(guest.key, on_standby)
         self._standby.discard(supervisor)
         while True:
+            began = time.monotonic()
             try:
                 await self._watch_connection(supervisor, guest)
-                delay, logged = _RECONNECT[0], ""
+                logged = ""
+                if time.monotonic() - began > _RECONNECT[1]:  # else it may be closed again and again
+                    delay = _RECONNECT[0]
                 supervisor.on_gap()
                 supervisor.log.write("disconnected")
             except OnpanicError as error:
@@ -109,8 +113,8 @@ class Monitors:
                         guest.asked = True  # by the watcher that has ended it
                     supervisor.trigger()
                 self._mark_tried(supervisor)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, _RECONNECT[1])
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _RECONNECT[1])
 
     async def _watch_connection(self, supervisor: Supervisor, guest: QmpGuest) -> None:
         """Connect to a guest, and handle its events until the connection ends.
