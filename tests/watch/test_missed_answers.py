@@ -121,3 +121,23 @@ def test_a_guest_that_is_continued_after_its_reset_is_not_reset_again() -> None:
         {"action": "continue", "outcome": "done", "seconds": 1.0, "coredump": "", "detail": ""}
     ]
     assert decided.incident is None or decided.incident.resolved
+
+
+async def test_a_failure_is_kept_when_the_connection_is_lost_before_its_first_step(tmp_path: Path) -> None:
+    """The guest that is found panicked when the connection is there again is in the same failure."""
+
+    class LosingGuest(PlayedGuest):
+        async def dump_path(self, at: float) -> str:
+            self.lost = not self.lost and not self.log
+            return await super().dump_path(at)
+
+    guest = LosingGuest(Policy("preserve", coredump=True))
+    async with Watch(guest, tmp_path) as watch:
+        await watch.reconcile()
+        guest.panic()
+        await watch.panicked()
+        assert guest.lost
+        guest.lost, guest.log = False, ["connected"]
+        await watch.reconcile(retry=True)
+        assert watch.events.count(("panicked",)) == 1
+        assert ("action", "coredump", "done") in watch.events

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from onpanic.core.errors import BusyError, FailedError, GoneError, StaleError
+from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, StaleError
 from onpanic.watch.guests.guest import DumpResult, Guest
 from onpanic.watch.reporting.guest_log import GuestLog
 from onpanic.watch.rules.incident import Incident
@@ -47,7 +47,7 @@ class Actuator:
         began = self._context.clock()
         try:
             prepared = await self._prepare(step, incident)
-        except BusyError:
+        except (BusyError, LostError):
             keep(before)
             raise
         except (FailedError, GoneError) as error:
