@@ -57,6 +57,7 @@ PAUSE = ["--on-panic", "pause"]
         (["--qmp", "localhost:0", *PAUSE], "localhost:0: '0' is not a port"),
         (["--qmp", "x", *PAUSE, "--config", "/nowhere"], "/nowhere: No such file"),
         (["--qmp", "x", *PAUSE, "--dumps", "0"], "settings: dumps must be at least 1"),
+        (["--qmp", "x", *PAUSE, "--grace", "30s"], "settings: grace must be a number of seconds"),
         (["--qmp", "x", *PAUSE, "--metrics-file", "/nowhere/x.prom"], "/nowhere/x.prom: "),
         (["--qmp", "x", *PAUSE, "--metrics-listen", "nonsense"], "is not a port"),
         (["--qmp", "x", *PAUSE, "--metrics-listen", "9" * 5000], "is not a port"),
@@ -133,7 +134,7 @@ def test_the_sample_settings_are_the_defaults(tmp_path: Path) -> None:
 def test_every_setting_is_an_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     """The help shows each number that is used if neither option nor file sets it."""
     assert main(["watch", "--help"]) == 0
-    text = re.sub(r"\s+", " ", capsys.readouterr().out.partition("how (also")[2])
+    text = re.sub(r"\s+", " ", capsys.readouterr().out.partition("settings (also")[2])
     for name, default in msgspec.structs.asdict(Settings()).items():
         found = re.search(rf" --{name.replace('_', '-')} (?:[A-Z]+ )?(.*?)(?= --[a-z]|$)", text)
         assert found, name
@@ -141,6 +142,37 @@ def test_every_setting_is_an_option_with_its_default(capsys: pytest.CaptureFixtu
             not default
             or f"(default: {default if isinstance(default, str) else format(default, 'g')}" in found[1]
         ), name
+
+
+def test_every_option_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    """By a phrase; the file of settings is not named in a file of settings."""
+    assert main(["watch", "--help"]) == 0
+    text = capsys.readouterr().out
+    for words in re.findall(r"^  --\w(?:[^\n]|\n {8,})*", text, re.MULTILINE):
+        assert re.search(r"\s{2,}\w.* ", words), words
+    assert "--config" not in text.partition("settings (also")[2].partition("\n")[2]
+
+
+@pytest.mark.parametrize(("value", "noted"), [("preserve", True), ("restart", False)])
+def test_a_grace_period_without_effect(
+    value: str, noted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The policy of all guests has none, which a note says."""
+    words = ["--qmp", str(tmp_path / "qmp"), "--on-panic", value, "--grace", "30"]
+    assert main(["watch", "--once", *words, "--state-dir", str(tmp_path)]) == 2
+    assert ("note: grace has no effect on preserve" in capsys.readouterr().err) is noted
+
+
+@pytest.mark.parametrize(("name", "warned"), [("metrics.txt", True), ("metrics.prom", False)])
+def test_metrics_that_node_exporter_does_not_read(
+    name: str, warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says what its name must end in."""
+    words = ["--qmp", str(tmp_path / "qmp"), *PAUSE, "--metrics-file", str(tmp_path / name)]
+    assert main(["watch", "--once", *words, "--state-dir", str(tmp_path)]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [("problem" in line, "ends in .prom" in line) for line in lines].count((True, True)) == warned
+    assert (tmp_path / name).exists()
 
 
 # As a process

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onpanic.cli.options import text
+from onpanic.cli.output import print_note
 from onpanic.core.errors import UsageError
-from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, Policy
+from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, WAITING, Policy
 
 if TYPE_CHECKING:
     from onpanic.watch.reporting.lines import Sink
@@ -25,20 +26,20 @@ if TYPE_CHECKING:
     from onpanic.watch.reporting.watch_result import WatchResult
 
 _SETTINGS = {
-    "dump_dir": ("DIR", str, "directory for dumps, on the guests' host (default: libvirt's own)"),
-    "dump_format": ("FORMATS", str, "of dumps: the first that is offered and works (default: elf)"),
-    "dump_paging": ("", bool, "dump virtual addresses, too (elf, with --qmp)"),
-    "dump_quota": ("SIZE", str, "of all dumps in DIR; the oldest are removed (default: 0: any)"),
-    "dump_reserve": ("SIZE", str, "that must stay free, or a dump is refused (default: 0)"),
-    "dump_timeout": ("SECONDS", float, "after which a dump is given up (default: 3600)"),
-    "dumps": ("N", int, "dumps at the same time (default: 2)"),
-    "progress": ("SECONDS", float, "between lines about the progress of a dump (default: 10)"),
-    "start_limit": ("N", int, "restarts of a guest within the interval (default: 5; 0: any number)"),
-    "start_interval": ("SECONDS", float, "that interval (default: 300)"),
-    "grace": ("SECONDS", float, "in which a panicked guest may help itself (default: 0)"),
-    "hook": ("COMMAND", str, "run for each event and action, which its environment describes"),
-    "hook_timeout": ("SECONDS", float, "after which the hook is killed (default: 30)"),
-    "start": ("COMMAND", str, "starts a guest without libvirt again, for rename-restart"),
+    "dump_dir": ("DIR", "write dumps to DIR on the guests' host (default: libvirt's own directory)"),
+    "dump_format": ("FORMATS", "formats of dumps: the first that is offered and works (default: elf)"),
+    "dump_paging": ("", "dump the guest's virtual addresses, too (for elf, with --qmp)"),
+    "dump_quota": ("SIZE", "limit all dumps to SIZE; the oldest are removed (default: 0: no limit)"),
+    "dump_reserve": ("SIZE", "refuse a dump that could leave less than SIZE free (default: 0: never)"),
+    "dump_timeout": ("SECONDS", "give up a dump after that time (default: 3600)"),
+    "dumps": ("N", "make up to N dumps at the same time (default: 2)"),
+    "progress": ("SECONDS", "log the progress of a dump at this interval (default: 10)"),
+    "start_limit": ("N", "restart a guest up to N times within the interval (default: 5; 0: no limit)"),
+    "start_interval": ("SECONDS", "length of the interval for start-limit (default: 300)"),
+    "grace": ("SECONDS", "let a guest help itself before it is restarted or destroyed (default: 0)"),
+    "hook": ("COMMAND", "run COMMAND for each event and action; its environment describes them"),
+    "hook_timeout": ("SECONDS", "kill the hook after that time (default: 30)"),
+    "start": ("COMMAND", "start a guest without libvirt again with COMMAND, for rename-restart"),
 }
 
 
@@ -52,23 +53,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--qmp", nargs="+", action="extend", metavar="ADDRESS", help="monitors: PATH or HOST:PORT"
     )
     guests.add_argument("--on-panic", metavar="VALUE", help=f"with --qmp: {' '.join(ON_PANIC)}")
-    guests.add_argument("--coredump", action="store_true", help="dump their memory first")
+    guests.add_argument("--coredump", action="store_true", help="dump memory before --on-panic")
     guests.add_argument("--on-crash", metavar="VALUE", help=f"with --qmp: {' '.join(ON_CRASH)}")
-    guests.add_argument("--on-crash-coredump", action="store_true", help="dump their memory first")
-    how = parser.add_argument_group("how (also in the file of --config, without the leading dashes)")
-    for name, (metavar, kind, description) in _SETTINGS.items():
+    guests.add_argument("--on-crash-coredump", action="store_true", help="dump memory before --on-crash")
+    how = parser.add_argument_group("settings (also in the file of --config, without the leading dashes)")
+    for name, (metavar, description) in _SETTINGS.items():
         option = f"--{name.replace('_', '-')}"
-        if kind is bool:
-            how.add_argument(option, action="store_true", default=None, help=description)
+        if metavar:
+            how.add_argument(option, metavar=metavar, help=description)
         else:
-            how.add_argument(option, metavar=metavar, type=kind, help=description)
-    how.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML, read again on SIGHUP")
+            how.add_argument(option, action="store_true", default=None, help=description)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="read settings from FILE (TOML), again on SIGHUP"
+    )
     parser.add_argument("--once", action="store_true", help="do what is due now, and exit")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
-    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="directory of the journal")
-    parser.add_argument("--log-format", choices=("text", "json"), default="text")
-    parser.add_argument("--metrics-file", type=Path, metavar="FILE.prom", help="metrics for node_exporter")
-    parser.add_argument("--metrics-listen", metavar="[HOST:]PORT", help="metrics for Prometheus")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="keep the journal in DIR")
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="form of the log (default: text)"
+    )
+    parser.add_argument(
+        "--metrics-file", type=Path, metavar="FILE.prom", help="write metrics for node_exporter to FILE.prom"
+    )
+    parser.add_argument(
+        "--metrics-listen", metavar="[HOST:]PORT", help="serve metrics for Prometheus over HTTP"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -92,6 +101,8 @@ async def _watch(arguments: argparse.Namespace, policy: Policy | None) -> "Watch
     options = {name: value for name in _SETTINGS if (value := getattr(arguments, name)) is not None}
     read = partial(read_settings, arguments.config, options)
     settings, stop, reload = read(), asyncio.Event(), asyncio.Event()
+    if settings.grace and policy is not None and policy.on_panic not in WAITING:
+        print_note(f"grace has no effect on {policy.on_panic}", f"it is for {', '.join(WAITING)}")
     shared: dict[str, Any] = {
         "state": arguments.state_dir,
         "dry_run": arguments.dry_run,

@@ -26,7 +26,8 @@ class Metrics:
 
     :param file: A file that is replaced atomically; node_exporter's textfile collector requires that its name
         ends in ``.prom``.
-    :param warn: Called, also in that thread, when the file cannot be written any more.
+    :param warn: Called with a warning: at once about the file's name, and in that thread when the file cannot
+        be written any more.
     :param clock: Returns seconds since the epoch.
     :param monotonic: Returns monotonic seconds.
     :raise MissingExtraError: When prometheus-client is not installed.
@@ -63,6 +64,8 @@ class Metrics:
             raise FileError(
                 f"{file}: {error.strerror}", "name a file that can be written with --metrics-file"
             ) from error
+        if file.suffix != ".prom":
+            warn(f"{file}: node_exporter reads only files whose name ends in .prom")
         self._writer.start()
 
     def __call__(self, line: Line) -> None:

@@ -3,9 +3,11 @@
 A reload reads the file again; the options of the command line keep precedence over it.
 """
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import msgspec
 
 from onpanic.core.errors import SettingsError
 from onpanic.core.files import read_at_most
+from onpanic.core.untrusted import printable
 from onpanic.probe.decision.policy import LONGEST_GRACE, is_grace
 from onpanic.watch.rules.dump_files import FORMATS
 
@@ -22,9 +25,10 @@ _SIZE_LIMIT = 2**20  # bytes
 _HINT = "onpanic watch --help lists the settings"
 _UNITS = ("", "K", "M", "G", "T")  # powers of 1024, as systemd has them
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([KMGT]?)")
+_OTHER_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(?:([KMGT])(?:i?B)?|B)", re.IGNORECASE)  # 1GB, 10 GiB
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class Settings(msgspec.Struct, frozen=True, rename="kebab"):
     """The watcher's settings.
 
     :param dump_dir: The directory for dumps of guests' memory, on the guests' host; empty for libvirt's own
@@ -99,6 +103,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
         return _bytes_of("dump-reserve", self.dump_reserve)
 
 
+_DEFAULTS = {field.encode_name: field.default for field in msgspec.structs.fields(Settings)}
+_SIZES = ("dump-quota", "dump-reserve")
+_KINDS = {
+    bool: "true or false",
+    float: "a number of seconds",
+    int: "a whole number",
+    str: "a text in quotation marks",
+}
+
+
 def with_unit(size: int) -> str:
     """Return a size as the settings take it, with one decimal place: ``1.5G``.
 
@@ -114,15 +128,56 @@ def read_settings(path: Path | None, options: Mapping[str, Any]) -> Settings:
     """Return the settings of a file, with some of them replaced.
 
     :param path: A TOML file in UTF-8; None for no file.
-    :param options: Settings that replace the file's, by their names in `Settings`.
+    :param options: Settings that replace the file's, by their names in `Settings`; numbers may be texts.
     :raise SettingsError: When the file cannot be read, or a setting is unknown or invalid.
     """
-    found = _read(path) if path else {}
-    found |= {name.replace("_", "-"): value for name, value in options.items()}
+    named = {name.replace("_", "-"): value for name, value in options.items()}
+    stated = {name: _from_text(name, value) for name, value in named.items()}
+    settings = _settings("settings", stated)
+    return _settings(str(path), _read(path) | stated) if path else settings
+
+
+def _settings(source: str, values: Mapping[str, Any]) -> Settings:
+    """Return settings of any values.
+
+    :param source: Where the values are from.
+    :param values: Values by the names that a file has, such as ``dump-dir``.
+    :raise SettingsError: When a setting is unknown or invalid.
+    """
     try:
-        return msgspec.convert(found, Settings)
-    except (SystemError, ValueError, msgspec.ValidationError) as error:  # ValueError since msgspec 0.21
-        raise SettingsError(f"{path or 'settings'}: {error}", _HINT) from error
+        return Settings(**{name.replace("-", "_"): _checked(name, value) for name, value in values.items()})
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {error.message}", error.hint or _HINT) from error
+
+
+def _from_text(name: str, value: Any) -> Any:
+    """Return the value of an option, a number if it is one and the setting takes one."""
+    kind = type(_DEFAULTS[name]) if name in _DEFAULTS else str
+    if isinstance(value, str) and kind in (int, float) and name not in _SIZES:
+        with suppress(ValueError):
+            return kind(value)
+    return value
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a setting's value as `Settings` has it.
+
+    :raise SettingsError: When there is no such setting, or it takes no value of this type.
+    """
+    shown = printable(name, 40)
+    if name not in _DEFAULTS:
+        close = difflib.get_close_matches(name, _DEFAULTS, 1)
+        hint = f"did you mean {close[0]}?" if close else ""
+        raise SettingsError(f"unknown setting {shown!r}", hint)
+    kind = type(_DEFAULTS[name])
+    if name in _SIZES and type(value) in (int, str):
+        return value
+    if kind is float and type(value) is int:
+        with suppress(OverflowError):
+            return float(value)
+    elif type(value) is kind:
+        return value
+    raise SettingsError(f"{shown} must be {_KINDS[kind]}, not {printable(repr(value), 40)}")
 
 
 def _bytes_of(name: str, value: int | str) -> int:
@@ -130,9 +185,14 @@ def _bytes_of(name: str, value: int | str) -> int:
 
     :raise SettingsError: When it names none.
     """
-    found = _SIZE.fullmatch(str(value).strip())
+    text = str(value).strip()
+    found = _SIZE.fullmatch(text)
     if not found:
-        raise SettingsError(f"{name} must be a number of bytes, or one with K, M, G or T, not {value!r}")
+        other = _OTHER_SIZE.fullmatch(text)
+        raise SettingsError(
+            f"{name} must be a number of bytes, or one with K, M, G or T, not {printable(repr(value), 40)}",
+            f"write {other[1]}{(other[2] or '').upper()}" if other else "",
+        )
     number, unit = found.groups()
     return int(float(number) * 1024 ** _UNITS.index(unit)) if unit or "." in number else int(number)
 
