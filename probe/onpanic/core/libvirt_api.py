@@ -5,6 +5,7 @@ everywhere, and libvirt is imported only when it is used.
 """
 
 import asyncio
+import errno
 import json
 import queue
 import threading
@@ -35,6 +36,9 @@ Result = TypeVar("Result")
 
 # libvirt's VIR_ERR_OPERATION_DENIED, its error for what a read-only connection may not do
 _OPERATION_DENIED = 29
+# libvirt's VIR_ERR_SYSTEM_ERROR, and its values of errno if no daemon listens at a socket
+_SYSTEM_ERROR = 38
+_NOT_LISTENING = (errno.ENOENT, errno.ECONNREFUSED)
 
 #: The hint of an error about a domain whose monitor cannot be used.
 MUST_RUN = "the domain must be a running QEMU domain"
@@ -89,9 +93,10 @@ def open_connection(uri: str | None) -> Any:
             run_event_loop()
         return libvirt.open(uri)
     except libvirt.libvirtError as error:
-        raise SourceError(
-            f"libvirt: {printable(str(error))}", "name another connection with --connect URI"
-        ) from error
+        hint = "name another connection with --connect URI"
+        if error.get_error_code() == _SYSTEM_ERROR and error.get_int1() in _NOT_LISTENING:
+            hint = f"start libvirtd or virtqemud, or {hint}"
+        raise SourceError(f"libvirt: {printable(str(error))}", hint) from error
 
 
 def run_event_loop() -> None:
