@@ -81,12 +81,13 @@ def test_a_refusal_has_figures() -> None:
     only = [dump("1", "a", 900 * MEBIBYTE, 1), dump("2", "b", 500 * MEBIBYTE, 2)]
     room = room_for_dump(only, 700 * MEBIBYTE, None, 2048 * MEBIBYTE, 0)
     assert room.refusal == (
-        "dump-quota: it takes up to 700M, and 1.4G of 2G are taken by dumps that are each the only one "
-        "of a guest"
+        "the dump needs up to 700M; 1.4G of 2G (dump-quota) are in use by dumps that must be kept "
+        "(the newest of each guest)"
     )
     room = room_for_dump([], 3 * 1024 * MEBIBYTE, 4 * 1024 * MEBIBYTE, 0, 2 * 1024 * MEBIBYTE)
-    assert room.refusal == "dump-reserve: it takes up to 3G, and 4G are free, of which 2G must stay free"
-    assert room_for_dump([], 3, None, 2, 0).refusal == "dump-quota: it takes up to 3 of 2"
+    assert room.refusal == ("the dump needs up to 3G; 4G are free, of which 2G (dump-reserve) must stay free")
+    assert room_for_dump([], 3, None, 2, 0).refusal == "the dump needs up to 3; dump-quota is 2"
+    assert room_for_dump(only, 3, None, 2, 0).refusal == "the dump needs up to 3; dump-quota is 2"
 
 
 async def test_a_reserve_alone_counts_dumps_in_progress(tmp_path: Path) -> None:

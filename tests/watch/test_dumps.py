@@ -245,7 +245,7 @@ def test_a_full_disk_is_not_made_fuller(guest: Start, watch: Watch, folder: Path
     watcher.until("connected")
     panic(one)
     line = watcher.until("action", action="coredump", outcome="failed")
-    assert line["detail"].startswith("dump-reserve: it takes up to 16M, and ")
+    assert line["detail"].startswith("the dump needs up to 16M; ")
     assert (one.status, dumps(folder)) == ("guest-panicked", [])
 
 

@@ -213,7 +213,8 @@ async def test_a_dump_for_which_there_is_no_room(
     monitor.answers["query-memory-size-summary"] = {"base-memory": 16 * MEBIBYTE, "plugged-memory": 0}
     line = await dumped(monitor, folder, tmp_path, **limits)
     assert line.outcome == "failed"
-    assert line.detail.startswith(f"{next(iter(limits)).replace('_', '-')}: it takes up to 16M")
+    assert line.detail.startswith("the dump needs up to 16M; ")
+    assert f"({next(iter(limits)).replace('_', '-')})" in line.detail
     assert names(folder) == sorted([OLD, *OTHERS])
     assert (monitor.dumped, monitor.status) == ([], "guest-panicked")
 
@@ -352,7 +353,7 @@ async def test_a_dump_that_is_still_written_after_it_was_given_up(folder: Path, 
 
 
 async def test_the_qemu_of_a_libvirt_guest_is_not_dumped(folder: Path, tmp_path: Path) -> None:
-    """libvirt 9.0 crashes by a dump that it has not begun; the message says what to do instead."""
+    """libvirt 9.0 crashes if something else starts a dump; the message says what to do instead."""
     monitor = PlayedMonitor()
     labels = [{"label": "compat_monitor0"}, {"label": "charmonitor"}]
     monitor.answers["query-chardev"] = labels

@@ -59,7 +59,7 @@ class MonitorDump:
         :param path: The file, whose extension becomes that of the format.  It gets its name when it is
             complete.
         :raise FailedError: When QEMU refuses, or no format works; or when the QEMU is libvirt's, which may
-            crash by a dump that it has not begun.
+            crash if something else starts a dump.
         :raise LostError: When the connection is lost.
         """
         await self._refuse_libvirt()
@@ -170,8 +170,8 @@ class MonitorDump:
         labels = [one.get("label") for one in devices or () if isinstance(one, dict)]
         if _LIBVIRT_MONITOR in labels:
             raise FailedError(
-                f"this QEMU is libvirt's (its monitor is {_LIBVIRT_MONITOR}), and a libvirt may crash by a "
-                "dump that it has not begun; watch the domain: onpanic watch --connect URI"
+                f"this QEMU is libvirt's (its monitor is {_LIBVIRT_MONITOR}), and libvirt may crash if "
+                "something else starts a dump; watch the domain: onpanic watch --connect URI"
             )
 
     async def _offered(self) -> list[str]:

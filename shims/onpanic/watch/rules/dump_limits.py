@@ -36,6 +36,7 @@ def room_for_dump(
     """
     total = sum(dump.size for dump in dumps)
     removed: list[DumpFile] = []
+    need = f"the dump needs up to {with_unit(needed)}"
     if quota:
         for dump in _removable(dumps):
             if total + needed <= quota:
@@ -44,18 +45,18 @@ def room_for_dump(
             total -= dump.size
         if total + needed > quota:
             return RoomForDump(
-                refusal=f"dump-quota: it takes up to {with_unit(needed)}, and {with_unit(total)} of "
-                f"{with_unit(quota)} are taken by dumps that are each the only one of a guest"
-                if total
-                else f"dump-quota: it takes up to {with_unit(needed)} of {with_unit(quota)}"
+                refusal=f"{need}; dump-quota is {with_unit(quota)}"
+                if needed > quota
+                else f"{need}; {with_unit(total)} of {with_unit(quota)} (dump-quota) are in use by dumps "
+                "that must be kept (the newest of each guest)"
             )
     if reserve and free is not None:
         pending = sum(dump.size - dump.written for dump in dumps if not dump.complete)
         left = free + sum(dump.written for dump in removed) - pending
         if left - needed < reserve:
             return RoomForDump(
-                refusal=f"dump-reserve: it takes up to {with_unit(needed)}, and {with_unit(left)} are free, "
-                f"of which {with_unit(reserve)} must stay free"
+                refusal=f"{need}; {with_unit(left)} are free, of which {with_unit(reserve)} (dump-reserve) "
+                "must stay free"
             )
     return RoomForDump(tuple(dump.name for dump in removed))
 
