@@ -314,7 +314,7 @@ async def test_a_policy_that_cannot_be_read(played_libvirt: PlayedLibvirt, tmp_p
     played_libvirt.fail("XMLDesc", code, "out of order", domain="guest")
     async with watching(tmp_path) as watcher:
         assert "out of order" in (await watcher.until("problem", domain="guest")).detail
-        assert "1 domains with a policy" in (await watcher.until("watching")).detail
+        assert "1 domain with a policy" in (await watcher.until("watching")).detail
         await panic(other)
         await watcher.until("action", domain="other", outcome="done")
 

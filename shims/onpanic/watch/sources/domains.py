@@ -224,7 +224,8 @@ class Domains:
             raise LostError("the connection was lost while the policies were read")
         self._log("observed", "debug")
         count = sum(known.supervisor.log.policy is not None for known in self._domains.values())
-        return f"{count} domains with a policy" + (f", {len(pending)} not read yet" if pending else "")
+        have = f"{count} domain{'s' * (count != 1)} with a policy"
+        return have + (f", {len(pending)} not read yet" if pending else "")
 
     async def _review(self, known: _Watched) -> None:
         """Read a domain's policy, and resume what was given up."""

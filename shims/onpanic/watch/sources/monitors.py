@@ -54,7 +54,8 @@ class Monitors:
 
         :raise FileError: When the journal's folder cannot be written to.
         """
-        self._context.sink(Line("watching", at=now(), detail=f"{len(self._guests)} monitors"))
+        count = len(self._guests)
+        self._context.sink(Line("watching", at=now(), detail=f"{count} monitor{'s' * (count != 1)}"))
         await run_all(*(self._watch(supervisor, guest) for supervisor, guest in self._guests.items()))
 
     async def reload(self) -> None:
