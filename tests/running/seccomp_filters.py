@@ -13,7 +13,7 @@ from functools import cache
 __all__ = ("allowed_only", "refused")
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_NE, _MASKED_EQ = 1, 7
+_NE, _LT, _EQ, _GT, _MASKED_EQ = 1, 2, 4, 6, 7
 _SET_ID = (stat.S_ISUID, stat.S_ISGID)
 _NAMESPACES = (
     0x80,
@@ -33,6 +33,14 @@ _Rule = tuple[str, tuple[int, int, int, int] | None]
 
 _REFUSED: dict[str, tuple[int, list[_Rule]]] = {
     "RestrictAddressFamilies": (errno.EAFNOSUPPORT, [("socket", (0, _NE, socket.AF_UNIX, 0))]),
+    "RestrictAddressFamilies with AF_INET and AF_INET6": (
+        errno.EAFNOSUPPORT,
+        [
+            ("socket", (0, _LT, socket.AF_UNIX, 0)),
+            *(("socket", (0, _EQ, family, 0)) for family in range(socket.AF_INET + 1, socket.AF_INET6)),
+            ("socket", (0, _GT, socket.AF_INET6, 0)),
+        ],
+    ),
     "RestrictNamespaces": (
         errno.EPERM,
         [

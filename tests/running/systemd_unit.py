@@ -20,7 +20,7 @@ __all__ = ("SystemdUnit",)
 #: Directives about when systemd starts and stops what, and their effects that no process sees.
 _OF_SYSTEMD = (
     *("Description", "Documentation", "Wants", "After", "WantedBy"),
-    *("Restart", "RestartSec", "OOMScoreAdjust", "StateDirectoryMode", "RemoveIPC"),
+    *("Restart", "RestartSec", "OOMScoreAdjust", "StateDirectoryMode", "CacheDirectoryMode", "RemoveIPC"),
 )
 #: Directives with the only value that is understood.
 _ONLY = {
@@ -30,7 +30,6 @@ _ONLY = {
     "NoNewPrivileges": "yes",  # bwrap always sets it
     "ProtectSystem": "strict",
     "ProtectControlGroups": "yes",
-    "RestrictAddressFamilies": "AF_UNIX",
     "SystemCallArchitectures": "native",  # libseccomp kills the process at any other
 }
 #: Options of bwrap for directives that are ``yes``.
@@ -45,8 +44,12 @@ _BWRAP: dict[str, list[str]] = {
     "ProtectKernelModules": [],
     "ProtectClock": [],
 }
+#: The filters for the address families that are understood.
+_FAMILIES = {
+    frozenset({"AF_UNIX"}): "RestrictAddressFamilies",
+    frozenset({"AF_UNIX", "AF_INET", "AF_INET6"}): "RestrictAddressFamilies with AF_INET and AF_INET6",
+}
 _SECCOMP = (
-    "RestrictAddressFamilies",
     "RestrictNamespaces",
     "RestrictRealtime",
     "RestrictSUIDSGID",
@@ -61,12 +64,13 @@ class SystemdUnit:
     """A unit of type ``notify``.
 
     :param path: Its file.
+    :param drop_ins: Its drop-in files, in the order in which systemd reads them.
     :ivar settings: Its directives, each with its values in order.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *drop_ins: Path) -> None:
         self.settings: dict[str, list[str]] = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in [one for file in (path, *drop_ins) for one in file.read_text("utf-8").splitlines()]:
             if "=" in line and line[0] not in "#;":
                 name, value = line.split("=", 1)
                 self.settings.setdefault(name, []).append(value)
@@ -90,7 +94,10 @@ class SystemdUnit:
         :raise AssertionError: When a directive is not known.
         """
         state = folder / "state"
-        state.mkdir(mode=int(self.settings["StateDirectoryMode"][0], 8))
+        state.mkdir(mode=int(self.settings["StateDirectoryMode"][-1], 8))
+        if "CacheDirectory" in self.settings:
+            (folder / "cache").mkdir()
+            (folder / "cache").chmod(int(self.settings["CacheDirectoryMode"][-1], 8))
         descriptors: list[int] = []
         try:
             words = self._words(folder, state, binds, program, descriptors)
@@ -129,17 +136,23 @@ class SystemdUnit:
             if name in _ONLY:
                 assert values == [_ONLY[name]], f"{name}={values}"
             if name in _SECCOMP:
-                assert values == ["AF_UNIX" if name == "RestrictAddressFamilies" else "yes"], (
-                    f"{name}={values}"
-                )
-                descriptors.append(seccomp_filters.refused(name))
-            elif name in _BWRAP:
                 assert values == ["yes"], f"{name}={values}"
-                options += _BWRAP[name]
+                descriptors.append(seccomp_filters.refused(name))
+            elif name == "RestrictAddressFamilies":
+                families = frozenset(word for value in values for word in value.split())
+                descriptors.append(seccomp_filters.refused(_FAMILIES[families]))
+            elif name in _BWRAP:
+                assert values[-1] in ("yes", "no"), f"{name}={values}"
+                options += _BWRAP[name] if values[-1] == "yes" else []
             elif name in _PROC:
                 mount += f",{_PROC[name]}={values[-1]}"
             elif name == "StateDirectory":
-                environment["STATE_DIRECTORY"] = f"/var/lib/{values[-1]}"
+                first, *others = dict.fromkeys(word for value in values for word in value.split())
+                environment["STATE_DIRECTORY"] = f"/var/lib/{first}"
+                for one in others:
+                    (state / one.removeprefix(f"{first}/")).mkdir()
+            elif name == "CacheDirectory":
+                environment["CACHE_DIRECTORY"] = f"/var/cache/{values[-1]}"
             elif name == "UMask":
                 umask = values[-1]
             elif name in ("SystemCallFilter", "SystemCallErrorNumber"):
@@ -168,7 +181,9 @@ class SystemdUnit:
         for inside, outer in binds.items():
             words += ["--ro-bind", str(outer), inside]
         words += ["--bind", str(state), environment["STATE_DIRECTORY"]]
-        for name in ("/", "/etc", "/usr", "/var", "/var/lib", "/run"):
+        if "CACHE_DIRECTORY" in environment:
+            words += ["--bind", str(folder / "cache"), environment["CACHE_DIRECTORY"]]
+        for name in ("/", "/etc", "/usr", "/var", "/var/lib", "/var/cache", "/run"):
             words += ["--remount-ro", name]
         for descriptor in descriptors:
             words += ["--add-seccomp-fd", str(descriptor)]
@@ -178,11 +193,12 @@ class SystemdUnit:
 def _root() -> list[str]:
     """Return bwrap's options for the host's root, in a few folders of which others can be bound."""
     words = ["--tmpfs", "/", "--perms", "0755", "--tmpfs", "/run"]
-    for name in ("", "etc", "usr", "var", "var/lib"):
+    inner = ("etc", "usr", "var", "var/lib", "var/cache")
+    for name in ("", *inner):
         if name:
             words += ["--perms", "0755", "--tmpfs", f"/{name}"]
         for path in sorted(Path("/", name).iterdir()):
-            if str(path) in ("/proc", "/dev", "/run", "/etc", "/usr", "/usr/bin", "/var", "/var/lib"):
+            if str(path) in ("/proc", "/dev", "/run", "/usr/bin", *(f"/{one}" for one in inner)):
                 continue
             if path.is_symlink():
                 words += ["--symlink", str(path.readlink()), str(path)]

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +19,7 @@ import pytest
 from onpanic.probe import probe
 from onpanic.shims import Libvirt, to_libvirt
 
+from ..running.ports import reserved_port
 from ..running.system_libvirtd import run_system_libvirtd
 from ..running.systemd_unit import SystemdUnit
 from . import panicking_guests as guests
@@ -198,3 +202,75 @@ def start(connection: Any, daemon: Path, name: str, value: str, coredump: str = 
     domain = connection.defineXML(to_libvirt(xml, record, libvirt=Libvirt.of_connection(connection)).xml)
     domain.create()
     return domain
+
+
+# Drop-ins
+
+DROP_INS = sorted((SAMPLES / "onpanic-watch.service.d").iterdir())
+
+
+def test_all_drop_ins_leave_the_watcher_working(
+    unit: SystemdUnit,
+    settings: Path,
+    notify: NotifySocket,
+    folder: Path,
+    unavailable: Callable[[str], NoReturn],
+) -> None:
+    """Each directive is in force: others can read the metrics, and dumps have a folder."""
+    program = shutil.which("libvirtd", path="/usr/sbin:/usr/bin") or unavailable("no libvirtd here")
+    for name in ("daemon", "sandbox"):
+        (folder / name).mkdir()
+    by_name = {path.stem: path for path in DROP_INS}
+    assert list(by_name) == ["10-opt", "20-metrics-file", "20-metrics-listen", "30-dumps"]
+    assert unit.command()[0] == "/usr/bin/onpanic"
+    for path in DROP_INS[:3]:
+        assert SystemdUnit(SAMPLES / "onpanic-watch.service", path).command()[0] == "/opt/onpanic/bin/onpanic"
+    both = SystemdUnit(SAMPLES / "onpanic-watch.service", *DROP_INS)
+    words = SystemdUnit(by_name["20-metrics-file"]).command()[1:]
+    with run_system_libvirtd(program, folder / "daemon"), reserved_port() as port:
+        address = both.command()[-1].replace("9876", str(port))
+        binds = {
+            "/run/libvirt": folder / "daemon/run",
+            "/etc/onpanic": settings,
+            "/run/systemd": folder / "systemd",
+        }
+        command = ["/usr/bin/onpanic", *words, "--metrics-listen", address]
+        with both.run(folder / "sandbox", binds, CONSOLE, command) as process:
+            ready, pid = notify.receive()
+            assert ready == ["READY=1", "STATUS=watching"]
+            with urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=60) as answer:
+                assert "onpanic_watching 1.0" in answer.read().decode()
+            os.kill(pid, signal.SIGTERM)
+            said = process.communicate(timeout=60)[0]
+            assert process.returncode == 0, said
+            assert "problem" not in said
+    metrics = folder / "sandbox/cache/onpanic.prom"
+    assert "onpanic_watching 0.0" in metrics.read_text()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (metrics.parent, metrics)] == [0o755, 0o644]
+    state = folder / "sandbox/state"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert (state / "dumps").is_dir()
+
+
+@pytest.mark.parametrize("path", DROP_INS, ids=lambda path: path.stem)
+def test_systemd_accepts_the_unit_with_a_drop_in(
+    path: Path, folder: Path, unavailable: Callable[[str], NoReturn]
+) -> None:
+    """It knows every line, and there is one command; a wrong line in the drop-in is seen."""
+    program = shutil.which("systemd-analyze") or unavailable("no systemd-analyze here")
+    copy = folder / "onpanic-watch.service"
+    (folder / "onpanic-watch.service.d").mkdir()
+    drop_in = folder / "onpanic-watch.service.d" / path.name
+    for source, target in ((SAMPLES / copy.name, copy), (path, drop_in)):
+        text = re.sub("/(usr|opt/onpanic)/bin/onpanic", "/bin/true", source.read_text(encoding="utf-8"))
+        target.write_text(text, encoding="utf-8")
+
+    def verify() -> tuple[int, str]:
+        done = subprocess.run(
+            [program, "verify", str(copy)], capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.returncode, done.stderr
+
+    assert verify() == (0, "")
+    drop_in.write_text(drop_in.read_text().replace("[Service]", "[Service]\nExecStart=/bin/true\nNonsense=1"))
+    assert "Nonsense" in verify()[1]
