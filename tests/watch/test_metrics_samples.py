@@ -20,6 +20,7 @@ from .panicking_guests import until
 
 SAMPLES = Path(__file__).parent.parent.parent / "docs/samples"
 RULES = SAMPLES / "prometheus/onpanic.rules.yml"
+SCRAPES = SAMPLES / "prometheus/prometheus.yml"
 RULE_TESTS = SAMPLES / "prometheus/onpanic.rules.test.yml"
 DASHBOARD = json.loads((SAMPLES / "grafana/onpanic.json").read_text())
 
@@ -88,6 +89,26 @@ def test_prometheus_accepts_the_rules(promtool: Promtool) -> None:
     alerts = re.findall(r"alert: (\w+)", RULES.read_text())
     cases = re.findall(r"alertname: (\w+)\n +(exp_alerts:)?", RULE_TESTS.read_text())
     assert set(cases) == {(alert, word) for alert in alerts for word in ("", "exp_alerts:")}
+
+
+@pytest.mark.consumers
+def test_prometheus_accepts_the_configuration(promtool: Promtool) -> None:
+    """It finds the rules beside it."""
+    said = promtool("check", "config", SCRAPES)
+    assert "1 rule files found" in said
+    assert "SUCCESS" in said
+
+
+def test_the_alert_on_a_watcher_that_is_down_covers_the_samples() -> None:
+    """Its selectors match the job of the sample configuration, and the file of the sample drop-in."""
+    alert = RULES.read_text().partition("OnpanicWatcherDown")[2]
+    (file,) = re.findall(r'file=~"(.*)"', alert.partition("- alert:")[0])
+    (job,) = re.findall(r'job=~"(.*)"', alert.partition("- alert:")[0])
+    drop_in = (SAMPLES / "systemd/onpanic-watch.service.d/20-metrics-file.conf").read_text()
+    (written_to,) = re.findall(r"--metrics-file (\S+)", drop_in)
+    assert re.fullmatch(file, written_to)
+    jobs = re.findall(r"job_name: (.*)", SCRAPES.read_text())
+    assert [bool(re.fullmatch(job, one)) for one in jobs] == [True, False]
 
 
 @pytest.mark.consumers
