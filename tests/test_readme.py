@@ -1,5 +1,6 @@
 """The documentation is true: its commands are run, and print what it shows; its links lead somewhere."""
 
+import ast
 import re
 import runpy
 import sys
@@ -71,6 +72,27 @@ def anchors(page: Path) -> set[str]:
     """Return the names of a page's headings, as GitHub and GitLab make them."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_architecture_names_what_exists() -> None:
+    """Each function, class or field that is said to be in a file is defined there."""
+    page = ROOT / "docs" / "architecture.md"
+    found = re.findall(r"`([\w.]+)` in \[[^]]*\]\(([^)\s]+\.py)\)", page.read_text(encoding="utf-8"))
+    assert len(found) > 30
+    for name, target in found:
+        assert set(name.split(".")) <= defined(page.parent / target), (name, target)
+
+
+def defined(path: Path) -> set[str]:
+    """Return the names of the functions and classes that a module defines, and of what it assigns to."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    assigned = {
+        node.target.id
+        for node in nodes
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    return assigned | {node.name for node in nodes if isinstance(node, kinds)}
 
 
 def test_the_index_lists_every_page() -> None:
