@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, StaleError
 from onpanic.probe.decision.policy import Policy
-from onpanic.watch.guests.guest import DumpProgress
+from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.reporting.lines import Line
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.observation import Assignment, GuestState
@@ -859,11 +859,12 @@ class PlayedView:
         await self._history.called(self._generation)
         return f"/dumps/{at}.core"
 
-    async def dump(self, incident: Incident, progress: DumpProgress) -> None:
+    async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         await self._history.called(self._generation)
         progress(1, 2)
         self._history.take("coredump", incident)
         await self._history.called(self._generation)
+        return DumpResult(incident.coredump)
 
     async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:  # noqa: ARG002
         if step in ("destroy", "restart", "start"):
@@ -881,8 +882,7 @@ class PlayedView:
         await self._history.called(self._generation)
         return "<domain/>" if self._history.transient else ""
 
-    async def set_libvirt_action(self, action: str) -> bool:
+    async def set_libvirt_action(self, action: str) -> None:
         await self._history.called(self._generation)
         await self._history.set_libvirt_action(action)
         await self._history.called(self._generation)
-        return True

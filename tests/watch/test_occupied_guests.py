@@ -4,6 +4,7 @@ from pathlib import Path
 
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.rules.observation import GuestState
+from onpanic.watch.rules.settings import Settings
 
 from .played_guest import Clock, PlayedGuest, Watch
 
@@ -37,14 +38,14 @@ async def test_it_is_not_waited_for_without_end(tmp_path: Path) -> None:
         guest.occupied = False
         await watch.idle()
         assert not watch.supervisor.unknown
-        assert watch.events == [("waiting",), ("panicked",), ("action", "destroy", "done")]
+        assert watch.events == [("panicked",), ("waiting",), ("action", "destroy", "done")]
 
 
 async def test_a_dump_that_makes_progress_is_waited_for(tmp_path: Path) -> None:
     """It may take hours."""
     guest, clock = OccupiedGuest(Policy("destroy"), "panicked"), Clock()
     guest.progress = (1, 2)
-    async with Watch(guest, tmp_path, clock=clock) as watch:
+    async with Watch(guest, tmp_path, Settings(progress=0.001), clock=clock) as watch:
         watch.supervisor.trigger()
         await watch.until(lambda: ("progress",) in watch.events)
         clock.now += 3600
