@@ -270,23 +270,25 @@ class GuestHistory:
     def resync(self) -> None:
         """Trigger the watcher if libvirt shows the guest as crashed or paused, as it does each minute."""
         paused = self.condition in ("panicked", "internal-error", "reset", "changing")
-        if self.watcher and self.connected and paused:
-            self._call(self.watcher.trigger)
+        if self.connected and paused:
+            self._call(lambda watcher: watcher.trigger())
 
     def _scan(self) -> None:
-        def scan() -> None:
-            assert self.watcher
+        def scan(watcher: Supervisor) -> None:
             assignment = self.assignment() if self.condition != "gone" else None
             if self.condition != "gone":
-                self.watcher.assign(assignment)
-            if assignment or self.watcher.incident:
-                self.watcher.trigger(retry=True)
+                watcher.assign(assignment)
+            if assignment or watcher.incident:
+                watcher.trigger(retry=True)
 
         self._call(scan)
 
-    def _call(self, function: Callable[[], object]) -> None:
+    def _call(self, function: Callable[[Supervisor], object]) -> None:
+        """Call a function with the watcher, unless that is killed first."""
+
         async def call() -> None:
-            function()
+            if self.watcher:
+                function(self.watcher)
 
         self.loop.run(call())
 

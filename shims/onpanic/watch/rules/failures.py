@@ -47,7 +47,7 @@ def identify_failure(
         if report and _is_news(report, observation):
             draft.log(failure_line(report))
         draft.handled = len(observation.reports)
-        draft.change(cpu_time=state.cpu_time, ran_on=False)
+        draft.change(cpu_time=state.cpu_time)
         return None
     anew = incident is not None and (continued or _ended_unwatched(incident, observation, now))
     if incident and (observation.ran or anew):

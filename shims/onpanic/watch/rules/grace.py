@@ -41,9 +41,8 @@ def judged_condition(incident: Incident, observation: Observation) -> Condition:
     A guest that the watcher has let run on, and that has not helped itself, counts as failed all the same.
     """
     found = observation.state.condition
-    continued = incident.step == "continue" and (incident.ran_on or not incident.error)
-    ran_on = (continued or incident.step == "coredump") and not incident.begun
-    if found == "healthy" and incident.grace_until and ran_on and incident.failure:
+    ran_on = incident.step == "coredump" or (incident.step == "continue" and not incident.error)
+    if found == "healthy" and incident.grace_until and ran_on and not incident.begun and incident.failure:
         return incident.failure
     return found
 
@@ -96,6 +95,6 @@ def await_grace(
     if not failed and observation.watched_since > incident.found:
         reason = "whether the guest has helped itself is not known: the watcher was not there to see it"
         draft.log(action_line(incident.action.action, "failed", detail=reason))
-        draft.change(error=reason, finished=True)
+        draft.change(error=reason, finished=True, resolved=True)
         return draft.leave()
     return None

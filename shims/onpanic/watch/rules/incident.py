@@ -24,7 +24,6 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     :param at: When the failure was found, in seconds since the epoch; the dump's name says it.
     :param found: The same on the boot clock, in seconds, as for the other times.
     :param grace_until: Until when the guest may help itself; 0 if it has no grace period.
-    :param ran_on: Whether the guest was seen to run on in its grace period, and was not found failed since.
     :param due: When the guest may be restarted; 0 if that is not decided.
     :param coredump: The file to which the guest's memory is dumped.
     :param dumped: Whether that file is complete.
@@ -52,7 +51,6 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     at: float = 0.0
     found: float = 0.0
     grace_until: float = 0.0
-    ran_on: bool = False
     due: float = 0.0
     coredump: str = ""
     dumped: bool = False

@@ -72,7 +72,6 @@ def _conclude_effect(
             draft.change(finished=True, resolved=True)
         detail = f"it was {incident.name}" if step == "rename" else ""
         if within_grace:
-            draft.change(ran_on=state.condition == "healthy")
             detail = f"its grace period ends in {max(incident.grace_until - now, 0):.0f} s"
         draft.log(_done(step, result, now, detail=detail))
 
