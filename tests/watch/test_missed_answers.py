@@ -69,6 +69,12 @@ def test_a_step_whose_answer_was_missed_is_logged(
     assert decided.incident is None or decided.incident.resolved
 
 
+def test_another_start_of_the_guest_does_not_show_that_a_step_was_taken() -> None:
+    """Somebody has ended it and started it again."""
+    decided = reconcile(begun("ignore", "continue"), observed("ignore", "healthy", "2"), SETTINGS, 20.0)
+    assert [line.event for line in decided.lines] == ["over"]
+
+
 def test_another_start_of_the_guest_is_not_continued() -> None:
     """The watcher would find at each attempt that the guest is another one, without end."""
     decided = reconcile(begun("restart", "restart"), observed("restart", "reset", "2"), SETTINGS, 20.0)

@@ -6,13 +6,11 @@ from onpanic.watch.rules.handled_panics import conclude_libvirt_action, handled_
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings, action_line
 from onpanic.watch.rules.observation import Observation
-from onpanic.watch.rules.policy_steps import ENDING, FAILURES, RESTARTS, Step, next_step, shortfall
+from onpanic.watch.rules.policy_steps import ENDING, FAILURES, RESTARTS, Step, next_step
 from onpanic.watch.rules.restarts import back_off, is_limited, libvirt_action
-from onpanic.watch.rules.step_results import give_up
+from onpanic.watch.rules.step_results import give_up, was_taken
 
 __all__ = ("decide_step", "due_step")
-
-_VISIBLE: tuple[Step, ...] = ("continue", "restart", "destroy", "start")  # whose effect the state shows
 
 _MOST_TRIES = 3  # times that a step may leave the guest's state unchanged
 
@@ -113,7 +111,7 @@ def _finish(draft: Draft, observation: Observation, settings: ReconcileSettings,
     if not resolved:
         detail = f"the guest stays {condition}"
         draft.log(action_line(incident.action.action, "kept", detail=detail))
-    elif incident.step in _VISIBLE and not shortfall(incident.step, condition):
+    elif incident.step and incident.step != "rename" and was_taken(incident, incident.step, observation):
         detail = f"its answer was missed, and the guest is {condition}"
         draft.log(action_line(incident.step, "done", detail=detail))
     elif incident.step == "coredump" and not incident.dumped:

@@ -1,8 +1,10 @@
 """A guest's failure and what has been done about it: the state that the journal keeps."""
 
+from typing import Literal
+
 import msgspec
 
-from onpanic.watch.rules.policy_steps import Action, Failure
+from onpanic.watch.rules.policy_steps import Action, Failure, Step
 
 __all__ = ("Incident", "has_run")
 
@@ -55,7 +57,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     coredump: str = ""
     dumped: bool = False
     begun: bool = False
-    step: str = ""
+    step: Step | Literal[""] = ""
     tried: str = ""
     tries: int = 0
     new_name: str = ""

@@ -6,7 +6,7 @@ from onpanic.watch.rules.observation import GuestState, Observation, StepResult
 from onpanic.watch.rules.policy_steps import FAILURES, Step, shortfall
 from onpanic.watch.rules.restarts import conclude_limit, conclude_unlimit
 
-__all__ = ("conclude_step", "give_up")
+__all__ = ("conclude_step", "give_up", "was_taken")
 
 _LAST: tuple[Step, ...] = ("continue", "restart", "start")  # no step is due after these
 
@@ -22,8 +22,9 @@ def conclude_step(draft: Draft, result: StepResult, observation: Observation, no
     elif step == "unlimit":
         draft.incident, line = conclude_unlimit(incident, result.error)
         draft.log(line)
-    elif result.uncertain and not _was_taken(incident, step, observation):
-        if step == "restart" and state.condition == "healthy":  # it ran before
+    elif result.uncertain and not was_taken(incident, step, observation):
+        runs_on = state.condition == "healthy" and state.instance == incident.instance
+        if step == "restart" and runs_on:  # it ran before
             give_up(draft, step, f"whether the guest was reset is not known: {result.error}")
     elif result.error and not result.uncertain:
         _conclude_error(draft, step, result.error, observation)
@@ -39,12 +40,19 @@ def conclude_step(draft: Draft, result: StepResult, observation: Observation, no
             _conclude_effect(draft, incident, result, state, now)
 
 
-def _was_taken(incident: Incident, step: Step, observation: Observation) -> bool:
-    """Return whether the guest shows that a step was taken although no answer has said so."""
-    condition = observation.state.condition
+def was_taken(incident: Incident, step: Step, observation: Observation) -> bool:
+    """Return whether the guest shows that a step was taken although no answer has said so.
+
+    :param incident: Its incident.
+    :param step: The step.
+    :param observation: What is known of the guest.
+    """
+    condition, same = observation.state.condition, observation.state.instance == incident.instance
     if step == "rename":
         return observation.name == incident.new_name
     if step == "coredump" or (step == "restart" and incident.grace_until and condition == "healthy"):
+        return False
+    if step in ("continue", "restart") and condition == "healthy" and not same:  # somebody has started it
         return False
     return condition not in FAILURES and not shortfall(step, condition)
 
