@@ -13,9 +13,9 @@ from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.dump_space import space_for_dump
 from onpanic.watch.rules.dump_files import FORMATS, DumpFile, dump_name, guest_of, with_format
 from onpanic.watch.rules.dump_limits import room_for_dump
-from onpanic.watch.rules.next_action import ReconcileSettings
 from onpanic.watch.rules.observation import Assignment, GuestState, Observation
 from onpanic.watch.rules.reconcile import reconcile
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restart_limit import RestartLimit
 from onpanic.watch.rules.settings import Settings, with_unit
 

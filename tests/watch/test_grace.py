@@ -24,6 +24,9 @@ GRACE = Settings(grace=30.0)
 class RunningGuest(PlayedGuest):
     """A guest that can be dumped, reset and ended while it runs, as QEMU and libvirt can."""
 
+    def shut_down(self) -> None:
+        self.condition, self.ending = "off", "shutdown"
+
     async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         runs, self.condition = self.condition == "healthy", "panicked"
         made = await super().dump(incident, progress)
@@ -83,12 +86,12 @@ async def test_the_policy_is_carried_out_afterwards(
     [
         (lambda watch, _: watch.supervisor.on_reset(), "it was reset"),
         (lambda watch, _: watch.supervisor.on_crashloaded(PanicDetails()), "its crash kernel has taken over"),
-        (lambda _, guest: setattr(guest, "condition", "off"), "it has shut down"),
+        (lambda _, guest: guest.shut_down(), "it has shut down"),
     ],
     ids=["reset", "crashloaded", "shutdown"],
 )
 async def test_a_guest_that_helps_itself_is_left_alone(
-    helps: Callable[[Watch, PlayedGuest], object], detail: str, tmp_path: Path
+    helps: Callable[[Watch, RunningGuest], object], detail: str, tmp_path: Path
 ) -> None:
     """It has dumped its memory and rebooted by itself, or is doing so."""
     guest, clock = RunningGuest(Policy("restart", coredump=True)), Clock()
@@ -248,3 +251,18 @@ async def test_a_guest_that_reboots_and_panics_at_once_has_failed_anew(tmp_path:
         await watch.reconcile()
         assert guest.log == ["continue", "continue", "destroy"]
         assert watch.events.count(("panicked",)) == 2
+
+
+async def test_a_guest_that_somebody_ends_within_its_grace_period_is_left_alone(tmp_path: Path) -> None:
+    """It has not helped itself."""
+    guest, clock = RunningGuest(Policy("restart")), Clock()
+    async with Watch(guest, tmp_path, GRACE, clock=clock) as watch:
+        await watch.reconcile()
+        await continued(watch, guest)
+        guest.condition = "off"
+        watch.supervisor.trigger()
+        await watch.idle()
+        clock.now += 60
+        await watch.reconcile()
+        assert guest.log == ["continue"]
+        assert watch.lines[-1].detail == "something else has handled the guest: it is off"

@@ -9,10 +9,10 @@ from onpanic.core.errors import LostError, UnansweredError
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import ReconcileSettings
 from onpanic.watch.rules.observation import Assignment, GuestState, Observation, StepResult
 from onpanic.watch.rules.policy_steps import Action, Condition, Step
 from onpanic.watch.rules.reconcile import reconcile
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restart_limit import RestartLimit
 
 from .played_guest import PlayedGuest, Watch

@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import ReconcileSettings
 from onpanic.watch.rules.observation import Assignment, GuestState, Observation, PanicReport, StepResult
 from onpanic.watch.rules.policy_steps import ENDING, FAILURES, Action, Condition, Step
 from onpanic.watch.rules.reconcile import reconcile
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restart_limit import RestartLimit
 from onpanic.watch.rules.settings import Settings
 

@@ -87,7 +87,17 @@ async def watch_domains(
     if identity.cancelled():
         return WatchResult()
     folder = subfolder(state or default_folder(), identity.result())
-    watcher = _Watcher(settings, sink, folder, dry_run, once, stop, reload, read_settings, notify)
+    watcher = _Watcher(
+        settings,
+        sink,
+        folder,
+        dry_run=dry_run,
+        once=once,
+        stop=stop,
+        reload=reload,
+        read_settings=read_settings,
+        notify=notify,
+    )
     return await watcher.run(lambda context: Domains(uri, context), exclusive=True)
 
 
@@ -125,7 +135,17 @@ async def watch_monitors(
     folder = subfolder(state or default_folder(), "qmp")
     if not dry_run:
         remove_incomplete_in(Path(settings.dump_dir))
-    watcher = _Watcher(settings, sink, folder, dry_run, once, stop, reload, read_settings, notify)
+    watcher = _Watcher(
+        settings,
+        sink,
+        folder,
+        dry_run=dry_run,
+        once=once,
+        stop=stop,
+        reload=reload,
+        read_settings=read_settings,
+        notify=notify,
+    )
     return await watcher.run(lambda context: Monitors(addresses, policy, context), exclusive=False)
 
 
@@ -160,6 +180,7 @@ class _Watcher:
         settings: Settings,
         sink: Sink,
         folder: Path,
+        *,
         dry_run: bool,
         once: bool,
         stop: asyncio.Event | None,

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims.domain_xml.policy_xml import policy_elements
 from onpanic.watch.reporting.lines import Level, Line, Sink, now
-from onpanic.watch.rules.next_action import LineContent
+from onpanic.watch.rules.line_contents import LineContent
 
 __all__ = ("GuestLog", "Identified")
 

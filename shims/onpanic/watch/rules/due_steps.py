@@ -2,11 +2,13 @@
 
 from onpanic.watch.rules.dump_files import fails_by_format
 from onpanic.watch.rules.grace import await_grace, judged_condition
-from onpanic.watch.rules.handled_panics import conclude_libvirt_action, handled_elsewhere
+from onpanic.watch.rules.handled_panics import conclude_libvirt_action
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings, action_line
+from onpanic.watch.rules.line_contents import action_line, handled_elsewhere
+from onpanic.watch.rules.next_action import Draft, NextAction
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import ENDING, FAILURES, RESTARTS, Step, next_step
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restarts import back_off, is_limited, libvirt_action
 from onpanic.watch.rules.step_results import give_up, was_taken
 
@@ -94,7 +96,8 @@ def _refuse(
     elif step in ("coredump", *ENDING) and is_limited(incident, settings, now):
         limit = settings.restart_limit
         count = len(limit.recent(incident.restarts, now))
-        reason = f"{count} restarts in {limit.interval:g} s: the guest stays as it is"
+        plural = "" if count == 1 else "s"
+        reason = f"{count} restart{plural} in {limit.interval:g} s: the guest stays as it is"
         draft.log(action_line(action, "start-limit-hit", detail=reason))
         draft.change(error=reason, finished=True)
     else:

@@ -2,12 +2,14 @@
 
 from onpanic.watch.rules.due_steps import due_step
 from onpanic.watch.rules.grace import grace_of
-from onpanic.watch.rules.handled_panics import conclude_handled, failure_line, handled_elsewhere
+from onpanic.watch.rules.handled_panics import conclude_handled
 from onpanic.watch.rules.incident import Incident, has_run
-from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, ReconcileSettings
+from onpanic.watch.rules.line_contents import LineContent, failure_line, handled_elsewhere
+from onpanic.watch.rules.next_action import Draft, NextAction
 from onpanic.watch.rules.observation import GuestState, Observation, PanicReport
 from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.policy_steps import FAILURES, action_for
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restarts import is_limited, libvirt_action
 
 __all__ = ("conclude_recovery", "identify_failure")

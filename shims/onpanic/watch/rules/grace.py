@@ -6,9 +6,11 @@ carried out when the guest was not reset or shut down in time, and no crash kern
 
 from onpanic.probe.decision.policy import WAITING
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, ReconcileSettings, action_line
+from onpanic.watch.rules.line_contents import LineContent, action_line, handled_elsewhere
+from onpanic.watch.rules.next_action import Draft, NextAction
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import FAILURES, Action, Condition
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 
 __all__ = ("await_grace", "conclude_grace", "grace_of", "judged_condition")
 
@@ -60,12 +62,16 @@ def conclude_grace(draft: Draft, observation: Observation) -> None:
         return
     help_ = observation.helped_itself
     if state.condition in ("off", "gone"):
-        help_ = "shutdown"
+        help_ = "shutdown" if state.ending == "shutdown" or help_ == "shutdown" else "ended"
     elif state.instance != incident.instance:
         help_ = "reset"
-    if help_ and state.condition not in FAILURES:
+    if not help_ or state.condition in FAILURES:
+        return
+    if help_ == "ended":
+        draft.log(handled_elsewhere(state.condition))
+    else:
         draft.log(LineContent("over", members={"detail": f"the guest has helped itself: {_HELP[help_]}"}))
-        draft.change(finished=True, resolved=True)
+    draft.change(finished=True, resolved=True)
 
 
 def await_grace(

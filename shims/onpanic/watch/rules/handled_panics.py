@@ -1,30 +1,16 @@
 """Panics that libvirt, QEMU or something else has handled before the watcher has seen the guest's state."""
 
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import Draft, LineContent, ReconcileSettings, action_line
+from onpanic.watch.rules.line_contents import LineContent, action_line, failure_line, handled_elsewhere
+from onpanic.watch.rules.next_action import Draft
 from onpanic.watch.rules.observation import GuestState, Observation, PanicReport
 from onpanic.watch.rules.policy_steps import FAILURES, Action, action_for, fulfils
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restarts import libvirt_action
 
-__all__ = ("conclude_handled", "conclude_libvirt_action", "failure_line", "handled_elsewhere")
+__all__ = ("conclude_handled", "conclude_libvirt_action")
 
 _SURVIVES = ("ignore", "preserve", "pause", "restart", "rename-restart")
-
-
-def failure_line(report: PanicReport, event: str = "panicked") -> LineContent:
-    """Return the line about a failure.
-
-    :param report: The event about it, or what stands for one.
-    :param event: What has happened, see `Line.event`.
-    """
-    details = report.details
-    members = {"panic": details.kind, "code": details.code, "detail": details.text}
-    return LineContent(event, "warning", {"at": report.stamp, **members})
-
-
-def handled_elsewhere(condition: str) -> LineContent:
-    """Return what the line says when something other than the watcher or libvirt has changed a guest."""
-    return LineContent("over", members={"detail": f"the guest is {condition}: something else has handled it"})
 
 
 def conclude_handled(

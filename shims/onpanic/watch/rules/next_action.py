@@ -1,63 +1,15 @@
 """What is decided about a guest: what the journal keeps, what is logged, and the one next step."""
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from onpanic.watch.rules.incident import Incident
+from onpanic.watch.rules.line_contents import LineContent
 from onpanic.watch.rules.policy_steps import Step
-from onpanic.watch.rules.restart_limit import RestartLimit
 
-__all__ = ("Draft", "LineContent", "NextAction", "ReconcileSettings", "action_line")
-
-# How much longer than the shortest the longest wait for libvirt is
-_LONGEST_WAIT = 10
-
-
-class LineContent(msgspec.Struct, frozen=True):
-    """What a log line about a guest says; the log adds the guest and the time, see `Line`.
-
-    :param event: See `Line`.
-    :param level: See `Line`.
-    :param members: Other members of `Line`.
-    :param once: Whether it is left out if the last such line about the guest said the same.
-    """
-
-    event: str
-    level: Literal["info", "notice", "warning", "error"] = "info"
-    members: dict[str, Any] = {}
-    once: bool = False
-
-
-class ReconcileSettings(msgspec.Struct, frozen=True):
-    """The settings that the next action depends on.
-
-    :param restart_limit: How often a guest is restarted.
-    :param grace: Seconds that a guest has to help itself, unless its policy says otherwise; 0 for none.
-    :param dry_run: Whether steps are only logged.
-    :param poll: Seconds until libvirt, which is expected to act on a guest, is looked at again; later looks
-        wait up to ten times as long.
-    :param patience: Seconds that a guest may take to pass through a state, for example to shut down.
-    """
-
-    restart_limit: RestartLimit
-    grace: float = 0.0
-    dry_run: bool = False
-    poll: float = 0.05
-    patience: float = 60.0
-
-    @property
-    def reaction(self) -> float:
-        """Seconds within which libvirt begins to act, and an event follows the state that it is about."""
-        return self.poll * _LONGEST_WAIT
-
-    def pause(self, elapsed: float) -> float:
-        """Return the seconds until a guest is looked at again.
-
-        :param elapsed: Seconds for which it has been observed without a change.
-        """
-        return max(self.poll, min(elapsed / 2, self.reaction))
+__all__ = ("Draft", "NextAction")
 
 
 class NextAction(msgspec.Struct, frozen=True):
@@ -85,19 +37,6 @@ class NextAction(msgspec.Struct, frozen=True):
     handled: int = 0
     concluded: bool = False
     considered: bool = True
-
-
-def action_line(action: str, outcome: str, **members: Any) -> LineContent:
-    """Return what the line says that tells that an action was taken, or why it was not.
-
-    :param action: See `Line.action`.
-    :param outcome: See `Line.outcome`.
-    :param members: Other members of `Line`.
-    """
-    level: Literal["error", "notice"] = (
-        "error" if outcome in ("failed", "lost", "start-limit-hit") else "notice"
-    )
-    return LineContent("action", level, {"action": action, "outcome": outcome, **members})
 
 
 class Draft:

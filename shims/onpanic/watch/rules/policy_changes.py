@@ -1,9 +1,11 @@
 """A policy that is changed or removed while it waits to be carried out: the new one applies."""
 
 from onpanic.watch.rules.grace import grace_of
-from onpanic.watch.rules.next_action import Draft, LineContent, ReconcileSettings, action_line
+from onpanic.watch.rules.line_contents import LineContent, action_line
+from onpanic.watch.rules.next_action import Draft
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import FAILURES, action_for
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 
 __all__ = ("apply_policy",)
 

@@ -18,10 +18,11 @@ from onpanic.watch.rules.due_steps import decide_step
 from onpanic.watch.rules.failures import conclude_recovery, identify_failure
 from onpanic.watch.rules.grace import conclude_grace
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import Draft, NextAction, ReconcileSettings
+from onpanic.watch.rules.next_action import Draft, NextAction
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_changes import apply_policy
 from onpanic.watch.rules.policy_steps import FAILURES
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restarts import adjust_libvirt_action, leave_at_rest
 from onpanic.watch.rules.step_results import conclude_step
 from onpanic.watch.rules.unsettled_states import await_others, await_settled

@@ -9,9 +9,11 @@ action is restored once the guest has run for the interval, or when the watcher 
 from msgspec.structs import replace
 
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, ReconcileSettings, action_line
+from onpanic.watch.rules.line_contents import LineContent, action_line
+from onpanic.watch.rules.next_action import Draft, NextAction
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import ENDING, RESTARTS, Step
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 
 __all__ = (
     "adjust_libvirt_action",

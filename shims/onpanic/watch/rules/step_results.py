@@ -1,7 +1,8 @@
 """What has become of a step: it is done when the guest is seen as the step promises."""
 
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import Draft, LineContent, action_line
+from onpanic.watch.rules.line_contents import LineContent, action_line
+from onpanic.watch.rules.next_action import Draft
 from onpanic.watch.rules.observation import GuestState, Observation, StepResult
 from onpanic.watch.rules.policy_steps import FAILURES, Step, shortfall
 from onpanic.watch.rules.restarts import conclude_limit, conclude_unlimit

@@ -1,9 +1,11 @@
 """States from which nothing follows yet: the guest passes through them, or libvirt or QEMU works on it."""
 
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import Draft, LineContent, NextAction, ReconcileSettings
+from onpanic.watch.rules.line_contents import LineContent
+from onpanic.watch.rules.next_action import Draft, NextAction
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_steps import FAILURES
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restarts import libvirt_action
 
 __all__ = ("await_others", "await_settled")

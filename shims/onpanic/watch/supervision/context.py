@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from onpanic.watch.reporting.lines import Sink
-from onpanic.watch.rules.next_action import ReconcileSettings
+from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restart_limit import RestartLimit
 from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.journal import Journal

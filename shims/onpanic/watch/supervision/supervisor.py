@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from onpanic.core.errors import BusyError, GoneError, LostError, OnpanicError, StaleError, UnansweredError
 from onpanic.watch.guests.guest import Guest
 from onpanic.watch.reporting.guest_log import GuestLog
-from onpanic.watch.rules.handled_panics import failure_line
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.next_action import LineContent, NextAction, action_line
+from onpanic.watch.rules.line_contents import LineContent, action_line, failure_line
+from onpanic.watch.rules.next_action import NextAction
 from onpanic.watch.rules.observation import Assignment, StepResult
 from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.reconcile import reconcile
