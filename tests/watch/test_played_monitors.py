@@ -218,6 +218,7 @@ async def test_an_emulator_that_comes_and_goes(folder: Path, tmp_path: Path) -> 
                 monitor.panic()
                 await watcher.until("action", outcome="kept", times=times)
             await watcher.until("disconnected", times=times)
+            await watcher.until("over", times=times)  # both are this process, so only that tells them apart
 
 
 async def test_a_monitor_that_hangs_up_again_and_again_is_not_connected_to_without_pause(

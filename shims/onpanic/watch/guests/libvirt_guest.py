@@ -161,8 +161,8 @@ class LibvirtGuest:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
         now, next_start = await self._call(_descriptions)
         assignment, problems = _assignment(now, overridden=self._overridden())
-        if next_start:
-            problems += _later_policy(assignment.policy if assignment else None, next_start)
+        if next_start and not problems:
+            problems = _later_policy(assignment.policy if assignment else None, next_start)
         if problems != self._problems:
             self._problems = problems
             for problem in problems:
