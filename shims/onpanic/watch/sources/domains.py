@@ -343,6 +343,7 @@ class Domains:
         task = asyncio.create_task(logged())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # a task that is cancelled at once never awaits it
         return task
 
     def _log(self, event: str, level: Level = "info", *, detail: str = "") -> None:
