@@ -235,7 +235,12 @@ class Watch:
         wall_clock: Callable[[], float] | None = None,
         patience: float = DEADLINE,
         writer: Writer = write_atomically,
+        on_line: Callable[[Line], object] = lambda _: None,
     ) -> None:
+        def sink(line: Line) -> None:
+            self.lines.append(line)
+            on_line(line)
+
         self.lines: list[Line] = []
         self.warnings: list[str] = []
         self.journal = Journal(
@@ -245,7 +250,7 @@ class Watch:
         self.context = WatchContext(
             self.journal,
             settings or Settings(),
-            self.lines.append,
+            sink,
             dry_run=dry_run,
             restart_delay=restart_delay,
             poll=0.002,

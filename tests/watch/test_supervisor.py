@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from onpanic.core.errors import BusyError, FailedError
 from onpanic.probe.decision.policy import Policy
+from onpanic.watch.reporting.lines import Line
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.observation import GuestState
 from onpanic.watch.rules.panic_details import PanicDetails
@@ -936,3 +937,18 @@ async def test_a_guest_without_a_limit_is_restarted_for_ever(tmp_path: Path) -> 
         assert guest.log == ["restart"] * 2000
         assert guest.condition == "healthy"
         assert {event for event in watch.events if event[0] == "action"} == {("action", "restart", "done")}
+
+
+async def test_what_a_line_says_is_in_the_journal(tmp_path: Path) -> None:
+    """A watcher that is killed as soon as it has said that a guest was dumped does not dump it again."""
+    kept: dict[str, str] = {}
+
+    def on_line(line: Line) -> None:
+        kept[line.action] = "".join(path.read_text() for path in tmp_path.glob("*.json"))
+
+    guest = PlayedGuest(Policy("preserve", coredump=True), "panicked")
+    async with Watch(guest, tmp_path, on_line=on_line) as watch:
+        await watch.reconcile()
+    assert '"dumped":true' in kept["coredump"]
+    assert '"over":false' in kept["preserve"]
+    assert '"finished":false' not in kept["preserve"]

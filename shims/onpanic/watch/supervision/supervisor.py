@@ -214,16 +214,17 @@ class Supervisor:
         settings = self._context.reconcile_settings
         action = reconcile(self.incident, observation, settings, self._context.clock())
         self._observer.acknowledge(observation, action)
+        kept = action.before if action.step else action.incident
+        if kept:
+            self._keep(kept)  # before the lines: what they say must not be done again if this is killed
+        else:
+            self._context.journal.remove(self.guest.key)
         for line in action.lines:
             self._write(line)
         if action.step and action.incident and action.before:
             result = self._observer.result = await self._take(action)
             if result.uncertain:
                 raise BusyError(result.error, wait=result.retry_after)
-        elif action.incident:
-            self._keep(action.incident)
-        else:
-            self._context.journal.remove(self.guest.key)
         return action
 
     async def _take(self, action: NextAction) -> StepResult:
