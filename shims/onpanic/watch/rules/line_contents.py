@@ -5,8 +5,9 @@ from typing import Any, Literal
 import msgspec
 
 from onpanic.watch.rules.observation import PanicReport
+from onpanic.watch.rules.panic_details import PanicDetails
 
-__all__ = ("LineContent", "action_line", "failure_line", "handled_elsewhere")
+__all__ = ("LineContent", "action_line", "details_of", "failure_line", "handled_elsewhere")
 
 _STATES = {"healthy": "runs", "reset": "was reset, and is paused", "gone": "no longer exists"}
 
@@ -45,9 +46,12 @@ def failure_line(report: PanicReport, event: str = "panicked") -> LineContent:
     :param report: The event about it, or what stands for one.
     :param event: What has happened, see `Line.event`.
     """
-    details = report.details
-    members = {"panic": details.kind, "code": details.code, "detail": details.text}
-    return LineContent(event, "warning", {"at": report.stamp, **members})
+    return LineContent(event, "warning", {"at": report.stamp, **details_of(report.details)})
+
+
+def details_of(details: PanicDetails) -> dict[str, str]:
+    """Return the members of a line that say what QEMU reports about a panic."""
+    return {"panic": details.kind, "code": details.code, "detail": details.text}
 
 
 def handled_elsewhere(condition: str) -> LineContent:

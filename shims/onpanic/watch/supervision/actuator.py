@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, StaleError
+from onpanic.core.errors import BusyError, FailedError, GoneError, StaleError
 from onpanic.watch.guests.guest import DumpResult, Guest
 from onpanic.watch.reporting.guest_log import GuestLog
 from onpanic.watch.rules.incident import Incident
@@ -39,7 +39,7 @@ class Actuator:
 
         :param step: The step.
         :param incident: The guest's incident, which is kept before the step begins.
-        :param before: The incident that is kept if the step was not taken.
+        :param before: The incident as it is kept already, and again if the step was not taken.
         :param keep: Keeps an incident in the journal.
         :raise LostError: When the connection is lost.  The step may or may not have been taken.
         :raise BusyError: When the step was not taken, and must be decided again.
@@ -47,11 +47,7 @@ class Actuator:
         began = self._context.clock()
         try:
             prepared = await self._prepare(step, incident)
-        except (BusyError, LostError):
-            keep(before)
-            raise
         except (FailedError, GoneError) as error:
-            keep(before)
             return StepResult(step, began, error.message)
         keep(prepared)
         made = DumpResult()

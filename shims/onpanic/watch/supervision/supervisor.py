@@ -11,7 +11,7 @@ from onpanic.core.errors import BusyError, GoneError, LostError, OnpanicError, S
 from onpanic.watch.guests.guest import Guest
 from onpanic.watch.reporting.guest_log import GuestLog
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.line_contents import LineContent, action_line, failure_line
+from onpanic.watch.rules.line_contents import LineContent, action_line, details_of, failure_line
 from onpanic.watch.rules.next_action import NextAction
 from onpanic.watch.rules.observation import Assignment, StepResult
 from onpanic.watch.rules.panic_details import PanicDetails
@@ -68,8 +68,7 @@ class Supervisor:
         """
         self._observer.on_helped_itself("crashloaded")
         if self.log.policy:
-            members = {"panic": details.kind, "code": details.code, "detail": details.text}
-            self.log.write("crashloaded", "warning", **members)
+            self.log.write("crashloaded", "warning", **details_of(details))
         self._trigger_if_concerned()
 
     def on_reset(self) -> None:
