@@ -130,7 +130,7 @@ INIT = f"""\
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
-for module in pvpanic pvpanic-mmio pvpanic-pci; do insmod /$module.ko; done
+for module in qemu_fw_cfg pvpanic pvpanic-mmio pvpanic-pci; do insmod /$module.ko; done
 exec < /dev/ttyS0 > /dev/ttyS0 2>&1
 stty -echo
 echo {READY}
@@ -202,7 +202,12 @@ def linux(into: Path) -> Linux:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may want the same
         root = fetch("bookworm", ("linux-image-cloud-amd64", "busybox-static"), into=into).path
         (kernel,) = root.glob("boot/vmlinuz-*")
-        modules = root.glob("usr/lib/modules/*/kernel/drivers/misc/pvpanic/*.ko")
+        drivers = root.glob("lib/modules/*/kernel/drivers")
+        modules = [
+            path
+            for folder in drivers
+            for path in (*folder.glob("misc/pvpanic/*.ko"), folder / "firmware/qemu_fw_cfg.ko")
+        ]
         files = {module.name: module.read_bytes() for module in sorted(modules)}
         files |= {"init": INIT.encode(), "bin/busybox": (root / "bin/busybox").read_bytes()}
         content = archive(files)

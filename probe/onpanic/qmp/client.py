@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from qemu.qmp import ConnectError, ExecuteError, QMPClient, Runstate
+from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError, Runstate
 from qemu.qmp.message import Message
 
 from onpanic.core.errors import ProtocolFault
@@ -115,6 +115,17 @@ class QmpClient:
             raise CommandError(error.error_class, str(error)) from error
         except Exception as error:
             raise ConnectionLostError(await self._root(error)) from error
+
+    def send_descriptor(self, descriptor: int) -> None:
+        """Send a file descriptor, for a command such as ``getfd`` that is sent next.
+
+        :param descriptor: It stays open here.
+        :raise OSError: When the connection is no UNIX socket, or has ended.
+        """
+        try:
+            self._client.send_fd_scm(descriptor)
+        except QMPError as error:
+            raise OSError(str(error)) from error
 
     @property
     def connected(self) -> bool:

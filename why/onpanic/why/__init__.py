@@ -1,0 +1,1 @@
+"""Why a guest panicked, read from outside."""

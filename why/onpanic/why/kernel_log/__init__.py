@@ -1,0 +1,1 @@
+"""A Linux kernel's log in memory, and what it says about a panic."""

@@ -1,0 +1,127 @@
+"""What a kernel's log says about a panic."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from onpanic.why.kernel_log.log_record import LOG_KERN, LogRecord
+from onpanic.why.kernel_log.log_text import safe_text
+
+__all__ = ("KINDS", "KernelPanic", "find_panic")
+
+
+class KernelPanic(NamedTuple):
+    """What a kernel's log says about a panic.
+
+    :param reason: What the kernel panicked with, e.g. ``sysrq triggered crash``.
+    :param cause: The line that told of the error before, e.g. ``BUG: kernel NULL pointer dereference,
+        address: 0000000000000000``; empty if the reason says it all.
+    :param kind: One of `KINDS`.
+    :param trace: The lines of the call trace, without their times.
+    """
+
+    reason: str
+    cause: str
+    kind: str
+    trace: tuple[str, ...]
+
+
+_PANIC = b"Kernel panic - not syncing: "
+_END = b"---[ end Kernel panic"
+
+#: What the kernel reports before it panics for it.  Sources: arch/*/mm/fault.c, kernel/watchdog.c and others.
+_CAUSES = (
+    b"BUG: ",
+    b"Oops",
+    b"Unable to handle kernel ",
+    b"Internal error: ",
+    b"general protection fault",
+    b"kernel BUG at ",
+    b"watchdog: BUG: ",
+    b"INFO: task ",
+    b"Unable to handle kernel",
+    b"Out of memory: ",
+    b"WARNING: ",
+    b"divide error",
+    b"invalid opcode",
+)
+
+#: Kinds of panics by what the kernel says; the first that matches the reason, else the cause.
+_KINDS: tuple[tuple[str, str], ...] = (
+    ("sysrq", r"sysrq triggered crash"),
+    ("out-of-memory", r"out of memory|Out of memory|deadlocked on memory"),
+    ("hung-task", r"hung_task: blocked tasks"),
+    ("soft-lockup", r"softlockup: hung tasks"),
+    ("hard-lockup", r"[Hh]ard LOCKUP"),
+    ("rcu-stall", r"RCU Stall"),
+    ("init-exited", r"Attempted to kill init|Requested init .* failed|No working init found"),
+    ("no-root", r"VFS: Unable to mount root fs"),
+    ("stack-corrupted", r"stack-protector|corrupted stack|kernel stack overflow|stack guard page"),
+    ("nmi", r"NMI"),
+    ("machine-check", r"[Mm]achine check"),
+    ("warning", r"panic_on_warn set|kernel: panic_on_warn"),
+    ("null-pointer", r"NULL pointer dereference"),
+    ("page-fault", r"unable to handle (page fault|kernel paging request)|Unable to handle kernel"),
+    ("bug", r"kernel BUG at"),
+    ("oops", r"Oops|[Ff]atal exception|Internal error|general protection|divide error|invalid opcode"),
+)
+
+#: The kinds of panics, a bounded set.
+KINDS = (*(kind for kind, _ in _KINDS), "other")
+
+_TRACE_HEAD = re.compile(rb"\s*Call [Tt]race:")
+_TRACE_ENTRY = re.compile(rb"\s+\[?<?[\w?.\[( ]")
+_MAX_CAUSE, _MAX_TRACE, _BEFORE = 200, 60, 300  # lines before the panic in which its cause is looked for
+
+
+def find_panic(records: Sequence[LogRecord]) -> KernelPanic | None:
+    """Return what the log says about a panic; None if it has none.
+
+    Only what the kernel itself has logged counts: a program of the guest can write to /dev/kmsg.
+
+    :param records: The log, oldest record first.
+    """
+    lines = [line for r in records if r.facility == LOG_KERN for line in r.text.split(b"\n")]
+    places = [place for place, line in enumerate(lines) if line.startswith(_PANIC)]
+    if not places:
+        return None
+    place = places[0]  # a kernel panics once; what follows is about the same or caused by it
+    reason = safe_text(lines[place].removeprefix(_PANIC)).strip()
+    start = max(0, place - _BEFORE)
+    causes = [n for n in range(start, place) if lines[n].startswith(_CAUSES)]
+    explained = _kind(reason) not in ("oops", "other", "warning")
+    cause_at = None if explained or not causes else _first_of_last(causes)
+    cause = "" if cause_at is None else safe_text(lines[cause_at]).strip()[:_MAX_CAUSE]
+    kind = _kind(reason)
+    if cause and kind in ("oops", "other"):
+        kind = _kind(cause) if _kind(cause) != "other" else kind
+    trace = _trace(lines, cause_at, place) if cause_at is not None else ()
+    return KernelPanic(reason, cause, kind, trace or _trace(lines, place, len(lines)))
+
+
+def _kind(text: str) -> str:
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, text)), "other")
+
+
+def _first_of_last(places: list[int]) -> int:
+    """Return the first line of the last report: its lines are at most 20 lines apart."""
+    first = places[-1]
+    for place in reversed(places):
+        if first - place > 20:
+            break
+        first = place
+    return first
+
+
+def _trace(lines: Sequence[bytes], start: int, end: int) -> tuple[str, ...]:
+    """Return the lines of the first call trace in a part of the log."""
+    head = next((n for n in range(start, end) if _TRACE_HEAD.match(lines[n])), None)
+    if head is None:
+        return ()
+    trace = []
+    for line in lines[head + 1 : head + 1 + _MAX_TRACE]:
+        if not _TRACE_ENTRY.match(line) or line.strip().startswith(_END):
+            break
+        if line.strip() not in (b"<TASK>", b"</TASK>"):
+            trace.append(safe_text(line).strip())
+    return tuple(trace)

@@ -1,0 +1,74 @@
+"""A Linux guest's last words, from its vmcoreinfo and its memory."""
+
+from onpanic.why.kernel.virtual_memory import Translator, VirtualMemory
+from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
+from onpanic.why.kernel.x86_64 import X86Translator
+from onpanic.why.kernel_log.kernel_panic import find_panic
+from onpanic.why.kernel_log.log_record import LogRecord
+from onpanic.why.kernel_log.log_text import log_lines
+from onpanic.why.kernel_log.printk_ring import read_printk_ring
+from onpanic.why.last_words import LastWords, WordsSource
+from onpanic.why.memory.reading import MemoryFault, Reading, paged
+
+__all__ = ("MAX_RECORDS", "kernel_memory", "linux_words")
+
+#: How many records of the log are read.
+MAX_RECORDS = 1 << 16
+
+_TRANSLATORS: dict[str, type[Translator]] = {"x86_64": X86Translator}
+
+
+def kernel_memory(info: VmcoreInfo, architecture: str, byte_order: str = "<") -> VirtualMemory:
+    """Return a kernel's virtual memory.
+
+    :param info: What the kernel says about itself.
+    :param architecture: As QEMU names it.
+    :param byte_order: ``<`` or ``>``, as in `struct`.
+    :raise MemoryFault: When addresses of that architecture cannot be translated.
+    """
+    translator = _TRANSLATORS.get(architecture)
+    if translator is None:
+        raise MemoryFault(f"the page tables of {architecture or 'this architecture'} cannot be read")
+    return VirtualMemory(translator(info), byte_order)  # type: ignore[call-arg]
+
+
+def linux_words(
+    note: bytes, architecture: str, byte_order: str, source: WordsSource, limit: int = MAX_RECORDS
+) -> "Reading[LastWords]":
+    """Return a Linux guest's last words, with all lines that were read.  Handles every fault of memory.
+
+    :param note: The content of the ELF note VMCOREINFO.
+    :param architecture: As QEMU names it.
+    :param byte_order: ``<`` or ``>``, as in `struct`.
+    :param source: Where the memory comes from.
+    :param limit: How many records of the log are read.
+    """
+    info = VmcoreInfo(note)
+    try:
+        records = yield from paged(_read_log(info, architecture, byte_order, limit))
+    except MemoryFault as fault:
+        return LastWords(
+            guest="linux",
+            architecture=architecture,
+            release=info.release,
+            source=source,
+            notes=(f"the kernel's log cannot be read: {fault}",),
+        )
+    panic = find_panic(records)
+    return LastWords(
+        guest="linux",
+        architecture=architecture,
+        release=info.release,
+        source=source,
+        panicked=panic is not None,
+        kind=panic.kind if panic else "",
+        reason=panic.reason if panic else "",
+        cause=panic.cause if panic else "",
+        trace=panic.trace if panic else (),
+        lines=tuple(log_lines(records)),
+    )
+
+
+def _read_log(info: VmcoreInfo, architecture: str, byte_order: str, limit: int) -> "Reading[list[LogRecord]]":
+    memory = kernel_memory(info, architecture, byte_order)
+    return (yield from read_printk_ring(info, memory, limit))
