@@ -6,10 +6,12 @@ import msgspec
 
 from onpanic.matrix import LibvirtRecord, Matrix
 from onpanic.probe import CapabilityRecord
+from onpanic.why import LastWords
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS: dict[type, Path] = {
     CapabilityRecord: ROOT / "probe/onpanic/probe/record/record.schema.json",
+    LastWords: ROOT / "why/onpanic/why/last_words.schema.json",
     LibvirtRecord: ROOT / "compat-matrix/onpanic/matrix/libvirts/libvirt.schema.json",
     Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",
 }

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "from-libvirt": ("onpanic.cli.from_libvirt", "state the <on_panic> policy of a libvirt domain"),
     "domcaps": ("onpanic.cli.domcaps", "print libvirt's domain capabilities with <on_panic> filled in"),
     "status": ("onpanic.cli.status", "show the state of a guest, and what can be done about it"),
+    "why": ("onpanic.cli.why", "show why a guest panicked: its last words, read from its memory"),
     "resume": ("onpanic.cli.resume", "continue a panicked guest"),
     "watch": ("onpanic.cli.watch", "carry out policies when guests panic"),
     "matrix collect": ("onpanic.cli.matrix.collect", "collect capability records of many emulators"),

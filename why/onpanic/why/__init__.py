@@ -1,1 +1,33 @@
-"""Why a guest panicked, read from outside."""
+"""Why a guest panicked, read from outside.
+
+::
+
+    from onpanic.why import words_in_dump
+
+    words = words_in_dump(Path("guest.elf"))
+    print(words.reason, words.cause)
+
+Names are imported when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onpanic.why.from_dump import words_in_dump
+    from onpanic.why.from_monitor import words_through_monitor
+    from onpanic.why.last_words import LastWords
+    from onpanic.why.text_report import report_lines
+else:
+    from onpanic.core.lazy_imports import lazy_imports
+
+    __getattr__, __dir__ = lazy_imports(
+        __name__,
+        {
+            "onpanic.why.from_dump": ("words_in_dump",),
+            "onpanic.why.from_monitor": ("words_through_monitor",),
+            "onpanic.why.last_words": ("LastWords",),
+            "onpanic.why.text_report": ("report_lines",),
+        },
+    )
+
+__all__ = ("LastWords", "report_lines", "words_in_dump", "words_through_monitor")

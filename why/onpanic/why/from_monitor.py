@@ -1,5 +1,10 @@
 """Last words of a running QEMU's guest, through its QMP monitor."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from onpanic.probe.asking.session import Session
+from onpanic.qmp.client import CommandError
 from onpanic.why.from_dump import NO_NOTE
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
 from onpanic.why.last_words import LastWords
@@ -7,7 +12,7 @@ from onpanic.why.linux_words import linux_words
 from onpanic.why.memory.monitor_memory import MonitorCommands, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
 
-__all__ = ("words_through_monitor",)
+__all__ = ("SessionCommands", "words_of_session", "words_through_monitor")
 
 _RUNNING = "the guest is running; only a guest that has stopped is read, unless its memory is searched"
 
@@ -33,3 +38,36 @@ async def words_through_monitor(connection: MonitorCommands) -> LastWords:
         if note is None:
             return LastWords(architecture=dump.architecture, source="monitor", notes=(NO_NOTE,))
         return await areading(linux_words(note, dump.architecture, dump.byte_order, "monitor"), memory.fetch)
+
+
+async def words_of_session(session: Session) -> LastWords:
+    """Read a stopped guest's last words, see `words_through_monitor`.
+
+    :param session: A session with its QMP monitor.
+    :raise EmulatorError: When the monitor does not answer.
+    """
+    return await words_through_monitor(SessionCommands(session))
+
+
+class SessionCommands:
+    """A session's monitor, see `MonitorCommands`.
+
+    :param session: The session.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.send_descriptor = session.send_descriptor
+        self._session = session
+
+    async def execute(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Send a command and return what it returns.
+
+        :raise CommandError: When it is refused, or its answer is not what the command returns.
+        :raise EmulatorError: When there is no answer.
+        """
+        reply = await self._session.ask(command, **arguments or {})
+        if reply.refusal:
+            raise CommandError(reply.refusal.error_class, reply.refusal.desc)
+        if reply.malformed:
+            raise CommandError("GenericError", f"answered {reply.malformed}")
+        return reply.value

@@ -79,6 +79,9 @@ class QmpConnection(Protocol):
     async def execute(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Send a command and return what it returns."""
 
+    def send_descriptor(self, descriptor: int) -> None:
+        """Send a file descriptor; raises `OSError` where that cannot be done."""
+
     @property
     def connected(self) -> bool:
         """True while commands can be sent."""

@@ -142,6 +142,13 @@ class Session(Monitor):
             raise await self._explained(error.cause, f"answering {command}") from error
         return self.conversation.reply_at(index[0])
 
+    def send_descriptor(self, descriptor: int) -> None:
+        """Send a file descriptor, see `QmpClient.send_descriptor`.
+
+        :raise OSError: When the connection is no UNIX socket, or has ended.
+        """
+        self._client.send_descriptor(descriptor)
+
     async def wait_for_event(self, name: str, seconds: float, *others: str, since: int = 0) -> bool:
         """Wait until an event has come, and return whether it has: see `Monitor.wait_for_event`."""
         names = (name, *others)

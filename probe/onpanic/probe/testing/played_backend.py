@@ -143,6 +143,10 @@ class _PlayedClient:
         if negotiate:
             await self.execute("qmp_capabilities")
 
+    def send_descriptor(self, _descriptor: int) -> None:
+        """Raise `OSError`: there is no socket."""
+        raise OSError("a played emulator takes no descriptors")
+
     async def execute(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Send a command and return what it returns; commands that are sent together wait for each other."""
         assert self._process is not None

@@ -1,0 +1,78 @@
+"""Show why a guest panicked: what it said last, read from its memory.
+
+The guest's memory is read through QEMU's monitor, through libvirt, or from a dump in a file.  The guest
+stays as it is.  Everything that is shown comes from the guest, which may be malicious.  Exit status 1:
+nothing tells why.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onpanic.cli.guests import add_guest, check_guest, with_guest
+from onpanic.cli.output import print_json
+from onpanic.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from onpanic.why.last_words import LastWords
+
+_LINES = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_guest(parser)
+    parser.add_argument("dump", nargs="?", type=Path, metavar="DUMP", help="a file with the guest's memory")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--lines",
+        type=_count,
+        default=_LINES,
+        metavar="N",
+        help=f"how many lines of the guest's log to show, from its end (default: {_LINES})",
+    )
+    which.add_argument("--all", action="store_true", help="show all lines of the guest's log")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the guest, print its last words, and return 0, or 1 if they do not tell of a panic."""
+    words = _read(arguments)
+    lines = None if arguments.all else arguments.lines
+    if arguments.format == "json":
+        import msgspec
+
+        kept = words.lines if lines is None else words.lines[max(0, len(words.lines) - lines) :]
+        print_json(msgspec.json.encode(msgspec.structs.replace(words, lines=kept)))
+    else:
+        from onpanic.why.text_report import report_lines
+
+        print("\n".join(report_lines(words, lines)))
+    return 0 if words.panicked else 1
+
+
+def _read(arguments: argparse.Namespace) -> "LastWords":
+    if arguments.dump is not None:
+        if arguments.qmp is not None or arguments.domain is not None or arguments.connect is not None:
+            raise UsageError("more than one guest", "name a dump, or --qmp ADDRESS, or --domain NAME")
+        from onpanic.why.from_dump import words_in_dump
+
+        return words_in_dump(arguments.dump)
+    check_guest(arguments)
+    from onpanic.why.from_monitor import words_of_session
+
+    return with_guest(arguments, words_of_session, _no_domain)
+
+
+def _count(text: str) -> int:
+    """Return the value of ``--lines``.
+
+    :raise argparse.ArgumentTypeError: When it is not a number.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        raise argparse.ArgumentTypeError("a number of lines")
+    return int(text)
+
+
+def _no_domain(_domain: object) -> "LastWords":
+    raise UsageError("a domain cannot be read", "name its dump")

@@ -1,0 +1,64 @@
+"""`onpanic why` of dumps."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from onpanic.why import LastWords
+
+from ..cli.conftest import Done, command  # noqa: F401  a fixture
+from ..schemas import undescribed
+
+SCHEMA = Path(__file__).parent.parent.parent / "why/onpanic/why/last_words.schema.json"
+Command = Callable[..., Done]
+
+
+def test_one_screen_tells_why(command: Command, dump: Callable[[str], Path]) -> None:  # noqa: F811
+    done = command("why", dump("linux-6.1-sysrq"), "--lines", "3")
+    assert (done.status, done.err) == (0, "")
+    first, kind, *rest = done.out.splitlines()
+    assert first.startswith("Linux 6.1.0-")
+    assert first.endswith("(x86_64) panicked: sysrq triggered crash")
+    assert kind.split() == ["kind", "sysrq"]
+    assert rest[-4].startswith("the last 3 of ")
+    assert rest[-1].endswith("</TASK>")
+
+
+def test_json_follows_its_schema(command: Command, dump: Callable[[str], Path]) -> None:  # noqa: F811
+    done = command("why", dump("linux-6.1-sysrq"), "--all", "--format", "json")
+    document = json.loads(done.out)
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    assert len(document["lines"]) > 300
+    assert command("why", dump("linux-6.1-sysrq"), "--lines", "0", "--format", "json").out.count("[") == 3
+
+
+def test_the_schema_that_ships_is_current() -> None:
+    """`make schema` writes it."""
+    current = json.loads(msgspec.json.encode(msgspec.json.schema(LastWords)))
+    assert undescribed(json.loads(SCHEMA.read_text())) == undescribed(current)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "not a dump"), (b"text\n", "not a dump"), (b"\x7fELF\x02\x01", "headers are incomplete")],
+)
+def test_what_is_no_dump_is_named(content: bytes, said: str, command: Command, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "guest.elf"
+    path.write_bytes(content)
+    done = command("why", path)
+    assert (done.status, done.out) == (2, "")
+    assert str(path) in done.err
+    assert said in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("a", "--qmp", "b"), ("a", "--domain", "b"), ("--lines", "x", "a"), ("--lines=1", "--all", "a")],
+)
+def test_wrong_usage(words: tuple[str, ...], command: Command) -> None:  # noqa: F811
+    assert command("why", *words).status == 2
+    assert command("why", "/nonexistent").err.startswith("onpanic: /nonexistent: No such file")
