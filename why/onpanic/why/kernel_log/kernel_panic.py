@@ -71,6 +71,7 @@ KINDS = (*(kind for kind, _ in _KINDS), "other")
 
 _TRACE_HEAD = re.compile(rb"\s*Call [Tt]race:")
 _TRACE_ENTRY = re.compile(rb"\s+\[?<?[\w?.\[( ]")
+_MAX_LINES = 1 << 18
 _MAX_CAUSE, _MAX_TRACE, _BEFORE = 200, 60, 300  # lines before the panic in which its cause is looked for
 
 
@@ -81,7 +82,8 @@ def find_panic(records: Sequence[LogRecord]) -> KernelPanic | None:
 
     :param records: The log, oldest record first.
     """
-    lines = [line for r in records if r.facility == LOG_KERN for line in r.text.split(b"\n")]
+    logged = b"\n".join(record.text for record in records if record.facility == LOG_KERN)
+    lines = logged.split(b"\n", _MAX_LINES)
     places = [place for place, line in enumerate(lines) if line.startswith(_PANIC)]
     if not places:
         return None

@@ -5,7 +5,8 @@ offsets of all members but the level.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
@@ -14,11 +15,16 @@ from onpanic.why.memory.reading import MemoryFault, Reading
 
 __all__ = ("read_printk_ring",)
 
-#: Rings larger than these are not read: 2**20 records, 2**24 bytes of text.
-_MAX_COUNT_BITS, _MAX_SIZE_BITS = 20, 24
+#: Rings larger than these do not exist: the kernel limits its log to 2**31 bytes, and 32 for each record.
+_MAX_COUNT_BITS, _MAX_SIZE_BITS = 26, 31
+
+#: How many bytes of text are read at most, the last ones.
+_MAX_WINDOW = 16 << 20
 
 _COMMITTED, _FINALIZED = 1, 2  # states of a descriptor whose record can be read
-_MAX_TEXT = 65535  # `text_len` has 16 bits
+_STATE_SHIFT = 62
+_ID_MASK = (1 << _STATE_SHIFT) - 1
+_POSITION_MASK = (1 << 64) - 1  # positions overflow: the first is as far below 0 as the ring is long
 
 
 def read_printk_ring(info: VmcoreInfo, memory: VirtualMemory, limit: int) -> "Reading[list[LogRecord]]":
@@ -47,12 +53,9 @@ def read_printk_ring(info: VmcoreInfo, memory: VirtualMemory, limit: int) -> "Re
     first = (head - number + 1) & _ID_MASK
     descriptor_bytes = yield from _slots(memory, array, layout.descriptor_size, first, number, count)
     info_bytes = yield from _slots(memory, infos, layout.info_size, first, number, count)
-    ring_text = _Text((yield from memory.read(data, 1 << size_bits)), memory.byte_order)
-    return list(_records(layout, first, number, descriptor_bytes, info_bytes, ring_text))
-
-
-_STATE_SHIFT = 62
-_ID_MASK = (1 << _STATE_SHIFT) - 1
+    found = list(_committed(layout, first, number, descriptor_bytes, info_bytes))
+    window = yield from _read_window(memory, data, 1 << size_bits, found)
+    return [record for one in found if (record := window.record(one)) is not None]
 
 
 class _Layout:
@@ -90,30 +93,29 @@ def _slots(
     return content + rest
 
 
-class _Text:
-    """The ring of text.  A position counts bytes since boot; its lower bits are the place in the ring."""
+class _Committed(NamedTuple):
+    """A record whose text is to be read: its id, its information, and where its text is in the ring.
 
-    def __init__(self, content: bytes, byte_order: str) -> None:
-        self._content = content
-        self._id = f"{byte_order}Q"
+    A position counts bytes since boot; its lower bits are the place in the ring.
+    """
 
-    def of(self, identity: int, begin: int, next_: int, length: int) -> bytes | None:
-        """Return a record's text; None if it was overwritten or makes no sense."""
-        if begin & 1 and next_ & 1:  # a record without text
-            return b"" if begin == next_ else None
-        size = len(self._content)
-        start, end = begin & (size - 1), next_ & (size - 1)
-        if begin // size != next_ // size and end:  # it did not fit before the ring's end
-            start = 0
-        end = end or size
-        if end - start < 8 or struct.unpack_from(self._id, self._content, start)[0] & _ID_MASK != identity:
-            return None
-        return self._content[start + 8 : min(start + 8 + length, end)]
+    identity: int
+    nanoseconds: int
+    facility: int
+    level: int
+    length: int
+    begin: int
+    next: int
+
+    @property
+    def has_text(self) -> bool:
+        """False for a record without text, which has odd positions."""
+        return not (self.begin & 1 and self.next & 1)
 
 
-def _records(
-    layout: _Layout, first: int, number: int, descriptors: bytes, infos: bytes, text: _Text
-) -> Iterator[LogRecord]:
+def _committed(
+    layout: _Layout, first: int, number: int, descriptors: bytes, infos: bytes
+) -> Iterator[_Committed]:
     try:
         for place in range(number):
             identity = (first + place) & _ID_MASK
@@ -123,9 +125,58 @@ def _records(
                 continue
             information = infos[place * layout.info_size :][: layout.info_size]
             length, facility, level = layout.severity(information)
-            begin, next_ = layout.long(descriptor, layout.begin), layout.long(descriptor, layout.next)
-            content = text.of(identity, begin, next_, length)
-            if content is not None:
-                yield LogRecord(layout.long(information, layout.time), facility, level, content)
+            begin, end = layout.long(descriptor, layout.begin), layout.long(descriptor, layout.next)
+            time = layout.long(information, layout.time)
+            yield _Committed(identity, time, facility, level, length, begin, end)
     except struct.error as error:
         raise MemoryFault("a record of the log does not have the stated size") from error
+
+
+class _TextWindow:
+    """The part of the ring of text that records are in.
+
+    :param content: The bytes from position `start` on.
+    :param size: The size of the ring.
+    """
+
+    def __init__(self, content: bytes, start: int, size: int, byte_order: str) -> None:
+        self._content, self._start, self._size = content, start, size
+        self._id = f"{byte_order}Q"
+        self._left = len(content)  # records do not overlap, so all texts together are not longer
+
+    def record(self, one: _Committed) -> LogRecord | None:
+        """Return a record with its text; None if that was overwritten or makes no sense."""
+        text = self._text(one) if one.has_text else b""
+        if text is None or len(text) > self._left:
+            return None
+        self._left -= len(text)
+        return LogRecord(one.nanoseconds, one.facility, one.level, text)
+
+    def _text(self, one: _Committed) -> bytes | None:
+        begin, last = one.begin, (one.next - 1) & _POSITION_MASK
+        if begin // self._size != last // self._size:  # it did not fit before the ring's end
+            begin = last // self._size * self._size
+        place, end = (begin - self._start) & _POSITION_MASK, (one.next - self._start) & _POSITION_MASK
+        if end > len(self._content) or end - place < 8:
+            return None
+        if struct.unpack_from(self._id, self._content, place)[0] & _ID_MASK != one.identity:
+            return None
+        return self._content[place + 8 : min(place + 8 + one.length, end)]
+
+
+def _read_window(
+    memory: VirtualMemory, data: int, size: int, records: Sequence[_Committed]
+) -> "Reading[_TextWindow]":
+    """Return the part of the ring of text that holds the last of the records."""
+    texts = [one for one in records if one.has_text]
+    if not texts:
+        return _TextWindow(b"", 0, size, memory.byte_order)
+    longest = min(size, _MAX_WINDOW)
+    lengths = [(texts[-1].next - one.begin) & _POSITION_MASK for one in texts]
+    length = max((length for length in lengths if length <= longest), default=0)
+    start = (texts[-1].next - length) & _POSITION_MASK
+    place = start & (size - 1)
+    before_end = min(length, size - place)
+    content = yield from memory.read(data + place, before_end)
+    content += yield from memory.read(data, length - before_end)
+    return _TextWindow(content, start, size, memory.byte_order)
