@@ -20,8 +20,8 @@ from pathlib import Path
 from onpanic.core.errors import FetchError
 from onpanic.matrix.debian import fetch
 
-from ..watch.panicking_guests import archive
 from .emulators import emulators_folder
+from .linux_kernels import archive
 from .processes import KILLED
 
 __all__ = ("KvmLab", "kvm_lab")

@@ -15,9 +15,8 @@ import pytest
 
 from onpanic.core.errors import FetchError
 
-from ..running.emulators import emulators_folder
-from . import panicking_guests
-from .panicking_guests import DEADLINE, Linux
+from ..running.linux_kernels import Linux, kernel
+from .panicking_guests import DEADLINE
 
 LogLine = dict[str, Any]
 
@@ -116,6 +115,6 @@ def watch(state: Path) -> Iterator[Callable[..., WatchProcess]]:
 def linux(unavailable: Callable[[str], NoReturn]) -> Linux:
     """Return a real Linux that panics on command."""
     try:
-        return panicking_guests.linux(emulators_folder() / "guests")
+        return kernel("bookworm")
     except FetchError as error:
         unavailable(f"no Linux: {' / '.join(str(error).splitlines())}")

@@ -1,23 +1,17 @@
-"""Guests that really panic: boot sectors, a Linux, an s390x kernel, and QEMU's internal error.
+"""Guests that really panic: boot sectors, an s390x kernel, and QEMU's internal error.
 
-None of them needs KVM.  Without it a boot sector panics within a tenth of a second, and the Linux
-after three seconds.
+None of them needs KVM.  Without it a boot sector panics within a tenth of a second.  A Linux is in
+`linux_kernels`.
 """
 
-import fcntl
-import gzip
 import re
 import shlex
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from onpanic.matrix.debian import fetch
 
 from ..running.libvirtd import folder_of
 
@@ -118,120 +112,6 @@ def s390x(path: Path) -> list[str]:
 def with_folder(command: list[str], folder: Path) -> list[str]:
     """Return the command of another Debian suite's emulator, with a folder bound into its root."""
     return [*command[:-1], "--bind", str(folder), str(folder), command[-1]]
-
-
-#: What the Linux prints on its serial port when it can be commanded.
-READY = "onpanic: ready"
-WENT_ON = "onpanic: went on"
-
-INIT = f"""\
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-for module in qemu_fw_cfg pvpanic pvpanic-mmio pvpanic-pci; do insmod /$module.ko; done
-exec < /dev/ttyS0 > /dev/ttyS0 2>&1
-stty -echo
-echo {READY}
-while read word; do
-  case $word in
-    panic) echo c > /proc/sysrq-trigger ;;
-    report)
-      for device in /sys/bus/pci/devices/*; do
-        read vendor < $device/vendor; read kind < $device/device
-        read start rest < $device/resource
-        [ $vendor$kind = 0x1b360x0011 ] && devmem $start 8 1
-      done
-      echo "{WENT_ON}" ;;
-    *) echo "onpanic: heard $word" ;;
-  esac
-done
-"""
-
-
-@dataclass(frozen=True)
-class Linux:
-    """Debian's kernel with a shell that takes commands on the serial port.
-
-    * `panic` causes a real panic.  The kernel then only waits for its reboot: once it is continued,
-      it resets itself within a second, by ``panic=1`` (QEMU's RESET with `guest-reset`, libvirt's
-      REBOOT), and `READY` comes again after ten seconds.
-    * `report` does to ``-device pvpanic-pci`` what a panic does, and nothing else: once it is
-      continued, the guest prints `WENT_ON` and takes commands again.
-    * Any other word is printed again, as `onpanic: heard WORD`.
-    """
-
-    kernel: Path
-    initramfs: Path
-    command_line: str = "quiet panic=1"
-    mebibytes: int = 96
-
-    def options(self, folder: Path) -> list[str]:
-        """Return QEMU's options; the serial port is at `folder`/serial, and its output in serial.log."""
-        boot = ["-kernel", str(self.kernel), "-initrd", str(self.initramfs), "-append", self.command_line]
-        serial = f"socket,id=serial,path={folder}/serial,server=on,wait=off,logfile={folder}/serial.log"
-        return ["-m", str(self.mebibytes), *boot, "-chardev", serial, "-serial", "chardev:serial"]
-
-    def os(self) -> str:
-        """Return the content of libvirt's <os>."""
-        boot = f"<kernel>{self.kernel}</kernel><initrd>{self.initramfs}</initrd>"
-        return f"{boot}<cmdline>{self.command_line}</cmdline>"
-
-    def serial(self, folder: Path) -> str:
-        """Return libvirt's device for the serial port of `options`."""
-        source = f"<source mode='bind' path='{folder}/serial'/><log file='{folder}/serial.log'/>"
-        return f"<serial type='unix'>{source}<target port='0'/></serial>"
-
-    def copied(self, folder: Path) -> "Linux":
-        """Return it with its files copied to a folder, where every user can read them."""
-        kernel, initramfs = folder / "kernel", folder / "initramfs"
-        for path, content in ((kernel, self.kernel), (initramfs, self.initramfs)):
-            path.write_bytes(content.read_bytes())
-            path.chmod(0o644)
-        return replace(self, kernel=kernel, initramfs=initramfs)
-
-
-def linux(into: Path) -> Linux:
-    """Return a Linux, fetched and built in a folder if it is not there yet.
-
-    :raise FetchError: When it cannot be fetched.
-    """
-    into.mkdir(parents=True, exist_ok=True)
-    with (into / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may want the same
-        root = fetch("bookworm", ("linux-image-cloud-amd64", "busybox-static"), into=into).path
-        (kernel,) = root.glob("boot/vmlinuz-*")
-        drivers = root.glob("lib/modules/*/kernel/drivers")
-        modules = [
-            path
-            for folder in drivers
-            for path in (*folder.glob("misc/pvpanic/*.ko"), folder / "firmware/qemu_fw_cfg.ko")
-        ]
-        files = {module.name: module.read_bytes() for module in sorted(modules)}
-        files |= {"init": INIT.encode(), "bin/busybox": (root / "bin/busybox").read_bytes()}
-        content = archive(files)
-        initramfs = into / f"initramfs-{sha256(content).hexdigest()[:16]}.gz"
-        if not initramfs.exists():
-            half = initramfs.with_suffix(".half")
-            half.write_bytes(gzip.compress(content, mtime=0))
-            half.chmod(0o644)
-            half.rename(initramfs)
-    return Linux(kernel, initramfs)
-
-
-def archive(files: Mapping[str, bytes]) -> bytes:
-    """Return an initramfs: cpio's `newc` format, as in the kernel's buffer-format.rst."""
-    folder, program = 0o40755, 0o100755
-    entries = [(name, folder, b"") for name in ("bin", "dev", "proc", "sys")]
-    entries += [(name, program, content) for name, content in files.items()]
-    out = b""
-    for number, (name, mode, content) in enumerate([*entries, ("TRAILER!!!", 0, b"")], 1):
-        fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
-        out += b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0"
-        out += bytes(-len(out) % 4) + content
-        out += bytes(-len(out) % 4)
-    return out
 
 
 def send_command(serial: Path, word: str) -> None:

@@ -25,6 +25,7 @@ from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import Journal
 
 from ..running.libvirtd import EVERY, folder_of, restarted
+from ..running.linux_kernels import READY, Linux
 from . import panicking_guests as guests
 from .conftest import WatchProcess
 from .panicking_guests import until
@@ -314,7 +315,7 @@ def test_an_internal_error_is_covered_by_on_crash(
 
 
 def test_a_guest_that_goes_on_after_a_pause(
-    domains: Domains, watch: Watch, onpanic: Run, linux: guests.Linux
+    domains: Domains, watch: Watch, onpanic: Run, linux: Linux
 ) -> None:
     """A real Linux is dumped, shown by `onpanic status`, and reboots itself once it is continued."""
     place = domains.folder
@@ -328,7 +329,7 @@ def test_a_guest_that_goes_on_after_a_pause(
         devices=f"<panic model='isa'/>{here.serial(place)}",
         mebibytes=here.mebibytes,
     )
-    guests.wait_for_text(place / "serial.log", guests.READY)
+    guests.wait_for_text(place / "serial.log", READY)
     guests.send_command(place / "serial", "panic")
     watcher.until("action", action="pause", outcome="kept")
     guest = ["--domain", "guest", "--connect", domains.uri]
@@ -339,12 +340,12 @@ def test_a_guest_that_goes_on_after_a_pause(
     assert b"Linux version" in core.read_bytes()
     assert onpanic("resume", *guest).returncode == 0
     watcher.until("over")
-    guests.wait_for_text(place / "serial.log", guests.READY, times=2)
+    guests.wait_for_text(place / "serial.log", READY, times=2)
     assert len(watcher.logged("panicked")) == 1
 
 
 def test_a_guest_that_helps_itself_within_its_grace_period(
-    domains: Domains, watch: Watch, linux: guests.Linux
+    domains: Domains, watch: Watch, linux: Linux
 ) -> None:
     """A real Linux reboots itself once it is continued, and is left alone from then on."""
     place = domains.folder
@@ -358,11 +359,11 @@ def test_a_guest_that_helps_itself_within_its_grace_period(
         devices=f"<panic model='isa'/>{here.serial(place)}",
         mebibytes=here.mebibytes,
     )
-    guests.wait_for_text(place / "serial.log", guests.READY)
+    guests.wait_for_text(place / "serial.log", READY)
     guests.send_command(place / "serial", "panic")
     over = watcher.until("over")
     assert over["detail"] == "the guest has helped itself: it was reset"
-    guests.wait_for_text(place / "serial.log", guests.READY, times=2)
+    guests.wait_for_text(place / "serial.log", READY, times=2)
     assert one.state()[0] == 1
     assert len(watcher.logged("panicked")) == 1
     assert set(watcher.actions()) == {("continue", "done")}

@@ -16,6 +16,7 @@ import pytest
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_7, Fault, PlayedEmulator
 
 from ..running.guest import Guest
+from ..running.linux_kernels import READY, Linux
 from . import panicking_guests as guests
 from .conftest import WatchProcess
 from .panicking_guests import until
@@ -183,16 +184,16 @@ def test_the_reason_of_an_s390x_guest(
             process.kill()
 
 
-def test_a_real_linux(guest: Start, watch: Watch, folder: Path, linux: guests.Linux) -> None:
+def test_a_real_linux(guest: Start, watch: Watch, folder: Path, linux: Linux) -> None:
     """It panics, is dumped, and boots again."""
     log = folder / "serial.log"
     one = guest(*PANIC, *linux.options(folder))
     words = ["--on-panic", "restart", "--coredump", "--dump-dir", str(folder)]
     watcher = watch("--qmp", str(one.path), *words)
-    guests.wait_for_text(log, guests.READY)
+    guests.wait_for_text(log, READY)
     guests.send_command(folder / "serial", "panic")
     watcher.until("action", action="restart", outcome="done")
-    guests.wait_for_text(log, guests.READY, times=2)
+    guests.wait_for_text(log, READY, times=2)
     assert watcher.stop() == 0
     (core,) = cores(folder)
     assert guests.elf_notes(core) == ["CORE", "QEMU"]

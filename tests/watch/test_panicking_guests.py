@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ..running.emulators import emulators_folder
 from ..running.guest import Guest
 from ..running.libvirtd import folder_of, restarted
+from ..running.linux_kernels import READY, WENT_ON, Linux, kernel
 from . import panicking_guests as guests
-from .panicking_guests import Linux, until, wait_for_text
+from .panicking_guests import until, wait_for_text
 
 pytestmark = pytest.mark.emulators
 
@@ -158,7 +158,7 @@ def test_linux(guest: Start, folder: Path, linux: Linux) -> None:
     """It stays as it is while it is stopped, and reboots itself once it is continued."""
     log = folder / "serial.log"
     one = guest(*PANIC, *linux.options(folder))
-    wait_for_text(log, guests.READY)
+    wait_for_text(log, READY)
     guests.send_command(folder / "serial", "hello")
     wait_for_text(log, "onpanic: heard hello")
     guests.send_command(folder / "serial", "panic")
@@ -173,12 +173,12 @@ def test_linux_goes_on_after_a_report(guest: Start, folder: Path, linux: Linux) 
     """The kernel itself has not panicked, so it runs on."""
     log = folder / "serial.log"
     one = guest("-device", "pvpanic-pci", "-no-shutdown", *linux.options(folder))
-    wait_for_text(log, guests.READY)
+    wait_for_text(log, READY)
     guests.send_command(folder / "serial", "report")
     panicked(one)
-    assert guests.WENT_ON not in log.read_text()
+    assert WENT_ON not in log.read_text()
     one.ask("cont")
-    wait_for_text(log, guests.WENT_ON)
+    wait_for_text(log, WENT_ON)
     guests.send_command(folder / "serial", "hello")
     wait_for_text(log, "onpanic: heard hello")
     assert "RESET" not in one.events
@@ -186,7 +186,7 @@ def test_linux_goes_on_after_a_report(guest: Start, folder: Path, linux: Linux) 
 
 def test_linux_is_built_once(linux: Linux) -> None:
     """And every user can read its files."""
-    assert guests.linux(emulators_folder() / "guests") == linux
+    assert kernel("bookworm") == linux
     for path in (linux.kernel, linux.initramfs):
         assert path.stat().st_mode & 0o444 == 0o444
 
@@ -237,7 +237,7 @@ def test_linux_under_libvirt(connection: Any, libvirt: Any, uri: str, linux: Lin
     place = folder_of(uri)
     here, log = linux.copied(place), place / "serial.log"
     one = domain(connection, "linux", os=here.os(), devices=here.serial(place), mebibytes=here.mebibytes)
-    wait_for_text(log, guests.READY)
+    wait_for_text(log, READY)
     guests.send_command(place / "serial", "panic")
     until(lambda: one.state() == PANICKED)
     assert reboots == []
