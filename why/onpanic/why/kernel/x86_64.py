@@ -7,11 +7,13 @@ Documentation/arch/x86/x86_64/mm.rst; the kernel's own vmcoreinfo.
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, unpack
 
-__all__ = ("X86Translator",)
+__all__ = ("ADDRESS_BITS", "X86Translator", "walk_page_tables")
 
 _IMAGE = range(0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)  # the kernel's text and data; modules follow
 _PRESENT, _LARGE = 1, 1 << 7
-_ADDRESS = 0x000F_FFFF_FFFF_F000
+
+#: The bits of a page table's entry that are an address.
+ADDRESS_BITS = 0x000F_FFFF_FFFF_F000
 
 
 class X86Translator:
@@ -24,7 +26,7 @@ class X86Translator:
     def __init__(self, info: VmcoreInfo) -> None:
         self._phys_base = info.number("phys_base", default=0)
         self._levels = 5 if info.number("pgtable_l5_enabled", default=0) else 4
-        self._mask = _ADDRESS & ~info.number("sme_mask", default=0)
+        self._mask = ADDRESS_BITS & ~info.number("sme_mask", default=0)
         symbol = "init_top_pgt" if info.has_symbol("init_top_pgt") else "swapper_pg_dir"
         self._root = self._in_image(info.symbol(symbol))
 
@@ -32,20 +34,31 @@ class X86Translator:
         """Return where an address is, see `Translator`."""
         if address in _IMAGE:
             return MemoryRange(self._in_image(address), _IMAGE.stop - address)
-        table = self._root
-        for level in range(self._levels, 0, -1):
-            shift = 12 + 9 * (level - 1)
-            index = address >> shift & 0x1FF
-            (entry,) = unpack("<Q", (yield MemoryRange(table + 8 * index, 8)))
-            if not entry & _PRESENT:
-                break
-            if level == 1 or (level <= 3 and entry & _LARGE):
-                offset = address & (1 << shift) - 1
-                return MemoryRange((entry & self._mask & -1 << shift) + offset, (1 << shift) - offset)
-            table = entry & self._mask
-        raise MemoryFault(f"{address:#x} is not mapped")
+        return (yield from walk_page_tables(self._root, self._levels, self._mask, address))
 
     def _in_image(self, address: int) -> int:
         if address not in _IMAGE:
             raise MemoryFault(f"{address:#x} is not in the kernel's image")
         return (address - _IMAGE.start + self._phys_base) & (1 << 64) - 1
+
+
+def walk_page_tables(root: int, levels: int, mask: int, address: int) -> "Reading[MemoryRange]":
+    """Return where a virtual address is, and how many bytes from there on are in the same page.
+
+    :param root: The physical address of the page table of the highest level.
+    :param levels: How many levels there are: 4 or 5.
+    :param mask: The bits of an entry that are an address, see `ADDRESS_BITS`.
+    :raise MemoryFault: When nothing is mapped there.
+    """
+    table = root
+    for level in range(levels, 0, -1):
+        shift = 12 + 9 * (level - 1)
+        index = address >> shift & 0x1FF
+        (entry,) = unpack("<Q", (yield MemoryRange(table + 8 * index, 8)))
+        if not entry & _PRESENT:
+            break
+        if level == 1 or (level <= 3 and entry & _LARGE):
+            offset = address & (1 << shift) - 1
+            return MemoryRange((entry & mask & -1 << shift) + offset, (1 << shift) - offset)
+        table = entry & mask
+    raise MemoryFault(f"{address:#x} is not mapped")
