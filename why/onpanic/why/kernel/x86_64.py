@@ -7,9 +7,9 @@ Documentation/arch/x86/x86_64/mm.rst; the kernel's own vmcoreinfo.
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, unpack
 
-__all__ = ("ADDRESS_BITS", "X86Translator", "walk_page_tables")
+__all__ = ("ADDRESS_BITS", "IMAGE", "X86Translator", "walk_page_tables")
 
-_IMAGE = range(0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)  # the kernel's text and data; modules follow
+IMAGE = range(0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)  # the kernel's text and data; modules follow
 _PRESENT, _LARGE = 1, 1 << 7
 
 #: The bits of a page table's entry that are an address.
@@ -32,14 +32,14 @@ class X86Translator:
 
     def translate(self, address: int) -> "Reading[MemoryRange]":
         """Return where an address is, see `Translator`."""
-        if address in _IMAGE:
-            return MemoryRange(self._in_image(address), _IMAGE.stop - address)
+        if address in IMAGE:
+            return MemoryRange(self._in_image(address), IMAGE.stop - address)
         return (yield from walk_page_tables(self._root, self._levels, self._mask, address))
 
     def _in_image(self, address: int) -> int:
-        if address not in _IMAGE:
+        if address not in IMAGE:
             raise MemoryFault(f"{address:#x} is not in the kernel's image")
-        return (address - _IMAGE.start + self._phys_base) & (1 << 64) - 1
+        return (address - IMAGE.start + self._phys_base) & (1 << 64) - 1
 
 
 def walk_page_tables(root: int, levels: int, mask: int, address: int) -> "Reading[MemoryRange]":

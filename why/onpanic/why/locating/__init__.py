@@ -1,0 +1,1 @@
+"""Finding a kernel's vmcoreinfo where QEMU has no note of it."""

@@ -1,0 +1,101 @@
+"""Finding the vmcoreinfo of x86_64 by the kernel's own pointers to it.
+
+The interrupt descriptor table is at a fixed address, where a program can learn it but not change it.  A
+handler's address in it leads to the kernel's image, and the image has the pointers `vmcoreinfo_data` and
+`vmcoreinfo_note` beside `vmcoreinfo_size`.  So neither the guest's memory is searched, nor can a program in
+the guest offer a vmcoreinfo of its own.  Source: Linux's arch/x86/include/asm/cpu_entry_area.h,
+Documentation/arch/x86/x86_64/mm.rst, and kernel/crash_core.c (4.13 and later).
+"""
+
+import sys
+from array import array
+from collections.abc import Iterator
+
+from onpanic.why.kernel.virtual_memory import VirtualMemory
+from onpanic.why.kernel.x86_64 import IMAGE
+from onpanic.why.memory.reading import MemoryFault, Reading, unpack
+
+__all__ = ("IDT", "find_by_pointers")
+
+#: Where Linux 4.15 and later have the interrupt descriptor table, with four and with five levels.
+IDT = 0xFFFF_FE00_0000_0000
+
+#: How a vmcoreinfo begins; it is at a page's beginning.
+BEGINNING = b"OSRELEASE="
+
+_PAGE, _STEP = 4096, 2 << 20  # the image begins at a multiple of 2 MiB, and has parts that begin so
+_MAX_STEPS = 64  # 128 MiB
+_MAX_HOLES = 8  # 16 MiB of released initialisation code
+_MIN_SIZE = 256  # of a vmcoreinfo, in bytes
+_NEAR = 8  # words around the size in which the compiler and linker place the pointers
+_MAX_POINTERS = 500  # that are followed
+
+
+def find_by_pointers(memory: VirtualMemory, idt: int = IDT) -> "Reading[bytes]":
+    """Return a kernel's vmcoreinfo, as the ELF note would have it.
+
+    :param memory: The kernel's memory, by a processor's page tables.
+    :param idt: The virtual address of the interrupt descriptor table.
+    :raise MemoryFault: When it is not found, e.g. since the processor's page tables are those of a program.
+    """
+    start = (yield from _handler(memory, idt)) // _STEP * _STEP
+    followed: set[int] = set()
+    holes = 0
+    for address in range(start, min(start + _MAX_STEPS * _STEP, IMAGE.stop), _STEP):
+        parts = yield from _mapped(memory, address, _STEP)
+        holes = 0 if parts else holes + 1
+        if holes == _MAX_HOLES:
+            break
+        for pointer in (p for part in parts for p in _pointers(part)):
+            if pointer in followed:
+                continue
+            followed.add(pointer)
+            if len(followed) > _MAX_POINTERS:
+                raise MemoryFault("the kernel's image has too many pointers that may be vmcoreinfo_data")
+            try:
+                text = yield from memory.read(pointer, _PAGE)
+            except MemoryFault:
+                continue
+            if text.startswith(BEGINNING):
+                return text.partition(b"\0")[0]
+    raise MemoryFault(f"no vmcoreinfo_data in the kernel's image around {start:#x}")
+
+
+def _handler(memory: VirtualMemory, idt: int) -> "Reading[int]":
+    """Return the address of the handler of the first exception, which is in the kernel's text."""
+    low, _, _, middle, high = unpack("<HHHHI", (yield from memory.read(idt, 16)))
+    handler = low | middle << 16 | high << 32
+    if handler not in IMAGE:
+        raise MemoryFault(f"the interrupt handler at {handler:#x} is not in a Linux kernel's image")
+    return handler
+
+
+def _mapped(memory: VirtualMemory, address: int, size: int) -> "Reading[list[bytes]]":
+    """Return the mapped parts of a range; a part that does not reach an end of it is not found."""
+    try:
+        return [(yield from memory.read(address, size))]
+    except MemoryFault:
+        if size == _PAGE:
+            return []
+    try:
+        yield from memory.read(address, _PAGE)
+    except MemoryFault:
+        try:
+            yield from memory.read(address + size - _PAGE, _PAGE)
+        except MemoryFault:
+            return []
+    half = size // 2
+    first = yield from _mapped(memory, address, half)
+    return first + (yield from _mapped(memory, address + half, half))
+
+
+def _pointers(content: bytes) -> Iterator[int]:
+    """Yield what may be `vmcoreinfo_data`: one of two pointers to pages close to a plausible size."""
+    words = array("Q", content)
+    if sys.byteorder == "big":
+        words.byteswap()
+    for place in [n for n, word in enumerate(words) if _MIN_SIZE <= word <= _PAGE]:
+        around = words[max(0, place - _NEAR) : place + _NEAR + 1]
+        pages = {word for word in around if word >= 0xFF00_0000_0000_0000 and not word % _PAGE}
+        if len(pages) >= 2:
+            yield from pages
