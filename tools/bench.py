@@ -20,6 +20,7 @@ from typing import Any
 import bench_asking
 import bench_matrix
 import bench_watch
+import bench_why
 from bare import start
 
 from onpanic.probe import probe
@@ -271,6 +272,7 @@ def main() -> None:
     bench_matrix.collecting(show)
     bench_matrix.building()
     bench_watch.reactions(emulator, show)
+    bench_why.last_words(emulator, show)
 
 
 if __name__ == "__main__":
