@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from onpanic.core.errors import FileError
-from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
 from onpanic.why.last_words import LastWords
-from onpanic.why.linux_words import linux_words
+from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.memory.dump_file import OpenDump, open_dump
 from onpanic.why.memory.elf_dump import ElfDump, is_elf
 from onpanic.why.memory.reading import MemoryFault, read_with
@@ -36,7 +35,7 @@ def _in_elf(path: Path, file: OpenDump) -> LastWords:
         dump = ElfDump.read(file)
     except MemoryFault as fault:
         raise FileError(f"{path}: {fault}", "name a dump of a guest's memory") from fault
-    note = dump.notes.get(NOTE_NAME)
+    note = read_with(vmcoreinfo_note(dump.notes, dump.architecture), dump.fetch)
     if note is None:
         return LastWords(architecture=dump.architecture, source="elf", notes=(NO_NOTE,))
     return read_with(linux_words(note, dump.architecture, dump.byte_order, "elf"), dump.fetch)

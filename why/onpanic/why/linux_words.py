@@ -1,7 +1,13 @@
 """A Linux guest's last words, from its vmcoreinfo and its memory."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+
+from onpanic.why.kernel.aarch64 import Aarch64Translator
+from onpanic.why.kernel.riscv64 import Riscv64Translator
+from onpanic.why.kernel.s390x import S390xTranslator, note_in_lowcore
 from onpanic.why.kernel.virtual_memory import Translator, VirtualMemory
-from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
+from onpanic.why.kernel.vmcoreinfo import NOTE_NAME, VmcoreInfo
 from onpanic.why.kernel.x86_64 import X86Translator
 from onpanic.why.kernel_log.kernel_panic import find_panic
 from onpanic.why.kernel_log.log_record import LogRecord
@@ -10,12 +16,17 @@ from onpanic.why.kernel_log.printk_ring import read_printk_ring
 from onpanic.why.last_words import LastWords, WordsSource
 from onpanic.why.memory.reading import MemoryFault, Reading, paged
 
-__all__ = ("MAX_RECORDS", "kernel_memory", "linux_words")
+__all__ = ("MAX_RECORDS", "kernel_memory", "linux_words", "vmcoreinfo_note")
 
 #: How many records of the log are read.
 MAX_RECORDS = 1 << 16
 
-_TRANSLATORS: dict[str, type[Translator]] = {"x86_64": X86Translator}
+_TRANSLATORS: dict[str, type[Translator]] = {
+    "aarch64": Aarch64Translator,
+    "riscv64": Riscv64Translator,
+    "s390x": S390xTranslator,
+    "x86_64": X86Translator,
+}
 
 
 def kernel_memory(info: VmcoreInfo, architecture: str, byte_order: str = "<") -> VirtualMemory:
@@ -30,6 +41,19 @@ def kernel_memory(info: VmcoreInfo, architecture: str, byte_order: str = "<") ->
     if translator is None:
         raise MemoryFault(f"the page tables of {architecture or 'this architecture'} cannot be read")
     return VirtualMemory(translator(info), byte_order)  # type: ignore[call-arg]
+
+
+def vmcoreinfo_note(notes: Mapping[bytes, bytes], architecture: str) -> "Reading[bytes | None]":
+    """Return the content of a kernel's vmcoreinfo; None if there is none.
+
+    :param notes: The notes that a dump of the guest has.
+    :param architecture: As QEMU names it.
+    """
+    note = notes.get(NOTE_NAME)
+    if note is None and architecture == "s390x":
+        with suppress(MemoryFault):
+            note = yield from paged(note_in_lowcore())
+    return note
 
 
 def linux_words(

@@ -82,6 +82,13 @@ class VmcoreInfo:
         base = 16 if value.lower().startswith("0x") else 10
         return self._integer(f"NUMBER({name})", base, default)
 
+    def hexadecimal(self, name: str) -> int:
+        """Return a value that has no kind, e.g. ``KERNELOFFSET``.
+
+        :raise MemoryFault: When it is not there.
+        """
+        return self._integer(name, 16, None)
+
     def _small(self, key: str, default: int | None) -> int:
         value = self._integer(key, 10, default)
         if not 0 <= value <= 4096:

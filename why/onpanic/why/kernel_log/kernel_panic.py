@@ -70,7 +70,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
 KINDS = (*(kind for kind, _ in _KINDS), "other")
 
 _TRACE_HEAD = re.compile(rb"\s*Call [Tt]race:")
-_TRACE_ENTRY = re.compile(rb"\s+\[?<?[\w?.\[( ]")
+_TRACE_ENTRY = re.compile(rb"\s+\[?<?[\w?.\[( ]|\[<[0-9a-f]+>\]")
 _MAX_LINES = 1 << 18
 _MAX_CAUSE, _MAX_TRACE, _BEFORE = 200, 60, 300  # lines before the panic in which its cause is looked for
 

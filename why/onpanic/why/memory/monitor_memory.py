@@ -69,7 +69,9 @@ class MonitorMemory:
                 except CommandError as error:
                     refusal = refusal or printable(error.desc, 200)
                     continue
-                return ElfDump.read(_Bytes(os.pread(file, _MAX_DUMP, 0)))
+                dump = ElfDump.read(_Bytes(os.pread(file, _MAX_DUMP, 0)))
+            self._byte_order = dump.byte_order
+            return dump
         raise MemoryFault(f"QEMU's dump-guest-memory: {refusal}")
 
     async def fetch(self, address: int, length: int) -> bytes:
