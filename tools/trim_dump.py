@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
-from onpanic.why.linux_words import linux_words
+from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.memory.dump_file import open_dump
 from onpanic.why.memory.elf_dump import ElfDump
 from onpanic.why.memory.reading import read_with
@@ -31,18 +31,19 @@ def trimmed(path: Path) -> bytes:
             pages.update({address + n: content[n : n + 4096] for n in range(0, length, 4096)})
             return content
 
-        words = read_with(
-            linux_words(dump.notes[NOTE_NAME], dump.architecture, dump.byte_order, "elf"), fetch
-        )
+        note = read_with(vmcoreinfo_note(dump.notes, dump.architecture), fetch)
+        assert note is not None, "there is no vmcoreinfo in it"
+        words = read_with(linux_words(note, dump.architecture, dump.byte_order, "elf"), fetch)
     assert words.panicked, "there is no panic in it"
     return elf(dump, pages)
 
 
 def elf(dump: ElfDump, pages: dict[int, bytes]) -> bytes:
-    """Return an ELF file with one note and one segment for each run of pages."""
-    order, note = dump.byte_order, dump.notes[NOTE_NAME]
-    body = struct.pack(f"{order}III", len(NOTE_NAME) + 1, len(note), 0) + NOTE_NAME.ljust(12, b"\0")
-    body += note.ljust((len(note) + 3) // 4 * 4, b"\0")
+    """Return an ELF file with the note, if QEMU had one, and one segment for each run of pages."""
+    order, note, body = dump.byte_order, dump.notes.get(NOTE_NAME), b""
+    if note is not None:
+        body = struct.pack(f"{order}III", len(NOTE_NAME) + 1, len(note), 0) + NOTE_NAME.ljust(12, b"\0")
+        body += note.ljust((len(note) + 3) // 4 * 4, b"\0")
     addresses = sorted(pages)
     starts = [addresses[0], *(after for before, after in pairwise(addresses) if after != before + 4096)]
     runs = [

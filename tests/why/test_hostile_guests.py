@@ -15,9 +15,8 @@ import pytest
 
 from onpanic.core.errors import FileError
 from onpanic.why.from_dump import words_in_dump
-from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
 from onpanic.why.last_words import LastWords
-from onpanic.why.linux_words import linux_words
+from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.memory.elf_dump import ElfDump
 from onpanic.why.memory.reading import MAX_BYTES, MAX_FETCHES, MemoryFault, read_with
 from onpanic.why.text_report import report_lines
@@ -49,7 +48,9 @@ class Guest:
 
     def __init__(self, name: str, chance: random.Random) -> None:
         dump = ElfDump.read(Bytes(content_of(name)))
-        self.dump, self.note = dump, dump.notes[NOTE_NAME]
+        note = read_with(vmcoreinfo_note(dump.notes, dump.architecture), dump.fetch)
+        assert note is not None
+        self.dump, self.note = dump, note
         self.pages: dict[int, bytearray] = {}
         self.fetched = self.fetches = 0
         for segment in dump.segments:
