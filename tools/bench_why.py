@@ -139,7 +139,8 @@ def from_file(dump: Path, show: Show) -> None:
             subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
             times.append(time.perf_counter() - start)
         took[name] = statistics.median(times)
-    detail = f"{ms(took['command'])} / {ms(took['bare'])}; {ms(inside)} inside; {dump.stat().st_size >> 20} MiB"
+    size = f"{dump.stat().st_size >> 20} MiB"
+    detail = f"{ms(took['command'])} / {ms(took['bare'])}; {ms(inside)} inside; {size}"
     show("why DUMP / interpreter", took["command"] / took["bare"], "-", detail)
 
 
