@@ -26,3 +26,12 @@ def test_what_the_kernel_panicked_with(dump: Callable[[str], Path]) -> None:
     trace = [entry.partition("+")[0] for entry in words.trace if not entry.startswith("?")]
     assert trace[:3] == ["dump_stack_lvl", "panic", "sysrq_handle_crash"]
     assert (words.torn, words.notes) == (False, ())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_architecture_has_its_reason_and_trace(name: str, dump: Callable[[str], Path]) -> None:
+    """Each prints its trace in another form."""
+    words = words_in_dump(dump(name))
+    assert (words.panicked, words.reason, words.notes) == (True, "sysrq triggered crash", ())
+    assert words.release.startswith(name.split("-")[1])
+    assert any(" panic+" in f" {entry}" for entry in words.trace)
