@@ -10,6 +10,7 @@ from onpanic.why.kernel.virtual_memory import Translator, VirtualMemory
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME, VmcoreInfo
 from onpanic.why.kernel.x86_64 import X86Translator
 from onpanic.why.kernel_log.kernel_panic import find_panic
+from onpanic.why.kernel_log.log_buffer import has_log_buffer, read_log_buffer
 from onpanic.why.kernel_log.log_record import LogRecord
 from onpanic.why.kernel_log.log_text import log_lines
 from onpanic.why.kernel_log.printk_ring import read_printk_ring
@@ -95,4 +96,5 @@ def linux_words(
 
 def _read_log(info: VmcoreInfo, architecture: str, byte_order: str, limit: int) -> "Reading[list[LogRecord]]":
     memory = kernel_memory(info, architecture, byte_order)
-    return (yield from read_printk_ring(info, memory, limit))
+    read = read_log_buffer if has_log_buffer(info) else read_printk_ring
+    return (yield from read(info, memory, limit))
