@@ -26,8 +26,8 @@ TRIGGERS: dict[str, tuple[str, ...]] = {
         "run insmod /spin.ko",
     ),
     "stack": ("run calls __stack_chk_fail 0 0",),
-    "nested": ("run settings panic_on_oops=1", "run nested", "run sleep 1", "panic"),
-    "nested, no panic_on_oops": ("run nested", "run sleep 1", "panic"),
+    "nested": ("run settings panic_on_oops=1", "run nested", "panic"),
+    "nested, no panic_on_oops": ("run nested", "panic"),
     "page fault": ("run settings panic_on_oops=1", "run calls kfree deadbeef000 0"),
     "general protection": ("run settings panic_on_oops=1", "run calls strlen 1234567812345678 0"),
     "jump to nowhere": ("run settings panic_on_oops=1", "run calls 0 0 0"),
@@ -53,10 +53,13 @@ calls() {{
   insmod /call.ko &
 }}
 nested() {{
+  for driver in pvpanic_mmio pvpanic_pci pvpanic; do rmmod $driver 2>/dev/null; done
   poke /nested.ko {list} panic_notifier_list
   poke /nested.ko {register} atomic_notifier_chain_register
   poke /nested.ko {sleep} schedule_timeout_uninterruptible
   insmod /nested.ko &
+  sleep 1
+  for driver in pvpanic pvpanic-mmio pvpanic-pci; do insmod /$driver.ko 2>/dev/null; done
 }}
 settings() {{
   for setting in $*; do

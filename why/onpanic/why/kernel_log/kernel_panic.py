@@ -29,22 +29,23 @@ class KernelPanic(NamedTuple):
 _PANIC = b"Kernel panic - not syncing: "
 _END = b"---[ end Kernel panic"
 
-#: What the kernel reports before it panics for it.  Sources: arch/*/mm/fault.c, kernel/watchdog.c and others.
-_CAUSES = (
-    b"BUG: ",
-    b"Oops",
-    b"Unable to handle kernel ",
-    b"Internal error: ",
-    b"general protection fault",
-    b"kernel BUG at ",
-    b"watchdog: BUG: ",
-    b"INFO: task ",
-    b"Unable to handle kernel",
-    b"Out of memory: ",
-    b"WARNING: ",
-    b"divide error",
-    b"invalid opcode",
+#: What the kernel reports before it panics for it.  Sources: arch/*/mm/fault.c, arch/*/kernel/traps.c, lib/bug.c.
+_CAUSES = re.compile(
+    rb"BUG: |Oops|Unable to handle kernel |Internal error: |general protection fault|kernel BUG at "
+    rb"|WARNING: |divide error|invalid opcode|stack segment|traps: PANIC: "
 )
+
+#: What the kernel reports before a panic whose reason has a kind, by that kind.  Sources: kernel/hung_task.c,
+#: kernel/watchdog.c, kernel/rcu/tree_stall.h, mm/oom_kill.c, arch/x86/kernel/cpu/mce/core.c.
+_REPORTS = {
+    "hung-task": re.compile(rb"INFO: task "),
+    "soft-lockup": re.compile(rb"(?:watchdog|NMI watchdog): BUG: soft lockup"),
+    "hard-lockup": re.compile(rb".*[Ww]atchdog detected hard LOCKUP"),
+    "rcu-stall": re.compile(rb"(?:rcu: )?INFO: rcu_"),
+    "out-of-memory": re.compile(rb".* invoked oom-killer: "),
+    "machine-check": re.compile(rb"mce: \[Hardware Error\]: CPU "),
+    "init-exited": _CAUSES,
+}
 
 #: Kinds of panics by what the kernel says; the first that matches the reason, else the cause.
 _KINDS: tuple[tuple[str, str], ...] = (
@@ -72,6 +73,9 @@ KINDS = (*(kind for kind, _ in _KINDS), "other")
 _TRACE_HEAD = re.compile(rb"\s*Call [Tt]race:")
 _TRACE_ENTRY = re.compile(rb"\s+\[?<?[\w?.\[( ]|\[<[0-9a-f]+>\]")
 _MAX_LINES = 1 << 18
+#: Where an error happened: x86's, aarch64's, riscv64's words; a user's program has only an address.
+_PLACE = re.compile(rb"\s*(?:RIP: \w+:|pc : |epc : )([A-Za-z_][^ ]*(?: \[\w+\])?)")
+_NEAR = 100  # lines between the oops of the first process and the panic
 _MAX_CAUSE, _MAX_TRACE, _BEFORE = 200, 60, 300  # lines before the panic in which its cause is looked for
 
 
@@ -89,12 +93,9 @@ def find_panic(records: Sequence[LogRecord]) -> KernelPanic | None:
         return None
     place = places[0]  # a kernel panics once; what follows is about the same or caused by it
     reason = safe_text(lines[place].removeprefix(_PANIC)).strip()
-    start = max(0, place - _BEFORE)
-    causes = [n for n in range(start, place) if lines[n].startswith(_CAUSES)]
-    explained = _kind(reason) not in ("oops", "other", "warning")
-    cause_at = None if explained or not causes else _first_of_last(causes)
-    cause = "" if cause_at is None else safe_text(lines[cause_at]).strip()[:_MAX_CAUSE]
     kind = _kind(reason)
+    cause_at = _cause(lines, place, kind)
+    cause = "" if cause_at is None else safe_text(lines[cause_at]).strip()[:_MAX_CAUSE]
     if cause and kind in ("oops", "other"):
         kind = _kind(cause) if _kind(cause) != "other" else kind
     trace = _trace(lines, cause_at, place) if cause_at is not None else ()
@@ -103,6 +104,17 @@ def find_panic(records: Sequence[LogRecord]) -> KernelPanic | None:
 
 def _kind(text: str) -> str:
     return next((kind for kind, pattern in _KINDS if re.search(pattern, text)), "other")
+
+
+def _cause(lines: Sequence[bytes], place: int, kind: str) -> int | None:
+    """Return the line that began the report of the error for which the kernel panicked."""
+    report = _CAUSES if kind in ("oops", "other", "warning") else _REPORTS.get(kind)
+    if report is None:
+        return None
+    # An oops is what such a panic is about, however long its trace is; others may have a cause of their own
+    start = 0 if kind == "oops" else max(0, place - (_NEAR if kind == "init-exited" else _BEFORE))
+    places = [n for n in range(start, place) if report.match(lines[n])]
+    return _first_of_last(places) if places else None
 
 
 def _first_of_last(places: list[int]) -> int:
@@ -116,11 +128,12 @@ def _first_of_last(places: list[int]) -> int:
 
 
 def _trace(lines: Sequence[bytes], start: int, end: int) -> tuple[str, ...]:
-    """Return the lines of the first call trace in a part of the log."""
+    """Return the lines of the first call trace in a part of the log, after where it happened."""
     head = next((n for n in range(start, end) if _TRACE_HEAD.match(lines[n])), None)
+    places = (_PLACE.match(line) for line in lines[start : end if head is None else head])
+    trace = [safe_text(place[1]) for place in places if place][:1]
     if head is None:
-        return ()
-    trace = []
+        return tuple(trace)
     for line in lines[head + 1 : head + 1 + _MAX_TRACE]:
         if not _TRACE_ENTRY.match(line) or line.strip().startswith(_END):
             break
