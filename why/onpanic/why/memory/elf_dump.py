@@ -10,9 +10,10 @@ from typing import NamedTuple, Protocol
 
 from onpanic.why.memory.reading import MemoryFault
 
-__all__ = ("DumpSource", "ElfDump", "is_elf")
+__all__ = ("DumpSource", "ElfDump", "is_elf", "read_notes")
 
 _PT_LOAD, _PT_NOTE = 1, 4
+_NT_PRSTATUS = 1  # of the name CORE: the registers of a CPU
 _PN_XNUM = 0xFFFF  # the number of segments is in the first section's sh_info
 _MAX_SEGMENTS = 4096
 _MAX_NOTES = 16 << 20  # bytes; a note for each of 4,096 CPUs fits
@@ -43,12 +44,14 @@ class ElfDump:
     :ivar architecture: As QEMU names it, e.g. ``x86_64``; empty if it is another one.
     :ivar byte_order: ``<`` or ``>``, as in `struct`.
     :ivar notes: The content of the first note of each name.
+    :ivar statuses: The content of each CPU's NT_PRSTATUS.
     :ivar segments: Where memory is.
     """
 
     architecture: str
     byte_order: str
     notes: dict[bytes, bytes]
+    statuses: tuple[bytes, ...]
     segments: tuple[Segment, ...]
     source: DumpSource
 
@@ -109,24 +112,40 @@ def _read(source: DumpSource) -> ElfDump:
         raise MemoryFault(f"an ELF file with {count} segments of {size} bytes")
     headers = source.at(table, size * count)
     notes: dict[bytes, bytes] = {}
+    statuses: tuple[bytes, ...] = ()
     segments = []
     for number in range(count):
         fields = struct.unpack_from(row, headers, number * size)
         kind, (offset, _, address, length) = fields[0], fields[2:6] if wide else fields[1:5]
         if kind == _PT_NOTE:
-            for name, content in _notes(source.at(offset, min(length, _MAX_NOTES)), order):
-                notes.setdefault(name, content)
+            found, cores = read_notes(source.at(offset, min(length, _MAX_NOTES)), order)
+            notes, statuses = found | notes, statuses + cores
         elif kind == _PT_LOAD and length:
             segments.append(Segment(address, offset, length))
-    return ElfDump(_MACHINES.get(machine, ""), order, notes, tuple(segments), source)
+    return ElfDump(_MACHINES.get(machine, ""), order, notes, statuses, tuple(segments), source)
 
 
-def _notes(content: bytes, order: str) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the names and contents of a segment's notes; names and contents are padded to 4 bytes."""
+def read_notes(content: bytes, order: str) -> tuple[dict[bytes, bytes], tuple[bytes, ...]]:
+    """Return the content of the first note of each name, and of each CPU's NT_PRSTATUS.
+
+    :param content: The notes, one after the other; names and contents are padded to 4 bytes.
+    :param order: ``<`` or ``>``, as in `struct`.
+    """
+    notes: dict[bytes, bytes] = {}
+    statuses = []
+    for name, kind, note in _notes(content, order):
+        notes.setdefault(name, note)
+        if kind == _NT_PRSTATUS and name == b"CORE":
+            statuses.append(note)
+    return notes, tuple(statuses)
+
+
+def _notes(content: bytes, order: str) -> Iterator[tuple[bytes, int, bytes]]:
+    """Yield the names, types and contents of notes."""
     place = 0
     while place + 12 <= len(content):
-        name_size, size = struct.unpack_from(f"{order}II", content, place)
+        name_size, size, kind = struct.unpack_from(f"{order}III", content, place)
         place += 12
         after_name = place + (name_size + 3) // 4 * 4
-        yield content[place : place + name_size].rstrip(b"\0"), content[after_name : after_name + size]
+        yield content[place : place + name_size].rstrip(b"\0"), kind, content[after_name : after_name + size]
         place = after_name + (size + 3) // 4 * 4
