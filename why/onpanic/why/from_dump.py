@@ -4,38 +4,52 @@ from pathlib import Path
 
 from onpanic.core.errors import FileError
 from onpanic.why.last_words import LastWords
-from onpanic.why.linux_words import linux_words, vmcoreinfo_note
-from onpanic.why.memory.dump_file import OpenDump, open_dump
-from onpanic.why.memory.elf_dump import ElfDump, is_elf
+from onpanic.why.memory.dump_file import open_dump
+from onpanic.why.memory.elf_dump import DumpSource, ElfDump, is_elf
+from onpanic.why.memory.flattened_file import FlattenedFile, is_flattened
+from onpanic.why.memory.kdump_dump import is_kdump, read_kdump
+from onpanic.why.memory.other_files import what_to_do
 from onpanic.why.memory.reading import MemoryFault, read_with
+from onpanic.why.note_words import words_of_dump
+from onpanic.why.windows.crash_header import HEADER_LENGTH, is_crash_header
+from onpanic.why.windows_words import words_of_crash_file
 
-__all__ = ("NO_NOTE", "words_in_dump")
+__all__ = ("words_in_dump",)
 
-#: Said of a guest without the note.
-NO_NOTE = (
-    "there is no vmcoreinfo: the guest was started without the vmcoreinfo device, "
-    "or has not loaded qemu_fw_cfg; it can be searched for"
-)
+_KINDS = "name a dump in ELF, kdump-compressed or of Windows, as QEMU or libvirt wrote it"
 
 
 def words_in_dump(path: Path) -> LastWords:
     """Read the last words of a guest whose memory was dumped to a file.
 
-    :param path: An ELF file as QEMU and libvirt write it.
+    :param path: A dump in ELF or kdump-compressed, flattened or not, as QEMU and libvirt write them; or a
+        crash dump of Windows, QEMU's ``win-dmp``.
     :raise FileError: When it cannot be read, or is not a dump of a guest's memory.
     """
     with open_dump(path) as file:
-        if is_elf(file.at(0, 4)):
-            return _in_elf(path, file)
-    raise FileError(f"{path}: not a dump of a guest's memory", "name an ELF file as QEMU or libvirt wrote it")
+        start = file.at(0, HEADER_LENGTH)
+        if remedy := what_to_do(start):
+            raise FileError(f"{path}: {remedy[0]}", remedy[1])
+        try:
+            return _words(file, start)
+        except MemoryFault as fault:
+            raise FileError(f"{path}: {fault}", _KINDS) from fault
 
 
-def _in_elf(path: Path, file: OpenDump) -> LastWords:
-    try:
-        dump = ElfDump.read(file)
-    except MemoryFault as fault:
-        raise FileError(f"{path}: {fault}", "name a dump of a guest's memory") from fault
-    note = read_with(vmcoreinfo_note(dump.notes, dump.architecture), dump.fetch)
-    if note is None:
-        return LastWords(architecture=dump.architecture, source="elf", notes=(NO_NOTE,))
-    return read_with(linux_words(note, dump.architecture, dump.byte_order, "elf"), dump.fetch)
+def _words(file: DumpSource, start: bytes) -> LastWords:
+    """Return the last words in a file.
+
+    :raise MemoryFault: When it is no dump, or its headers make no sense.
+    """
+    if is_flattened(start):
+        flattened = FlattenedFile(file)
+        return _words(flattened, flattened.at(0, HEADER_LENGTH))
+    if is_elf(start):
+        elf = ElfDump.read(file)
+        return read_with(words_of_dump(elf, "elf"), elf.fetch)
+    if is_kdump(start):
+        kdump = read_kdump(file)
+        return read_with(words_of_dump(kdump, "kdump"), kdump.fetch)
+    if is_crash_header(start):
+        return words_of_crash_file(start)
+    raise MemoryFault("not a dump of a guest's memory")

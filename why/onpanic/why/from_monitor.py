@@ -5,11 +5,10 @@ from typing import Any
 
 from onpanic.probe.asking.session import Session
 from onpanic.qmp.client import CommandError
-from onpanic.why.from_dump import NO_NOTE
 from onpanic.why.last_words import LastWords
-from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.memory.monitor_memory import MonitorCommands, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
+from onpanic.why.note_words import words_of_dump
 
 __all__ = ("SessionCommands", "words_of_session", "words_through_monitor")
 
@@ -33,10 +32,7 @@ async def words_through_monitor(connection: MonitorCommands) -> LastWords:
             dump = await memory.headers()
         except MemoryFault as fault:
             return LastWords(source="monitor", notes=(str(fault),))
-        note = await areading(vmcoreinfo_note(dump.notes, dump.architecture), memory.fetch)
-        if note is None:
-            return LastWords(architecture=dump.architecture, source="monitor", notes=(NO_NOTE,))
-        return await areading(linux_words(note, dump.architecture, dump.byte_order, "monitor"), memory.fetch)
+        return await areading(words_of_dump(dump, "monitor"), memory.fetch)
 
 
 async def words_of_session(session: Session) -> LastWords:

@@ -1,0 +1,42 @@
+"""Files that are made when a guest is dumped, but cannot be read: what to do about them."""
+
+from typing import NamedTuple
+
+__all__ = ("UnreadableFile", "what_to_do")
+
+
+class UnreadableFile(NamedTuple):
+    """What a file is, and what to do instead."""
+
+    what: str
+    remedy: str
+
+
+# By how a file begins: the program that compressed it, which libvirt's dump_image_format names, too
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\x89LZO\0": "lzop",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_WHOLE = "dump it with virsh dump --memory-only, or read the guest itself"
+_STATES = {
+    b"QEVM": "the state of a whole machine as it is migrated, not a dump of its memory",
+    b"LibvirtQemudSave": "a saved domain, not a dump of its memory",
+    b"LibvirtQemudPart": "a saved domain that is incomplete, not a dump of its memory",
+}
+
+
+def what_to_do(start: bytes) -> UnreadableFile | None:
+    """Return what a file is and what to do about it; None if it may be a dump.
+
+    :param start: Its first bytes.
+    """
+    for magic, program in _COMPRESSED.items():
+        if start.startswith(magic):
+            return UnreadableFile(f"it is compressed with {program}", f"decompress it first: {program} -d")
+    for magic, what in _STATES.items():
+        if start.startswith(magic):
+            return UnreadableFile(what, _WHOLE)
+    return None

@@ -1,0 +1,70 @@
+"""A guest's last words by what its note is: Linux's vmcoreinfo, or the header of a Windows crash dump."""
+
+from typing import Protocol
+
+import msgspec
+
+from onpanic.why.last_words import LastWords, WordsSource
+from onpanic.why.linux_words import linux_words, vmcoreinfo_note
+from onpanic.why.memory.reading import Reading
+from onpanic.why.s390_wait import with_wait
+from onpanic.why.windows.crash_header import is_crash_header
+from onpanic.why.windows_words import words_of_crash_note
+
+__all__ = ("NO_NOTE", "GuestDump", "words_of_dump", "words_of_note")
+
+#: Said of a guest without the note.
+NO_NOTE = (
+    "there is no vmcoreinfo: the guest was started without the vmcoreinfo device, "
+    "or has not loaded qemu_fw_cfg; it can be searched for"
+)
+
+
+class GuestDump(Protocol):
+    """What the headers of a dump say, see `onpanic.why.memory.elf_dump.ElfDump`."""
+
+    @property
+    def architecture(self) -> str:
+        """As QEMU names it, e.g. ``x86_64``; empty if it is not known."""
+
+    @property
+    def byte_order(self) -> str:
+        """``<`` or ``>``, as in `struct`."""
+
+    @property
+    def notes(self) -> dict[bytes, bytes]:
+        """The content of the first note of each name."""
+
+    @property
+    def statuses(self) -> tuple[bytes, ...]:
+        """The content of each CPU's NT_PRSTATUS."""
+
+
+def words_of_dump(dump: GuestDump, source: WordsSource) -> "Reading[LastWords]":
+    """Return a guest's last words by its dump's headers and its memory.
+
+    :param dump: The headers.
+    :param source: Where the memory comes from.
+    """
+    note = yield from vmcoreinfo_note(dump.notes, dump.architecture)
+    if note is None:
+        words = LastWords(architecture=dump.architecture, source=source, notes=(NO_NOTE,))
+    else:
+        words = yield from words_of_note(note, dump.architecture, dump.byte_order, source)
+    return with_wait(words, dump.statuses) if dump.architecture == "s390x" else words
+
+
+def words_of_note(
+    note: bytes, architecture: str, byte_order: str, source: WordsSource
+) -> "Reading[LastWords]":
+    """Return a guest's last words by its note and its memory.
+
+    :param note: The content of the ELF note VMCOREINFO.
+    :param architecture: As QEMU names it.
+    :param byte_order: ``<`` or ``>``, as in `struct`.
+    :param source: Where the memory comes from.
+    """
+    if is_crash_header(note):
+        words = yield from words_of_crash_note(note, source)
+        return words if words.architecture else msgspec.structs.replace(words, architecture=architecture)
+    return (yield from linux_words(note, architecture, byte_order, source))

@@ -1,0 +1,1 @@
+"""Windows guests: bugcheck codes, and the header of a crash dump."""
