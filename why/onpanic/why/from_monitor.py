@@ -3,45 +3,101 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from onpanic.probe.asking.session import Session
 from onpanic.qmp.client import CommandError
+from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
 from onpanic.why.last_words import LastWords
-from onpanic.why.memory.monitor_memory import MonitorCommands, monitor_memory
+from onpanic.why.locating.processor_state import ProcessorState, state_in_registers
+from onpanic.why.locating.unnoted_words import MemorySearch, find_note, unnoted_words
+from onpanic.why.machine_devices import machine_devices, memory_ranges, no_note
+from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
 from onpanic.why.note_words import words_of_dump
 
-__all__ = ("SessionCommands", "words_of_session", "words_through_monitor")
+__all__ = ("SessionCommands", "processor_state", "words_of_session", "words_through_monitor")
 
-_RUNNING = "the guest is running; only a guest that has stopped is read, unless its memory is searched"
+_NOT_FOUND = (
+    "the guest is running, and no processor's registers lead to its kernel's vmcoreinfo: "
+    "try again, or search its memory"
+)
+_READINGS = 3
 
 
-async def words_through_monitor(connection: MonitorCommands) -> LastWords:
-    """Read a stopped guest's last words.
+async def words_through_monitor(connection: MonitorCommands, search: MemorySearch | None = None) -> LastWords:
+    """Read a guest's last words.
 
-    The guest stays as it is.  Its QEMU reports DUMP_COMPLETED to its monitors.
+    The guest stays as it is.  A running one goes on while it is read.  The QEMU of a stopped one reports
+    DUMP_COMPLETED to its monitors.
 
     :param connection: A connection to its QMP monitor.
+    :param search: Whether memory is searched if there is no other way.
     :raise CommandError: When QEMU does not have a command that this needs.
     :raise ConnectionLostError: When there is no answer.
     """
     status = await connection.execute("query-status")
-    if status.get("running"):
-        return LastWords(source="monitor", torn=True, notes=(_RUNNING,))
     async with monitor_memory(connection) as memory:
+        if status.get("running"):
+            return await _while_running(connection, memory, search)
         try:
             dump = await memory.headers()
         except MemoryFault as fault:
             return LastWords(source="monitor", notes=(str(fault),))
-        return await areading(words_of_dump(dump, "monitor"), memory.fetch)
+        if NOTE_NAME in dump.notes:
+            return await areading(words_of_dump(dump, "monitor"), memory.fetch)
+        devices = await machine_devices(connection)
+        if devices.encryption:
+            return LastWords(architecture=dump.architecture, source="monitor", notes=(no_note(devices),))
+        ranges = await memory_ranges(connection) if search else ()
+        reading = words_of_dump(dump, "monitor", ranges, search, otherwise=no_note(devices))
+        return await areading(reading, memory.fetch)
 
 
-async def words_of_session(session: Session) -> LastWords:
-    """Read a stopped guest's last words, see `words_through_monitor`.
+async def _while_running(
+    connection: MonitorCommands, memory: MonitorMemory, search: MemorySearch | None
+) -> LastWords:
+    """Read a guest that QEMU would stop to write the note, so that its kernel is found by a processor."""
+    devices = await machine_devices(connection)
+    architecture = str((await connection.execute("query-target")).get("arch", ""))
+    if devices.encryption:
+        return LastWords(architecture=architecture, source="monitor", torn=True, notes=(no_note(devices),))
+    byte_order = ">" if architecture == "s390x" else "<"
+    finding = find_note(
+        architecture,
+        await processor_state(connection),
+        byte_order=byte_order,
+        ranges=await memory_ranges(connection) if search else (),
+        search=search,
+        otherwise=_NOT_FOUND,
+    )
+    found = await areading(finding, memory.fetch)
+    previous = None
+    for _ in range(_READINGS):  # the log may change under the reader; two equal readings are better than one
+        words = await areading(unnoted_words(found, architecture, byte_order, "monitor"), memory.fetch)
+        if words.lines == previous or found.text is None:
+            break
+        previous = words.lines
+    return msgspec.structs.replace(words, torn=True)
+
+
+async def processor_state(connection: MonitorCommands) -> ProcessorState | None:
+    """Return the registers of a guest's first processor; None if they are not those of an x86_64 one."""
+    try:
+        line = {"command-line": "info registers"}
+        return state_in_registers(str(await connection.execute("human-monitor-command", line)))
+    except CommandError:
+        return None
+
+
+async def words_of_session(session: Session, search: MemorySearch | None = None) -> LastWords:
+    """Read a guest's last words, see `words_through_monitor`.
 
     :param session: A session with its QMP monitor.
+    :param search: Whether memory is searched if there is no other way.
     :raise EmulatorError: When the monitor does not answer.
     """
-    return await words_through_monitor(SessionCommands(session))
+    return await words_through_monitor(SessionCommands(session), search)
 
 
 class SessionCommands:

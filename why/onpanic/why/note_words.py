@@ -1,12 +1,15 @@
 """A guest's last words by what its note is: Linux's vmcoreinfo, or the header of a Windows crash dump."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from onpanic.why.last_words import LastWords, WordsSource
 from onpanic.why.linux_words import linux_words, vmcoreinfo_note
-from onpanic.why.memory.reading import Reading
+from onpanic.why.locating.processor_state import state_in_note
+from onpanic.why.locating.unnoted_words import MemorySearch, find_note, unnoted_words
+from onpanic.why.memory.reading import MemoryRange, Reading
 from onpanic.why.s390_wait import with_wait
 from onpanic.why.windows.crash_header import is_crash_header
 from onpanic.why.windows_words import words_of_crash_note
@@ -40,15 +43,32 @@ class GuestDump(Protocol):
         """The content of each CPU's NT_PRSTATUS."""
 
 
-def words_of_dump(dump: GuestDump, source: WordsSource) -> "Reading[LastWords]":
+def words_of_dump(
+    dump: GuestDump,
+    source: WordsSource,
+    ranges: Sequence[MemoryRange] = (),
+    search: MemorySearch | None = None,
+    otherwise: str = NO_NOTE,
+) -> "Reading[LastWords]":
     """Return a guest's last words by its dump's headers and its memory.
 
     :param dump: The headers.
     :param source: Where the memory comes from.
+    :param ranges: Where the guest's memory is; only for a search.
+    :param search: None if memory is not to be searched.
+    :param otherwise: What is said if there is no note, and no other way to the kernel's vmcoreinfo.
     """
     note = yield from vmcoreinfo_note(dump.notes, dump.architecture)
     if note is None:
-        words = LastWords(architecture=dump.architecture, source=source, notes=(NO_NOTE,))
+        found = yield from find_note(
+            dump.architecture,
+            state_in_note(dump.notes.get(b"QEMU", b"")),
+            byte_order=dump.byte_order,
+            ranges=ranges,
+            search=search,
+            otherwise=otherwise,
+        )
+        words = yield from unnoted_words(found, dump.architecture, dump.byte_order, source)
     else:
         words = yield from words_of_note(note, dump.architecture, dump.byte_order, source)
     return with_wait(words, dump.statuses) if dump.architecture == "s390x" else words

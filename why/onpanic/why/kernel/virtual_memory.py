@@ -32,6 +32,10 @@ class VirtualMemory:
         self._translator = translator
         self.byte_order = byte_order
 
+    def locate(self, address: int) -> "Reading[MemoryRange]":
+        """Return where an address is in physical memory, see `Translator.translate`."""
+        return self._translator.translate(address)
+
     def read(self, address: int, length: int) -> "Reading[bytes]":
         """Return the bytes at a virtual address.
 

@@ -15,7 +15,7 @@ from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.x86_64 import IMAGE
 from onpanic.why.memory.reading import MemoryFault, Reading, unpack
 
-__all__ = ("IDT", "find_by_pointers")
+__all__ = ("BEGINNING", "IDT", "find_by_pointers")
 
 #: Where Linux 4.15 and later have the interrupt descriptor table, with four and with five levels.
 IDT = 0xFFFF_FE00_0000_0000

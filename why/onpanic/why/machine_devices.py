@@ -1,0 +1,104 @@
+"""What a QEMU's machine has that decides whether its guest can be read, and whether it can report a panic."""
+
+import re
+from typing import Any, NamedTuple
+
+from onpanic.core.untrusted import printable
+from onpanic.qmp.client import CommandError
+from onpanic.why.memory.monitor_memory import MonitorCommands
+from onpanic.why.memory.reading import MemoryRange
+
+__all__ = ("MachineDevices", "machine_devices", "memory_ranges", "no_note")
+
+#: QOM types of objects that encrypt a guest's memory, and what they are called.
+_ENCRYPTION = {
+    "sev-guest": "AMD SEV",
+    "sev-snp-guest": "AMD SEV-SNP",
+    "tdx-guest": "Intel TDX",
+    "s390-pv-guest": "IBM Secure Execution",
+    "pef-guest": "IBM Protected Execution",
+    "rme-guest": "Arm CCA",
+}
+
+_FOLDERS = ("/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon")
+_CHILD = re.compile(r"child<([\w.,+-]{1,80})>")
+_MEMORY_VIEW = re.compile(r'^ AS "memory",')
+_RAM = re.compile(r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ram\)")
+_LOWEST = 1 << 20  # what is below was the firmware's
+
+
+class MachineDevices(NamedTuple):
+    """What a machine has.
+
+    :param types: QOM types of its devices.
+    :param encryption: What encrypts the guest's memory, e.g. ``AMD SEV``; empty if nothing does.
+    """
+
+    types: frozenset[str]
+    encryption: str
+
+
+async def machine_devices(connection: MonitorCommands) -> MachineDevices:
+    """Return what a machine has.
+
+    :param connection: A connection to its QMP monitor.
+    :raise ConnectionLostError: When there is no answer.
+    """
+    types = [await _types(connection, folder) for folder in _FOLDERS]
+    return MachineDevices(frozenset().union(*types), await _encryption(connection))
+
+
+async def memory_ranges(connection: MonitorCommands) -> list[MemoryRange]:
+    """Return where a guest has memory.  Devices are left out, since reading changes the state of some.
+
+    :param connection: A connection to its QMP monitor.
+    :raise ConnectionLostError: When there is no answer.
+    """
+    text = str(await _ask(connection, "human-monitor-command", {"command-line": "info mtree -f"}) or "")
+    views = re.split(r"^FlatView ", text, flags=re.MULTILINE)
+    view = next((v for v in views if any(_MEMORY_VIEW.match(line) for line in v.splitlines())), "")
+    found: set[MemoryRange] = set()
+    for line in view.splitlines():
+        if match := _RAM.match(line):
+            start, end = max(int(match[1], 16), _LOWEST), int(match[2], 16) + 1
+            if end > start:
+                found.add(MemoryRange(start, end - start))
+    return sorted(found)
+
+
+def no_note(devices: MachineDevices) -> str:
+    """Return why there is no note of a guest's vmcoreinfo, and what to do about it."""
+    if devices.encryption:
+        return f"the guest's memory is encrypted by {devices.encryption}: nothing can be read from outside"
+    if "vmcoreinfo" not in devices.types:
+        return "there is no vmcoreinfo: the machine has no vmcoreinfo device; the memory can be searched"
+    return (
+        "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; the memory can be searched"
+    )
+
+
+async def _types(connection: MonitorCommands, folder: str) -> frozenset[str]:
+    items = await _ask(connection, "qom-list", {"path": folder})
+    kinds = [str(item.get("type", "")) for item in items if isinstance(item, dict)] if items else []
+    return frozenset(match[1] for kind in kinds if (match := _CHILD.fullmatch(kind)))
+
+
+async def _encryption(connection: MonitorCommands) -> str:
+    """Return what encrypts the guest's memory; an s390x guest that may only ask for it counts."""
+    sev = await _ask(connection, "query-sev", {})
+    if isinstance(sev, dict) and sev.get("enabled"):
+        return _ENCRYPTION.get(f"{printable(str(sev.get('sev-type', 'sev')), 20)}-guest", "AMD SEV")
+    arguments = {"path": "/machine", "property": "confidential-guest-support"}
+    path = await _ask(connection, "qom-get", arguments)
+    if not isinstance(path, str) or not path.startswith("/"):
+        return ""
+    kind = await _ask(connection, "qom-get", {"path": path, "property": "type"})
+    return _ENCRYPTION.get(str(kind), printable(str(kind), 40))
+
+
+async def _ask(connection: MonitorCommands, command: str, arguments: dict[str, Any]) -> Any:
+    """Return what a command returns; None if it is refused."""
+    try:
+        return await connection.execute(command, arguments)
+    except CommandError:
+        return None
