@@ -4,6 +4,7 @@ import re
 from typing import Any, NamedTuple
 
 from onpanic.core.untrusted import printable
+from onpanic.probe.observations.devices import NOTIFIERS
 from onpanic.qmp.client import CommandError
 from onpanic.why.memory.monitor_memory import MonitorCommands
 from onpanic.why.memory.reading import MemoryRange
@@ -32,10 +33,13 @@ class MachineDevices(NamedTuple):
 
     :param types: QOM types of its devices.
     :param encryption: What encrypts the guest's memory, e.g. ``AMD SEV``; empty if nothing does.
+    :param notifiers: Its panic notifiers: QOM types of pvpanic devices, or libvirt's models of others.  To
+        each the events that it can report, if that is known: 1 for panicked, 2 for crash-loaded.
     """
 
     types: frozenset[str]
     encryption: str
+    notifiers: dict[str, int | None]
 
 
 async def machine_devices(connection: MonitorCommands) -> MachineDevices:
@@ -44,8 +48,16 @@ async def machine_devices(connection: MonitorCommands) -> MachineDevices:
     :param connection: A connection to its QMP monitor.
     :raise ConnectionLostError: When there is no answer.
     """
-    types = [await _types(connection, folder) for folder in _FOLDERS]
-    return MachineDevices(frozenset().union(*types), await _encryption(connection))
+    paths: dict[str, str] = {}
+    for folder in _FOLDERS:
+        paths |= await _devices(connection, folder)
+    notifiers: dict[str, int | None] = {}
+    for path, kind in paths.items():
+        if kind in NOTIFIERS:
+            events = await _ask(connection, "qom-get", {"path": path, "property": "events"})
+            notifiers[kind] = events if isinstance(events, int) else None
+    notifiers |= dict.fromkeys(await _other_notifiers(connection))
+    return MachineDevices(frozenset(paths.values()), await _encryption(connection), notifiers)
 
 
 async def memory_ranges(connection: MonitorCommands) -> list[MemoryRange]:
@@ -72,15 +84,30 @@ def no_note(devices: MachineDevices) -> str:
         return f"the guest's memory is encrypted by {devices.encryption}: nothing can be read from outside"
     if "vmcoreinfo" not in devices.types:
         return "there is no vmcoreinfo: the machine has no vmcoreinfo device; the memory can be searched"
-    return (
-        "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; the memory can be searched"
-    )
+    return "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; the memory can be searched"
 
 
-async def _types(connection: MonitorCommands, folder: str) -> frozenset[str]:
+async def _devices(connection: MonitorCommands, folder: str) -> dict[str, str]:
+    """Return the devices in a folder: their paths and their QOM types."""
     items = await _ask(connection, "qom-list", {"path": folder})
-    kinds = [str(item.get("type", "")) for item in items if isinstance(item, dict)] if items else []
-    return frozenset(match[1] for kind in kinds if (match := _CHILD.fullmatch(kind)))
+    found = {}
+    for item in items if isinstance(items, list) else []:
+        if match := _CHILD.fullmatch(str(item.get("type", ""))):
+            found[f"{folder}/{item.get('name')}"] = match[1]
+    return found
+
+
+async def _other_notifiers(connection: MonitorCommands) -> list[str]:
+    """Return libvirt's models of the notifiers that are no devices."""
+    machine = str(await _ask(connection, "qom-get", {"path": "/machine", "property": "type"}))
+    if machine.startswith("s390-ccw"):
+        return ["s390"]
+    if machine.startswith("pseries"):
+        return ["pseries"]
+    processors = await _ask(connection, "query-cpus-fast", {})
+    path = processors[0].get("qom-path") if isinstance(processors, list) and processors else ""
+    crash = await _ask(connection, "qom-get", {"path": str(path), "property": "hv-crash"})
+    return ["hyperv"] if crash is True else []
 
 
 async def _encryption(connection: MonitorCommands) -> str:

@@ -1,0 +1,1 @@
+"""Whether a panic of a running guest would be reported, and could be read."""

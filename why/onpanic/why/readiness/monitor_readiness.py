@@ -1,0 +1,65 @@
+"""Whether a panic of a guest would be reported and could be read, asked through QEMU's monitor."""
+
+from onpanic.probe.asking.session import Session
+from onpanic.why.from_monitor import SessionCommands, processor_state
+from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
+from onpanic.why.last_words import LastWords
+from onpanic.why.locating.unnoted_words import FoundNote, find_note, unnoted_words
+from onpanic.why.machine_devices import machine_devices, no_note
+from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
+from onpanic.why.memory.reading import MemoryFault, areading
+from onpanic.why.readiness.assessment import SeenGuest, assess
+from onpanic.why.readiness.guest_kernel import GuestKernel, guest_kernel
+from onpanic.why.readiness.readiness_result import Readiness
+
+__all__ = ("readiness_of_session", "readiness_through_monitor")
+
+_NO_STATE = "no processor's registers lead to a Linux kernel's vmcoreinfo"
+
+
+async def readiness_through_monitor(connection: MonitorCommands) -> Readiness:
+    """Return whether a panic of a guest would be reported and could be read.
+
+    Nothing is changed; a running guest goes on.
+
+    :param connection: A connection to its QMP monitor.
+    :raise CommandError: When QEMU does not have a command that this needs.
+    :raise ConnectionLostError: When there is no answer.
+    """
+    running = bool((await connection.execute("query-status")).get("running"))
+    architecture = str((await connection.execute("query-target")).get("arch", ""))
+    devices = await machine_devices(connection)
+    if devices.encryption:
+        nothing = LastWords(architecture=architecture, source="monitor", notes=(no_note(devices),))
+        return assess(SeenGuest(running, architecture, devices, None, False, GuestKernel(), nothing))
+    byte_order = ">" if architecture == "s390x" else "<"
+    async with monitor_memory(connection, byte_order) as memory:
+        noted = None if running else await _note(memory)
+        if noted:
+            found = FoundNote(noted, ())
+        else:
+            state = await processor_state(connection)
+            found = await areading(find_note(architecture, state, otherwise=_NO_STATE), memory.fetch)
+        words = await areading(unnoted_words(found, architecture, byte_order, "monitor"), memory.fetch)
+        kernel = GuestKernel(unknown=_NO_STATE)
+        if found.text is not None:
+            kernel = await areading(guest_kernel(found.text, architecture, byte_order), memory.fetch)
+    has_note = None if running else bool(noted)
+    return assess(SeenGuest(running, architecture, devices, found.text, has_note, kernel, words))
+
+
+async def readiness_of_session(session: Session) -> Readiness:
+    """Return whether a panic would be reported and could be read, see `readiness_through_monitor`.
+
+    :param session: A session with the guest's QMP monitor.
+    :raise EmulatorError: When the monitor does not answer.
+    """
+    return await readiness_through_monitor(SessionCommands(session))
+
+
+async def _note(memory: MonitorMemory) -> bytes | None:
+    """Return the note that a dump of a stopped guest has."""
+    try:
+        return (await memory.headers()).notes.get(NOTE_NAME)
+    except MemoryFault:
+        return None
