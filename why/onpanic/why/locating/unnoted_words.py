@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from onpanic.why.last_words import LastWords, WordsSource
-from onpanic.why.linux_words import linux_words
+from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.locating.processor_state import ProcessorState, find_by_processor
 from onpanic.why.locating.vmcoreinfo_search import VmcoreInfoSearch, search_memory
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged
@@ -62,6 +62,9 @@ def find_note(
     :param search: None if memory is not to be searched.
     :param otherwise: What is said if there is no vmcoreinfo.
     """
+    note = yield from vmcoreinfo_note({}, architecture)  # some kernels have it where no dump is needed
+    if note is not None:
+        return FoundNote(note, ())
     if state is not None:
         try:
             text = yield from paged(find_by_processor(state), max_bytes=FIND_BYTES)

@@ -52,7 +52,7 @@ def guest_modules(memory: VirtualMemory, head: int) -> "Reading[tuple[GuestModul
     :param head: The address of `modules`.
     :raise MemoryFault: When it is not a list of modules.
     """
-    found = []
+    found: list[GuestModule] = []
     place = yield from memory.integer(head)
     while place != head:
         content = yield from memory.read(place - _LIST, _NAME + _NAME_SIZE)

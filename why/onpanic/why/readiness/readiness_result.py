@@ -10,7 +10,8 @@ __all__ = ("Readiness", "ReadinessAnswer")
 class ReadinessAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one question.
 
-    :param name: The question: ``memory``, ``note``, ``kernel``, ``log``, ``notifier``, ``driver`` or ``kdump``.
+    :param name: The question: ``memory``, ``note``, ``kernel``, ``log``, ``notifier``, ``driver`` or
+        ``kdump``.
     :param answer: ``yes`` if all is well.
     :param how: What shows it, or why it is not known, in a sentence.
     :param remedy: What to do about it; empty if there is nothing to do.
