@@ -29,7 +29,7 @@ class KernelPanic(NamedTuple):
 _PANIC = b"Kernel panic - not syncing: "
 _END = b"---[ end Kernel panic"
 
-#: What the kernel reports before it panics for it.  Sources: arch/*/mm/fault.c, arch/*/kernel/traps.c, lib/bug.c.
+#: What the kernel reports before it panics for it: arch/*/mm/fault.c, arch/*/kernel/traps.c, lib/bug.c.
 _CAUSES = re.compile(
     rb"BUG: |Oops|Unable to handle kernel |Internal error: |general protection fault|kernel BUG at "
     rb"|WARNING: |divide error|invalid opcode|stack segment|traps: PANIC: "
