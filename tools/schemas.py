@@ -11,7 +11,7 @@ from onpanic.why import LastWords
 ROOT = Path(__file__).parent.parent
 SCHEMAS: dict[type, Path] = {
     CapabilityRecord: ROOT / "probe/onpanic/probe/record/record.schema.json",
-    LastWords: ROOT / "why/onpanic/why/last_words.schema.json",
+    LastWords: ROOT / "why/onpanic/why/words/last_words.schema.json",
     LibvirtRecord: ROOT / "compat-matrix/onpanic/matrix/libvirts/libvirt.schema.json",
     Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",
 }

@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
-from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.memory.dump_file import open_dump
 from onpanic.why.memory.elf_dump import ElfDump
 from onpanic.why.memory.reading import read_with
+from onpanic.why.words.linux_words import linux_words, vmcoreinfo_note
 
 HEADER, SEGMENT = "16sHHIQQQIHHHHHH", "IIQQQQQQ"
 MACHINES = {"x86_64": 62, "aarch64": 183, "s390x": 22, "riscv64": 243}

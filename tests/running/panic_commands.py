@@ -83,7 +83,8 @@ def panicking_linux(suite: str, flavour: str = "cloud") -> Linux:
     :raise FetchError: When it cannot be fetched.
     """
     module = kernel_module(kernel(suite, flavour), "qemu_fw_cfg")
-    files, places = {}, {}
+    files: dict[str, bytes] = {}
+    places: dict[str, int] = {}
     for name, code in (("call", CALL), ("nested", NESTED)):
         files[f"{name}.ko"], place = patched(module, code.code)
         places |= {number: place + offset for number, offset in code.numbers.items()}

@@ -113,7 +113,9 @@ def _sections(module: bytes) -> list[_Section]:
     size, count = struct.unpack_from("<HH", module, 58)
     found = []
     for number in range(count):
-        _, kind, _, _, offset, length, link, info = struct.unpack_from("<IIQQQQII", module, start + number * size)
+        _, kind, _, _, offset, length, link, info = struct.unpack_from(
+            "<IIQQQQII", module, start + number * size
+        )
         found.append(_Section(kind, offset, length, link, info))
     return found
 

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from onpanic.core.errors import FileError
-from onpanic.why.from_dump import words_in_dump
-from onpanic.why.last_words import LastWords
-from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.memory.elf_dump import ElfDump
 from onpanic.why.memory.reading import MAX_BYTES, MAX_FETCHES, MemoryFault, read_with
-from onpanic.why.text_report import report_lines
+from onpanic.why.readers.from_dump import words_in_dump
+from onpanic.why.words.last_words import LastWords
+from onpanic.why.words.linux_words import linux_words, vmcoreinfo_note
+from onpanic.why.words.text_report import report_lines
 
 from .conftest import DUMPS
 

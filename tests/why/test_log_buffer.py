@@ -9,8 +9,8 @@ from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
 from onpanic.why.kernel_log.log_buffer import read_log_buffer
 from onpanic.why.kernel_log.log_record import LogRecord
-from onpanic.why.linux_words import linux_words
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, read_with
+from onpanic.why.words.linux_words import linux_words
 
 from .built_log_buffer import BUFFER, CONTINUED, NEWLINE, PHYS_BASE, PREFIX, VARIABLES, BuiltLogBuffer, Logged
 

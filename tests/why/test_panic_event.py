@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onpanic.why import report_lines
-from onpanic.why.panic_event import words_from_log, words_of_event
+from onpanic.why.words.panic_event import words_from_log, words_of_event
 
 LINUX = 0x8100_0006_0112_0000  # open source, Linux, 6.1.18
 

@@ -13,7 +13,7 @@ from onpanic.why import LastWords
 from ..cli.conftest import Done, command  # noqa: F401  a fixture
 from ..schemas import undescribed
 
-SCHEMA = Path(__file__).parent.parent.parent / "why/onpanic/why/last_words.schema.json"
+SCHEMA = Path(__file__).parent.parent.parent / "why/onpanic/why/words/last_words.schema.json"
 Command = Callable[..., Done]
 
 

@@ -14,7 +14,7 @@ from onpanic.cli.output import print_json
 from onpanic.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from onpanic.why.last_words import LastWords
+    from onpanic.why.words.last_words import LastWords
 
 _LINES = 20
 
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         kept = words.lines if lines is None else words.lines[max(0, len(words.lines) - lines) :]
         print_json(msgspec.json.encode(msgspec.structs.replace(words, lines=kept)))
     else:
-        from onpanic.why.text_report import report_lines
+        from onpanic.why.words.text_report import report_lines
 
         print("\n".join(report_lines(words, lines)))
     return 0 if words.panicked else 1
@@ -55,11 +55,11 @@ def _read(arguments: argparse.Namespace) -> "LastWords":
     if arguments.dump is not None:
         if arguments.qmp is not None or arguments.domain is not None or arguments.connect is not None:
             raise UsageError("more than one guest", "name a dump, or --qmp ADDRESS, or --domain NAME")
-        from onpanic.why.from_dump import words_in_dump
+        from onpanic.why.readers.from_dump import words_in_dump
 
         return words_in_dump(arguments.dump)
     check_guest(arguments)
-    from onpanic.why.from_monitor import words_of_session
+    from onpanic.why.readers.from_monitor import words_of_session
 
     return with_guest(arguments, words_of_session, _no_domain)
 

@@ -13,20 +13,20 @@ Names are imported when they are first used.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onpanic.why.from_dump import words_in_dump
-    from onpanic.why.from_monitor import words_through_monitor
-    from onpanic.why.last_words import LastWords
-    from onpanic.why.text_report import report_lines
+    from onpanic.why.readers.from_dump import words_in_dump
+    from onpanic.why.readers.from_monitor import words_through_monitor
+    from onpanic.why.words.last_words import LastWords
+    from onpanic.why.words.text_report import report_lines
 else:
     from onpanic.core.lazy_imports import lazy_imports
 
     __getattr__, __dir__ = lazy_imports(
         __name__,
         {
-            "onpanic.why.from_dump": ("words_in_dump",),
-            "onpanic.why.from_monitor": ("words_through_monitor",),
-            "onpanic.why.last_words": ("LastWords",),
-            "onpanic.why.text_report": ("report_lines",),
+            "onpanic.why.readers.from_dump": ("words_in_dump",),
+            "onpanic.why.readers.from_monitor": ("words_through_monitor",),
+            "onpanic.why.words.last_words": ("LastWords",),
+            "onpanic.why.words.text_report": ("report_lines",),
         },
     )
 

@@ -8,7 +8,7 @@ import msgspec
 
 from onpanic.core.untrusted import printable
 from onpanic.watch.rules.panic_details import PanicDetails
-from onpanic.why.panic_event import panic_code
+from onpanic.why.words.panic_event import panic_code
 
 __all__ = ("LibvirtEvent", "event_data", "panic_details")
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from onpanic.why.last_words import LastWords, WordsSource
-from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.locating.processor_state import ProcessorState, find_by_processor
 from onpanic.why.locating.vmcoreinfo_search import VmcoreInfoSearch, search_memory
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged
+from onpanic.why.words.last_words import LastWords, WordsSource
+from onpanic.why.words.linux_words import linux_words, vmcoreinfo_note
 
 __all__ = ("FIND_BYTES", "FoundNote", "MemorySearch", "find_note", "unnoted_words")
 

@@ -10,8 +10,8 @@ program that knows where its own memory is can make up a whole kernel with a log
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
+from onpanic.why.kernel.kernel_memory import kernel_memory
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
-from onpanic.why.linux_words import kernel_memory
 from onpanic.why.locating.kernel_pointers import BEGINNING
 from onpanic.why.locating.processor_state import ProcessorState, kernel_of
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged

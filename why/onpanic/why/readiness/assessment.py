@@ -4,10 +4,10 @@ from typing import Literal, NamedTuple
 
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
-from onpanic.why.last_words import LastWords
-from onpanic.why.machine_devices import MachineDevices
+from onpanic.why.readers.machine_devices import MachineDevices
 from onpanic.why.readiness.guest_kernel import GuestKernel
 from onpanic.why.readiness.readiness_result import Readiness, ReadinessAnswer
+from onpanic.why.words.last_words import LastWords
 
 __all__ = ("SeenGuest", "assess")
 

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from onpanic.core.untrusted import printable
+from onpanic.why.kernel.kernel_memory import kernel_memory
 from onpanic.why.kernel.kernel_symbols import has_symbol_table, kernel_symbols
 from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
-from onpanic.why.linux_words import kernel_memory
 from onpanic.why.locating.vmcoreinfo_search import release_of
 from onpanic.why.memory.reading import MemoryFault, Reading, paged
 from onpanic.why.readiness.pvpanic_driver import (

@@ -1,16 +1,16 @@
 """Whether a panic of a guest would be reported and could be read, asked through QEMU's monitor."""
 
 from onpanic.probe.asking.session import Session
-from onpanic.why.from_monitor import SessionCommands, processor_state
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
-from onpanic.why.last_words import LastWords
 from onpanic.why.locating.unnoted_words import FoundNote, find_note, unnoted_words
-from onpanic.why.machine_devices import machine_devices, no_note
 from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
+from onpanic.why.readers.from_monitor import SessionCommands, processor_state
+from onpanic.why.readers.machine_devices import machine_devices, no_note
 from onpanic.why.readiness.assessment import SeenGuest, assess
 from onpanic.why.readiness.guest_kernel import GuestKernel, guest_kernel
 from onpanic.why.readiness.readiness_result import Readiness
+from onpanic.why.words.last_words import LastWords
 
 __all__ = ("readiness_of_session", "readiness_through_monitor")
 

@@ -3,45 +3,21 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
-from onpanic.why.kernel.aarch64 import Aarch64Translator
-from onpanic.why.kernel.riscv64 import Riscv64Translator
-from onpanic.why.kernel.s390x import S390xTranslator, note_in_lowcore
-from onpanic.why.kernel.virtual_memory import Translator, VirtualMemory
+from onpanic.why.kernel.kernel_memory import kernel_memory
+from onpanic.why.kernel.s390x import note_in_lowcore
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME, VmcoreInfo
-from onpanic.why.kernel.x86_64 import X86Translator
 from onpanic.why.kernel_log.kernel_panic import find_panic
 from onpanic.why.kernel_log.log_buffer import has_log_buffer, read_log_buffer
 from onpanic.why.kernel_log.log_record import LogRecord
 from onpanic.why.kernel_log.log_text import log_lines
 from onpanic.why.kernel_log.printk_ring import read_printk_ring
-from onpanic.why.last_words import LastWords, WordsSource
 from onpanic.why.memory.reading import MemoryFault, Reading, paged
+from onpanic.why.words.last_words import LastWords, WordsSource
 
-__all__ = ("MAX_RECORDS", "kernel_memory", "linux_words", "vmcoreinfo_note")
+__all__ = ("MAX_RECORDS", "linux_words", "vmcoreinfo_note")
 
 #: How many records of the log are read.
 MAX_RECORDS = 1 << 16
-
-_TRANSLATORS: dict[str, type[Translator]] = {
-    "aarch64": Aarch64Translator,
-    "riscv64": Riscv64Translator,
-    "s390x": S390xTranslator,
-    "x86_64": X86Translator,
-}
-
-
-def kernel_memory(info: VmcoreInfo, architecture: str, byte_order: str = "<") -> VirtualMemory:
-    """Return a kernel's virtual memory.
-
-    :param info: What the kernel says about itself.
-    :param architecture: As QEMU names it.
-    :param byte_order: ``<`` or ``>``, as in `struct`.
-    :raise MemoryFault: When addresses of that architecture cannot be translated.
-    """
-    translator = _TRANSLATORS.get(architecture)
-    if translator is None:
-        raise MemoryFault(f"the page tables of {architecture or 'this architecture'} cannot be read")
-    return VirtualMemory(translator(info), byte_order)  # type: ignore[call-arg]
 
 
 def vmcoreinfo_note(notes: Mapping[bytes, bytes], architecture: str) -> "Reading[bytes | None]":

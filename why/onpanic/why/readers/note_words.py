@@ -5,14 +5,14 @@ from typing import Protocol
 
 import msgspec
 
-from onpanic.why.last_words import LastWords, WordsSource
-from onpanic.why.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.locating.processor_state import state_in_note
 from onpanic.why.locating.unnoted_words import MemorySearch, find_note, unnoted_words
 from onpanic.why.memory.reading import MemoryRange, Reading
-from onpanic.why.s390_wait import with_wait
 from onpanic.why.windows.crash_header import is_crash_header
-from onpanic.why.windows_words import words_of_crash_note
+from onpanic.why.words.last_words import LastWords, WordsSource
+from onpanic.why.words.linux_words import linux_words, vmcoreinfo_note
+from onpanic.why.words.s390_wait import with_wait
+from onpanic.why.words.windows_words import words_of_crash_note
 
 __all__ = ("NO_NOTE", "GuestDump", "words_of_dump", "words_of_note")
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from onpanic.core.errors import FileError
-from onpanic.why.last_words import LastWords
 from onpanic.why.locating.unnoted_words import MemorySearch
 from onpanic.why.memory.dump_file import open_dump
 from onpanic.why.memory.elf_dump import DumpSource, ElfDump, is_elf
@@ -11,9 +10,10 @@ from onpanic.why.memory.flattened_file import FlattenedFile, is_flattened
 from onpanic.why.memory.kdump_dump import is_kdump, read_kdump
 from onpanic.why.memory.other_files import what_to_do
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, read_with
-from onpanic.why.note_words import words_of_dump
+from onpanic.why.readers.note_words import words_of_dump
 from onpanic.why.windows.crash_header import HEADER_LENGTH, is_crash_header
-from onpanic.why.windows_words import words_of_crash_file
+from onpanic.why.words.last_words import LastWords
+from onpanic.why.words.windows_words import words_of_crash_file
 
 __all__ = ("words_in_dump",)
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from onpanic.core.untrusted import printable
-from onpanic.why.last_words import LastWords
-from onpanic.why.s390_wait import S390_REASONS, psw_details, reason_in_words, wait_notes
-from onpanic.why.sev_codes import sev_reason
 from onpanic.why.windows.bugcheck_names import bugcheck_details, bugcheck_name, bugcheck_reason
+from onpanic.why.words.last_words import LastWords
+from onpanic.why.words.s390_wait import S390_REASONS, psw_details, reason_in_words, wait_notes
+from onpanic.why.words.sev_codes import sev_reason
 
 __all__ = ("panic_code", "words_from_log", "words_of_event")
 

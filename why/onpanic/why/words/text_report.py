@@ -1,6 +1,6 @@
 """Last words as text, for a terminal, a log or a file."""
 
-from onpanic.why.last_words import LastWords
+from onpanic.why.words.last_words import LastWords
 
 __all__ = ("heading", "report_lines")
 

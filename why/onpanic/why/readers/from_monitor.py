@@ -8,13 +8,13 @@ import msgspec
 from onpanic.probe.asking.session import Session
 from onpanic.qmp.client import CommandError
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
-from onpanic.why.last_words import LastWords
 from onpanic.why.locating.processor_state import ProcessorState, state_in_registers
 from onpanic.why.locating.unnoted_words import MemorySearch, find_note, unnoted_words
-from onpanic.why.machine_devices import machine_devices, memory_ranges, no_note
 from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
-from onpanic.why.note_words import words_of_dump
+from onpanic.why.readers.machine_devices import machine_devices, memory_ranges, no_note
+from onpanic.why.readers.note_words import words_of_dump
+from onpanic.why.words.last_words import LastWords
 
 __all__ = ("SessionCommands", "processor_state", "words_of_session", "words_through_monitor")
 

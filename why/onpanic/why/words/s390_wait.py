@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from onpanic.core.untrusted import printable
-from onpanic.why.last_words import LastWords
+from onpanic.why.words.last_words import LastWords
 
 __all__ = ("S390_REASONS", "Psw", "psw_details", "reason_in_words", "wait_notes", "with_wait", "words_of_psw")
 

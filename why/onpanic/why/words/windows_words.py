@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.x86_64 import ADDRESS_BITS, walk_page_tables
-from onpanic.why.last_words import LastWords, WordsSource
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged, unpack
 from onpanic.why.windows.bugcheck_names import bugcheck_details, bugcheck_reason
 from onpanic.why.windows.crash_header import CrashHeader, read_crash_header
+from onpanic.why.words.last_words import LastWords, WordsSource
 
 __all__ = ("words_of_crash_file", "words_of_crash_note")
 

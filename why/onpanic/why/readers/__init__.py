@@ -1,0 +1,1 @@
+"""Where last words are read: a file, a monitor, libvirt."""
