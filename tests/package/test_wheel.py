@@ -93,7 +93,7 @@ def test_the_core(environment: Environment, run: Run, emulator: str, tmp_path: P
 
 @pytest.mark.parametrize(
     ("extra", "packages"),
-    [("", "core qmp probe check"), ("all", "core qmp probe check shims watch matrix cli")],
+    [("", "core qmp probe check"), ("all", "core qmp probe check shims why watch run matrix cli")],
     ids=["core", "all"],
 )
 def test_every_module_is_there(
@@ -231,7 +231,7 @@ def test_a_matrix_is_built_from_what_the_wheel_has(
 def test_what_is_in_the_wheel(wheel: Path) -> None:
     """Every package says that it has types, the data is there, and nothing else is."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    packages = ("core", "qmp", "probe", "check", "shims", "why", "watch", "matrix", "cli")
+    packages = ("core", "qmp", "probe", "check", "shims", "why", "watch", "run", "matrix", "cli")
     assert {f"onpanic/{package}/py.typed" for package in packages} <= names
     assert {"pytest_onpanic.py", "onpanic/__main__.py", "onpanic/matrix/matrix.json"} <= names
     assert [name for name in names if name.endswith(".schema.json")]

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("onpanic.cli.status", "show the state of a guest, and what can be done about it"),
     "why": ("onpanic.cli.why", "show why a guest panicked: its last words, read from its memory"),
     "resume": ("onpanic.cli.resume", "continue a panicked guest"),
+    "run": ("onpanic.cli.run", "run a QEMU, and tell why its guest panicked"),
     "watch": ("onpanic.cli.watch", "carry out policies when guests panic"),
     "matrix collect": ("onpanic.cli.matrix.collect", "collect capability records of many emulators"),
     "matrix build": ("onpanic.cli.matrix.build", "build matrix.json, MATRIX.md and index.html from records"),

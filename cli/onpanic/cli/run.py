@@ -1,0 +1,120 @@
+"""Run a QEMU, and tell why its guest panicked.
+
+The command after -- is started as it is, on this terminal, with a panic notifier and the device vmcoreinfo
+added where its machine type takes them, and with a monitor of our own.  SIGINT, SIGTERM, SIGHUP and SIGQUIT
+are passed on to it.
+
+Exit status: QEMU's own; 86 if the guest panicked, 87 if it resets itself in a loop, 124 if --timeout is
+over.  What the guest said last is then printed on stderr.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onpanic.cli.options import seconds
+from onpanic.cli.output import print_error
+from onpanic.core.errors import FileError, UsageError
+
+if TYPE_CHECKING:
+    from onpanic.run.run_result import RunResult
+
+TAKES_COMMAND = True
+
+_LINES = 40
+_RESETS = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.usage = "%(prog)s [options] -- QEMU..."
+    parser.add_argument(
+        "--lines",
+        type=_count,
+        default=_LINES,
+        metavar="N",
+        help=f"how many lines of the guest's log to show, from its end (default: {_LINES})",
+    )
+    parser.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="end the guest after SECONDS (default: never)"
+    )
+    parser.add_argument(
+        "--dump", type=Path, metavar="FILE", help="write the guest's memory to FILE if it panicked, as ELF"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the result to FILE, as JSON")
+    parser.add_argument(
+        "--resets",
+        type=_count,
+        default=_RESETS,
+        metavar="N",
+        help=f"end a guest that resets itself N times, within 10 s each; 0: never (default: {_RESETS})",
+    )
+    parser.add_argument("--no-vmcoreinfo", action="store_true", help="do not add the device vmcoreinfo")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep a guest that panicked, stopped, until something ends QEMU"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command until it ends, print what is to be said, and return the exit status."""
+    if not arguments.command:
+        raise UsageError("onpanic run requires a command", "onpanic run -- qemu-system-x86_64 ...")
+    result = _run(arguments)
+    if arguments.report is not None:
+        import msgspec
+
+        from onpanic.core.files import write_atomically
+
+        write_atomically(arguments.report, msgspec.json.encode(result) + b"\n")
+    from onpanic.run.run_result import result_lines
+
+    for line in result_lines(result, arguments.lines):
+        print_error(line)
+    return result.status
+
+
+def _run(arguments: argparse.Namespace) -> "RunResult":
+    from onpanic.probe.emulator.reaper import Reaper
+    from onpanic.run.run_command import read_command
+    from onpanic.run.taken_devices import DeviceQuestion
+
+    command = read_command(arguments.command)
+    for path in filter(None, (arguments.dump, arguments.report)):
+        _check_file(path)
+    with Reaper() as reaper:
+        # The emulator starts while Python loads the rest
+        question = DeviceQuestion(command, reaper, vmcoreinfo=not arguments.no_vmcoreinfo)
+        import asyncio
+
+        from onpanic.run.run_guest import RunSettings, run_guest
+
+        settings = RunSettings(arguments.timeout, arguments.dump, arguments.resets, arguments.keep)
+        return asyncio.run(run_guest(command, question, settings, reaper, _say))
+
+
+def _check_file(path: Path) -> None:
+    """Check that a file can be written at the end.
+
+    :raise FileError: When it is a folder, or its own folder does not exist or cannot be written.
+    """
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder", "name a file")
+    if not os.access(path.parent, os.W_OK):
+        raise FileError(f"{path.parent}: is no folder that can be written", "name a file in one")
+
+
+def _say(text: str) -> None:
+    """Print a line while QEMU may have taken the terminal's line ends away."""
+    print_error(f"onpanic: {text}" + "\r" * (sys.stderr is not None and sys.stderr.isatty()))
+
+
+def _count(text: str) -> int:
+    """Return the value of an option that counts.
+
+    :raise argparse.ArgumentTypeError: When it is not a number.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        raise argparse.ArgumentTypeError("a number")
+    return int(text)
