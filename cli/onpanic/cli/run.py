@@ -77,21 +77,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> "RunResult":
     from onpanic.probe.emulator.reaper import Reaper
+    from onpanic.run.passed_signals import PassedSignals
     from onpanic.run.run_command import read_command
-    from onpanic.run.taken_devices import DeviceQuestion
+    from onpanic.run.run_settings import RunSettings
+    from onpanic.run.run_start import start_run
+    from onpanic.run.taken_devices import taken_devices
 
     command = read_command(arguments.command)
     for path in filter(None, (arguments.dump, arguments.report)):
         _check_file(path)
+    settings = RunSettings(arguments.timeout, arguments.dump, arguments.resets, arguments.keep)
     with Reaper() as reaper:
-        # The emulator starts while Python loads the rest
-        question = DeviceQuestion(command, reaper, vmcoreinfo=not arguments.no_vmcoreinfo)
-        import asyncio
+        taken = taken_devices(command, reaper, vmcoreinfo=not arguments.no_vmcoreinfo)
+        with PassedSignals() as signals:
+            started = start_run(command, taken, reaper, signals)
+            import asyncio  # what follows is loaded while QEMU starts
 
-        from onpanic.run.run_guest import RunSettings, run_guest
+            from onpanic.run.run_guest import run_guest
 
-        settings = RunSettings(arguments.timeout, arguments.dump, arguments.resets, arguments.keep)
-        return asyncio.run(run_guest(command, question, settings, reaper, _say))
+            return asyncio.run(run_guest(started, settings, _say))
 
 
 def _check_file(path: Path) -> None:

@@ -6,13 +6,15 @@ that QEMU inherits.
 
 The modules, in the direction of imports::
 
+    run_settings    what the user wants
     run_command     what the user's command says, and what is added to it
     taken_devices   asks the emulator which devices the machine type takes
     passed_signals  passes signals on to QEMU
     run_process     QEMU's process
+    run_start       starts it
     run_course      pure: what QEMU's events mean
     memory_copy     a copy of the guest's memory in a file
     run_result      how it ended: the result, its exit status, and its text
     followed_guest  does what is due for the guest
-    run_guest       runs it from the start to the end
+    run_guest       follows the run until QEMU has ended
 """

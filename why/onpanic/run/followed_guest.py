@@ -103,7 +103,8 @@ class FollowedGuest:
         status = await self._client.execute("query-status")
         if not status.get("running"):
             self._stopped.set()
-        await self._take(_BEFORE.get(str(status.get("status")), CourseStep.NOTHING), {})
+        if self._queue.empty():  # an event that came before is handled below
+            await self._take(_BEFORE.get(str(status.get("status")), CourseStep.NOTHING), {})
         while not self.over:
             event, data, at = await self._queue.get()
             if event == _LEAVE:

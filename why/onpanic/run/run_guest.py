@@ -1,4 +1,4 @@
-"""Runs a user's QEMU until it ends, and reads its guest if that panics."""
+"""Follows a run until its QEMU has ended, and ends QEMU where that is due."""
 
 import asyncio
 import signal
@@ -6,25 +6,18 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from onpanic.core.errors import StartError
-from onpanic.probe.emulator.reaper import Reaper
+from onpanic.probe.emulator.opening_commands import OPENING_ID
 from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
 from onpanic.run.followed_guest import FollowedGuest
-from onpanic.run.passed_signals import PassedSignals
-from onpanic.run.run_command import RunCommand
 from onpanic.run.run_course import RunCourse
-from onpanic.run.run_process import RunProcess
 from onpanic.run.run_result import RunResult
-from onpanic.run.taken_devices import DeviceQuestion
+from onpanic.run.run_settings import RunSettings
+from onpanic.run.run_start import StartedRun
 
-__all__ = ("RunSettings", "run_guest")
+__all__ = ("run_guest",)
 
-#: The negotiation is sent before QEMU starts: it reports no event before that.
-_NEGOTIATION = b'{"execute": "qmp_capabilities", "id": "opening-0"}\r\n'
-_OPENING = "opening-"
 _LAST_EVENTS = 2.0  # seconds in which the events of a QEMU that has ended are handled
 _QUIT = 5.0  # seconds to end after QMP's quit
 _TERMINATED = 2.0  # seconds to end after SIGTERM, and after SIGKILL
@@ -34,69 +27,32 @@ _NO_MONITOR = (
 )
 
 
-class RunSettings(NamedTuple):
-    """What the user wants of a run.
+async def run_guest(started: StartedRun, settings: RunSettings, say: Callable[[str], None]) -> RunResult:
+    """Follow a run until its QEMU has ended.
 
-    :param timeout: Seconds after which the guest is ended; None for never.
-    :param dump: The file for the guest's memory, if it panicked; None for no dump.
-    :param most_resets: How many quick resets in a row are a loop; 0 if none are.
-    :param keep: Whether a guest that panicked stays as it is, and QEMU runs on.
-    """
-
-    timeout: float | None = None
-    dump: Path | None = None
-    most_resets: int = 20
-    keep: bool = False
-
-
-async def run_guest(
-    command: RunCommand,
-    question: DeviceQuestion,
-    settings: RunSettings,
-    reaper: Reaper,
-    say: Callable[[str], None],
-) -> RunResult:
-    """Run a guest until its QEMU has ended.
-
-    :param command: The user's command.
-    :param question: The question which devices to add.
+    :param started: The run.
     :param settings: What the user wants.
-    :param reaper: Ends QEMU if this process goes away.
     :param say: Called with a line about a guest that runs on.
-    :raise StartError: When the command cannot be executed.
     """
-    devices, notes = await question.answer()
-    with PassedSignals() as signals:
-        if not command.runs:
-            async with RunProcess(command.words, reaper, signals.mask) as process:
-                signals.begin(process.pid)
-                began = time.monotonic()
-                await process.wait()
-            return RunResult(
-                outcome="ended", emulator_status=process.status, seconds=time.monotonic() - began
-            )
-        ours, theirs = _socket_pair()
-        with theirs:
-            started = RunProcess(command.with_monitor(devices, theirs.fileno()), reaper, signals.mask)
-        async with started as process:
-            signals.begin(process.pid)
-            guest = _Run(command, settings, process, say)
-            await guest.run(ours)
-        return guest.result(notes)
+    async with started.process as process:
+        run = _Run(started, settings, say)
+        if started.channel is None:
+            await process.wait()
+        else:
+            await run.run(started.channel)
+    return run.result(started)
 
 
 class _Run:
     """One run: the process, its monitor, and the guest in it."""
 
-    def __init__(
-        self, command: RunCommand, settings: RunSettings, process: RunProcess, say: Callable[[str], None]
-    ) -> None:
-        self._began = time.monotonic()
-        self._wrapper = command.wrapper
+    def __init__(self, started: StartedRun, settings: RunSettings, say: Callable[[str], None]) -> None:
+        self._began = started.began
+        self._wrapper = started.command.wrapper
         self._timeout = settings.timeout
-        self._process = process
-        self._course = RunCourse(command.actions, settings.most_resets, self._began)
-        self._client = QmpClient("QEMU", on_event=self._on_event, sent_before=_OPENING)
+        self._process = started.process
+        self._course = RunCourse(started.command.actions, settings.most_resets, self._began)
+        self._client = QmpClient("QEMU", on_event=self._on_event, sent_before=OPENING_ID)
         self._guest = FollowedGuest(self._client, self._course, settings.dump, say, keep=settings.keep)
         self._greeted = False
 
@@ -127,15 +83,12 @@ class _Run:
             await self._client.close()
             channel.close()
 
-    def result(self, notes: tuple[str, ...]) -> RunResult:
-        """Return how it ended, after `run`.
-
-        :param notes: What could not be added to the command.
-        """
-        guest = self._guest
+    def result(self, started: StartedRun) -> RunResult:
+        """Return how it ended, after `run`."""
+        guest, notes = self._guest, started.notes
         status = self._process.status
         if guest.outcome == "ended":
-            lost = not self._greeted and status and self._wrapper
+            lost = not self._greeted and started.channel and status and self._wrapper
             notes = (_NO_MONITOR.format(self._wrapper),) if lost else ()
         return RunResult(
             outcome=guest.outcome,
@@ -174,19 +127,3 @@ class _Run:
         self._process.send(signal.SIGTERM)
         if not await self._process.wait(_TERMINATED):
             self._process.kill()
-
-
-def _socket_pair() -> tuple[socket.socket, socket.socket]:
-    """Return a connection: our end, with the negotiation sent, and the end that QEMU inherits.
-
-    :raise StartError: When no descriptor is left.
-    """
-    try:
-        ours, theirs = socket.socketpair()
-    except OSError as error:
-        raise StartError(
-            f"a monitor: {error.strerror}", "raise the limits of this shell, see ulimit -a"
-        ) from error
-    theirs.set_inheritable(True)
-    ours.sendall(_NEGOTIATION)
-    return ours, theirs

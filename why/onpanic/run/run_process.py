@@ -1,15 +1,20 @@
-"""The user's QEMU: a child that keeps this terminal, its process group and the descriptors it inherits."""
+"""The user's QEMU: a child that keeps this terminal, its process group and the descriptors it inherits.
 
-import asyncio
+It is started before asyncio is loaded, so that QEMU does not wait for that.
+"""
+
 import os
 import signal
 import termios
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from onpanic.core.errors import StartError
 from onpanic.probe.emulator.reaper import Reaper
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ("RunProcess",)
 
@@ -36,7 +41,7 @@ class RunProcess:
         self._blocking = [(number, os.get_blocking(number)) for number in _STREAMS if _is_open(number)]
         self._reaper = reaper
         self._mark = reaper.mark()
-        self._ended = asyncio.Event()
+        self._ended: asyncio.Event | None = None
         environment = reaper.environment(self._mark)
         try:
             self.pid = os.posix_spawnp(
@@ -48,11 +53,16 @@ class RunProcess:
         self._pidfd = os.pidfd_open(self.pid)
 
     async def __aenter__(self) -> Self:
+        import asyncio
+
+        self._ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._pidfd, self._end)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Kill it if it still runs, reap it, and clean up after it."""
+        import asyncio
+
         asyncio.get_running_loop().remove_reader(self._pidfd)
         if self._status is None:
             self.send(signal.SIGKILL)
@@ -72,6 +82,9 @@ class RunProcess:
 
         :param seconds: How long to wait; None for as long as it runs.
         """
+        import asyncio
+
+        assert self._ended
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
@@ -89,6 +102,9 @@ class RunProcess:
         self._reaper.kill_strays(self._mark)
 
     def _end(self) -> None:
+        import asyncio
+
+        assert self._ended
         asyncio.get_running_loop().remove_reader(self._pidfd)
         self._reap()
         self._ended.set()
