@@ -15,7 +15,17 @@ __all__ = ("KdumpDump", "is_kdump", "read_kdump")
 
 _SIGNATURE = b"KDUMP   "
 _MACHINE = 12 + 4 * 65  # utsname.machine, after the version of the header
-_NAMES = {"i686": "i386", "ppc64le": "ppc64"}
+# Architectures by the byte order and the length of NT_PRSTATUS; QEMU 10 calls every machine "Unknown"
+_STATUSES = {
+    ("<", 144): "i386",
+    ("<", 148): "arm",
+    ("<", 336): "x86_64",
+    (">", 336): "s390x",
+    ("<", 376): "riscv64",
+    ("<", 392): "aarch64",
+    ("<", 504): "ppc64",
+    (">", 504): "ppc64",
+}
 _BLOCK_SIZES = (4096, 8192, 16384, 32768, 65536)
 _MAX_BITMAP = 1 << 29  # bytes: 16 TiB of memory
 _CHUNK = 1 << 16  # bytes of the bitmap that are counted at once
@@ -92,7 +102,9 @@ def _read(source: DumpSource, start: bytes) -> KdumpDump:
         notes[b"VMCOREINFO"] = source.at(info_at, min(info_size, _MAX_VMCOREINFO))
     bitmap = (1 + sub_blocks) * block
     pages = _Pages(source, order, block, bitmap + bitmap_blocks * block // 2, bitmap_blocks * block // 2)
-    return KdumpDump(_NAMES.get(machine, printable(machine, 20)), order, notes, statuses, pages)
+    named = "" if machine == "Unknown" else printable(machine, 20)
+    architecture = _STATUSES.get((order, len(statuses[0]) if statuses else 0), named)
+    return KdumpDump(architecture, order, notes, statuses, pages)
 
 
 class _Pages:

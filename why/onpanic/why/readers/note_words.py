@@ -22,6 +22,8 @@ NO_NOTE = (
     "or has not loaded qemu_fw_cfg; it can be searched for"
 )
 
+_NO_LINUX = "there is no vmcoreinfo: no Linux has noted where its log is"
+
 
 class GuestDump(Protocol):
     """What the headers of a dump say, see `onpanic.why.memory.elf_dump.ElfDump`."""
@@ -60,6 +62,8 @@ def words_of_dump(
     """
     note = yield from vmcoreinfo_note(dump.notes, dump.architecture)
     if note is None:
+        if dump.architecture == "s390x" and otherwise == NO_NOTE:  # it has no vmcoreinfo device
+            otherwise = _NO_LINUX
         found = yield from find_note(
             dump.architecture,
             state_in_note(dump.notes.get(b"QEMU", b"")),
