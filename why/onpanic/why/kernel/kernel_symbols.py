@@ -16,7 +16,8 @@ _MAX_SYMBOLS = 1 << 20
 _MAX_TOKENS = 1 << 16  # bytes of the table of tokens
 _MAX_NAME = 512  # tokens of a name; longer ones are not names
 _PIECE = 1 << 20  # bytes of names that are read at a time
-_KNOWN = "init_uts_ns"  # the vmcoreinfo has its address, too
+_KNOWN = "init_uts_ns"
+_CHECKS = (_KNOWN, "_stext")  # the vmcoreinfo has their addresses, too
 
 
 def has_symbol_table(info: VmcoreInfo) -> bool:
@@ -38,10 +39,10 @@ def kernel_symbols(
     if not 0 < count <= _MAX_SYMBOLS:
         raise MemoryFault(f"a table of {count} symbols")
     tokens = yield from _tokens(info, memory)
-    wanted = {name.encode(): name for name in (*names, _KNOWN)}
+    wanted = {name.encode(): name for name in (*names, *_CHECKS)}
     places = yield from _places(info, memory, count, tokens, wanted)
     addresses = yield from _addresses(info, memory, places)
-    if info.symbol(_KNOWN) not in addresses.get(_KNOWN, []):
+    if any(info.symbol(name) not in addresses.get(name, []) for name in _CHECKS if info.has_symbol(name)):
         raise MemoryFault("the kernel's table of symbols contradicts its vmcoreinfo")
     return addresses
 
@@ -83,24 +84,32 @@ def _places(
 def _addresses(
     info: VmcoreInfo, memory: VirtualMemory, places: list[tuple[str, int]]
 ) -> "Reading[dict[str, list[int]]]":
-    order = memory.byte_order
     found: dict[str, list[int]] = {}
     if not info.has_symbol("kallsyms_offsets"):
         for name, place in places:
             address = yield from memory.integer(info.symbol("kallsyms_addresses") + 8 * place)
             found.setdefault(name, []).append(address)
         return found
+    table = info.symbol("kallsyms_offsets")
+    if not info.has_symbol("kallsyms_relative_base"):  # Linux 7: relative to the offset's own place
+        for name, place in places:
+            offset = yield from _offset(memory, table + 4 * place)
+            found.setdefault(name, []).append(table + 4 * place + offset)
+        return found
     base = yield from memory.integer(info.symbol("kallsyms_relative_base"))
     offsets = []
     for name, place in places:
-        (offset,) = unpack(
-            f"{order}i", (yield from memory.read(info.symbol("kallsyms_offsets") + 4 * place, 4))
-        )
-        offsets.append((name, offset))
-    known = info.symbol(_KNOWN)
+        offsets.append((name, (yield from _offset(memory, table + 4 * place))))
     # with absolute addresses of variables of each processor, those of the image are negative
+    known = info.symbol(_KNOWN)
     negative = any(name == _KNOWN and base - 1 - offset == known for name, offset in offsets)
     for name, offset in offsets:
         address = (base - 1 - offset if offset < 0 else offset) if negative else base + (offset & 0xFFFF_FFFF)
         found.setdefault(name, []).append(address)
     return found
+
+
+def _offset(memory: VirtualMemory, address: int) -> "Reading[int]":
+    """Return the signed integer of 4 bytes at an address."""
+    (offset,) = unpack(f"{memory.byte_order}i", (yield from memory.read(address, 4)))
+    return offset

@@ -2,7 +2,8 @@
 
 Public structures only: `notifier_block` and `list_head` of the kernel's headers, and the beginning of a
 `pvpanic_instance` (drivers/misc/pvpanic/pvpanic.c, Linux 5.13 and later): the device's register, what the
-device can report, what the driver reports, and the instance's place in a list.
+device can report, what the driver reports, and the instance's place in a list; since Linux 6.8 a pointer
+precedes that.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ __all__ = ("GuestModule", "PvpanicInstance", "guest_modules", "notifier_blocks",
 
 _MAX_MODULES, _MAX_BLOCKS, _MAX_INSTANCES = 4096, 256, 16
 _LIST, _NAME, _NAME_SIZE = 8, 24, 56  # members of `struct module`
-_BEFORE_LIST = 16  # of a `pvpanic_instance`: the register's address, two integers
+_BEFORE_LIST = (16, 24)  # of a `pvpanic_instance`: the register's address, two integers, perhaps a pointer
 _PAGE = 4096
 _PAGES = (-1, 0, 1, 2)  # of a module's data, from the page on that its `struct module` is in
 _KERNEL = 1 << 63  # addresses from here on are the kernel's
@@ -99,24 +100,27 @@ def pvpanic_instances(
         pairs = zip(words, words[1:], strict=False)
         places += [address + 8 * n for n, (a, b) in enumerate(pairs) if a >= _KERNEL and b >= _KERNEL]
     for place in places:
-        found = yield from _list_at(memory, place)
-        if found:
-            return found
+        for before in _BEFORE_LIST:
+            found = yield from _list_at(memory, place, before)
+            if found:
+                return found
     return ()
 
 
-def _list_at(memory: VirtualMemory, head: int) -> "Reading[tuple[PvpanicInstance, ...]]":
-    """Return the instances of a list; empty if it is not one of instances."""
+def _list_at(memory: VirtualMemory, head: int, before: int) -> "Reading[tuple[PvpanicInstance, ...]]":
+    """Return the instances of a list; empty if it is not one of instances.
+
+    :param before: How many bytes of an instance precede its place in the list.
+    """
     order = memory.byte_order
     found: list[PvpanicInstance] = []
     try:
         previous, place = head, (yield from memory.integer(head))
         while place != head and len(found) < _MAX_INSTANCES:
-            content = yield from memory.read(place - _BEFORE_LIST, _BEFORE_LIST + 16)
-            register, capability, events, following, back = unpack(f"{order}QIIQQ", content)
-            if back != previous or not register or not capability or events & ~capability:
-                return ()
-            if capability > _MASK:
+            content = yield from memory.read(place - before, before + 16)
+            register, capability, events = unpack(f"{order}QII", content)
+            following, back = unpack(f"{order}QQ", content[before:])
+            if back != previous or not register or not 0 < capability <= _MASK or events & ~capability:
                 return ()
             found.append(PvpanicInstance(capability, events))
             previous, place = place, following
