@@ -52,6 +52,7 @@ _KVM = _among("absent", "plain", "hyperv")
 _TARGETS = _among(*["x86_64"] * 6, "s390x", "ppc64")
 _MACHINE_LISTS = st.lists(st.sampled_from(_MACHINES), min_size=1, max_size=4, unique=True)
 _MICROVM = _among((), (), ("microvm",))
+_OLD = _among((), (), ("pc-i440fx-9.9", "isapc"))
 _LISTINGS = ("qom-list", "info qtree", "info mtree")
 _HIDING = st.lists(st.sampled_from(_LISTINGS), max_size=3, unique=True)
 _PATHS = _among("/machine/unattached/device[9]", "/machine/pvpanic", "/machine/board/pvpanic")
@@ -115,6 +116,7 @@ def builds(draw: st.DrawFn) -> PlayedEmulator:
     notifiers["hyperv"] = draw(_WITHOUT_REGISTER)
     port = draw(_PORTS)
     changes: dict[str, Any] = {"types": types, "port": port, "builtin_port": port}
+    changes["vmcoreinfo"] = not draw(_RARELY)
     changes |= _machine_types(draw)
     isa = [kind for kind in types if kind in _ISA]
     if bool(isa) and draw(_YES_OR_NO):
@@ -177,6 +179,9 @@ def _machine_types(draw: st.DrawFn) -> dict[str, Any]:
         "machines": tuple(machines),
         "without_isa": ("none", *draw(_MICROVM)),
         "without_pci": ("none", "isapc", *draw(_MICROVM)),
+        "without_fw_cfg": ("none", *draw(_MICROVM)),
+        "without_dma": draw(_OLD),
+        "late_fw_cfg": ("pc-q35-9.9",) if draw(_RARELY) else (),
         "has_default": not draw(_RARELY),
         "unstartable": {n: "xencall: error: Could not obtain handle" for n in names[1:2] if draw(_RARELY)},
     }
@@ -233,6 +238,8 @@ def hidden(like: PlayedEmulator) -> set[str]:
         found |= {"isa-pvpanic-type", "pvpanic-type", "pvpanic-pci-type"}  # nothing lists the types
     if {"ioport", "qom-get"} & lacks:
         found.add("builtin-port")
+    if {"qom-get", "device-list-properties"} & lacks:
+        found.add("vmcoreinfo-attachable")  # nothing shows fw_cfg, or the type for each machine type
     in_folder = like.builtin_path.rpartition("/")[0] in ("/machine", "/machine/unattached")
     silent = {*lacks, *like.hides}
     if {*_ISA} <= {*like.types} and "info qtree" in silent and ("qom-list" in silent or not in_folder):

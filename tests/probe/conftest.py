@@ -24,6 +24,7 @@ EMULATOR = {
 TRUTH = {
     **EMULATOR,
     "builtin-pvpanic": "no",
+    "vmcoreinfo-attachable": "yes",
     "pvpanic-attachable": "yes",
     "panic-reported": "yes",
     "panic-stops-guest": "yes",

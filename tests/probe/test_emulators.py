@@ -273,3 +273,43 @@ def test_a_qemu_that_aborts_over_modules_of_another_build_is_known_all_the_same(
     assert "Only modules from the same build can be loaded" in record.problems[0]
     assert answers(record.machines[0]) == WORKS
     assert "unknown" not in {fact.answer for fact in record.facts.values()}
+
+
+@pytest.mark.parametrize(
+    ("suite", "target", "machines"),
+    [
+        ("bullseye", "x86_64", {"pc": "yes", "q35": "yes", "pc-i440fx-2.4": "no", "none": "no"}),
+        ("trixie", "x86_64", {"pc": "yes", "isapc": "yes", "microvm": "yes", "none": "no"}),
+        ("trixie", "aarch64", {"virt": "yes", "raspi3b": "no"}),
+        ("trixie", "riscv64", {"virt": "yes", "spike": "no"}),
+        ("trixie", "s390x", {"s390-ccw-virtio": "no"}),
+        ("trixie", "ppc64", {"pseries": "no", "mac99": "no"}),
+        ("trixie", "hppa", {"B160L": "no"}),
+    ],
+)
+def test_vmcoreinfo_can_be_had_where_qemu_accepts_the_device(
+    suite: str, target: str, machines: dict[str, str], debian_emulator: Emulator
+) -> None:
+    """It is read from fw_cfg without the device, and is what a start with the device shows."""
+    emulator = debian_emulator(suite, f"qemu-system-{target}")
+    record = probe(emulator, machines=list(machines), introspect_only=True)
+    found = {name: record.machine(name).facts["vmcoreinfo-attachable"].answer for name in machines}
+    assert found == machines
+    for name, answer in machines.items():
+        options = ["-S", "-nodefaults", "-display", "none", "-machine", name, "-device", "vmcoreinfo"]
+        firmware = ["-bios", "none"] if target == "riscv64" else []
+        started = subprocess.run(
+            [*emulator, *options, *firmware, "-monitor", "stdio"],
+            input="quit\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (started.returncode == 0) == (answer == "yes"), started.stderr
+        assert answer == "yes" or "vmcoreinfo" in started.stderr
+
+
+def test_the_commands_own_vmcoreinfo_is_seen() -> None:
+    (machine,) = probe([HOST, "-device", "vmcoreinfo"], notifier="isa").machines
+    assert machine.facts["vmcoreinfo-attachable"].how == "observed"

@@ -53,7 +53,7 @@ def contradictions(
             if machine.started or "pause" in machine.on_panic.accepted:
                 yield f"{machine.name} does not start"
             continue
-        answers = {**known.emulator, "builtin-pvpanic": "yes" if known.builtin else "no"}
+        answers = {**known.emulator, **known.machine}
         for fact, answer in answers.items():
             said = (record.facts | machine.facts)[fact].answer
             yield from _compared(f"{machine.name}: {fact}", said, answer, unknown=fact in allowed)

@@ -33,6 +33,7 @@ Complaint = Callable[..., str]
 NAMES = (
     *EMULATOR,
     "builtin-pvpanic",
+    "vmcoreinfo-attachable",
     "pvpanic-attachable",
     "panic-reported",
     "panic-stops-guest",
@@ -72,6 +73,7 @@ def test_what_can_be_known_is_told(
     assert facts(onpanic("probe", "--format", "json", "--qmp", address)) == {
         **EMULATOR,
         "builtin-pvpanic": "no",
+        "vmcoreinfo-attachable": "yes",
         "pvpanic-attachable": attachable,
         "panic-reported": "unknown",
         "panic-stops-guest": "unknown",

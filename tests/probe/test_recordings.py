@@ -45,6 +45,7 @@ QUESTIONS = (
     "panic-stops-guest",
     "cont-after-panic",
     "acpi-exposes-pvpanic",
+    "vmcoreinfo-attachable",
 )
 
 # A conversation's number, and what it is to lose
@@ -113,15 +114,15 @@ def test_facts_of_the_emulator(name: str, version: str, package: str, facts: dic
 @pytest.mark.parametrize(
     ("name", "machine", "expected", "code"),
     [
-        (QEMU_1_5, "pc-i440fx-1.5", "yes yes yes pause yes no unknown", "builtin-panic-device"),
-        (QEMU_1_5, "none", "no no no run no unknown no", "panic-device-missing"),
-        (QEMU_1_6, "pc-i440fx-1.6", "no yes yes pause yes no unknown", "cont-refused-after-panic"),
-        (QEMU_1_6, "none", "no no no run no unknown no", "panic-device-missing"),
-        (QEMU_1_7, "pc-i440fx-1.7", "no yes yes pause yes yes unknown", ""),
-        (QEMU_1_7, "none", "no no no run no unknown no", "panic-device-missing"),
-        (RHEL_6, "default", "no yes yes pause yes no unknown", "cont-refused-after-panic"),
-        (RHEL_6, "none", "unknown unknown unknown unknown unknown unknown unknown", "probe-inconclusive"),
-        (PAUSED, "pc-i440fx-1.6", "no yes unknown unknown unknown unknown unknown", "probe-inconclusive"),
+        (QEMU_1_5, "pc-i440fx-1.5", "yes yes yes pause yes no unknown no", "builtin-panic-device"),
+        (QEMU_1_5, "none", "no no no run no unknown no unknown", "panic-device-missing"),
+        (QEMU_1_6, "pc-i440fx-1.6", "no yes yes pause yes no unknown no", "cont-refused-after-panic"),
+        (QEMU_1_6, "none", "no no no run no unknown no unknown", "panic-device-missing"),
+        (QEMU_1_7, "pc-i440fx-1.7", "no yes yes pause yes yes unknown no", ""),
+        (QEMU_1_7, "none", "no no no run no unknown no unknown", "panic-device-missing"),
+        (RHEL_6, "default", "no yes yes pause yes no unknown unknown", "cont-refused-after-panic"),
+        (RHEL_6, "none", f"unknown{7 * ' unknown'}", "probe-inconclusive"),
+        (PAUSED, "pc-i440fx-1.6", "no yes unknown unknown unknown unknown unknown no", "probe-inconclusive"),
     ],
 )
 def test_facts_and_decision_of_a_machine_type(name: str, machine: str, expected: str, code: str) -> None:

@@ -93,7 +93,8 @@ def test_a_played_machine_type_none_is_refused_the_device_in_the_same_words(name
     original = recorded(name)
     real = record_from(original.conversations, original.command, 0, recorded=True)
     played = probe(PLAYED[name].command(), machines=["none"])
-    assert answers(played, "none") == answers(real, "none")
+    asked_since = {"vmcoreinfo-attachable": "no"}  # about the type, of each machine type
+    assert answers(played, "none") == answers(real, "none") | asked_since
     words = "No 'ISA' bus found for device 'pvpanic'"
     for record in (played, real):
         assert words in record.machine("none").facts["pvpanic-attachable"].detail

@@ -63,6 +63,8 @@ _TYPES: dict[str, Any] = {
     "cont": dict[str, Any],
     "device-list-properties": list[_Named],
     "human-monitor-command": str,
+    "qom-get dma_enabled": bool,
+    "qom-get hotplugged": bool,
     "qom-get ioport": _Port,
     "qom-get type": str,
     "qom-list": list[_Property],

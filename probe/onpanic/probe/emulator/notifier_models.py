@@ -1,10 +1,18 @@
-"""libvirt's models of panic notifiers, and what QEMU calls them."""
+"""libvirt's models of panic notifiers, what QEMU calls them, and the vmcoreinfo device beside them."""
 
 from typing import Literal
 
 from onpanic.core.errors import UsageError
 
-__all__ = ("HYPERV_CPUS", "ISA_TYPES", "NOTIFIER_MODELS", "PCI_TYPE", "NotifierModel", "require_model")
+__all__ = (
+    "HYPERV_CPUS",
+    "ISA_TYPES",
+    "NOTIFIER_MODELS",
+    "PCI_TYPE",
+    "VMCOREINFO_TYPE",
+    "NotifierModel",
+    "require_model",
+)
 
 #: libvirt's model of ``<panic>``.
 NotifierModel = Literal["isa", "pvpanic", "hyperv", "pseries", "s390"]
@@ -17,6 +25,9 @@ ISA_TYPES = ("pvpanic", "isa-pvpanic")
 
 #: The QOM type of the PCI device.
 PCI_TYPE = "pvpanic-pci"
+
+#: The QOM type of the device through which a guest says where its kernel's log is.
+VMCOREINFO_TYPE = "vmcoreinfo"
 
 #: The CPUs that the probe starts to find out about Hyper-V's notifier, the second one where a build lacks
 #: the first.  KVM and TCG have ``qemu64`` on every host; ``host`` and ``max`` abort some QEMUs on a KVM

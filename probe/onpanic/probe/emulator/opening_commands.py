@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from onpanic.probe.emulator.command_line import OWN_ID
+from onpanic.probe.emulator.notifier_models import VMCOREINFO_TYPE
 
-__all__ = ("OPENING_ID", "QmpCommand", "encoded", "opening_commands", "opening_messages")
+__all__ = ("FW_CFG", "OPENING_ID", "QmpCommand", "encoded", "opening_commands", "opening_messages")
 
 #: A QMP command with its arguments.
 QmpCommand = tuple[str, dict[str, Any]]
 
 #: What the ids of these messages begin with.
 OPENING_ID = "opening-"
+
+#: The QOM path of the device that a vmcoreinfo device needs.
+FW_CFG = "/machine/fw_cfg"
 
 _OWN = f"/machine/peripheral/{OWN_ID}"
 _ABOUT_EMULATOR: tuple[QmpCommand, ...] = (
@@ -28,6 +32,9 @@ _ABOUT_EMULATOR: tuple[QmpCommand, ...] = (
 _ABOUT_MACHINE: tuple[QmpCommand, ...] = (
     ("qom-get", {"path": "/machine", "property": "type"}),
     ("qom-list", {"path": "/machine"}),
+    ("qom-get", {"path": FW_CFG, "property": "dma_enabled"}),
+    ("qom-get", {"path": FW_CFG, "property": "hotplugged"}),
+    ("device-list-properties", {"typename": VMCOREINFO_TYPE}),
     ("qom-list", {"path": "/machine/unattached"}),
     ("qom-get", {"path": _OWN, "property": "ioport"}),
 )

@@ -4,7 +4,7 @@
 module that answers it.
 """
 
-from onpanic.probe.facts import acpi, device, introspection, panic
+from onpanic.probe.facts import acpi, device, introspection, panic, vmcoreinfo_device
 from onpanic.probe.facts.fact import Answer, Fact, How
 from onpanic.probe.facts.question import Question
 
@@ -25,6 +25,7 @@ QUESTIONS: tuple[Question, ...] = (
     *device.QUESTIONS,
     *panic.QUESTIONS,
     *acpi.QUESTIONS,
+    *vmcoreinfo_device.QUESTIONS,
 )
 
 #: Those about the emulator, by name.

@@ -26,6 +26,7 @@ class Excerpt(msgspec.Struct, frozen=True):
     :param events: QMP events.
     :param registers: Whether accesses through qtest, and by the guest, are shown.
     :param starts: Whether it is shown how the emulator was started and how it ended.
+    :param properties: The properties whose ``qom-get`` is shown.
     :param tables: Whether a summary of the guest's ACPI tables is shown, which are too long themselves.
     """
 
@@ -35,6 +36,7 @@ class Excerpt(msgspec.Struct, frozen=True):
     events: tuple[str, ...] = ()
     registers: bool = False
     starts: bool = False
+    properties: tuple[str, ...] = ("ioport",)
     tables: bool = False
 
 

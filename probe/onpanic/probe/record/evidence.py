@@ -170,7 +170,7 @@ def _lines(conversation: Conversation, shown: Excerpt) -> Iterator[str]:
         by_monitor = reply.command == "human-monitor-command" and line.startswith(shown.monitor or ("\0",))
         if reply.command not in shown.commands and not by_monitor:
             continue
-        if reply.command == "qom-get" and reply.arguments.get("property") != "ioport":
+        if reply.command == "qom-get" and reply.arguments.get("property") not in shown.properties:
             continue
         if reply.command == "device-list-properties" and reply.arguments.get("typename") not in shown.names:
             continue

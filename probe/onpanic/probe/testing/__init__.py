@@ -32,6 +32,7 @@ _OLD = PlayedEmulator(
     events=("GUEST_PANICKED",),
     schema=(),
     mask=0x01,
+    vmcoreinfo=False,
     machines=("pc-i440fx-1.7=pc", "none"),
 )
 #: A builtin pvpanic in pc and q35; a panicked guest cannot be continued.

@@ -98,6 +98,10 @@ class PlayedEmulator:
         once the guest runs, not at all (``never``), or in a machine without PCI and CPUs (``none``).
     :param kvm: The host's KVM: absent, without Hyper-V's registers (``plain``), or with them (``hyperv``).
     :param hv_crash: Whether its CPUs have the property ``hv-crash``.
+    :param vmcoreinfo: Whether it has the type vmcoreinfo.
+    :param without_fw_cfg: Machine types that have no fw_cfg.
+    :param without_dma: Machine types whose fw_cfg has no DMA.
+    :param late_fw_cfg: Machine types that make fw_cfg after the devices of the command line.
     """
 
     version: tuple[int, int, int] = (7, 2, 0)
@@ -134,6 +138,10 @@ class PlayedEmulator:
     pci: Literal["by-hand", "by-firmware", "never", "none"] = "none"
     kvm: Literal["absent", "plain", "hyperv"] = "absent"
     hv_crash: bool = True
+    vmcoreinfo: bool = True
+    without_fw_cfg: tuple[str, ...] = ("none",)
+    without_dma: tuple[str, ...] = ()
+    late_fw_cfg: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> Self:

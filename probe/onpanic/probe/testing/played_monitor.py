@@ -131,13 +131,23 @@ def _qom_get(machine: PlayedMachine, arguments: dict[str, Any]) -> Any:
         ports = [d.port for d in machine.devices if d.path == arguments["path"] and d.port is not None]
         if ports:
             return ports[0]
+    if arguments["path"] == "/machine/fw_cfg":
+        if machine.name in like.without_fw_cfg:
+            raise CommandRefused("DeviceNotFound", f"Device '{arguments['path']}' not found")
+        late = machine.name in like.late_fw_cfg
+        return late if arguments["property"] == "hotplugged" else machine.name not in like.without_dma
     if arguments["path"] == "/machine" and like.version >= (2, 0, 0):
         return f"{machine.name}-machine"
     raise CommandRefused("GenericError", f"Property '.{arguments['property']}' not found")
 
 
+def _types(machine: PlayedMachine) -> tuple[str, ...]:
+    """Return the types of devices that the emulator has, as far as they are played."""
+    return (*machine.like.types, *(("vmcoreinfo",) if machine.like.vmcoreinfo else ()))
+
+
 def _properties(machine: PlayedMachine, arguments: dict[str, Any]) -> Any:
-    if arguments["typename"] not in machine.like.types:
+    if arguments["typename"] not in _types(machine):
         raise CommandRefused("DeviceNotFound", f"Device '{arguments['typename']}' not found")
     return [{"name": "ioport", "type": "uint16"}]
 
@@ -175,7 +185,7 @@ _COMMANDS: dict[str, Callable[[PlayedMachine, dict[str, Any]], Any]] = {
     "query-machines": _machines,
     "query-commands": _commands,
     "query-events": lambda machine, _: [{"name": name} for name in machine.like.events or ()],
-    "qom-list-types": lambda machine, _: [{"name": name} for name in ("isa-serial", *machine.like.types)],
+    "qom-list-types": lambda machine, _: [{"name": name} for name in ("isa-serial", *_types(machine))],
     "qom-list": lambda machine, arguments: qom_children(machine, arguments["path"]),
     "qom-get": _qom_get,
     "device-list-properties": _properties,

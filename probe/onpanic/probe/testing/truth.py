@@ -32,6 +32,7 @@ class PlayedTruth:
 
     :param starts: Whether it starts.
     :param emulator: The answers about the emulator.
+    :param machine: The answers about the machine type.
     :param builtin: The type and port of a builtin device that answers; None without one.
     :param notifiers: The answers about each notifier, by libvirt's model and the type of the device (None
         where it is not a device).  ``unknown`` where the question does not arise: whether ``cont``
@@ -40,6 +41,7 @@ class PlayedTruth:
 
     starts: bool
     emulator: Answers
+    machine: Answers
     builtin: tuple[str, int] | None
     notifiers: Mapping[tuple[str, str | None], Answers]
 
@@ -62,7 +64,12 @@ def truth(like: PlayedEmulator, machine: str) -> PlayedTruth:
     notifiers["s390", None] = _architectural(like, "s390", there=like.target == "s390x" and machine != "none")
     pseries = like.target == "ppc64" and machine.startswith("pseries")
     notifiers["pseries", None] = _architectural(like, "pseries", there=pseries)
-    return PlayedTruth(starts, _emulator(like), builtin, notifiers)
+    has_dma = machine not in (*like.without_fw_cfg, *like.without_dma, *like.late_fw_cfg)
+    own = {
+        "builtin-pvpanic": _yes(builtin is not None),
+        "vmcoreinfo-attachable": _yes(like.vmcoreinfo and has_dma),
+    }
+    return PlayedTruth(starts, _emulator(like), own, builtin, notifiers)
 
 
 def _emulator(like: PlayedEmulator) -> Answers:
