@@ -31,6 +31,11 @@ whether the guest has rebooted since it panicked.
 On Xen, `default` and `crash` keep the policy's `<on_crash>`; nothing else is translated. On QEMU, a policy's `<on_crash>` is about
 QEMU's internal error, on which libvirt does nothing. Every policy that has one therefore gets the note `watch-on-crash`.
 
+A domain with a value that acts on a panic gets the note `vmcoreinfo-off` if the guest could have QEMU's vmcoreinfo device, and nothing
+in the domain says whether it has. `--with-vmcoreinfo` adds `<vmcoreinfo state='on'/>` to such a domain, whatever the value, and
+`vmcoreinfo-not-added` is noted where the guest cannot have the device, or should not: under `<vmcoreinfo state='off'/>`, and in a
+confidential guest.
+
 ## Notes
 
 | note | meaning | what to do |

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from onpanic.probe import CapabilityRecord
+from onpanic.probe import CapabilityRecord, Fact
 from onpanic.shims import RefusedError, from_libvirt, policy_of, to_libvirt
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.policy_xml import NAMESPACE, OLD_NAMESPACE
@@ -180,6 +181,13 @@ VERSIONS = one_of("1.2.1", "9.0.0", "9.1.0", "12.6.0")
 RECORDS = st.sampled_from([("isa", "qemu-1.7.0"), ("pvpanic", "qemu-1.7.0"), ("isa", "qemu-1.5.3")])
 
 
+def with_dma(record: CapabilityRecord) -> CapabilityRecord:
+    """Return a record whose machine type can have the vmcoreinfo device."""
+    (machine,) = record.machines
+    facts = machine.facts | {"vmcoreinfo-attachable": Fact("yes", "introspected", "it has DMA")}
+    return replace(record, machines=[replace(machine, facts=facts)])
+
+
 def translated(xml: str, record: CapabilityRecord, libvirt: str) -> str:
     """Return the translated document; a document whose policy is refused is no example."""
     try:
@@ -190,6 +198,25 @@ def translated(xml: str, record: CapabilityRecord, libvirt: str) -> str:
 
 
 # What does not change
+
+
+@settings(max_examples=60)
+@given(st.one_of(STATED, STORED), RECORDS)
+def test_a_vmcoreinfo_that_was_added_stays_and_is_added_once(
+    recorded: Recorded, xml: str, model_and_name: tuple[str, str]
+) -> None:
+    """A second time there and back changes no byte."""
+    model, name = model_and_name
+    record = with_dma(recorded(model=model, name=name))
+    there = translated(xml, record, "9.1.0")
+    added = to_libvirt(xml, record, libvirt="9.1.0", vmcoreinfo=True).xml
+    assert (added.count("<vmcoreinfo"), there.count("<vmcoreinfo")) == (1, 0)
+    assert to_libvirt(added, record, libvirt="9.1.0", vmcoreinfo=True).xml == added
+    assert to_libvirt(added, record, libvirt="9.1.0").xml == added
+    back = from_libvirt(added).xml
+    for again in (True, False):
+        assert from_libvirt(to_libvirt(back, record, libvirt="9.1.0", vmcoreinfo=again).xml).xml == back
+    assert policy_of(back) == policy_of(from_libvirt(there).xml)
 
 
 @settings(max_examples=60)

@@ -63,6 +63,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=NOTIFIER_MODELS,
         help="add this <panic> if the domain has none (default: the best that works; pvpanic is on PCI)",
     )
+    parser.add_argument(
+        "--with-vmcoreinfo",
+        action="store_true",
+        help="switch the vmcoreinfo device on where the guest can have it, for onpanic why",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="default: stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing on stderr")
 
@@ -118,7 +123,13 @@ def _translate(
         try:
             with _naming_connection(uri, arguments):
                 found.append(
-                    to_libvirt(source, record, libvirt=libvirts or None, notifier=arguments.notifier)
+                    to_libvirt(
+                        source,
+                        record,
+                        libvirt=libvirts or None,
+                        notifier=arguments.notifier,
+                        vmcoreinfo=arguments.with_vmcoreinfo,
+                    )
                 )
         except RefusedError as error:
             if len(probers) == 1:
@@ -129,7 +140,8 @@ def _translate(
     if different:
         raise UsageError(
             f"{different[0]} needs another translation than {next(iter(probers))}",
-            "name the notifier that both have with --notifier",
+            "name the notifier that both have with --notifier"
+            + (", or leave --with-vmcoreinfo out" if arguments.with_vmcoreinfo else ""),
         )
     return found[0]
 

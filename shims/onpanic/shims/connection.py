@@ -65,7 +65,10 @@ class PolicyError(libvirt.libvirtError):  # type: ignore[misc]
 
 
 def extend(
-    connection: "libvirt.virConnect", record: CapabilityRecord | Prober | None = None
+    connection: "libvirt.virConnect",
+    record: CapabilityRecord | Prober | None = None,
+    *,
+    vmcoreinfo: bool = False,
 ) -> "PolicyConnection":
     """Wrap a libvirt connection so that it supports ``<on_panic>``.
 
@@ -77,8 +80,9 @@ def extend(
     :param record: What the emulator can do, for all domains of this connection, or a `Prober`.  None to
         probe the emulator of each domain, which takes a fraction of a second and needs a libvirt on
         this host.
+    :param vmcoreinfo: Switch the vmcoreinfo device of domains with a policy on, see `to_libvirt`.
     """
-    return PolicyConnection(connection, record or prober_for(connection))
+    return PolicyConnection(connection, record or prober_for(connection), vmcoreinfo=vmcoreinfo)
 
 
 class _Wrapper:
@@ -114,11 +118,19 @@ class PolicyConnection(_Wrapper):
 
     :param connection: The `libvirt.virConnect`.
     :param record: What the emulator can do, or a `Prober`.
+    :param vmcoreinfo: Switch the vmcoreinfo device of domains with a policy on.
     """
 
-    def __init__(self, connection: "libvirt.virConnect", record: CapabilityRecord | Prober) -> None:
+    def __init__(
+        self,
+        connection: "libvirt.virConnect",
+        record: CapabilityRecord | Prober,
+        *,
+        vmcoreinfo: bool = False,
+    ) -> None:
         super().__init__(connection)
         self._record = record
+        self._vmcoreinfo = vmcoreinfo
 
     def __enter__(self) -> Self:
         self._wrapped.__enter__()
@@ -176,7 +188,12 @@ class PolicyConnection(_Wrapper):
 
     def _translated(self, xml: str) -> str:
         try:
-            translation = to_libvirt(xml, self._record, libvirt=Libvirt.of_connection(self._wrapped))
+            translation = to_libvirt(
+                xml,
+                self._record,
+                libvirt=Libvirt.of_connection(self._wrapped),
+                vmcoreinfo=self._vmcoreinfo,
+            )
         except OnpanicError as error:
             raise PolicyError(error) from error
         for note in translation.notes:

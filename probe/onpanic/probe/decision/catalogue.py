@@ -260,6 +260,14 @@ _NOTES = {
         "with KVM, a flag of Hyper-V lets the guest report a panic although the domain has no <panic>",
         "nothing is needed: the policy holds for such a panic, too",
     ),
+    "vmcoreinfo-off": (
+        "the guest has no vmcoreinfo device, without which its last words are hard to find after a panic",
+        "onpanic to-libvirt --with-vmcoreinfo adds it; the guest has it when it is next started",
+    ),
+    "vmcoreinfo-not-added": (
+        "the guest is not given the vmcoreinfo device",
+        "nothing is needed for the policy; the last words of a panicked guest are hard to find without it",
+    ),
     "arguments-from-file": (
         "<qemu:commandline> has -readconfig, and onpanic does not read the file",
         "see that the file changes no panic device, and nothing of what a panic or a reboot does",

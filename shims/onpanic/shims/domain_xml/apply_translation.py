@@ -8,11 +8,12 @@ from onpanic.shims.domain_xml.elements import Element, child, children, first_ch
 from onpanic.shims.domain_xml.policy_xml import WrittenChanges, policy_elements, stored_policy_xml
 from onpanic.shims.domain_xml.qemu_arguments import ARG, COMMANDLINE, QEMU_NAMESPACE
 
-__all__ = ("apply_translation", "arguments_in_sequence", "state_policy")
+__all__ = ("add_vmcoreinfo", "apply_translation", "arguments_in_sequence", "state_policy")
 
-# libvirt prints these before <metadata> and before <on_crash>: the first one that exists is the place
+# libvirt prints these before <metadata>, <on_crash> and <features>: the first one that exists is the place
 _BEFORE_METADATA = ("description", "title", "genid", "uuid", "name")
 _BEFORE_ON_CRASH = ("on_reboot", "on_poweroff", "clock", "cpu", "features", "os", "vcpu", "memory", "name")
+_BEFORE_FEATURES = ("os", "vcpu", "memory", "name")
 
 # Before libvirt 1.3 there was one model, and it needed its address
 _PANIC_WITHOUT_MODEL = "<panic>\n  <address type='isa' iobase='0x505'/>\n</panic>"
@@ -54,6 +55,20 @@ def apply_translation(
         _add_panic(document, devices, _panic(panic, address) if models else _PANIC_WITHOUT_MODEL)
     if added:
         _add_arguments(document, commandline, added)
+
+
+def add_vmcoreinfo(document: Document) -> None:
+    """Switch the vmcoreinfo device on.
+
+    libvirt reads all ``<features>``, and the last ``<vmcoreinfo>`` in them counts.
+
+    :param document: A document that says nothing of the device.
+    """
+    features, xml = child(document.root, "features"), "<vmcoreinfo state='on'/>"
+    if features is None:
+        _insert_after_first(document, _BEFORE_FEATURES, _wrapped("<features>", xml, "</features>"))
+    else:
+        document.append(features, xml)
 
 
 def state_policy(document: Document, policy: Policy, *, replace_on_crash: bool = False) -> None:

@@ -93,6 +93,7 @@ class DomainMachine(msgspec.Struct, frozen=True):
     :param on_reboot: The value of ``<on_reboot>``, white space included; empty without.
     :param launch_security: The type of ``<launchSecurity>``; empty without.
     :param resettable: Whether the state of the guest's CPUs can be reset.
+    :param vmcoreinfo: The state of its vmcoreinfo device: ``on`` or ``off``; empty if it says nothing of it.
     :param arguments: What the domain's own arguments to QEMU say.
     """
 
@@ -111,6 +112,7 @@ class DomainMachine(msgspec.Struct, frozen=True):
     on_reboot: str = ""
     launch_security: str = ""
     resettable: bool = True
+    vmcoreinfo: str = ""
     arguments: QemuArguments = QemuArguments()
 
     @property
@@ -176,6 +178,7 @@ def machine_of(root: Element) -> DomainMachine:
         on_reboot=unstripped_text_of(found.get("on_reboot")),
         launch_security=_launch_security(found.get("launchSecurity")),
         resettable=_is_resettable(found.get("launchSecurity")) and own_arguments.resettable,
+        vmcoreinfo="on" if own_arguments.vmcoreinfo else _state(found.get("features/vmcoreinfo")),
         arguments=own_arguments,
     )
 
@@ -236,7 +239,9 @@ def _elements(root: Element) -> tuple[dict[str, Element], list[Element]]:
         if part.tag in _OTHERS:
             found.setdefault(part.tag, part)
             continue
-        for inner in part.iterchildren("type", "emulator", "panic", "acpi", "hyperv"):
+        for inner in part.iterchildren("type", "emulator", "panic", "acpi", "hyperv", "vmcoreinfo"):
+            if inner.tag == "vmcoreinfo":  # libvirt reads each, so that the last one counts
+                found["features/vmcoreinfo"] = inner
             found.setdefault(f"{part.tag}/{inner.tag}", inner)
             if part.tag == "devices" and inner.tag == "panic":
                 panics.append(inner)
@@ -303,6 +308,11 @@ def _has_hyperv(found: dict[str, Element]) -> bool:
             return True
     timers = () if clock is None else clock.iterchildren("timer")
     return any(timer.get("name") == "hypervclock" and timer.get("present") != "no" for timer in timers)
+
+
+def _state(feature: Element | None) -> str:
+    """Return the state of a feature that is on if nothing else is said; empty for None."""
+    return "" if feature is None else str(feature.get("state", "on"))
 
 
 def _launch_security(element: Element | None) -> str:

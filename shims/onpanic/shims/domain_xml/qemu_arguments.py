@@ -9,7 +9,7 @@ import msgspec
 
 from onpanic.probe.emulator.action_options import QemuActions, read_actions
 from onpanic.probe.emulator.command_line_parser import device_type, option_values
-from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
+from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE, VMCOREINFO_TYPE
 from onpanic.probe.emulator.option_value import json_members, properties
 from onpanic.shims.domain_xml.elements import Element, children
 from onpanic.shims.domain_xml.pci_slots import c_number
@@ -68,6 +68,7 @@ class QemuArguments(msgspec.Struct, frozen=True):
     :param resettable: Whether the state of such a guest's CPUs can be reset.
     :param disables_acpi: Whether they take ACPI from the guest.
     :param config_file: The file of ``-readconfig``, whose content is not known; empty without.
+    :param vmcoreinfo: Whether they add the vmcoreinfo device.
     """
 
     panic_action: str = "pause"
@@ -82,6 +83,7 @@ class QemuArguments(msgspec.Struct, frozen=True):
     resettable: bool = True
     disables_acpi: bool = False
     config_file: str = ""
+    vmcoreinfo: bool = False
 
 
 _NONE = QemuArguments()
@@ -120,6 +122,7 @@ def read_arguments(words: Sequence[str]) -> QemuArguments:
         resettable=resettable,
         disables_acpi=_disables_acpi(words),
         config_file=next(iter(option_values(words, "readconfig")), ""),
+        vmcoreinfo=VMCOREINFO_TYPE in [name for name, _ in devices],
     )
 
 

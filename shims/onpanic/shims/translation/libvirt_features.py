@@ -35,6 +35,7 @@ class Libvirt(msgspec.Struct, frozen=True):
     :param pci: The model ``pvpanic``, since 9.1.0.
     :param preserve_running: The value of ``<on_crash>``, since 12.6.0.  Such a libvirt also sets what QEMU
         does on a panic, whatever the domain's own arguments say.
+    :param vmcoreinfo: ``<vmcoreinfo>`` in ``<features>``, since 4.4.0.
     :param checks_actions: The QEMU driver refuses lifecycle actions that it does not carry out, since 7.7.0.
     :param known_by: How this is known: libvirt was ``asked``, its ``schema`` was read, or its ``version`` is
         known; empty for an assumption.
@@ -46,6 +47,7 @@ class Libvirt(msgspec.Struct, frozen=True):
     models: bool = True
     pci: bool = False
     preserve_running: bool = False
+    vmcoreinfo: bool = True
     checks_actions: bool = True
     known_by: Literal["asked", "schema", "version", ""] = ""
     targets: tuple["Libvirt", ...] = ()
@@ -54,7 +56,9 @@ class Libvirt(msgspec.Struct, frozen=True):
         how = {"asked": "asked", "schema": "by its schema", "version": "by its version"}.get(self.known_by)
         return f"{self.name}, {how}" if how else self.name
 
-    def lacking(self, feature: Literal["device", "models", "pci", "preserve_running"]) -> "Libvirt":
+    def lacking(
+        self, feature: Literal["device", "models", "pci", "preserve_running", "vmcoreinfo"]
+    ) -> "Libvirt":
         """Return the libvirt that lacks a feature: the first one if there are several."""
         return next((found for found in self.targets if not getattr(found, feature)), self)
 
@@ -72,6 +76,7 @@ class Libvirt(msgspec.Struct, frozen=True):
             models=all(found.models for found in libvirts),
             pci=all(found.pci for found in libvirts),
             preserve_running=all(found.preserve_running for found in libvirts),
+            vmcoreinfo=all(found.vmcoreinfo for found in libvirts),
             checks_actions=any(found.checks_actions for found in libvirts),
             targets=tuple(libvirts),
         )
@@ -95,6 +100,7 @@ class Libvirt(msgspec.Struct, frozen=True):
             models=number >= 1_003_000,
             pci=number >= 9_001_000,
             preserve_running=number >= 12_006_000,
+            vmcoreinfo=number >= 4_004_000,
             checks_actions=number >= 7_007_000,
             known_by="version",
         )
@@ -150,6 +156,7 @@ def _installed() -> Libvirt:
         models="isa" in words["panic"],
         pci="pvpanic" in words["panic"],
         preserve_running="preserve-running" in words["crashOptions"],
+        vmcoreinfo=schema.find(f".//{_RNG}define[@name='vmcoreinfo']") is not None,
         known_by="schema",
     )
 

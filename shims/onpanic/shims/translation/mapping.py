@@ -9,6 +9,7 @@ notifier; most of its 80 lines would be the same.
 """
 
 import msgspec
+from msgspec.structs import replace
 
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import Hypervisor, Policy
@@ -75,6 +76,8 @@ class TranslationContext(msgspec.Struct, frozen=True):
     :param reset_ends: What makes a reset end the guest, see `DomainMachine.reset_ends`; empty without.
     :param quits: Whether a panic ends QEMU before libvirt can make the dump of ``coredump-destroy``.
     :param config_file: The file of ``-readconfig``; empty without.
+    :param vmcoreinfo: The state of the domain's vmcoreinfo device, see `DomainMachine.vmcoreinfo`.
+    :param without_vmcoreinfo: Why the domain is not given one, in a few words; empty if it can be.
     """
 
     hypervisor: Hypervisor | None
@@ -88,6 +91,8 @@ class TranslationContext(msgspec.Struct, frozen=True):
     reset_ends: str = ""
     quits: bool = False
     config_file: str = ""
+    vmcoreinfo: str = ""
+    without_vmcoreinfo: str = "not asked"
 
 
 class DomainChanges(msgspec.Struct, frozen=True):
@@ -97,12 +102,14 @@ class DomainChanges(msgspec.Struct, frozen=True):
     :param panic: The model of the ``<panic>`` to add; None to add none.
     :param arguments: Arguments to add to QEMU's command line.
     :param notes: What libvirt alone does not do, and side effects.
+    :param vmcoreinfo: Whether the vmcoreinfo device is switched on.
     """
 
     on_crash: str | None
     panic: str | None = None
     arguments: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    vmcoreinfo: bool = False
 
 
 def default_value(hypervisor: Hypervisor | None) -> str:
@@ -110,20 +117,37 @@ def default_value(hypervisor: Hypervisor | None) -> str:
     return "crash" if hypervisor == "xen" else "ignore"
 
 
-def changes_for(policy: Policy, context: TranslationContext) -> DomainChanges:
+def changes_for(
+    policy: Policy, context: TranslationContext, *, with_vmcoreinfo: bool = False
+) -> DomainChanges:
     """Return what an accepted policy becomes.
 
     :param policy: A policy that `onpanic.probe.decide` has accepted.
     :param context: What it is translated for.
+    :param with_vmcoreinfo: Whether to switch the vmcoreinfo device on where the guest can have it.
     """
     value = policy.on_panic
     if value == "default":
         value = default_value(context.hypervisor)
-    if value == "crash":
-        return _as_on_crash(policy)
-    if value == "ignore":
-        return _ignoring(policy, context)
-    return _acting(policy, context)
+    acts = value not in ("crash", "ignore")
+    changes = (
+        _acting(policy, context)
+        if acts
+        else _as_on_crash(policy)
+        if value == "crash"
+        else _ignoring(policy, context)
+    )
+    if context.vmcoreinfo == "on":
+        return changes
+    if with_vmcoreinfo and not context.without_vmcoreinfo:
+        return replace(changes, vmcoreinfo=True)
+    if with_vmcoreinfo:
+        note = Note.of("vmcoreinfo-not-added", context.without_vmcoreinfo)
+    elif acts and not context.without_vmcoreinfo:
+        note = Note.of("vmcoreinfo-off")
+    else:
+        return changes
+    return replace(changes, notes=(*changes.notes, note))
 
 
 def _as_on_crash(policy: Policy) -> DomainChanges:

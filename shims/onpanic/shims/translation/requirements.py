@@ -8,7 +8,7 @@ from onpanic.core.untrusted import printable
 from onpanic.probe.decision.policy import Policy
 from onpanic.probe.decision.rules import Decision, refusal, refusal_of_policy
 from onpanic.probe.emulator.notifier_models import NotifierModel
-from onpanic.probe.facts import NOTIFIER_QUESTIONS
+from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, check_target
 from onpanic.shims.translation.domain_emulator import Prober, record_for
@@ -64,7 +64,13 @@ def check_requirements(
         raise RefusedError(refusal("coredump-of-confidential-guest", machine.confidential))
     if machine.hypervisor != "qemu":
         return TranslationContext(
-            machine.hypervisor, machine.notifiers, None, builtin="", acpi=machine.acpi, libvirt=libvirt
+            machine.hypervisor,
+            machine.notifiers,
+            None,
+            builtin="",
+            acpi=machine.acpi,
+            libvirt=libvirt,
+            without_vmcoreinfo="only QEMU has it",
         )
     if not isinstance(record, CapabilityRecord):
         record = (record or partial(record_for, notifier=notifier))(machine)
@@ -103,7 +109,24 @@ def _check_qemu(
         reset_ends=machine.reset_ends,
         quits=_quits(machine, libvirt),
         config_file=machine.arguments.config_file,
+        vmcoreinfo=machine.vmcoreinfo,
+        without_vmcoreinfo=_without_vmcoreinfo(machine, capabilities.fact("vmcoreinfo-attachable"), libvirt),
     )
+
+
+def _without_vmcoreinfo(machine: DomainMachine, attachable: Fact, libvirt: Libvirt) -> str:
+    """Return why a domain that has no vmcoreinfo device is not given one; empty if it can be.
+
+    libvirt does not ask whether the machine type can have it: such a guest does not start.
+    """
+    if machine.vmcoreinfo not in ("", "on"):  # the user's decision
+        return f"the domain has <vmcoreinfo state='{printable(machine.vmcoreinfo, 60)}'/>"
+    if machine.confidential:
+        return f"{machine.confidential}: its memory is encrypted"
+    if attachable.answer != "yes":
+        known = "" if attachable.answer == "no" else "not known: "
+        return f"{known}{attachable.detail}"
+    return "" if libvirt.vmcoreinfo else f"{libvirt.lacking('vmcoreinfo')} lacks it"
 
 
 def _check_panic_action(machine: DomainMachine, libvirt: Libvirt) -> None:

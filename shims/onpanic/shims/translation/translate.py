@@ -12,6 +12,7 @@ What is guaranteed, for a document with the same record and libvirt:
 * These two elements may be spelled differently and be in another place: a coredump is written as
   ``coredump='yes'``, comments and white space in them are lost, and an ``<on_crash>`` without a value or
   with ``preserve-running`` may be dropped.  A second time there and back changes no byte.
+* A ``<vmcoreinfo>`` that was asked for stays: it is a device of the guest's, and no part of the policy.
 
 Alternative considered: editing an earlier translation in place, which would have to distinguish old
 from new at every step.
@@ -28,6 +29,7 @@ from onpanic.probe.decision.policy import Policy
 from onpanic.probe.emulator.notifier_models import PCI_TYPE, NotifierModel, require_model
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.apply_translation import (
+    add_vmcoreinfo,
     apply_translation,
     arguments_in_sequence,
     state_policy,
@@ -75,6 +77,7 @@ def to_libvirt(
     *,
     libvirt: Target | Sequence[Target] | None = None,
     notifier: NotifierModel | None = None,
+    vmcoreinfo: bool = False,
 ) -> Translation[Text]:
     """Translate a domain's policy into what libvirt supports, and store the policy in the metadata.
 
@@ -90,6 +93,8 @@ def to_libvirt(
         this host.
     :param notifier: The model of panic notifier to add if the domain has none: ``isa``, ``pvpanic`` (PCI) or
         ``hyperv``; None for the best that works.
+    :param vmcoreinfo: Switch the vmcoreinfo device on where the guest can have it, so that its last words can
+        be read after a panic.  The guest has it when it is next started.
     :raise DocumentError: When the document cannot be read, or contradicts itself.
     :raise RefusedError: When the policy cannot be honoured.
     :raise RecordError: When the record does not have the domain's machine type.
@@ -107,9 +112,9 @@ def to_libvirt(
     context = check_requirements(policy, machine_of(root), record, target, notifier)
     if context.added and context.added.device == PCI_TYPE:
         context = replace(context, slot=free_slot(root, arguments(root)))
-    changes = changes_for(policy, context)
+    changes = changes_for(policy, context, with_vmcoreinfo=vmcoreinfo)
     if stored and not notes and _is_translated(original.root, root, stored, policy, changes, target):
-        return Translation(source, policy, changes.notes)
+        return Translation(_with_changed_features(source, changes), policy, changes.notes)
     apply_translation(
         document,
         policy,
@@ -119,7 +124,18 @@ def to_libvirt(
         models=target.models,
         address=_address(original, stored, changes),
     )
+    if changes.vmcoreinfo:
+        add_vmcoreinfo(document)
     return Translation(cast("Text", document.edited()), policy, notes + changes.notes)
+
+
+def _with_changed_features(source: Text, changes: DomainChanges) -> Text:
+    """Return a document that is what its policy becomes, with the device that it may lack."""
+    if not changes.vmcoreinfo:
+        return source
+    document = Document(source)
+    add_vmcoreinfo(document)
+    return cast("Text", document.edited())
 
 
 def _target(libvirt: Target | Sequence[Target] | None) -> Libvirt:
