@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onpanic.why.kernel.kernel_memory import kernel_memory
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
 from onpanic.why.kernel_log.log_record import LogRecord
 from onpanic.why.kernel_log.printk_ring import read_printk_ring
 from onpanic.why.memory.reading import paged, read_with
-from onpanic.why.kernel.kernel_memory import kernel_memory
 
 from .built_kernel import NOTE, BuiltKernel
 

@@ -5,8 +5,8 @@ guest could make as many series as there are numbers.  Codes that are public kee
 bugcheck codes, 5 reasons of s390x, one code of TDX and 32 of SEV.  All others of a kind share one.
 """
 
-from onpanic.why.words.s390_wait import S390_REASONS
 from onpanic.why.windows.bugcheck_names import BUGCHECKS
+from onpanic.why.words.s390_wait import S390_REASONS
 
 __all__ = ("KINDS", "NO_CODE", "NO_REPORT", "OTHER", "code_label", "kind_label", "known_codes")
 
