@@ -1,19 +1,24 @@
 """Show why a guest panicked: what it said last, read from its memory.
 
 The guest's memory is read through QEMU's monitor, through libvirt, or from a dump in a file.  The guest
-stays as it is.  Everything that is shown comes from the guest, which may be malicious.  Exit status 1:
-nothing tells why.
+stays as it is.  Everything that is shown comes from the guest, which may be malicious.
+
+With --check, tell of a running guest whether a panic would be reported, and could be read.
+
+Exit status 1: nothing tells why; with --check, a panic would not be reported or could not be read.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onpanic.cli.guests import add_guest, check_guest, with_guest
-from onpanic.cli.output import print_json
+from onpanic.cli.output import print_json, print_note
 from onpanic.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from onpanic.why.readiness.readiness_result import Readiness
     from onpanic.why.words.last_words import LastWords
 
 _LINES = 20
@@ -32,11 +37,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"how many lines of the guest's log to show, from its end (default: {_LINES})",
     )
     which.add_argument("--all", action="store_true", help="show all lines of the guest's log")
+    parser.add_argument(
+        "--search",
+        action="store_true",
+        help="search all of the memory if there is no other way, which takes time",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="tell whether a panic would be reported, and could be read"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the guest, print its last words, and return 0, or 1 if they do not tell of a panic."""
+    if arguments.check:
+        return _check(arguments)
     words = _read(arguments)
     lines = None if arguments.all else arguments.lines
     if arguments.format == "json":
@@ -51,17 +66,37 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if words.panicked else 1
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    if arguments.dump is not None or arguments.search or arguments.all:
+        raise UsageError("--check looks at a guest that is there", "name it with --qmp or --domain alone")
+    check_guest(arguments)
+    from onpanic.why.readiness.monitor_readiness import readiness_of_session
+    from onpanic.why.readiness.readiness_text import readiness_lines
+
+    readiness = with_guest(arguments, readiness_of_session, _no_check)
+    if arguments.format == "json":
+        import msgspec
+
+        print_json(msgspec.json.encode(readiness))
+    else:
+        print("\n".join(readiness_lines(readiness)))
+    return 1 if readiness.fails else 0
+
+
 def _read(arguments: argparse.Namespace) -> "LastWords":
+    from onpanic.why.locating.unnoted_words import MemorySearch
+
+    search = MemorySearch(print_note) if arguments.search else None
     if arguments.dump is not None:
         if arguments.qmp is not None or arguments.domain is not None or arguments.connect is not None:
             raise UsageError("more than one guest", "name a dump, or --qmp ADDRESS, or --domain NAME")
         from onpanic.why.readers.from_dump import words_in_dump
 
-        return words_in_dump(arguments.dump)
+        return words_in_dump(arguments.dump, search)
     check_guest(arguments)
     from onpanic.why.readers.from_monitor import words_of_session
 
-    return with_guest(arguments, words_of_session, _no_domain)
+    return with_guest(arguments, partial(words_of_session, search=search), _no_domain)
 
 
 def _count(text: str) -> int:
@@ -76,3 +111,7 @@ def _count(text: str) -> int:
 
 def _no_domain(_domain: object) -> "LastWords":
     raise UsageError("a domain cannot be read", "name its dump")
+
+
+def _no_check(_domain: object) -> "Readiness":
+    raise UsageError("a domain cannot be checked", "name its monitor")

@@ -5,18 +5,16 @@ from onpanic.why.readiness.readiness_result import Readiness
 __all__ = ("readiness_lines",)
 
 
+#: What must be right for a panic to be reported, and for it to be read.
+_PARTS = ((("notifier", "driver", "kdump"), "reported"), (("memory", "note", "kernel", "log"), "readable"))
+
+
 def readiness_lines(readiness: Readiness) -> list[str]:
     """Return readiness as lines of text.  None of them has a control character."""
-    answers = {answer.answer for answer in readiness.answers if answer.matters}
     system = "A guest" if readiness.guest == "unknown" else f"Linux {readiness.release}".rstrip()
     where = f" ({readiness.architecture})" if readiness.architecture else ""
-    if readiness.fails:
-        verdict = "a panic would not be reported, or could not be read"
-    elif "unknown" in answers:
-        verdict = "nothing speaks against it that a panic is reported and can be read"
-    else:
-        verdict = "a panic would be reported, and could be read"
-    lines = [f"{system}{where}: {verdict}"]
+    verdicts = [f"a panic {_worst(readiness, names)} be {done}" for names, done in _PARTS]
+    lines = [f"{system}{where}: {', and '.join(verdicts)}"]
     for answer in readiness.answers:
         lines.append(f"  {answer.name:10} {answer.answer:8} {answer.how}")
         if answer.remedy:
@@ -25,3 +23,8 @@ def readiness_lines(readiness: Readiness) -> list[str]:
         shown = ", ".join(f"{name} is {value}" for name, value in settings.items())
         lines.append(f"  {'settings':19} {shown}")
     return lines
+
+
+def _worst(readiness: Readiness, names: tuple[str, ...]) -> str:
+    answers = {answer.answer for answer in readiness.answers if answer.name in names and answer.matters}
+    return "would not" if "no" in answers else "may" if "unknown" in answers else "would"
