@@ -97,6 +97,7 @@ def test_headers_of_every_kind_of_guest(
     assert found.architecture == architecture
     assert (found.byte_order, found.statuses) == (order, (bytes(status), b"2"))
     assert found.notes == {b"CORE": bytes(status), b"X": b"", b"VMCOREINFO": b"info"}
+    assert found.ranges() == [(0, PAGE), (0x5000, PAGE), (0x4000_0000, PAGE)]
     assert found.fetch(0x5FFE, 2) == b"bb"
     assert found.fetch(0x4000_0000, PAGE) == b"c" * PAGE
     assert found.fetch(0x10, 0) == b""
@@ -224,6 +225,7 @@ def same_memory(elf: ElfDump, compressed: KdumpDump) -> None:
     assert (compressed.architecture, compressed.byte_order) == (elf.architecture, elf.byte_order)
     assert compressed.statuses == elf.statuses
     assert len(elf.statuses) == 2
+    assert {a for r in compressed.ranges() for a in range(r.address, sum(r), PAGE)} == set(addresses(elf))
     for address in addresses(elf):
         assert compressed.fetch(address, PAGE) == elf.fetch(address, PAGE), hex(address)
 

@@ -3,13 +3,15 @@
 Source: makedumpfile's IMPLEMENTATION document and diskdump_mod.h; QEMU's include/system/dump.h.
 """
 
+import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from onpanic.core.untrusted import printable
 from onpanic.why.memory.elf_dump import DumpSource, read_notes
 from onpanic.why.memory.page_codecs import unpacked_page
-from onpanic.why.memory.reading import MemoryFault
+from onpanic.why.memory.reading import MemoryFault, MemoryRange
 
 __all__ = ("KdumpDump", "is_kdump", "read_kdump")
 
@@ -28,6 +30,7 @@ _STATUSES = {
 }
 _BLOCK_SIZES = (4096, 8192, 16384, 32768, 65536)
 _MAX_BITMAP = 1 << 29  # bytes: 16 TiB of memory
+_RUN = re.compile(rb"\xff+|[^\0\xff]", re.DOTALL)  # of the bitmap: many pages, or a few of eight
 _CHUNK = 1 << 16  # bytes of the bitmap that are counted at once
 _MAX_NOTES, _MAX_VMCOREINFO = 16 << 20, 1 << 16
 
@@ -66,6 +69,17 @@ class KdumpDump:
             parts.append(part)
             address, length = address + len(part), length - len(part)
         return b"".join(parts)
+
+    def ranges(self) -> list[MemoryRange]:
+        """Return where the file has memory."""
+        found: list[MemoryRange] = []
+        for first, count in self._pages.runs():
+            start, length = first * self._pages.size, count * self._pages.size
+            if found and sum(found[-1]) == start:
+                found[-1] = MemoryRange(found[-1].address, found[-1].length + length)
+            else:
+                found.append(MemoryRange(start, length))
+        return found
 
 
 def is_kdump(start: bytes) -> bool:
@@ -152,6 +166,16 @@ class _Pages:
         page = unpacked_page(packed, flags, self.size)
         self._last = (number, page)
         return page
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """Yield the numbers of pages that are in the file: the first of some, and how many they are."""
+        for start in range(0, self._bitmap_length, _CHUNK):
+            for match in _RUN.finditer(self._chunk(start // _CHUNK)):
+                first = 8 * (start + match.start())
+                if match[0][0] == 0xFF:
+                    yield first, 8 * len(match[0])
+                else:
+                    yield from ((first + bit, 1) for bit in range(8) if match[0][0] >> bit & 1)
 
     def _chunk(self, number: int) -> bytes:
         start = number * _CHUNK

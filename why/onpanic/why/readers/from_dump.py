@@ -52,7 +52,8 @@ def _words(file: DumpSource, start: bytes, search: MemorySearch | None) -> LastW
         return read_with(words_of_dump(elf, "elf", memory, search), elf.fetch)
     if is_kdump(start):
         kdump = read_kdump(file)
-        return read_with(words_of_dump(kdump, "kdump"), kdump.fetch)
+        memory = kdump.ranges() if search else []
+        return read_with(words_of_dump(kdump, "kdump", memory, search), kdump.fetch)
     if is_crash_header(start):
         return words_of_crash_file(start)
     raise MemoryFault("not a dump of a guest's memory")
