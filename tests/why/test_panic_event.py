@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onpanic.why import report_lines
-from onpanic.why.words.panic_event import words_from_log, words_of_event
+from onpanic.why import LastWords, report_lines
+from onpanic.why.words.panic_event import EVENT_KINDS, with_event, words_from_log, words_of_event
 
 LINUX = 0x8100_0006_0112_0000  # open source, Linux, 6.1.18
 
@@ -104,6 +104,23 @@ def test_an_event_without_a_reason(info: dict[str, Any]) -> None:
     assert (words.panicked, words.reason, words.details) == (True, "", {})
 
 
+def test_an_event_completes_what_was_read() -> None:
+    """A log that tells why says more than an event."""
+    event = words_of_event(hyper_v(0xD1, 1, 2, 3, 4))
+    unread = LastWords(architecture="x86_64", source="monitor", notes=("there is no vmcoreinfo",))
+    words = with_event(unread, event)
+    assert (words.guest, words.architecture, words.source) == ("windows", "x86_64", "monitor")
+    assert (words.panicked, words.kind, words.reason) == (True, "bugcheck", event.reason)
+    assert (words.details, words.notes) == (event.details, ("there is no vmcoreinfo",))
+    told = LastWords(
+        guest="linux", source="monitor", panicked=True, kind="sysrq", reason="sysrq", lines=("x",)
+    )
+    register = words_of_event(hyper_v(1, LINUX, 0xFFFF_FFFF_8100_0000, 5, 6))
+    words = with_event(told, register)
+    assert (words.kind, words.reason, words.lines) == ("sysrq", "sysrq", ("x",))
+    assert words.details == register.details
+
+
 LOG = """\
 2026-11-26 15:01:00.123+0000: starting up libvirt version: 11.3.0, qemu version: 10.0.2
 LC_ALL=C \\
@@ -150,6 +167,7 @@ OTHERS = ["core", "psw-mask", "psw-addr", "reason", "error-code", "message", "gp
 def test_no_guest_breaks_its_words(info: dict[str, Any], kind: str) -> None:
     words = words_of_event({"type": kind, **info})
     assert words.panicked
+    assert words.kind in ("", *EVENT_KINDS)
     assert all(line.isprintable() for line in report_lines(words))
 
 

@@ -8,13 +8,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
+import msgspec
+
 from onpanic.core.untrusted import printable
 from onpanic.why.windows.bugcheck_names import bugcheck_details, bugcheck_name, bugcheck_reason
 from onpanic.why.words.last_words import LastWords
 from onpanic.why.words.s390_wait import S390_REASONS, psw_details, reason_in_words, wait_notes
 from onpanic.why.words.sev_codes import sev_reason
 
-__all__ = ("panic_code", "words_from_log", "words_of_event")
+__all__ = ("EVENT_KINDS", "panic_code", "with_event", "words_from_log", "words_of_event")
+
+#: What `LastWords.kind` is of an event that has a report.
+EVENT_KINDS = ("bugcheck", *S390_REASONS, "tdx", "sev", "other")
 
 _WORD_LIMIT, _MESSAGE_LIMIT = 40, 200  # characters
 _BUGCHECK_LIMIT = 2**32
@@ -67,6 +72,28 @@ def words_of_event(info: Mapping[str, Any]) -> LastWords:
     if kind == "sev":
         return _sev(info)
     return LastWords(source="event", panicked=True)
+
+
+def with_event(words: LastWords, event: LastWords) -> LastWords:
+    """Return last words that were read from a guest, with what an event about the panic says.
+
+    :param words: What was read from its memory.  If that tells of a panic, the event adds details only.
+    :param event: See `words_of_event` and `words_from_log`.
+    """
+    details = {**event.details, **words.details}
+    if words.panicked and words.reason:
+        return msgspec.structs.replace(words, details=details)
+    return msgspec.structs.replace(
+        words,
+        guest=event.guest if words.guest == "unknown" else words.guest,
+        architecture=words.architecture or event.architecture,
+        release=words.release or event.release,
+        panicked=True,
+        kind=event.kind,
+        reason=event.reason,
+        details=details,
+        notes=(*event.notes, *words.notes),
+    )
 
 
 def words_from_log(text: str) -> LastWords | None:
