@@ -41,6 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=seconds, metavar="SECONDS", help="end the guest after SECONDS (default: never)"
     )
     parser.add_argument(
+        "--look",
+        type=seconds,
+        metavar="SECONDS",
+        help="look for a panic in the guest's log every SECONDS, which stops it for a moment; for guests "
+        "without a notifier's driver (default: never)",
+    )
+    parser.add_argument(
         "--dump", type=Path, metavar="FILE", help="write the guest's memory to FILE if it panicked, as ELF"
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the result to FILE, as JSON")
@@ -86,7 +93,9 @@ def _run(arguments: argparse.Namespace) -> "RunResult":
     command = read_command(arguments.command)
     for path in filter(None, (arguments.dump, arguments.report)):
         _check_file(path)
-    settings = RunSettings(arguments.timeout, arguments.dump, arguments.resets, arguments.keep)
+    settings = RunSettings(
+        arguments.timeout, arguments.dump, arguments.resets, arguments.keep, arguments.look
+    )
     with Reaper() as reaper:
         taken = taken_devices(command, reaper, vmcoreinfo=not arguments.no_vmcoreinfo)
         with PassedSignals() as signals:

@@ -13,9 +13,10 @@ from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
 from onpanic.run.memory_copy import copy_memory
 from onpanic.run.run_course import CourseStep, RunCourse
 from onpanic.run.run_result import RunOutcome
-from onpanic.watch.guests.events import panic_details
+from onpanic.run.run_settings import RunSettings
 from onpanic.why.readers.from_monitor import words_through_monitor
 from onpanic.why.words.last_words import LastWords
+from onpanic.why.words.panic_event import words_of_event
 
 __all__ = ("FollowedGuest",)
 
@@ -24,7 +25,7 @@ _READ = 10.0  # seconds that reading a guest may take; it takes a tenth of one
 _ANSWER = 5.0  # seconds in which QEMU answers
 _BEFORE = {"guest-panicked": CourseStep.REPORT, "shutdown": CourseStep.EXAMINE}
 _ENDS = ("RESET", "SHUTDOWN")
-_TIME_OUT, _LEAVE = "time out", "leave"  # beside the names of events
+_TIME_OUT, _LEAVE, _LOOK = "time out", "leave", "look"  # beside the names of events
 
 
 class FollowedGuest:
@@ -32,9 +33,8 @@ class FollowedGuest:
 
     :param client: Our monitor, see `on_event`.
     :param course: What events mean.
-    :param dump: The file for its memory, if it panicked; None for no dump.
+    :param settings: What the user wants.
     :param say: Called with a line about a guest that runs on.
-    :param keep: Whether a guest that panicked stays as it is.
     :ivar outcome: How the run ended, as far as it has.
     :ivar event: The members of the event about a panic; None without one.
     :ivar words: What the guest said last; None if it was not read.
@@ -47,10 +47,8 @@ class FollowedGuest:
         self,
         client: QmpClient,
         course: RunCourse,
-        dump: Path | None,
+        settings: RunSettings,
         say: Callable[[str], None],
-        *,
-        keep: bool,
     ) -> None:
         self.outcome: RunOutcome = "ended"
         self.event: dict[str, Any] | None = None
@@ -60,9 +58,8 @@ class FollowedGuest:
         self.over = False
         self._client = client
         self._course = course
-        self._wanted_dump = dump
+        self._wanted_dump, self._interval, self._keep = settings.dump, settings.look, settings.keep
         self._say = say
-        self._keep = keep
         self._queue: asyncio.Queue[tuple[str, Mapping[str, Any], float]] = asyncio.Queue()
         self._stopped = asyncio.Event()
         self._reset = asyncio.Event()
@@ -106,13 +103,25 @@ class FollowedGuest:
         if self._queue.empty():  # an event that came before is handled below
             await self._take(_BEFORE.get(str(status.get("status")), CourseStep.NOTHING), {})
         while not self.over:
-            event, data, at = await self._queue.get()
+            event, data, at = await self._next()
             if event == _LEAVE:
                 return
-            if event == _TIME_OUT:
+            if event == _LOOK:
+                await self._look()
+            elif event == _TIME_OUT:
                 await self._conclude_late()
             else:
                 await self._take(self._course.after(event, data, at), data)
+
+    async def _next(self) -> tuple[str, Mapping[str, Any], float]:
+        """Return the next event; `_LOOK` if none has come for as long as the guest is left alone."""
+        if self._interval is None or self.outcome != "ended":
+            return await self._queue.get()
+        try:
+            async with asyncio.timeout(self._interval):
+                return await self._queue.get()
+        except TimeoutError:
+            return _LOOK, {}, 0.0
 
     async def _take(self, step: CourseStep, data: Mapping[str, Any]) -> None:
         match step:
@@ -198,11 +207,22 @@ class FollowedGuest:
             await self._dump()
         self.over = True
 
-    async def _read_and_dump(self) -> None:
+    async def _look(self) -> None:
+        """Stop a running guest for as long as its log is read: it may hang in a panic that nothing reports."""
+        if self._stopped.is_set():
+            return
         words = await self._read()
-        info = panic_details({"info": (self.event or {}).get("info")}).text
-        details = {**words.details, **({"event": info} if info else {})}
-        self.words = msgspec.structs.replace(words, panicked=True, details=details)
+        if words.panicked:
+            self.outcome, self.words = "hung", words
+            await self._dump()
+            self.over = not self._keep
+        elif self._stopped.is_set():
+            await self._command("cont")
+
+    async def _read_and_dump(self) -> None:
+        info = (self.event or {}).get("info")
+        reported = words_of_event(info if isinstance(info, Mapping) else {})
+        self.words = _joined(await self._read(), reported)
         await self._dump()
 
     async def _read(self) -> LastWords:
@@ -233,3 +253,22 @@ class FollowedGuest:
                 await self._client.execute(command, arguments)
             return True
         return False
+
+
+def _joined(read: LastWords, reported: LastWords) -> LastWords:
+    """Return what was read of a guest that has reported its panic, with what it has reported.
+
+    :param read: What its memory says; it may say nothing.
+    :param reported: What QEMU's event says.
+    """
+    guest = read.guest if read.guest != "unknown" else reported.guest
+    return msgspec.structs.replace(
+        read,
+        guest=guest,
+        panicked=True,
+        kind=read.kind or reported.kind,
+        reason=read.reason or reported.reason,
+        cause=read.cause or reported.cause,
+        details={**reported.details, **read.details},
+        notes=(*read.notes, *reported.notes),
+    )

@@ -22,8 +22,8 @@ _LAST_EVENTS = 2.0  # seconds in which the events of a QEMU that has ended are h
 _QUIT = 5.0  # seconds to end after QMP's quit
 _TERMINATED = 2.0  # seconds to end after SIGTERM, and after SIGKILL
 _NO_MONITOR = (
-    "QEMU ended before it used the socket that it inherits from onpanic; {} may not pass it on, as ssh and "
-    "sudo do not: put onpanic run behind it"
+    "QEMU has not used the socket that it inherits from onpanic: if {} does not pass it on, as ssh and sudo do "
+    "not, put onpanic run behind it"
 )
 
 
@@ -53,7 +53,7 @@ class _Run:
         self._process = started.process
         self._course = RunCourse(started.command.actions, settings.most_resets, self._began)
         self._client = QmpClient("QEMU", on_event=self._on_event, sent_before=OPENING_ID)
-        self._guest = FollowedGuest(self._client, self._course, settings.dump, say, keep=settings.keep)
+        self._guest = FollowedGuest(self._client, self._course, settings, say)
         self._greeted = False
 
     def _on_event(self, message: dict[str, Any]) -> None:

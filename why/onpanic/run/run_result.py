@@ -83,7 +83,7 @@ def _headline(result: RunResult) -> str:
         case "crashloaded":
             return f"the guest panicked, and its crash kernel took over; it ended {after}"
         case "hung":
-            return f"the guest hangs in its own panic: nothing had reported it {after}"
+            return f"the guest hangs in its own panic, which nothing has reported; it was ended {after}"
         case "reset-loop":
             return f"the guest resets itself in a loop: {result.resets} times, and was ended {after}"
         case "timeout":

@@ -22,7 +22,7 @@ _DEADLINE = 10.0  # seconds in which the emulator starts and quits
 _QUIT = b'{"execute": "qmp_capabilities"}\r\n{"execute": "quit"}\r\n'
 _ACCELERATOR = "tcg:kvm"  # TCG starts the fastest; a build may lack it
 _NO_NOTIFIER = "this machine type takes no panic notifier: only a guest that resets itself is noticed"
-_NO_VMCOREINFO = f"this machine type does not take {VMCOREINFO}: what the guest said cannot be read"
+_NO_VMCOREINFO = f"this machine type does not take {VMCOREINFO}: what the guest said may not be found"
 
 
 class TakenDevices(NamedTuple):
