@@ -29,3 +29,7 @@ def test_the_last_option_counts(line: str, actions: QemuActions, outcome: str) -
     """The options -no-shutdown and -no-reboot are actions, too."""
     found = read_actions(shlex.split(f"qemu-system-x86_64 {line} -m 16"))
     assert (found, found.outcome) == (actions, outcome)
+
+
+def test_no_options_set_nothing() -> None:
+    assert read_actions([]) == QemuActions()

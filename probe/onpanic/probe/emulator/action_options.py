@@ -46,7 +46,7 @@ def read_actions(words: Sequence[str], default: QemuActions = QemuActions()) -> 
     :param default: The actions without these words.
     """
     found = msgspec.structs.asdict(default)
-    for flag, value in zip(words, [*words[1:], ""], strict=True):
+    for flag, value in zip(words, [*words, ""][1:], strict=True):
         option = flag.removeprefix("-").removeprefix("-") if flag.startswith("-") else ""
         text = value if option == "action" else _FLAGS.get(option, "")
         parts = (part.partition("=") for part in text.split(","))
