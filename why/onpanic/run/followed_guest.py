@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -208,7 +207,7 @@ class FollowedGuest:
         self.over = True
 
     async def _look(self) -> None:
-        """Stop a running guest for as long as its log is read: it may hang in a panic that nothing reports."""
+        """Stop a running guest for as long as its log is read: it may hang in its own panic."""
         if self._stopped.is_set():
             return
         words = await self._read()

@@ -22,8 +22,8 @@ _LAST_EVENTS = 2.0  # seconds in which the events of a QEMU that has ended are h
 _QUIT = 5.0  # seconds to end after QMP's quit
 _TERMINATED = 2.0  # seconds to end after SIGTERM, and after SIGKILL
 _NO_MONITOR = (
-    "QEMU has not used the socket that it inherits from onpanic: if {} does not pass it on, as ssh and sudo do "
-    "not, put onpanic run behind it"
+    "QEMU has not used the socket that it inherits from onpanic: if {} does not pass it on, as ssh and sudo "
+    "do not, put onpanic run behind it"
 )
 
 

@@ -1,0 +1,41 @@
+"""The exit status and the text of a run."""
+
+import msgspec
+import pytest
+
+from onpanic.run.run_result import RunOutcome, RunResult, result_lines
+from onpanic.why.last_words import LastWords
+
+WORDS = LastWords(source="monitor", panicked=True, reason="sysrq", lines=tuple(f"line {n}" for n in range(9)))
+
+
+def result(outcome: RunOutcome, status: int = 3) -> RunResult:
+    return RunResult(
+        outcome=outcome, emulator_status=status, seconds=1.5, event={}, words=WORDS, notes=("a note",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [("ended", 3), ("panicked", 86), ("crashloaded", 86), ("hung", 86), ("reset-loop", 87), ("timeout", 124)],
+)
+def test_each_outcome_has_its_status(outcome: RunOutcome, status: int) -> None:
+    assert result(outcome).status == status
+
+
+def test_the_text_has_the_last_lines() -> None:
+    said = result_lines(result("panicked"), 2)
+    assert said[:2] == ["onpanic: the guest panicked after 1.5 s", "onpanic: note: a note"]
+    assert said[-2:] == ["line 7", "line 8"]
+
+
+def test_nothing_is_said_of_a_guest_that_has_ended() -> None:
+    assert result_lines(RunResult(outcome="ended", emulator_status=1, seconds=2.0), 40) == []
+
+
+def test_the_outcomes_are_told_apart() -> None:
+    outcomes: list[RunOutcome] = ["panicked", "crashloaded", "hung", "reset-loop", "timeout"]
+    said = {result_lines(result(outcome), 0)[0] for outcome in outcomes}
+    unreported = msgspec.structs.replace(result("panicked"), event=None)
+    said.add(result_lines(unreported, 0)[0])
+    assert len(said) == 6
