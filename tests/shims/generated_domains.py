@@ -58,6 +58,7 @@ _OPTIONS = (
     "-device pvpanic-pci",
     "-device pvpanic,events=2",
     '-device {"driver":"pvpanic"}',
+    "-device vmcoreinfo",
     "-global pvpanic.events=0",
     "-cpu host,hv-relaxed",
     "-readconfig /dev/null",
@@ -70,6 +71,8 @@ _FEATURES = (
     "<apic/>",
     "<hyperv><relaxed state='on'/></hyperv>",
     "<hyperv mode='passthrough'/>",
+    "<vmcoreinfo/>",
+    "<vmcoreinfo state='off'/>",
 )
 _SECURITY = (
     (

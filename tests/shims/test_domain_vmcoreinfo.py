@@ -4,20 +4,25 @@ import re
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from onpanic.cli import main
-from onpanic.probe import CapabilityRecord
+from onpanic.probe import CapabilityRecord, probe
 from onpanic.probe.facts import Answer, Fact
-from onpanic.shims import from_libvirt, to_libvirt
+from onpanic.shims import Libvirt, extend, from_libvirt, to_libvirt
+
+from ..running.libvirtd import EVERY
 
 Domain = Callable[..., str]
 
 QEMU = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
 ON = "<vmcoreinfo state='on'/>"
 RESTART = "<on_panic>restart</on_panic>"
+MEMORY = "<memory unit='MiB'>16</memory>"
+BARE = "<controller type='usb' model='none'/><memballoon model='none'/>"
 SEV = "<launchSecurity type='sev'><policy>0x1</policy></launchSecurity>"
 
 
@@ -178,3 +183,46 @@ def test_the_command_takes_the_option(
     assert main([*words, "--with-vmcoreinfo"]) == 0
     asked = capsys.readouterr()
     assert (asked.out.count(ON), asked.err) == (1, "")
+
+
+@pytest.mark.libvirt
+@pytest.mark.libvirts(*EVERY)
+@pytest.mark.parametrize(
+    ("features", "there"),
+    [
+        ("", 1),
+        ("<features/>", 1),
+        ("<features><acpi/><apic/></features>", 1),
+        ("<features><vmcoreinfo/></features>", 1),
+        ("<features><vmcoreinfo state='off'/></features>", 0),
+        ("<features><vmcoreinfo state='off'/><vmcoreinfo state='on'/></features>", 1),
+        ("<features><vmcoreinfo state='on'/></features><features><vmcoreinfo state='off'/></features>", 0),
+    ],
+)
+def test_libvirt_reads_it_as_meant(
+    features: str, there: int, domain: Domain, able: CapabilityRecord, connection: Any
+) -> None:
+    """libvirt adds the device where the translation says so, and keeps it through a definition."""
+    xml = domain(MEMORY, features, RESTART, devices=BARE, kind="qemu", acpi=False)
+    libvirt = Libvirt.of_connection(connection)
+    assert libvirt.vmcoreinfo
+    written = to_libvirt(xml, able, libvirt=libvirt, vmcoreinfo=True).xml
+    argv = connection.domainXMLToNative("qemu-argv", written)
+    assert argv.count("vmcoreinfo") == there
+    shown = extend(connection, able, vmcoreinfo=True).defineXML(xml).XMLDesc()
+    printed = re.sub(r"pc-i440fx-[\d.]+", "pc", shown)  # the machine type of the record
+    assert printed.count(ON) == there
+    assert to_libvirt(printed, able, libvirt=libvirt, vmcoreinfo=True).xml.count(ON) == there
+
+
+@pytest.mark.emulators
+@pytest.mark.libvirt
+@pytest.mark.libvirts(*EVERY)
+def test_a_guest_starts_with_it(domain: Domain, connection: Any, domcaps_emulator: str) -> None:
+    """The record is that of libvirt's own emulator."""
+    xml = domain(MEMORY, RESTART, devices=BARE, kind="qemu")
+    extended = extend(connection, probe(domcaps_emulator), vmcoreinfo=True)
+    paused = 1  # VIR_DOMAIN_START_PAUSED
+    started = extended.createXML(xml, paused)
+    assert ON in started.XMLDesc()
+    started.destroy()

@@ -334,6 +334,18 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "nothing is needed: the policy holds for such a panic, too",
         "",
     ),
+    "vmcoreinfo-off": (
+        "note",
+        "the guest has no vmcoreinfo device, without which its last words are hard to find after a panic",
+        "onpanic to-libvirt --with-vmcoreinfo adds it; the guest has it when it is next started",
+        "",
+    ),
+    "vmcoreinfo-not-added": (
+        "note",
+        "the guest is not given the vmcoreinfo device",
+        "nothing is needed for the policy; the last words of a panicked guest are hard to find without it",
+        "",
+    ),
     "arguments-from-file": (
         "note",
         "<qemu:commandline> has -readconfig, and onpanic does not read the file",
@@ -494,6 +506,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "fact",
         "Do the guest's ACPI tables name QEMU0001 when the ISA device is there, and not when it is not?",
         "onpanic probe --acpi lets the firmware run, twice, and reads the tables in guest memory",
+        "",
+    ),
+    "vmcoreinfo-attachable": (
+        "fact",
+        "Can the guest have the vmcoreinfo device, without which its last words are hard to find?",
+        "qom-get of the properties of /machine/fw_cfg: the device needs its DMA",
         "",
     ),
 }
