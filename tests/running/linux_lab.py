@@ -2,112 +2,125 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import threading
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from onpanic.qmp.address import connect, parse_address
 from onpanic.qmp.client import QmpClient
 
 from .linux_kernels import READY, Linux
 from .processes import KILLED
 
-__all__ = ("Booted", "Panicked", "boot", "panic")
+__all__ = ("BootedLinux", "PanickedLinux", "boot_linux", "panicked_linux")
 
-#: Seconds for a step.
+#: Seconds after which a wait has failed.
 DEADLINE = 120
 
 
-class Booted(NamedTuple):
+class BootedLinux(NamedTuple):
     """A Linux that takes commands.
 
     :param command: The command that starts its QEMU.
+    :param folder: Where its sockets and the output of its serial ports are.
     :param state: Its state, as QEMU migrates it.
     :param console: What the kernel has printed.
     """
 
     command: list[str]
+    folder: Path
     state: bytes
     console: bytes
 
 
-class Panicked(NamedTuple):
-    """A Linux that has panicked, and that its QEMU has stopped.
+class PanickedLinux(NamedTuple):
+    """A Linux that has panicked, so that its QEMU has stopped it.
 
     :param client: A connection to its monitor.
-    :param console: Everything that the kernel has printed.
+    :param console: The lines that the kernel has printed, with blanks for tabs.
     """
 
     client: QmpClient
-    console: bytes
+    console: list[str]
 
 
-async def boot(linux: Linux, emulator: Sequence[str], folder: Path, *options: str) -> Booted:
+async def boot_linux(linux: Linux, emulator: Sequence[str], folder: Path, *options: str) -> BootedLinux:
     """Boot a Linux until it takes commands, and save its state.
 
+    Commands have a serial port of their own, so that nothing is between the kernel's lines; its command
+    line must have ``console=ttyS1 ignore_loglevel``.
+
     :param emulator: The command of a QEMU that can use `folder` and the Linux's files.
-    :param folder: Where its sockets and the output of its serial ports are.
-    :param options: More of QEMU's options.
+    :param folder: An empty folder with a short path.
+    :param options: More of QEMU's options: the panic notifier.
     """
     plain = ["-nodefaults", "-display", "none", "-no-shutdown", "-device", "vmcoreinfo"]
-    # Commands have a serial port of their own, so that nothing is between the kernel's lines
-    console = ["-serial", f"file:{folder}/console"]
-    monitor = ["-qmp", f"unix:{folder}/qmp,server=on,wait=off"]
-    command = [*emulator, *plain, *options, *linux.options(folder), *console, *monitor]
+    console, monitor = f"file:{folder}/console", f"unix:{folder}/qmp,server=on,wait=off"
+    own = [*linux.options(folder), "-serial", console, "-qmp", monitor]
+    command = [*emulator, *plain, *options, *own]
     async with _running(command, folder) as (client, _):
-        await _until(lambda: READY in _text(folder / "serial.log"))
+        log = folder / "serial.log"
+        await _until(lambda: log.exists() and READY in log.read_text(errors="replace"))
         await client.execute("stop")
         state = await _saved(client)
-        return Booted(command, state, (folder / "console").read_bytes())
+        return BootedLinux(command, folder, state, (folder / "console").read_bytes())
 
 
 @asynccontextmanager
-async def panic(booted: Booted, folder: Path, *commands: str) -> AsyncIterator[Panicked]:
-    """Let a Linux continue from its saved state, send it commands, and yield it when it has panicked."""
+async def panicked_linux(booted: BootedLinux, commands: Sequence[str]) -> AsyncIterator[PanickedLinux]:
+    """Let a Linux go on from its saved state, send it commands, and yield it when it has panicked."""
+    folder = booted.folder
     end, ours = os.pipe()
     writer = threading.Thread(target=_write, args=(ours, booted.state))
     writer.start()
     try:
-        async with _running([*booted.command, "-incoming", f"fd:{end}"], folder, end) as (client, events):
+        command = [*booted.command, "-incoming", f"fd:{end}"]
+        async with _running(command, folder, end) as (client, events):
             while (await client.execute("query-status"))["status"] == "inmigrate":
                 await asyncio.sleep(0.01)
             await client.execute("cont")
-            await asyncio.to_thread(_send, folder / "serial", commands)
-            await _until(lambda: "GUEST_PANICKED" in events)
-            yield Panicked(client, booted.console + (folder / "console").read_bytes())
+            with socket.socket(socket.AF_UNIX) as line:
+                line.connect(str(folder / "serial"))
+                line.sendall("".join(f"{command}\n" for command in commands).encode())
+                await _until(lambda: "GUEST_PANICKED" in events)
+            said = (booted.console + (folder / "console").read_bytes()).decode().replace("\r\n", "\n")
+            yield PanickedLinux(client, said.expandtabs().removesuffix("\n").split("\n"))
     finally:
         os.close(end)
         writer.join()
 
 
 @asynccontextmanager
-async def _running(command: list[str], folder: Path, *descriptors: int) -> AsyncIterator[Any]:
+async def _running(
+    command: list[str], folder: Path, *descriptors: int
+) -> AsyncIterator[tuple[QmpClient, list[str]]]:
+    """Run a QEMU; yield a connection to its monitor, and its events."""
     (folder / "qmp").unlink(missing_ok=True)
-    process = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL, pass_fds=descriptors
-    )
+    words = ["setpriv", "--pdeathsig", "KILL", *command]  # even if the tests are killed
+    process = await asyncio.create_subprocess_exec(*words, stdin=subprocess.DEVNULL, pass_fds=descriptors)
     events: list[str] = []
-    client = QmpClient("lab", on_event=lambda event: events.append(event["event"]))
+    client = QmpClient("the lab's QEMU", on_event=lambda event: events.append(event["event"]))
     try:
-        await _until(lambda: (folder / "qmp").exists() or process.poll() is not None)
-        channel = None
-        while channel is None:
-            assert process.poll() is None, f"QEMU has ended with {process.poll()}"
-            with suppress(Exception):
-                channel = await connect(parse_address(str(folder / "qmp")))
-        await client.connect(channel)
+        async with asyncio.timeout(DEADLINE):
+            channel = socket.socket(socket.AF_UNIX)
+            while channel.connect_ex(str(folder / "qmp")):
+                assert process.returncode is None, "QEMU has ended"
+                await asyncio.sleep(0.01)
+            await client.connect(channel)
         yield client, events
     finally:
         await client.close()
-        process.kill()
-        process.wait(KILLED)
+        with suppress(ProcessLookupError):
+            process.kill()
+        async with asyncio.timeout(KILLED):
+            await process.wait()
 
 
 async def _saved(client: QmpClient) -> bytes:
+    """Return a stopped guest's state."""
     end, theirs = os.pipe()
     try:
         client.send_descriptor(theirs)
@@ -127,21 +140,7 @@ def _write(descriptor: int, content: bytes) -> None:
         stream.write(content)
 
 
-def _send(serial: Path, commands: Sequence[str]) -> None:
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str(serial))
-        for command in commands:
-            line.sendall(command.encode() + b"\n")
-        time.sleep(0.2)
-
-
-async def _until(reached: Any) -> None:
+async def _until(reached: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not reached():
             await asyncio.sleep(0.01)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.exists() else ""

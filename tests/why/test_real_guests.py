@@ -1,0 +1,146 @@
+"""Real kernels that really panic: every line is that of the serial console, and the panic is recognised."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import msgspec
+import pytest
+
+from onpanic.core.errors import FetchError
+from onpanic.matrix.debian import Root
+from onpanic.why import LastWords, words_in_dump, words_through_monitor
+
+from ..running.linux_lab import boot_linux, panicked_linux
+from ..running.panic_commands import TRIGGERS, panicking_linux
+from ..watch.panicking_guests import with_folder
+
+pytestmark = pytest.mark.emulators
+
+
+class Expected(NamedTuple):
+    """What is said of a panic: its kind, and how its reason, its cause and the place of the error begin."""
+
+    kind: str
+    reason: str
+    cause: str = ""
+    place: str = ""
+
+
+NULL = "BUG: kernel NULL pointer dereference, address: 0000000000000000"
+
+#: By the names of `TRIGGERS`.
+EXPECTED = {
+    "sysrq": Expected("sysrq", "sysrq triggered crash", "", "dump_stack"),
+    "null pointer": Expected("null-pointer", "Fatal exception", NULL, "fw_cfg_sysfs_init+"),
+    "null pointer of init": Expected("init-exited", "Attempted to kill init! exitcode=0x00000009", NULL),
+    "page fault": Expected(
+        "page-fault", "Fatal exception", "BUG: unable to handle page fault for ", "kfree+"
+    ),
+    "bug": Expected("bug", "Fatal exception", "kernel BUG at mm/usercopy.c:", "usercopy_abort+"),
+    "warning": Expected("warning", "kernel: panic_on_warn set", "WARNING: ", "refcount_warn_saturate+"),
+    "stack protector": Expected("stack-corrupted", "stack-protector: Kernel stack is corrupted in: "),
+    "stack overflow": Expected("stack-corrupted", "Fatal exception", "BUG: ", "fw_cfg_sysfs_init+"),
+    "out of memory": Expected("out-of-memory", "Out of memory: ", "cat invoked oom-killer: "),
+    "hung task": Expected("hung-task", "hung_task: blocked tasks", "INFO: task insmod:", "__schedule+"),
+    "soft lockup": Expected(
+        "soft-lockup",
+        "softlockup: hung tasks",
+        "watchdog: BUG: soft lockup - CPU#",
+        "fw_cfg_sysfs_init+",
+    ),
+    "init exits": Expected("init-exited", "Attempted to kill init! exitcode=0x00000300"),
+    "nested": Expected("sysrq", "sysrq triggered crash"),
+}
+
+
+class Case(NamedTuple):
+    """A kernel on a QEMU.
+
+    :param emulator: The Debian suite whose QEMU is used.
+    :param suite: The Debian suite whose kernel is used.
+    :param triggers: Names of `TRIGGERS`.
+    :param options: QEMU's options.
+    :param command_line: More of the kernel's command line.
+    :param mebibytes: The guest's memory.
+    :param flavour: Of the kernel.
+    """
+
+    emulator: str
+    suite: str
+    triggers: tuple[str, ...]
+    options: tuple[str, ...] = ("-device", "pvpanic")
+    command_line: str = ""
+    mebibytes: int = 96
+    flavour: str = "cloud"
+
+
+CASES = {
+    "5.10 on QEMU 5.2": Case("bullseye", "bullseye", ("null pointer", "hung task"), command_line="nokaslr"),
+    "6.1 on QEMU 7.2": Case(
+        "bookworm",
+        "bookworm",
+        ("null pointer of init", "out of memory", "stack overflow"),
+        command_line="log_buf_len=16M",
+    ),
+    "6.12 on QEMU 10.0, 4 CPUs, 5 GiB": Case(
+        "trixie",
+        "trixie",
+        ("sysrq", "soft lockup", "page fault"),
+        ("-machine", "q35", "-smp", "4", "-device", "pvpanic-pci"),
+        mebibytes=5120,
+    ),
+    "sid's on QEMU 11.1, five levels": Case(
+        "sid", "sid", ("bug", "warning", "nested"), ("-cpu", "max", "-device", "pvpanic")
+    ),
+    "generic 6.1": Case("bookworm", "bookworm", ("init exits", "stack protector"), flavour=""),
+}
+
+
+@pytest.fixture
+def emulator(debian_root: Callable[[str], Root], folder: Path) -> Callable[[str], list[str]]:
+    """Return a function that returns the command of a suite's QEMU, which can use the folder."""
+    return lambda suite: with_folder(debian_root(suite).command("qemu-system-x86_64"), folder)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_why_a_real_kernel_panicked(
+    name: str,
+    emulator: Callable[[str], list[str]],
+    folder: Path,
+    unavailable: Callable[[str], NoReturn],
+) -> None:
+    """The words are the same from the monitor and from a dump."""
+    case = CASES[name]
+    try:
+        linux = panicking_linux(case.suite, case.flavour)
+    except FetchError as error:
+        unavailable(f"no Linux: {' / '.join(str(error).splitlines())}")
+    line = f"console=ttyS1 ignore_loglevel panic=0 {case.command_line}"
+    linux = replace(linux.copied(folder), command_line=line, mebibytes=case.mebibytes)
+    booted = await boot_linux(linux, emulator(case.emulator), folder, *case.options)
+    for trigger in case.triggers:
+        async with panicked_linux(booted, TRIGGERS[trigger]) as panicked:
+            words = await words_through_monitor(panicked.client)
+            # after an overflow of its stack the kernel has logged more than it could print
+            lines = words.lines[: len(panicked.console)] if trigger == "stack overflow" else words.lines
+            assert list(lines) == panicked.console, trigger
+            check(words, trigger)
+            if case.mebibytes < 256:
+                dump = folder / "dump"
+                await panicked.client.execute(
+                    "dump-guest-memory", {"paging": False, "protocol": f"file:{dump}"}
+                )
+                assert words_in_dump(dump) == msgspec.structs.replace(words, source="elf"), trigger
+
+
+def check(words: LastWords, trigger: str) -> None:
+    """Check what is said of a panic."""
+    expected = EXPECTED[trigger]
+    assert (words.guest, words.panicked, words.torn, words.notes) == ("linux", True, False, ()), trigger
+    assert (words.kind, words.architecture) == (expected.kind, "x86_64"), trigger
+    assert words.reason.startswith(expected.reason), trigger
+    assert words.cause.startswith(expected.cause), trigger
+    assert bool(words.cause) == bool(expected.cause), trigger
+    assert words.trace[0].startswith(expected.place), trigger
