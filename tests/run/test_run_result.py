@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from onpanic.run.run_result import RunOutcome, RunResult, result_lines
-from onpanic.why.last_words import LastWords
+from onpanic.why.words.last_words import LastWords
 
 WORDS = LastWords(source="monitor", panicked=True, reason="sysrq", lines=tuple(f"line {n}" for n in range(9)))
 

@@ -11,7 +11,7 @@ Exit status 1: nothing tells why; with --check, a panic would not be reported or
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onpanic.cli.guests import add_guest, check_guest, with_guest
 from onpanic.cli.output import print_json, print_note
@@ -96,7 +96,18 @@ def _read(arguments: argparse.Namespace) -> "LastWords":
     check_guest(arguments)
     from onpanic.why.readers.from_monitor import words_of_session
 
-    return with_guest(arguments, partial(words_of_session, search=search), _no_domain)
+    return with_guest(
+        arguments,
+        partial(words_of_session, search=search),
+        partial(_in_domain, timeout=arguments.timeout),
+    )
+
+
+def _in_domain(domain: Any, timeout: float) -> "LastWords":
+    """Read a libvirt domain, a `libvirt.virDomain`, before libvirt's time is over."""
+    from onpanic.why.readers.from_domain import words_in_domain
+
+    return words_in_domain(domain, 0.9 * timeout)
 
 
 def _count(text: str) -> int:
@@ -107,10 +118,6 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 8):
         raise argparse.ArgumentTypeError("a number of lines")
     return int(text)
-
-
-def _no_domain(_domain: object) -> "LastWords":
-    raise UsageError("a domain cannot be read", "name its dump")
 
 
 def _no_check(_domain: object) -> "Readiness":

@@ -1,0 +1,98 @@
+"""Last words of a libvirt domain."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from onpanic.core.errors import DocumentError
+from onpanic.core.libvirt_api import libvirt_module
+from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import DomainMachine, machine_of
+from onpanic.shims.translation.local_uri import local_parts
+from onpanic.why.memory.domain_memory import domain_memory
+from onpanic.why.memory.reading import MemoryFault, read_with
+from onpanic.why.readers.note_words import words_of_dump
+from onpanic.why.words.last_words import LastWords
+
+__all__ = ("words_in_domain",)
+
+_RUNNING = "the guest is running, and libvirt would stop it to read it; only a guest that has stopped is read"
+_ENDED = "the domain does not run: its memory is gone"
+_BUSY = "libvirt works on the domain: try again when that is done"
+_ELSEWHERE = "the domain's libvirt is on another host: run onpanic on that host, or dump the domain"
+_NO_QEMU = "only domains of libvirt's QEMU driver can be read"
+_RUNS_ON = "the domain's own arguments to QEMU let the guest run on when it panics, so that it is not read"
+_NO_DEVICE = (
+    "there is no vmcoreinfo: the domain has no vmcoreinfo device, which "
+    "<features><vmcoreinfo state='on'/></features> adds when it is started next; a dump can be searched"
+)
+_NO_DRIVER = "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; a dump can be searched"
+
+#: What encrypts memory, by the type of ``<launchSecurity>``.
+_ENCRYPTION = {
+    "sev": "AMD SEV",
+    "sev-snp": "AMD SEV-SNP",
+    "tdx": "Intel TDX",
+    "s390-pv": "IBM Secure Execution",
+}
+
+
+def words_in_domain(
+    domain: Any, timeout: float = 10.0, folders: Sequence[Path | None] = (None,)
+) -> LastWords:
+    """Read a stopped domain's last words.
+
+    The domain stays as it is, and is not tainted.  libvirt's dump, which is given up at its beginning, makes
+    QEMU report DUMP_COMPLETED with an error.  Blocks as libvirt does; it has `timeout` for the memory.
+
+    :param domain: A `libvirt.virDomain`.
+    :param timeout: Seconds for the notes and all memory.
+    :param folders: Where a FIFO may be made that libvirt can open, in order of preference; None is the
+        temporary folder.
+    :raise libvirt.libvirtError: When libvirt does not say what the domain is.
+    """
+    deadline = time.monotonic() + timeout
+    try:
+        machine = machine_of(Document(domain.XMLDesc()).root)
+    except DocumentError as error:
+        return LastWords(source="libvirt", notes=(f"the domain cannot be read: {error.message}",))
+    refusal = _refusal(domain, machine)
+    if refusal:
+        return LastWords(source="libvirt", torn=refusal == _RUNNING, notes=(refusal,))
+    with domain_memory(domain, deadline, folders) as memory:
+        try:
+            dump = memory.headers()
+        except MemoryFault as fault:
+            return LastWords(source="libvirt", notes=(str(fault),))
+        otherwise = _NO_DRIVER if machine.vmcoreinfo == "on" else _NO_DEVICE
+        words = read_with(words_of_dump(dump, "libvirt", otherwise=otherwise), memory.fetch)
+    return msgspec.structs.replace(words, architecture=words.architecture or dump.architecture)
+
+
+def _refusal(domain: Any, machine: DomainMachine) -> str:
+    """Return why a domain cannot be read; empty if it can.
+
+    :raise libvirt.libvirtError: When libvirt does not answer.
+    """
+    libvirt = libvirt_module()
+    connection = domain.connect()
+    if connection.getType() != "QEMU":
+        return _NO_QEMU
+    if local_parts(connection) is None:
+        return _ELSEWHERE
+    if machine.launch_security:
+        name = _ENCRYPTION.get(machine.launch_security, machine.launch_security)
+        return f"the guest's memory is encrypted by {name}: nothing can be read from outside"
+    state, _ = domain.state()
+    if state == libvirt.VIR_DOMAIN_RUNNING:
+        return _RUNNING
+    if state not in (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PAUSED):
+        return _ENDED
+    if machine.arguments.panic_action not in ("pause", ""):
+        return _RUNS_ON
+    busy = domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK
+    job = domain.jobStats().get("type", libvirt.VIR_DOMAIN_JOB_NONE)
+    return _BUSY if busy or job != libvirt.VIR_DOMAIN_JOB_NONE else ""
