@@ -28,6 +28,7 @@ _MAX_STEPS = 64  # 128 MiB
 _MAX_HOLES = 8  # 16 MiB of released initialisation code
 _MIN_SIZE = 256  # of a vmcoreinfo, in bytes
 _NEAR = 8  # words around the size in which the compiler and linker place the pointers
+_DIRECT = range(0xFF00_0000_0000_0000, IMAGE.start)  # where all memory is mapped, with 4 or 5 levels
 _MAX_POINTERS = 500  # that are followed
 
 
@@ -96,6 +97,6 @@ def _pointers(content: bytes) -> Iterator[int]:
         words.byteswap()
     for place in [n for n, word in enumerate(words) if _MIN_SIZE <= word <= _PAGE]:
         around = words[max(0, place - _NEAR) : place + _NEAR + 1]
-        pages = {word for word in around if word >= 0xFF00_0000_0000_0000 and not word % _PAGE}
+        pages = {word for word in around if word in _DIRECT and not word % _PAGE}
         if len(pages) >= 2:
             yield from pages

@@ -11,12 +11,24 @@ from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged
 from onpanic.why.words.last_words import LastWords, WordsSource
 from onpanic.why.words.linux_words import linux_words, vmcoreinfo_note
 
-__all__ = ("FIND_BYTES", "FoundNote", "MemorySearch", "find_note", "unnoted_words")
+__all__ = (
+    "BY_POINTERS",
+    "FIND_BYTES",
+    "FIND_FETCHES",
+    "FoundNote",
+    "MemorySearch",
+    "find_note",
+    "unnoted_words",
+)
 
 #: How much memory finding the kernel's pointers may fetch, in bytes: an image of 128 MiB and page tables.
 FIND_BYTES = 160 << 20
 
-_BY_POINTERS = "there is no note of the vmcoreinfo; it was found by the kernel's own pointers"
+#: How many ranges it may fetch; 70 were enough for every kernel that was tried.
+FIND_FETCHES = 1000
+
+#: Said of a vmcoreinfo that was found without a note and without a search.
+BY_POINTERS = "there is no note of the vmcoreinfo; it was found by the kernel's own pointers"
 _BY_SEARCH = "there is no note of the vmcoreinfo; it was found by a search of the guest's memory"
 _NOWHERE = "there is no vmcoreinfo in the guest's memory: it runs no Linux, or its memory is encrypted"
 _UNCONFIRMED = (
@@ -67,11 +79,11 @@ def find_note(
         return FoundNote(note, ())
     if state is not None:
         try:
-            text = yield from paged(find_by_processor(state), max_bytes=FIND_BYTES)
+            text = yield from paged(find_by_processor(state), max_bytes=FIND_BYTES, max_fetches=FIND_FETCHES)
         except MemoryFault:
             pass
         else:
-            return FoundNote(text, (_BY_POINTERS,))
+            return FoundNote(text, (BY_POINTERS,))
     if search is None:
         return FoundNote(None, (otherwise,))
     looking = VmcoreInfoSearch(architecture, byte_order, state)

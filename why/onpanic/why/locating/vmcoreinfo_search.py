@@ -71,7 +71,11 @@ class VmcoreInfoSearch:
         One that cannot be confirmed is kept as `unconfirmed` if its kernel is where it says.
         """
         try:
-            return (yield from paged(self._check(VmcoreInfo(text), text), max_bytes=_MAX_CHECK))
+            return (
+                yield from paged(
+                    self._check(VmcoreInfo(text), text), max_bytes=_MAX_CHECK, max_fetches=_MAX_CHECK // _PAGE
+                )
+            )
         except MemoryFault:
             return False
 

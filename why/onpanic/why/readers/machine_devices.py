@@ -81,7 +81,7 @@ async def memory_ranges(connection: MonitorCommands) -> list[MemoryRange]:
 def no_note(devices: MachineDevices) -> str:
     """Return why there is no note of a guest's vmcoreinfo, and what to do about it."""
     if devices.encryption:
-        return f"the guest's memory is encrypted by {devices.encryption}: nothing can be read from outside"
+        return f"the guest's memory is encrypted ({devices.encryption}): nothing can be read from outside"
     if "vmcoreinfo" not in devices.types:
         return "there is no vmcoreinfo: the machine has no vmcoreinfo device; the memory can be searched"
     return "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; the memory can be searched"

@@ -68,7 +68,7 @@ def assess(seen: SeenGuest) -> Readiness:
 
 def _memory(seen: SeenGuest) -> ReadinessAnswer:
     if seen.devices.encryption:
-        return _answer("memory", "no", f"the guest's memory is encrypted by {seen.devices.encryption}")
+        return _answer("memory", "no", f"the guest's memory is encrypted: {seen.devices.encryption}")
     return _answer("memory", "yes", "nothing encrypts the guest's memory")
 
 
@@ -85,7 +85,9 @@ def _note(seen: SeenGuest, log: ReadinessAnswer) -> ReadinessAnswer:
     if seen.noted is None and known is None:
         how = f"whether the guest has loaded qemu_fw_cfg is not known: {seen.kernel.unknown}"
         return _answer("note", "unknown", how, matters=matters)
-    return _answer("note", "no", "the guest has not loaded qemu_fw_cfg", _NO_FW_CFG, matters=matters)
+    # the note outlives the driver, so that its absence now proves nothing of a running guest
+    answer: Literal["no", "unknown"] = "unknown" if seen.noted is None else "no"
+    return _answer("note", answer, "qemu_fw_cfg is not loaded in the guest", _NO_FW_CFG, matters=matters)
 
 
 def _kernel(seen: SeenGuest) -> ReadinessAnswer:

@@ -34,6 +34,7 @@ _SYMBOLS = (
     _FW_CFG,
     *_SETTINGS,
 )
+_MAX_FETCHES = 2000  # 60 were enough for every kernel that was tried
 _NEAR = 1 << 16  # bytes around a module's `struct module` in which its other data is
 
 
@@ -72,7 +73,7 @@ def guest_kernel(note: bytes, architecture: str, byte_order: str = "<") -> "Read
     :param byte_order: ``<`` or ``>``, as in `struct`.
     """
     try:
-        return (yield from paged(_read(VmcoreInfo(note), architecture, byte_order)))
+        return (yield from paged(_read(VmcoreInfo(note), architecture, byte_order), max_fetches=_MAX_FETCHES))
     except MemoryFault as fault:
         return GuestKernel(unknown=f"the kernel cannot be read: {fault}")
 
