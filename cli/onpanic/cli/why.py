@@ -18,7 +18,6 @@ from onpanic.cli.output import print_json, print_note
 from onpanic.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from onpanic.why.readiness.readiness_result import Readiness
     from onpanic.why.words.last_words import LastWords
 
 _LINES = 20
@@ -70,10 +69,11 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.dump is not None or arguments.search or arguments.all:
         raise UsageError("--check looks at a guest that is there", "name it with --qmp or --domain alone")
     check_guest(arguments)
+    from onpanic.why.readiness.domain_readiness import readiness_of_domain
     from onpanic.why.readiness.monitor_readiness import readiness_of_session
     from onpanic.why.readiness.readiness_text import readiness_lines
 
-    readiness = with_guest(arguments, readiness_of_session, _no_check)
+    readiness = with_guest(arguments, readiness_of_session, readiness_of_domain)
     if arguments.format == "json":
         import msgspec
 
@@ -118,7 +118,3 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 8):
         raise argparse.ArgumentTypeError("a number of lines")
     return int(text)
-
-
-def _no_check(_domain: object) -> "Readiness":
-    raise UsageError("a domain cannot be checked", "name its monitor")
