@@ -157,10 +157,23 @@ def test_a_windows_that_lies(tmp_path: Path) -> None:
 
 
 @pytest.mark.emulators
-def test_what_a_real_qemu_makes_of_a_windows(guest: Callable[..., Guest], folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "pages", "architecture"),
+    [
+        (header64(PAGE_FILL, (COPY, 0, 0, 0), processors=1), kernel64(0x3B), "x86_64"),
+        (header32(PAGE_FILL, (0x8000_0800, 0, 0, 0)), kernel32(0x3B), "i386"),
+    ],
+    ids=["64", "32"],
+)
+def test_what_a_real_qemu_makes_of_a_windows(
+    header: bytes,
+    pages: Mapping[int, bytes],
+    architecture: str,
+    guest: Callable[..., Guest],
+    folder: Path,
+) -> None:
     """Its guest hands over a note as virtio-win's driver does; QEMU completes the header of its win-dmp."""
-    header = header64(PAGE_FILL, (COPY, 0, 0, 0), processors=1)
-    one = guest(*guest_options(folder, header, kernel64(0x3B)))
+    one = guest(*guest_options(folder, header, pages))
     until(lambda: one.status == "guest-panicked")
     kinds = ("elf", "kdump-zlib", "win-dmp")
     for kind in kinds:
@@ -168,7 +181,7 @@ def test_what_a_real_qemu_makes_of_a_windows(guest: Callable[..., Guest], folder
     found = [asyncio.run(through_monitor(one.path)), *(words_in_dump(folder / kind) for kind in kinds)]
     assert [words.source for words in found] == ["monitor", "elf", "kdump", "windows-dump"]
     for words in found:
-        assert (words.guest, words.architecture, words.panicked) == ("windows", "x86_64", True)
+        assert (words.guest, words.architecture, words.panicked) == ("windows", architecture, True)
         assert (words.reason, words.notes) == ("0x3b SYSTEM_SERVICE_EXCEPTION", ())
         assert words.details == found[0].details
 

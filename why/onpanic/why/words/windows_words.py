@@ -1,4 +1,8 @@
-"""A Windows guest's last words: its bugcheck."""
+"""A Windows guest's last words: its bugcheck.
+
+The tests compare it with what QEMU's ``win-dmp`` makes of the same memory, which is built by hand: no real
+Windows was read.
+"""
 
 from collections.abc import Sequence
 
