@@ -10,7 +10,7 @@ from lxml import etree
 
 from onpanic.core.errors import SourceError
 from onpanic.shims.domain_xml.domain_machine import machine_of
-from onpanic.shims.guests.state_since import since
+from onpanic.shims.guests.state_since import log_tail, since
 from onpanic.shims.translation.domain_emulator import prober_for
 from onpanic.shims.translation.local_uri import local_parts, split_local_uri
 
@@ -108,6 +108,7 @@ def test_an_emulator_is_not_probed_for_another_host(uri: str) -> None:
 @pytest.mark.parametrize("state", ["panicked", "off", "paused"])
 def test_nothing_is_known_of_files_that_cannot_be_read(uri: str, state: str) -> None:
     assert since(Domain(uri), state) is None
+    assert log_tail(Domain(uri)) == ""
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,7 @@ def test_the_log_says_since_when(state: str, line: str, known: str | None, tmp_p
     log.write_bytes(b"\xff\xfe QEMU\n" + f"{line}\n".encode() + b"\x80\n")
     found = since(Domain(f"qemu:///embed?root={tmp_path}", "gu\u00e9st"), state)
     assert found == ((known, True) if known else None)
+    assert f"\n{line}\n" in log_tail(Domain(f"qemu:///embed?root={tmp_path}", "gu\u00e9st"))
 
 
 def test_the_status_file_says_since_when_at_the_latest(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from onpanic.shims.translation.local_uri import local_parts
 
-__all__ = ("since",)
+__all__ = ("log_tail", "since")
 
 _TAIL = 64 * 1024  # bytes at the end of a log that are read
 _TIME = r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+0000): "
@@ -49,6 +49,15 @@ def since(domain: Any, state: str) -> tuple[str, bool] | None:
             at = datetime.fromtimestamp(changed, UTC).isoformat(timespec="milliseconds")
             return at.replace("+00:00", "Z"), False
     return None
+
+
+def log_tail(domain: Any) -> str:
+    """Return the end of libvirt's QEMU log of a domain; empty if it cannot be read.
+
+    :param domain: A `libvirt.virDomain`.
+    """
+    tails = (_tail(log / f"{domain.name()}.log") for log, _ in _folders(domain.connect()))
+    return next((tail for tail in tails if tail), "")
 
 
 def _folders(connection: Any) -> Iterator[tuple[Path, Path]]:

@@ -11,11 +11,13 @@ from onpanic.core.errors import DocumentError
 from onpanic.core.libvirt_api import libvirt_module
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, machine_of
+from onpanic.shims.guests.state_since import log_tail
 from onpanic.shims.translation.local_uri import local_parts
 from onpanic.why.memory.domain_memory import domain_memory
 from onpanic.why.memory.reading import MemoryFault, read_with
 from onpanic.why.readers.note_words import words_of_dump
 from onpanic.why.words.last_words import LastWords
+from onpanic.why.words.panic_event import with_event, words_from_log
 
 __all__ = ("words_in_domain",)
 
@@ -43,7 +45,7 @@ _ENCRYPTION = {
 def words_in_domain(
     domain: Any, timeout: float = 10.0, folders: Sequence[Path | None] = (None,)
 ) -> LastWords:
-    """Read a stopped domain's last words.
+    """Read a stopped domain's last words, from its memory and from libvirt's log.
 
     The domain stays as it is, and is not tainted.  libvirt's dump, which is given up at its beginning, makes
     QEMU report DUMP_COMPLETED with an error.  Blocks as libvirt does; it has `timeout` for the memory.
@@ -61,7 +63,15 @@ def words_in_domain(
         return LastWords(source="libvirt", notes=(f"the domain cannot be read: {error.message}",))
     refusal = _refusal(domain, machine)
     if refusal:
-        return LastWords(source="libvirt", torn=refusal == _RUNNING, notes=(refusal,))
+        words = LastWords(source="libvirt", torn=refusal == _RUNNING, notes=(refusal,))
+    else:
+        words = _in_memory(domain, machine, deadline, folders)
+    return words if refusal == _NO_QEMU else _with_logged_event(domain, words)
+
+
+def _in_memory(
+    domain: Any, machine: DomainMachine, deadline: float, folders: Sequence[Path | None]
+) -> LastWords:
     with domain_memory(domain, deadline, folders) as memory:
         try:
             dump = memory.headers()
@@ -70,6 +80,20 @@ def words_in_domain(
         otherwise = _NO_DRIVER if machine.vmcoreinfo == "on" else _NO_DEVICE
         words = read_with(words_of_dump(dump, "libvirt", otherwise=otherwise), memory.fetch)
     return msgspec.structs.replace(words, architecture=words.architecture or dump.architecture)
+
+
+def _with_logged_event(domain: Any, words: LastWords) -> LastWords:
+    """Return last words with QEMU's event, which libvirt keeps in its log, also of a domain that has ended.
+
+    :raise libvirt.libvirtError: When libvirt does not answer.
+    """
+    libvirt = libvirt_module()
+    panicked = [libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED]
+    ended = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED]
+    if domain.state() not in (panicked, ended):
+        return words
+    event = words_from_log(log_tail(domain))
+    return words if event is None else with_event(words, event)
 
 
 def _refusal(domain: Any, machine: DomainMachine) -> str:
