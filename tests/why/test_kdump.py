@@ -17,9 +17,7 @@ from onpanic.why.memory.page_codecs import unpacked_page
 from onpanic.why.memory.reading import MemoryFault
 
 from ..running.guest import Guest
-from ..running.linux_kernels import READY, Linux
 from ..watch import panicking_guests as guests
-from ..watch.conftest import linux  # noqa: F401  a fixture
 from .built_dumps import PAGE, PLAIN, ZLIB, flattened, kdump, note, pieces_of
 
 Dump = Callable[[str], Path]
@@ -245,19 +243,3 @@ def test_a_real_qemu_s_dump_has_the_memory_of_its_elf_file(guest: Callable[..., 
             with open_dump(folder / name) as compressed:
                 raw = name.startswith("kdump-raw-")
                 same_memory(elf, read_kdump(compressed if raw else FlattenedFile(compressed)))
-
-
-@pytest.mark.emulators
-def test_a_real_linux_s_last_words(guest: Callable[..., Guest], folder: Path, linux: Linux) -> None:  # noqa: F811
-    """They are those of its ELF file."""
-    panic = ("-device", "pvpanic", "-device", "vmcoreinfo", "-no-shutdown")
-    one = guest(*panic, *linux.options(folder))
-    guests.wait_for_text(folder / "serial.log", READY)
-    guests.send_command(folder / "serial", "panic")
-    guests.until(lambda: one.status == "guest-panicked")
-    for name in ("elf", "kdump-zlib"):
-        one.ask("dump-guest-memory", paging=False, protocol=f"file:{folder}/{name}", format=name)
-    elf, words = words_in_dump(folder / "elf"), words_in_dump(folder / "kdump-zlib")
-    assert (words.reason, words.notes) == ("sysrq triggered crash", ())
-    assert len(words.lines) > 300
-    assert (words.release, words.trace, words.lines) == (elf.release, elf.trace, elf.lines)
