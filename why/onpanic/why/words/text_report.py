@@ -4,6 +4,7 @@ from onpanic.why.words.last_words import LastWords
 
 __all__ = ("heading", "report_lines")
 
+_SURE = 3  # entries of which the kernel is sure; with fewer, those that it found on the stack tell more
 _TRACE = 12  # lines of the trace that are shown; the lines of the log have the rest
 
 
@@ -27,6 +28,7 @@ def report_lines(words: LastWords, lines: int | None = 40) -> list[str]:
     rows = [("kind", words.kind), ("cause", words.cause), *words.details.items()]
     report += [f"  {name:8} {value}" for name, value in rows if value]
     trace = [entry for entry in words.trace if not entry.startswith("? ")]  # the kernel is not sure of those
+    trace = trace if len(trace) >= _SURE else list(words.trace)
     for number, entry in enumerate(trace[:_TRACE]):
         report.append(f"  {'trace' if number == 0 else '':8} {entry}")
     if len(trace) > _TRACE:
