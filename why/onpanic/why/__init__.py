@@ -13,6 +13,7 @@ Names are imported when they are first used.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onpanic.why.readers.from_domain import words_in_domain
     from onpanic.why.readers.from_dump import words_in_dump
     from onpanic.why.readers.from_monitor import words_through_monitor
     from onpanic.why.words.last_words import LastWords
@@ -23,6 +24,7 @@ else:
     __getattr__, __dir__ = lazy_imports(
         __name__,
         {
+            "onpanic.why.readers.from_domain": ("words_in_domain",),
             "onpanic.why.readers.from_dump": ("words_in_dump",),
             "onpanic.why.readers.from_monitor": ("words_through_monitor",),
             "onpanic.why.words.last_words": ("LastWords",),
@@ -30,4 +32,4 @@ else:
         },
     )
 
-__all__ = ("LastWords", "report_lines", "words_in_dump", "words_through_monitor")
+__all__ = ("LastWords", "report_lines", "words_in_domain", "words_in_dump", "words_through_monitor")

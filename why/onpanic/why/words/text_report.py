@@ -5,7 +5,7 @@ from onpanic.why.words.last_words import LastWords
 __all__ = ("heading", "report_lines")
 
 _SURE = 3  # entries of which the kernel is sure; with fewer, those that it found on the stack tell more
-_TRACE = 12  # lines of the trace that are shown; the lines of the log have the rest
+_TRACE = 8  # lines of the trace that are shown; the lines of the log have the rest
 
 
 def heading(words: LastWords) -> str:
