@@ -43,12 +43,13 @@ class MonitorMemory:
     """A guest's memory, read through its monitor; see `monitor_memory`.
 
     :param connection: A connection to the monitor.
-    :param byte_order: The guest's, ``<`` or ``>`` as in `struct`.
+    :param byte_order: The guest's, ``<`` or ``>`` as in `struct`; `headers` finds it out.
+    :ivar byte_order: The order in which the human monitor takes bytes for a word.
     """
 
     def __init__(self, connection: MonitorCommands, byte_order: str = "<") -> None:
         self._connection = connection
-        self._byte_order = byte_order
+        self.byte_order = byte_order
         self._piece: int | None = None  # a descriptor that QEMU has, too
         self._piece_path = ""
 
@@ -70,7 +71,7 @@ class MonitorMemory:
                     refusal = refusal or printable(error.desc, 200)
                     continue
                 dump = ElfDump.read(_Bytes(os.pread(file, _MAX_DUMP, 0)))
-            self._byte_order = dump.byte_order
+            self.byte_order = dump.byte_order
             return dump
         raise MemoryFault(f"QEMU's dump-guest-memory: {refusal}")
 
@@ -138,7 +139,7 @@ class MonitorMemory:
         words = [int(word, 16) for match in _XP_LINE.finditer(str(text)) for word in match[1].split()]
         if len(words) != count:
             raise MemoryFault(f"memory at {address:#x}: {printable(str(text), 100)}")
-        content = struct.pack(f"{self._byte_order}{count}Q", *words)
+        content = struct.pack(f"{self.byte_order}{count}Q", *words)
         return content[address - start :][:length]
 
     async def _dump(self, file: int, begin: int) -> None:

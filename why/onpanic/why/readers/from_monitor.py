@@ -62,7 +62,7 @@ async def _while_running(
     architecture = str((await connection.execute("query-target")).get("arch", ""))
     if devices.encryption:
         return LastWords(architecture=architecture, source="monitor", torn=True, notes=(no_note(devices),))
-    byte_order = ">" if architecture == "s390x" else "<"
+    memory.byte_order = byte_order = ">" if architecture == "s390x" else "<"
     finding = find_note(
         architecture,
         await processor_state(connection),
