@@ -12,9 +12,10 @@ from onpanic.why.kernel.kernel_symbols import kernel_symbols
 from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged, read_with
+from onpanic.why.readers.from_domain import words_in_domain
 from onpanic.why.readers.machine_devices import MachineDevices
 from onpanic.why.readiness.assessment import SeenGuest, assess
-from onpanic.why.readiness.domain_readiness import readiness_of_domain, words_of_running_domain
+from onpanic.why.readiness.domain_readiness import readiness_of_domain
 from onpanic.why.readiness.guest_kernel import GuestKernel
 from onpanic.why.readiness.pvpanic_driver import (
     GuestModule,
@@ -55,7 +56,8 @@ def test_all_is_well() -> None:
     assert set(answers(SEEN).values()) == {"yes"}
     assert not readiness.fails
     assert (
-        readiness_lines(readiness)[0] == "Linux 6.1.0 (x86_64): a panic would be reported, and could be read"
+        readiness_lines(readiness)[0]
+        == "Linux 6.1.0 (x86_64): a panic would be reported, and a panic would be readable"
     )
 
 
@@ -288,7 +290,7 @@ def test_a_domain_is_neither_stopped_nor_tainted(connection: Any, folder: Path) 
         <os><type arch='x86_64' machine='pc'>hvm</type>{linux.os()}</os>
         <devices>{linux.serial(folder)}<panic model='isa'/><memballoon model='none'/></devices></domain>""")
     wait_for_text(folder / "serial.log", READY)
-    words = words_of_running_domain(domain)
+    words = words_in_domain(domain)
     assert words.torn
     assert any("Linux version 6.1." in line for line in words.lines)
     found = {answer.name: answer.answer for answer in readiness_of_domain(domain).answers}

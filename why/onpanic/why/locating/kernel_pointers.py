@@ -1,7 +1,7 @@
-"""Finding the vmcoreinfo of x86_64 by the kernel's own pointers to it.
+"""Finding the vmcoreinfo by the kernel's own pointers to it.
 
-The interrupt descriptor table is at a fixed address, where a program can learn it but not change it.  A
-handler's address in it leads to the kernel's image, and the image has the pointers `vmcoreinfo_data` and
+A processor leads to the kernel's text: that of x86_64 by its interrupt descriptor table, which is at a fixed
+address; others by a register.  Behind its text the kernel's image has the pointers `vmcoreinfo_data` and
 `vmcoreinfo_note` beside `vmcoreinfo_size`.  So neither the guest's memory is searched, nor can a program in
 the guest offer a vmcoreinfo of its own.  Source: Linux's arch/x86/include/asm/cpu_entry_area.h,
 Documentation/arch/x86/x86_64/mm.rst, and kernel/crash_core.c (4.13 and later).
@@ -15,7 +15,7 @@ from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.x86_64 import IMAGE
 from onpanic.why.memory.reading import MemoryFault, Reading, unpack
 
-__all__ = ("BEGINNING", "IDT", "find_by_pointers")
+__all__ = ("BEGINNING", "IDT", "find_by_pointers", "find_in_image")
 
 #: Where Linux 4.15 and later have the interrupt descriptor table, with four and with five levels.
 IDT = 0xFFFF_FE00_0000_0000
@@ -39,10 +39,21 @@ def find_by_pointers(memory: VirtualMemory, idt: int = IDT) -> "Reading[bytes]":
     :param idt: The virtual address of the interrupt descriptor table.
     :raise MemoryFault: When it is not found, e.g. since the processor's page tables are those of a program.
     """
-    start = (yield from _handler(memory, idt)) // _STEP * _STEP
+    return (yield from find_in_image(memory, (yield from _handler(memory, idt)), IMAGE.stop))
+
+
+def find_in_image(memory: VirtualMemory, text: int, stop: int = 1 << 64) -> "Reading[bytes]":
+    """Return a kernel's vmcoreinfo, as the ELF note would have it.
+
+    :param memory: The kernel's memory, by a processor's page tables.
+    :param text: A virtual address in the kernel's text.
+    :param stop: Where the image ends at the latest.
+    :raise MemoryFault: When it is not found.
+    """
+    start = text // _STEP * _STEP
     followed: set[int] = set()
     holes = 0
-    for address in range(start, min(start + _MAX_STEPS * _STEP, IMAGE.stop), _STEP):
+    for address in range(start, min(start + _MAX_STEPS * _STEP, stop), _STEP):
         parts = yield from _mapped(memory, address, _STEP)
         holes = 0 if parts else holes + 1
         if holes == _MAX_HOLES:
@@ -54,11 +65,11 @@ def find_by_pointers(memory: VirtualMemory, idt: int = IDT) -> "Reading[bytes]":
             if len(followed) > _MAX_POINTERS:
                 raise MemoryFault("the kernel's image has too many pointers that may be vmcoreinfo_data")
             try:
-                text = yield from memory.read(pointer, _PAGE)
+                page = yield from memory.read(pointer, _PAGE)
             except MemoryFault:
                 continue
-            if text.startswith(BEGINNING):
-                return text.partition(b"\0")[0]
+            if page.startswith(BEGINNING):
+                return page.partition(b"\0")[0]
     raise MemoryFault(f"no vmcoreinfo_data in the kernel's image around {start:#x}")
 
 

@@ -14,11 +14,22 @@ from onpanic.why.kernel.x86_64 import ADDRESS_BITS, walk_page_tables
 from onpanic.why.locating.kernel_pointers import find_by_pointers
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading
 
-__all__ = ("ProcessorState", "find_by_processor", "kernel_of", "state_in_note", "state_in_registers")
+__all__ = (
+    "ProcessorState",
+    "find_by_processor",
+    "kernel_of",
+    "state_in_note",
+    "state_in_registers",
+    "text_address",
+)
 
 _FIVE_LEVELS = 1 << 12  # of CR4
 _USER_TABLE = 1 << 12  # of CR3: with page-table isolation, a program's page tables are next to the kernel's
 _REGISTER = r"\b{}=\s*([0-9a-f]{{8,16}})\b"
+
+_KERNEL = 1 << 63  # addresses from here on are the kernel's
+#: The program counter; the address of the handler of exceptions.
+_TEXT = {"aarch64": r"^\s*PC=([0-9a-f]{16})\b", "riscv64": r"^\s*stvec\s+([0-9a-f]{16})\b"}
 
 
 class ProcessorState(NamedTuple):
@@ -59,6 +70,18 @@ def state_in_registers(text: str) -> ProcessorState | None:
     if not all(found) or "RIP=" not in text:
         return None
     return ProcessorState(*(int(match[1], 16) for match in found if match))
+
+
+def text_address(registers: str, architecture: str) -> int | None:
+    """Return an address in the text of the kernel that a processor of aarch64 or riscv64 runs.
+
+    :param registers: What ``info registers`` prints.
+    :param architecture: As QEMU names it.
+    :return: None if it runs a program, or is of another architecture.
+    """
+    match = re.search(_TEXT[architecture], registers, re.MULTILINE) if architecture in _TEXT else None
+    address = int(match[1], 16) if match else 0
+    return address if address >= _KERNEL else None
 
 
 def state_in_note(content: bytes) -> ProcessorState | None:

@@ -4,15 +4,24 @@ import time
 from collections.abc import Callable
 
 from onpanic.why.kernel.virtual_memory import VirtualMemory
-from onpanic.why.locating.kernel_pointers import find_by_pointers
+from onpanic.why.locating.kernel_pointers import find_by_pointers, find_in_image
 from onpanic.why.locating.unnoted_words import BY_POINTERS, FIND_BYTES, FIND_FETCHES, FoundNote
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged, read_with
 
-__all__ = ("find_in_virtual_memory",)
+__all__ = ("find_in_virtual_memory", "image_reading")
 
 _ATTEMPTS = 20
 _PAUSE = 0.02  # seconds
 _ENDLESS = 1 << 48  # a range that QEMU translates
+
+
+def image_reading(text: int) -> "Reading[bytes]":
+    """Return the vmcoreinfo of a kernel by reading virtual addresses, see `find_in_image`.
+
+    :param text: A virtual address in the kernel's text.
+    """
+    reading = find_in_image(VirtualMemory(SameAddresses()), text)
+    return paged(reading, max_bytes=FIND_BYTES, max_fetches=FIND_FETCHES)
 
 
 class SameAddresses:

@@ -1,4 +1,4 @@
-"""A stopped domain's memory through libvirt, which marks the domain as tainted for none of this.
+"""A domain's memory through libvirt, which marks the domain as tainted for none of this.
 
 The notes are the beginning of a dump.  libvirt writes it to a FIFO that is closed once they have arrived, so
 that the dump fails: the domain stays as it is.  libvirt keeps the domain locked until something reads the
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
@@ -41,7 +42,8 @@ _LEFT = 1.0  # seconds that libvirt has to end the dump
 class DomainMemory:
     """A domain's memory, see `domain_memory`.
 
-    :param domain: A `libvirt.virDomain` that QEMU runs on this host, and that has stopped.
+    :param domain: A `libvirt.virDomain` that QEMU runs on this host,
+        and that has stopped if its headers are read.
     :param deadline: When all of it must be read, in seconds of `time.monotonic`.
     :param folders: Where a FIFO may be made, in order of preference: libvirt must be able to open it.
     """
@@ -70,10 +72,20 @@ class DomainMemory:
 
         :raise MemoryFault: When libvirt does not return them in time.
         """
+        return self._fetch(address, length, libvirt_module().VIR_MEMORY_PHYSICAL)
+
+    def virtual(self, address: int, length: int) -> bytes:
+        """Return the bytes at a virtual address of the first processor: its kernel's, or its program's.
+
+        :raise MemoryFault: When nothing is mapped there, or libvirt does not return them in time.
+        """
+        return self._fetch(address, length, libvirt_module().VIR_MEMORY_VIRTUAL)
+
+    def _fetch(self, address: int, length: int, flags: int) -> bytes:
         parts = []
         while length > 0:
             size = min(length, _PIECE)
-            part = self._in_time(lambda place=address, size=size: self._peek(place, size))  # type: ignore[misc]
+            part = self._in_time(partial(self._peek, address, size, flags))
             if len(part) != size:
                 raise MemoryFault(f"{address:#x} is not in the guest's memory")
             parts.append(part)
@@ -84,9 +96,9 @@ class DomainMemory:
         """End the thread, once the call in progress has returned."""
         self._calls.finish(lambda: None)
 
-    def _peek(self, address: int, size: int) -> bytes:
-        libvirt = libvirt_module()
-        content: bytes = self._domain.memoryPeek(address, size, libvirt.VIR_MEMORY_PHYSICAL)
+    def _peek(self, address: int, size: int, flags: int) -> bytes:
+        signed = address - (1 << 64) if address >> 63 else address  # as QEMU takes it
+        content: bytes = self._domain.memoryPeek(signed, size, flags)
         return content
 
     def _in_time(self, function: Callable[[], Result]) -> Result:
@@ -142,7 +154,7 @@ class DomainMemory:
 def domain_memory(
     domain: Any, deadline: float, folders: Sequence[Path | None] = (None,)
 ) -> Iterator[DomainMemory]:
-    """Return a stopped domain's memory, see `DomainMemory`.
+    """Return a domain's memory, see `DomainMemory`.
 
     :param folders: None stands for the temporary folder.
     """

@@ -97,6 +97,22 @@ class MonitorMemory:
             address, length = address + size, length - size
         return b"".join(parts)
 
+    async def virtual(self, address: int, length: int) -> bytes:
+        """Return the bytes at a virtual address of the first processor.
+
+        :raise MemoryFault: When nothing is mapped there, or QEMU has no descriptor to write to.
+        :raise ConnectionLostError: When there is no answer.
+        """
+        if self._piece is None:
+            raise MemoryFault("QEMU has no descriptor to write virtual memory to")
+        signed = address - (1 << 64) if address >> 63 else address
+        arguments = {"val": signed, "size": length, "filename": self._piece_path}
+        try:
+            await self._connection.execute("memsave", arguments)
+        except CommandError as error:
+            raise MemoryFault(f"memory at {address:#x}: {printable(error.desc, 200)}") from error
+        return os.pread(self._piece, length, 0)
+
     async def open(self) -> None:
         """Give QEMU a descriptor that it can write memory to; without it, `fetch` is slower."""
         file = os.memfd_create("onpanic")

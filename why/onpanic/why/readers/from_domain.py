@@ -16,12 +16,12 @@ from onpanic.shims.translation.local_uri import local_parts
 from onpanic.why.memory.domain_memory import domain_memory
 from onpanic.why.memory.reading import MemoryFault, read_with
 from onpanic.why.readers.note_words import words_of_dump
+from onpanic.why.readers.running_domain import words_of_running_domain
 from onpanic.why.words.last_words import LastWords
 from onpanic.why.words.panic_event import with_event, words_from_log
 
 __all__ = ("words_in_domain",)
 
-_RUNNING = "the guest is running, and libvirt would stop it to read it; only a guest that has stopped is read"
 _ENDED = "the domain does not run: its memory is gone"
 _BUSY = "libvirt works on the domain: try again when that is done"
 _ELSEWHERE = "the domain's libvirt is on another host: run onpanic on that host, or dump the domain"
@@ -45,10 +45,11 @@ _ENCRYPTION = {
 def words_in_domain(
     domain: Any, timeout: float = 10.0, folders: Sequence[Path | None] = (None,)
 ) -> LastWords:
-    """Read a stopped domain's last words, from its memory and from libvirt's log.
+    """Read a domain's last words, from its memory and from libvirt's log.
 
-    The domain stays as it is, and is not tainted.  libvirt's dump, which is given up at its beginning, makes
-    QEMU report DUMP_COMPLETED with an error.  Blocks as libvirt does; it has `timeout` for the memory.
+    A running guest goes on while it is read.  The domain stays as it is, and is not tainted.  libvirt's dump
+    of a stopped one, which is given up at its beginning, makes QEMU report DUMP_COMPLETED with an error.
+    Blocks as libvirt does; it has `timeout` for the memory.
 
     :param domain: A `libvirt.virDomain`.
     :param timeout: Seconds for the notes and all memory.
@@ -63,7 +64,7 @@ def words_in_domain(
         return LastWords(source="libvirt", notes=(f"the domain cannot be read: {error.message}",))
     refusal = _refusal(domain, machine)
     if refusal:
-        words = LastWords(source="libvirt", torn=refusal == _RUNNING, notes=(refusal,))
+        words = LastWords(source="libvirt", notes=(refusal,))
     else:
         words = _in_memory(domain, machine, deadline, folders)
     return words if refusal == _NO_QEMU else _with_logged_event(domain, words)
@@ -73,6 +74,8 @@ def _in_memory(
     domain: Any, machine: DomainMachine, deadline: float, folders: Sequence[Path | None]
 ) -> LastWords:
     with domain_memory(domain, deadline, folders) as memory:
+        if domain.state()[0] == libvirt_module().VIR_DOMAIN_RUNNING:
+            return words_of_running_domain(memory, machine)
         try:
             dump = memory.headers()
         except MemoryFault as fault:
@@ -112,7 +115,7 @@ def _refusal(domain: Any, machine: DomainMachine) -> str:
         return f"the guest's memory is encrypted by {name}: nothing can be read from outside"
     state, _ = domain.state()
     if state == libvirt.VIR_DOMAIN_RUNNING:
-        return _RUNNING
+        return ""
     if state not in (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PAUSED):
         return _ENDED
     if machine.arguments.panic_action not in ("pause", ""):

@@ -8,15 +8,15 @@ import msgspec
 from onpanic.probe.asking.session import Session
 from onpanic.qmp.client import CommandError
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
-from onpanic.why.locating.processor_state import ProcessorState, state_in_registers
-from onpanic.why.locating.unnoted_words import MemorySearch, find_note, unnoted_words
+from onpanic.why.locating.unnoted_words import MemorySearch, unnoted_words
 from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
-from onpanic.why.readers.machine_devices import machine_devices, memory_ranges, no_note
+from onpanic.why.readers.machine_devices import machine_devices, no_note
+from onpanic.why.readers.monitor_note import find_through_monitor
 from onpanic.why.readers.note_words import words_of_dump
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("SessionCommands", "processor_state", "words_of_session", "words_through_monitor")
+__all__ = ("SessionCommands", "words_of_session", "words_through_monitor")
 
 _NOT_FOUND = (
     "the guest is running, and no processor's registers lead to its kernel's vmcoreinfo: "
@@ -49,8 +49,17 @@ async def words_through_monitor(connection: MonitorCommands, search: MemorySearc
         devices = await machine_devices(connection)
         if devices.encryption:
             return LastWords(architecture=dump.architecture, source="monitor", notes=(no_note(devices),))
-        ranges = await memory_ranges(connection) if search else ()
-        reading = words_of_dump(dump, "monitor", ranges, search, otherwise=no_note(devices))
+        if dump.architecture == "s390x":  # has no such device
+            return await areading(words_of_dump(dump, "monitor"), memory.fetch)
+        found = await find_through_monitor(
+            connection,
+            memory,
+            dump.architecture,
+            byte_order=dump.byte_order,
+            search=search,
+            otherwise=no_note(devices),
+        )
+        reading = unnoted_words(found, dump.architecture, dump.byte_order, "monitor")
         return await areading(reading, memory.fetch)
 
 
@@ -63,15 +72,9 @@ async def _while_running(
     if devices.encryption:
         return LastWords(architecture=architecture, source="monitor", torn=True, notes=(no_note(devices),))
     memory.byte_order = byte_order = ">" if architecture == "s390x" else "<"
-    finding = find_note(
-        architecture,
-        await processor_state(connection),
-        byte_order=byte_order,
-        ranges=await memory_ranges(connection) if search else (),
-        search=search,
-        otherwise=_NOT_FOUND,
+    found = await find_through_monitor(
+        connection, memory, architecture, byte_order=byte_order, search=search, otherwise=_NOT_FOUND
     )
-    found = await areading(finding, memory.fetch)
     previous = None
     for _ in range(_READINGS):  # the log may change under the reader; two equal readings are better than one
         words = await areading(unnoted_words(found, architecture, byte_order, "monitor"), memory.fetch)
@@ -79,15 +82,6 @@ async def _while_running(
             break
         previous = words.lines
     return msgspec.structs.replace(words, torn=True)
-
-
-async def processor_state(connection: MonitorCommands) -> ProcessorState | None:
-    """Return the registers of a guest's first processor; None if they are not those of an x86_64 one."""
-    try:
-        line = {"command-line": "info registers"}
-        return state_in_registers(str(await connection.execute("human-monitor-command", line)))
-    except CommandError:
-        return None
 
 
 async def words_of_session(session: Session, search: MemorySearch | None = None) -> LastWords:

@@ -2,11 +2,12 @@
 
 from onpanic.probe.asking.session import Session
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
-from onpanic.why.locating.unnoted_words import FoundNote, find_note, unnoted_words
+from onpanic.why.locating.unnoted_words import FoundNote, unnoted_words
 from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
-from onpanic.why.readers.from_monitor import SessionCommands, processor_state
+from onpanic.why.readers.from_monitor import SessionCommands
 from onpanic.why.readers.machine_devices import machine_devices, no_note
+from onpanic.why.readers.monitor_note import find_through_monitor
 from onpanic.why.readiness.assessment import SeenGuest, assess
 from onpanic.why.readiness.guest_kernel import GuestKernel, guest_kernel
 from onpanic.why.readiness.readiness_result import Readiness
@@ -38,8 +39,9 @@ async def readiness_through_monitor(connection: MonitorCommands) -> Readiness:
         if noted:
             found = FoundNote(noted, ())
         else:
-            state = await processor_state(connection)
-            found = await areading(find_note(architecture, state, otherwise=_NO_STATE), memory.fetch)
+            found = await find_through_monitor(
+                connection, memory, architecture, byte_order=byte_order, otherwise=_NO_STATE
+            )
         words = await areading(unnoted_words(found, architecture, byte_order, "monitor"), memory.fetch)
         kernel = GuestKernel(unknown=_NO_STATE)
         if found.text is not None:
