@@ -33,46 +33,49 @@ def unpack_packages(
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".fetching-") as scratch:
         work = Path(scratch)
         work.chmod(0o755)  # apt downloads as its own user if root runs it
-        _update(work, suite, architecture)
-        wanted, leaves = list(packages), set[str]()
-        while wanted:  # a package that only names others has nothing to unpack
-            parts = _PARTS.findall(_apt(work, "apt-cache", "depends", package := wanted.pop()))
-            wanted += parts
-            leaves |= set() if parts else {package}
+        for folder in ("state", "lists/partial", "cache", "debs/partial", "log"):
+            (work / folder).mkdir(parents=True)
         (work / "debs").chmod(0o777)
-        _apt(work, "apt-get", "download", *sorted(leaves), folder=work / "debs")
-        for deb in sorted((work / "debs").glob("*.deb")):
-            get = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE)
-            plain = ["--no-same-owner", "--no-same-permissions", "--wildcards", "-C", str(into)]
-            # tar fails if a pattern has no match in this package
-            subprocess.run(
-                ["tar", "-x", *plain, *members],
-                stdin=get.stdout,
-                stderr=subprocess.DEVNULL,
-                timeout=_DEADLINE,
-                check=False,
-            )
-            if get.wait(_DEADLINE):
-                raise FetchError(f"{deb.name} cannot be unpacked", "check that the disk has room")
-
-
-def _update(work: Path, suite: str, architecture: str) -> None:
-    """Read the lists of packages; updates that cannot be read are left out, as `debian_suites` does it."""
-    for folder in ("state", "lists/partial", "cache", "debs/partial", "log"):
-        (work / folder).mkdir(parents=True)
-    (work / "status").touch()
-    foreign = f'APT::Architecture "{architecture}";\nAPT::Architectures {{ "{architecture}"; }};\n'
-    (work / "apt.conf").write_text(apt_sources.APT_CONF + foreign)
-    sources = apt_sources.pockets(apt_sources.read_mirror(), suite)
-    for chosen in (sources, {suite: sources[suite]}):
-        (work / "debian.sources").write_text(apt_sources.sources_text(chosen))
+        (work / "status").touch()
+        foreign = f'APT::Architecture "{architecture}";\nAPT::Architectures {{ "{architecture}"; }};\n'
+        (work / "apt.conf").write_text(apt_sources.APT_CONF + foreign)
+        sources = apt_sources.pockets(apt_sources.read_mirror(), suite)
         try:
-            _apt(work, "apt-get", "update")
-        except FetchError:
-            if len(chosen) == 1:
-                raise
-        else:
-            return
+            _download(work, sources, packages)
+        except FetchError:  # a mirror need not have the updates of all architectures
+            _download(work, {suite: sources[suite]}, packages)
+        for deb in sorted((work / "debs").glob("*.deb")):
+            _unpack(deb, members, into)
+
+
+def _download(work: Path, sources: dict[str, apt_sources.AptSource], packages: Sequence[str]) -> None:
+    """Fill ``work/debs``."""
+    (work / "debian.sources").write_text(apt_sources.sources_text(sources))
+    _apt(work, "apt-get", "update")
+    wanted, leaves = list(packages), set[str]()
+    while wanted:  # a package that only names others has nothing to unpack
+        parts = _PARTS.findall(_apt(work, "apt-cache", "depends", package := wanted.pop()))
+        wanted += parts
+        leaves |= set() if parts else {package}
+    for half in (work / "debs").glob("*.deb"):
+        half.unlink()
+    _apt(work, "apt-get", "download", *sorted(leaves), folder=work / "debs")
+
+
+def _unpack(deb: Path, members: Sequence[str], into: Path) -> None:
+    """Unpack some members of a package."""
+    get = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE)
+    plain = ["--no-same-owner", "--no-same-permissions", "--wildcards", "-C", str(into)]
+    # tar fails if a pattern has no match in this package
+    subprocess.run(
+        ["tar", "-x", *plain, *members],
+        stdin=get.stdout,
+        stderr=subprocess.DEVNULL,
+        timeout=_DEADLINE,
+        check=False,
+    )
+    if get.wait(_DEADLINE):
+        raise FetchError(f"{deb.name} cannot be unpacked", "check that the disk has room")
 
 
 def _apt(work: Path, program: str, *words: str, folder: Path | None = None) -> str:

@@ -20,6 +20,8 @@ __all__ = ("BootedLinux", "PanickedLinux", "boot_linux", "panicked_linux")
 #: Seconds after which a wait has failed.
 DEADLINE = 120
 
+_END = b"---[ end Kernel panic"
+
 
 class BootedLinux(NamedTuple):
     """A Linux that takes commands.
@@ -72,7 +74,7 @@ async def boot_linux(linux: Linux, emulator: Sequence[str], folder: Path, *optio
 @asynccontextmanager
 async def panicked_linux(booted: BootedLinux, commands: Sequence[str]) -> AsyncIterator[PanickedLinux]:
     """Let a Linux go on from its saved state, send it commands, and yield it when it has panicked."""
-    folder = booted.folder
+    folder, console = booted.folder, booted.folder / "console"
     end, ours = os.pipe()
     writer = threading.Thread(target=_write, args=(ours, booted.state))
     writer.start()
@@ -85,8 +87,9 @@ async def panicked_linux(booted: BootedLinux, commands: Sequence[str]) -> AsyncI
             with socket.socket(socket.AF_UNIX) as line:
                 line.connect(str(folder / "serial"))
                 line.sendall("".join(f"{command}\n" for command in commands).encode())
-                await _until(lambda: "GUEST_PANICKED" in events)
-            said = (booted.console + (folder / "console").read_bytes()).decode().replace("\r\n", "\n")
+                await _until(lambda: "GUEST_PANICKED" in events or _END in console.read_bytes())
+            await client.execute("stop")  # where the kernel has no driver of the notifier
+            said = (booted.console + console.read_bytes()).decode().replace("\r\n", "\n")
             yield PanickedLinux(client, said.expandtabs().removesuffix("\n").split("\n"))
     finally:
         os.close(end)

@@ -1,7 +1,7 @@
 """Commands of a guest by which its Linux panics in many ways."""
 
 from .linux_kernels import Linux, kernel, kernel_module
-from .patched_module import CALL, DEEP, DIVIDE, NESTED, NULL, SPIN, patched
+from .patched_module import CALL, DEEP, DIVIDE, NESTED, NULL, NULL_AARCH64, SPIN, patched
 
 __all__ = ("TRIGGERS", "panicking_linux")
 
@@ -81,15 +81,20 @@ fill() {{
 _MODULES = {"call": CALL, "deep": DEEP, "divide": DIVIDE, "nested": NESTED, "null": NULL, "spin": SPIN}
 
 
-def panicking_linux(suite: str, flavour: str = "cloud") -> Linux:
-    """Return a Linux for amd64 that `TRIGGERS` make panic.
+def panicking_linux(suite: str, flavour: str = "cloud", architecture: str = "amd64") -> Linux:
+    """Return a Linux that `TRIGGERS` make panic; one for arm64 has no `calls`, and only the module `null`.
 
     :raise FetchError: When it cannot be fetched.
     """
-    module = kernel_module(kernel(suite, flavour), "qemu_fw_cfg")
+    module = kernel_module(kernel(suite, flavour, architecture), "qemu_fw_cfg")
     files: dict[str, bytes] = {}
     places: dict[str, int] = {}
-    for name, code in _MODULES.items():
+    if architecture == "arm64":
+        files["null.ko"], _ = patched(module, NULL_AARCH64.code)
+        places = dict.fromkeys(("function", "first", "second", "list", "register", "sleep"), 0)
+    for name, code in _MODULES.items() if architecture == "amd64" else ():
         files[f"{name}.ko"], place = patched(module, code.code)
         places |= {number: place + offset for number, offset in code.numbers.items()}
-    return kernel(suite, flavour, files={**files, "commands": _COMMANDS.format(**places).encode()})
+    return kernel(
+        suite, flavour, architecture, files={**files, "commands": _COMMANDS.format(**places).encode()}
+    )

@@ -8,7 +8,7 @@ none with a wrong one.
 import struct
 from typing import NamedTuple
 
-__all__ = ("CALL", "DEEP", "DIVIDE", "NESTED", "NULL", "SPIN", "Code", "patched")
+__all__ = ("CALL", "DEEP", "DIVIDE", "NESTED", "NULL", "NULL_AARCH64", "SPIN", "Code", "patched")
 
 
 class Code(NamedTuple):
@@ -34,6 +34,8 @@ class Code(NamedTuple):
         return cls(code, numbers)
 
 
+#: Reads address 0 on aarch64: mov x0, 0; ldr x0, [x0]
+NULL_AARCH64 = Code.of("000080d2 000040f9")
 #: Reads address 0: xor eax, eax; mov rax, [rax]
 NULL = Code.of("31c0 488b00")
 #: Divides by 0: xor ecx, ecx; xor edx, edx; div ecx
@@ -59,12 +61,17 @@ NESTED = Code.of(
 
 _NAME, _NEW_NAME = b"qemu_fw_cfg\0", b"onpanic_lab\0"
 _MAGIC = b"~Module signature appended~\n"
-_PROGBITS, _SYMTAB, _RELA = 1, 2, 4  # types of sections, see elf(5)
+_SYMTAB, _RELA = 2, 4  # types of sections, see elf(5)
+_X86_64, _AARCH64 = 62, 183  # machines
 _ENDBR64, _CALL = bytes.fromhex("f30f1efa"), 0xE8
+# nop; paciasp; bti c
+_BEGIN_AARCH64 = [bytes.fromhex(code) for code in ("1f2003d5", "3f2303d5", "5f2403d5")]
+_THIS_MODULE = b".gnu.linkonce.this_module"
 _STATE_AND_LIST = 24  # bytes before the name in `struct module`
 
 
 class _ElfSection(NamedTuple):
+    name: bytes
     kind: int
     offset: int
     size: int
@@ -75,17 +82,14 @@ class _ElfSection(NamedTuple):
 def patched(module: bytes, code: bytes) -> tuple[bytes, int]:
     """Return the module qemu_fw_cfg with another name and another init function, and where its code is.
 
-    :param module: The module, for x86_64.
-    :param code: What the init function does.
+    :param module: The module.
+    :param code: What the init function does, for the module's architecture.
     """
     content = bytearray(_unsigned(module))
     sections = _sections(module)
     index, value = _init(module, sections)
     start = sections[index].offset
-    place = start + value
-    place += len(_ENDBR64) if module[place:].startswith(_ENDBR64) else 0
-    assert module[place] == _CALL, "it does not begin with a call of __fentry__"
-    place += 5
+    place = _body(module, start + value)
     assert place + len(code) <= start + sections[index].size
     content[place : place + len(code)] = code
     for section in sections:
@@ -93,11 +97,24 @@ def patched(module: bytes, code: bytes) -> tuple[bytes, int]:
             for entry in range(section.offset, section.offset + section.size, 24):
                 (offset,) = struct.unpack_from("<Q", module, entry)
                 if place - 4 < start + offset < place + len(code):  # it would change the code
-                    struct.pack_into("<Q", content, entry + 8, 0)  # R_X86_64_NONE
-    names = [s.offset + _STATE_AND_LIST for s in sections if s.kind == _PROGBITS]
-    (name,) = (place for place in names if module[place:].startswith(_NAME))
+                    struct.pack_into("<Q", content, entry + 8, 0)  # of no type
+    (name,) = (s.offset + _STATE_AND_LIST for s in sections if s.name == _THIS_MODULE)
+    assert content[name:].startswith(_NAME)
     content[name : name + len(_NAME)] = _NEW_NAME
     return bytes(content), place
+
+
+def _body(module: bytes, place: int) -> int:
+    """Return where a function's own code begins, after what is for tracing and for protection."""
+    (machine,) = struct.unpack_from("<H", module, 18)
+    if machine == _AARCH64:
+        while module[place : place + 4] in _BEGIN_AARCH64:
+            place += 4
+        return place
+    assert machine == _X86_64
+    place += len(_ENDBR64) if module[place:].startswith(_ENDBR64) else 0
+    assert module[place] == _CALL, "it does not begin with a call of __fentry__"
+    return place + 5
 
 
 def _unsigned(module: bytes) -> bytes:
@@ -110,10 +127,12 @@ def _unsigned(module: bytes) -> bytes:
 
 def _sections(module: bytes) -> list[_ElfSection]:
     (start,) = struct.unpack_from("<Q", module, 40)
-    size, count = struct.unpack_from("<HH", module, 58)
+    size, count, strings = struct.unpack_from("<HHH", module, 58)
     rows = [struct.unpack_from("<IIQQQQII", module, start + number * size) for number in range(count)]
+    names = rows[strings][4]
     return [
-        _ElfSection(kind, offset, length, link, info) for _, kind, _, _, offset, length, link, info in rows
+        _ElfSection(module[names + name :].partition(b"\0")[0], kind, offset, length, link, info)
+        for name, kind, _, _, offset, length, link, info in rows
     ]
 
 

@@ -12,6 +12,7 @@ from onpanic.core.errors import FetchError
 from onpanic.matrix.debian import Root
 from onpanic.why import LastWords, words_in_dump, words_through_monitor
 
+from ..running.linux_kernels import ARCHITECTURES
 from ..running.linux_lab import boot_linux, panicked_linux
 from ..running.panic_commands import TRIGGERS, panicking_linux
 from ..watch.panicking_guests import with_folder
@@ -35,6 +36,12 @@ EXPECTED = {
     "sysrq": Expected("sysrq", "sysrq triggered crash", "", "dump_stack"),
     "null pointer": Expected("null-pointer", "Fatal exception", NULL, "fw_cfg_sysfs_init+"),
     "null pointer of init": Expected("init-exited", "Attempted to kill init! exitcode=0x00000009", NULL),
+    "null pointer of arm64": Expected(
+        "null-pointer",
+        "Oops: Fatal exception",
+        "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000000",
+        "fw_cfg_sysfs_init+",
+    ),
     "page fault": Expected(
         "page-fault", "Fatal exception", "BUG: unable to handle page fault for ", "kfree+"
     ),
@@ -65,6 +72,7 @@ class Case(NamedTuple):
     :param command_line: More of the kernel's command line.
     :param mebibytes: The guest's memory.
     :param flavour: Of the kernel.
+    :param architecture: Debian's name of it.
     """
 
     emulator: str
@@ -74,6 +82,7 @@ class Case(NamedTuple):
     command_line: str = ""
     mebibytes: int = 96
     flavour: str = "cloud"
+    architecture: str = "amd64"
 
 
 CASES = {
@@ -94,39 +103,40 @@ CASES = {
     "sid's on QEMU 11.1, five levels": Case(
         "sid", "sid", ("bug", "warning", "nested"), ("-cpu", "max", "-device", "pvpanic")
     ),
+    "6.12 for arm64": Case("trixie", "trixie", ("null pointer",), (), architecture="arm64"),
     "generic 6.1": Case("bookworm", "bookworm", ("init exits", "stack protector"), flavour=""),
 }
-
-
-@pytest.fixture
-def emulator(debian_root: Callable[[str], Root], folder: Path) -> Callable[[str], list[str]]:
-    """Return a function that returns the command of a suite's QEMU, which can use the folder."""
-    return lambda suite: with_folder(debian_root(suite).command("qemu-system-x86_64"), folder)
 
 
 @pytest.mark.parametrize("name", CASES)
 async def test_why_a_real_kernel_panicked(
     name: str,
-    emulator: Callable[[str], list[str]],
+    debian_root: Callable[[str], Root],
     folder: Path,
     unavailable: Callable[[str], NoReturn],
 ) -> None:
     """The words are the same from the monitor and from a dump."""
     case = CASES[name]
     try:
-        linux = panicking_linux(case.suite, case.flavour)
+        linux = panicking_linux(case.suite, case.flavour, case.architecture)
     except FetchError as error:
         unavailable(f"no Linux: {' / '.join(str(error).splitlines())}")
-    line = f"console=ttyS1 ignore_loglevel panic=0 {case.command_line}"
+    emulator = debian_root(case.emulator).command(ARCHITECTURES[case.architecture].emulator)
+    console = linux.console.replace("0", "1")
+    line = f"console={console} ignore_loglevel panic=0 {case.command_line}"
     linux = replace(linux.copied(folder), command_line=line, mebibytes=case.mebibytes)
-    booted = await boot_linux(linux, emulator(case.emulator), folder, *case.options)
+    booted = await boot_linux(linux, with_folder(emulator, folder), folder, *case.options)
     for trigger in case.triggers:
         async with panicked_linux(booted, TRIGGERS[trigger]) as panicked:
             words = await words_through_monitor(panicked.client)
             # after an overflow of its stack the kernel has logged more than it could print
             lines = words.lines[: len(panicked.console)] if trigger == "stack overflow" else words.lines
             assert list(lines) == panicked.console, trigger
-            check(words, trigger)
+            check(
+                words,
+                EXPECTED[f"{trigger} of {case.architecture}" if linux.architecture == "arm64" else trigger],
+            )
+            assert words.architecture == ("x86_64" if case.architecture == "amd64" else "aarch64")
             formats = ("elf", "kdump-zlib") if trigger == case.triggers[0] else ("elf",)
             for kind in formats if case.mebibytes < 256 else ():
                 dump = folder / kind
@@ -136,12 +146,11 @@ async def test_why_a_real_kernel_panicked(
                 assert words_in_dump(dump) == msgspec.structs.replace(words, source=source), trigger
 
 
-def check(words: LastWords, trigger: str) -> None:
+def check(words: LastWords, expected: Expected) -> None:
     """Check what is said of a panic."""
-    expected = EXPECTED[trigger]
-    assert (words.guest, words.panicked, words.torn, words.notes) == ("linux", True, False, ()), trigger
-    assert (words.kind, words.architecture) == (expected.kind, "x86_64"), trigger
-    assert words.reason.startswith(expected.reason), trigger
-    assert words.cause.startswith(expected.cause), trigger
-    assert bool(words.cause) == bool(expected.cause), trigger
-    assert words.trace[0].startswith(expected.place), trigger
+    assert (words.guest, words.panicked, words.torn, words.notes) == ("linux", True, False, ())
+    assert words.kind == expected.kind
+    assert words.reason.startswith(expected.reason)
+    assert words.cause.startswith(expected.cause)
+    assert bool(words.cause) == bool(expected.cause)
+    assert words.trace[0].startswith(expected.place)

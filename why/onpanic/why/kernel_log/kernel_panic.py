@@ -36,9 +36,11 @@ _CAUSES = re.compile(
 )
 
 #: What the kernel reports before a panic whose reason has a kind, by that kind.  Sources: kernel/hung_task.c,
-#: kernel/watchdog.c, kernel/rcu/tree_stall.h, mm/oom_kill.c, arch/x86/kernel/cpu/mce/core.c.
+#: kernel/watchdog.c, kernel/rcu/tree_stall.h, mm/oom_kill.c, arch/x86/kernel/cpu/mce/core.c,
+#: arch/x86/kernel/nmi.c.
 _REPORTS = {
     "hung-task": re.compile(rb"INFO: task "),
+    "nmi": re.compile(rb"Uhhuh\. NMI received|NMI: (?:PCI system|IOCK) error"),
     "soft-lockup": re.compile(rb"(?:watchdog|NMI watchdog): BUG: soft lockup"),
     "hard-lockup": re.compile(rb".*[Ww]atchdog detected hard LOCKUP"),
     "rcu-stall": re.compile(rb"(?:rcu: )?INFO: rcu_"),
@@ -134,6 +136,10 @@ def _trace(lines: Sequence[bytes], start: int, end: int) -> tuple[str, ...]:
     trace = [safe_text(place[1]) for place in places if place][:1]
     if head is None:
         return tuple(trace)
+    if trace and trace[0] in safe_text(
+        lines[min(head + 1, len(lines) - 1)]
+    ):  # aarch64 begins its trace with it
+        trace = []
     for line in lines[head + 1 : head + 1 + _MAX_TRACE]:
         if not _TRACE_ENTRY.match(line) or line.strip().startswith(_END):
             break
