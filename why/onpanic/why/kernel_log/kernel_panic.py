@@ -101,7 +101,9 @@ def find_panic(records: Sequence[LogRecord]) -> KernelPanic | None:
     if cause and kind in ("oops", "other"):
         kind = _kind(cause) if _kind(cause) != "other" else kind
     trace = _trace(lines, cause_at, place) if cause_at is not None else ()
-    return KernelPanic(reason, cause, kind, trace or _trace(lines, place, len(lines)))
+    if len(trace) < 2:  # the report has no trace, only the panic has one
+        trace += _trace(lines, place, len(lines))
+    return KernelPanic(reason, cause, kind, trace)
 
 
 def _kind(text: str) -> str:
