@@ -20,6 +20,7 @@ __all__ = ("run_guest",)
 
 _LAST_EVENTS = 2.0  # seconds in which the events of a QEMU that has ended are handled
 _QUIT = 5.0  # seconds to end after QMP's quit
+_WRAPPER = 600.0  # seconds in which what started QEMU ends after it: a script may tidy up
 _TERMINATED = 2.0  # seconds to end after SIGTERM, and after SIGKILL
 _NO_MONITOR = (
     "QEMU has not used the socket that it inherits from onpanic: if {} does not pass it on, as ssh and sudo "
@@ -68,6 +69,8 @@ class _Run:
             if self._greeted and not (follow.done() or ended.done()):
                 self._guest.time_out()
                 await asyncio.wait({follow, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if follow.done():
+                follow.result()
             if self._guest.over:
                 await self._quit()
             await asyncio.wait({ended}, timeout=self._left())
@@ -102,25 +105,28 @@ class _Run:
         )
 
     async def _follow(self, channel: socket.socket) -> None:
-        with suppress(ConnectionLostError):  # QEMU has ended
+        with suppress(ConnectionLostError, CommandError):  # QEMU has ended
             await self._client.connect(channel, negotiate=False)
             self._greeted = True
             await self._guest.follow()
 
     def _left(self) -> float | None:
-        """Return how many seconds are left; None without a limit.  A command has time to end after QEMU."""
+        """Return how many seconds are left; None without a limit."""
         if self._timeout is None:
             return None
-        left = self._began + self._timeout - time.monotonic()
-        return max(left, _TERMINATED if self._guest.over else 0.0)
+        return max(self._began + self._timeout - time.monotonic(), 0.0)
 
     async def _quit(self) -> None:
-        """End QEMU by its monitor, or else by signals; a command that goes on after QEMU is left alone."""
-        with suppress(CommandError, ConnectionLostError, TimeoutError):
+        """End QEMU by its monitor, or else by signals; a wrapper has time to end after it."""
+        try:
             async with asyncio.timeout(_QUIT):
                 await self._client.execute("quit")
-                await self._client.wait_closed()
-        if self._client.connected:
+        except (CommandError, TimeoutError):
+            await self._kill()
+        except ConnectionLostError:  # it has ended
+            pass
+        # A wrapper holds the socket open, so that QEMU's end does not show
+        if not await self._process.wait(_WRAPPER if self._wrapper else _QUIT):
             await self._kill()
 
     async def _kill(self) -> None:

@@ -19,8 +19,11 @@ from onpanic.run.run_command import VMCOREINFO, RunCommand
 __all__ = ("TakenDevices", "taken_devices")
 
 _DEADLINE = 10.0  # seconds in which the emulator starts and quits
+_ANSWER = b'"return"'
 _QUIT = b'{"execute": "qmp_capabilities"}\r\n{"execute": "quit"}\r\n'
 _ACCELERATOR = "tcg:kvm"  # TCG starts the fastest; a build may lack it
+_LATE = f"it has not quit within {_DEADLINE:g} s"
+_UNKNOWN = "no device is added, since this QEMU cannot be asked which it takes: {}"
 _NO_NOTIFIER = "this machine type takes no panic notifier: only a guest that resets itself is noticed"
 _NO_VMCOREINFO = f"this machine type does not take {VMCOREINFO}: what the guest said may not be found"
 
@@ -51,13 +54,15 @@ def taken_devices(command: RunCommand, reaper: Reaper, *, vmcoreinfo: bool = Tru
         notifiers = ("pvpanic", PCI_TYPE) if command.target in X86 else (PCI_TYPE,)
     others = (VMCOREINFO,) if vmcoreinfo and not command.has_vmcoreinfo else ()
     wanted = (*notifiers[:1], *others)
-    if not wanted or not _failure(_start(command, wanted, reaper)):
+    if not wanted or not (failure := _failure(_start(command, wanted, reaper))):
         return TakenDevices(wanted, ())
+    if failure == _LATE:
+        return TakenDevices((), (_UNKNOWN.format(failure),))
     singly = (*notifiers, *others)
     trials = [_start(command, devices, reaper) for devices in ((), *((one,) for one in singly))]
     alone, *failures = map(_failure, trials)
     if alone:
-        return TakenDevices((), (f"no device is added, since this QEMU cannot be asked: {alone}",))
+        return TakenDevices((), (_UNKNOWN.format(alone),))
     taken = [device for device, failure in zip(singly, failures, strict=True) if not failure]
     notifier = [device for device in notifiers if device in taken][:1]
     notes = [_NO_NOTIFIER] if notifiers and not notifier else []
@@ -72,13 +77,19 @@ def _start(command: RunCommand, devices: Sequence[str], reaper: Reaper) -> Emula
 
 
 def _failure(process: EmulatorProcess) -> str:
-    """Wait for an emulator that was told to quit; return why it did not start, empty if it did."""
+    """Wait for an emulator that was told to quit; return why it did not start, empty if it did.
+
+    It answers only once all its devices are there.  Its exit status may be a wrapper's.
+    """
     ended = os.pidfd_open(process.pid)
     try:
-        select.select([ended], [], [], _DEADLINE)
+        in_time = bool(select.select([ended], [], [], _DEADLINE)[0])
+        answered = _ANSWER in process.peek()
     finally:
         os.close(ended)
         process.close()
-    if process.returncode == 0 and not process.killed:
+    if answered and in_time:
         return ""
+    if not in_time:
+        return _LATE
     return last_lines(process.stderr) or f"it ended with {process.end}"
