@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from onpanic.core.errors import FetchError
-from onpanic.why.from_dump import words_in_dump
+from onpanic.why import words_in_dump
 
 from ..running.linux_kernels import READY, Linux, kernel
 from ..watch.panicking_guests import (

@@ -5,8 +5,6 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
 from onpanic.core.untrusted import printable
 from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
 from onpanic.run.memory_copy import copy_memory
@@ -15,7 +13,7 @@ from onpanic.run.run_result import RunOutcome
 from onpanic.run.run_settings import RunSettings
 from onpanic.why.readers.from_monitor import words_through_monitor
 from onpanic.why.words.last_words import LastWords
-from onpanic.why.words.panic_event import words_of_event
+from onpanic.why.words.panic_event import with_event, words_of_event
 
 __all__ = ("FollowedGuest",)
 
@@ -221,7 +219,7 @@ class FollowedGuest:
     async def _read_and_dump(self) -> None:
         info = (self.event or {}).get("info")
         reported = words_of_event(info if isinstance(info, Mapping) else {})
-        self.words = _joined(await self._read(), reported)
+        self.words = with_event(await self._read(), reported)
         await self._dump()
 
     async def _read(self) -> LastWords:
@@ -252,22 +250,3 @@ class FollowedGuest:
                 await self._client.execute(command, arguments)
             return True
         return False
-
-
-def _joined(read: LastWords, reported: LastWords) -> LastWords:
-    """Return what was read of a guest that has reported its panic, with what it has reported.
-
-    :param read: What its memory says; it may say nothing.
-    :param reported: What QEMU's event says.
-    """
-    guest = read.guest if read.guest != "unknown" else reported.guest
-    return msgspec.structs.replace(
-        read,
-        guest=guest,
-        panicked=True,
-        kind=read.kind or reported.kind,
-        reason=read.reason or reported.reason,
-        cause=read.cause or reported.cause,
-        details={**reported.details, **read.details},
-        notes=(*read.notes, *reported.notes),
-    )
