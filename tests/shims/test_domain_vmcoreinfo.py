@@ -29,8 +29,7 @@ SEV = "<launchSecurity type='sev'><policy>0x1</policy></launchSecurity>"
 def knowing(record: CapabilityRecord, answer: Answer, detail: str = "as the test says") -> CapabilityRecord:
     """Return a record with an answer to whether the guest can have the device."""
     (machine,) = record.machines
-    how = None if answer == "unknown" else "introspected"
-    facts = machine.facts | {"vmcoreinfo-attachable": Fact(answer, how, detail)}
+    facts = machine.facts | {"vmcoreinfo-attachable": Fact(answer, "introspected", detail)}
     return replace(record, machines=[replace(machine, facts=facts)])
 
 
