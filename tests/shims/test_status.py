@@ -39,6 +39,10 @@ PAUSE = "<on_panic coredump='yes'>pause</on_panic><on_crash>restart</on_crash>"
 CRASHED = "guest: crashed: it panicked and was destroyed, or its QEMU exited;"
 DUMP = "keep its memory           "
 CONTINUE = "continue it as it is      "
+NO_REASON = (
+    "  reason     not known: there is no vmcoreinfo: the domain has no vmcoreinfo device, which "
+    "<features><vmcoreinfo state='on'/></features> adds when it is started next; a dump can be searched"
+)
 RESET = "reset it and let it boot  "
 
 
@@ -57,6 +61,8 @@ def test_a_real_guest(guest: Start, onpanic: Run) -> None:
     assert shown == (
         "web: panicked: the guest's kernel panicked, and QEMU stopped the guest\n"
         "  QEMU       guest-panicked\n"
+        "  reason     not known: there is no vmcoreinfo: the machine has no vmcoreinfo device; "
+        "the memory can be searched\n"
         f"  you can    {DUMP}dump-guest-memory over QMP\n"
         f"             {CONTINUE}onpanic resume --qmp {running.path}\n"
         f"             {RESET}system_reset, then cont over QMP\n"
@@ -171,6 +177,7 @@ class TestLibvirt:
             "guest: paused (panicked): the guest's kernel panicked, and QEMU stopped the guest",
             "  libvirt    crashed (panicked)",
             "  since      TIME or earlier",
+            NO_REASON,
             KEPT,
             f"  you can    {DUMP}virsh{connect} dump --memory-only guest FILE",
             f"             {CONTINUE}onpanic resume{connect} --domain guest",

@@ -27,6 +27,8 @@ from onpanic.shims.translation.libvirt_features import Libvirt
 
 __all__ = ("Status", "status_of_domain", "status_of_monitor")
 
+_PAUSED = "paused (panicked)"
+
 
 class Status(msgspec.Struct, frozen=True):
     """A guest's state, explained.
@@ -44,6 +46,11 @@ class Status(msgspec.Struct, frozen=True):
     :param policy_notes: What was changed after the policy was translated, so that it is not honoured; for a
         domain that was not translated, why the policy is not what ``<on_crash>`` says.
     :param remedies: What can be done, each with the command that does it.
+    :param reason: Why it panicked, in its own words, see `onpanic.why`; empty if nobody has looked, or it is
+        not known.
+    :param cause: The line of the guest's log that told of the error before; empty if there is none.
+    :param kind: The kind of the panic, e.g. ``null-pointer``; empty if it is not known.
+    :param reason_note: Why the reason is not known; empty if it is, or nobody has looked.
     """
 
     guest: str
@@ -57,6 +64,15 @@ class Status(msgspec.Struct, frozen=True):
     policy_problem: str = ""
     policy_notes: tuple[str, ...] = ()
     remedies: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+    cause: str = ""
+    kind: str = ""
+    reason_note: str = ""
+
+    @property
+    def panicked(self) -> bool:
+        """Whether the guest is as its panic has left it."""
+        return self.state in ("panicked", _PAUSED)
 
 
 async def status_of_monitor(monitor: Monitor, address: str) -> Status:
@@ -125,7 +141,7 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     paused = explanation.name == "panicked" and policy is not None and policy.on_panic == "pause"
     return Status(
         guest=name,
-        state="paused (panicked)" if paused else explanation.name,  # libvirt has no such state
+        state=_PAUSED if paused else explanation.name,  # libvirt has no such state
         meaning=explanation.meaning,
         said=said,
         since=time,

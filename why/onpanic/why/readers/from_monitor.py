@@ -22,6 +22,11 @@ _NOT_FOUND = (
     "the guest is running, and no processor's registers lead to its kernel's vmcoreinfo: "
     "try again, or search its memory"
 )
+_LIBVIRTS = (
+    "this QEMU is libvirt's, which may crash if something else starts a dump; read the domain: "
+    "onpanic why --domain NAME"
+)
+_LIBVIRT_MONITOR = "charmonitor"  # what every libvirt calls its own monitor of a QEMU
 _READINGS = 3
 
 
@@ -40,6 +45,8 @@ async def words_through_monitor(connection: MonitorCommands, search: MemorySearc
     async with monitor_memory(connection) as memory:
         if status.get("running"):
             return await _while_running(connection, memory, search)
+        if await _is_libvirts(connection):
+            return LastWords(source="monitor", notes=(_LIBVIRTS,))
         try:
             dump = await memory.headers()
         except MemoryFault as fault:
@@ -61,6 +68,16 @@ async def words_through_monitor(connection: MonitorCommands, search: MemorySearc
         )
         reading = unnoted_words(found, dump.architecture, dump.byte_order, "monitor")
         return await areading(reading, memory.fetch)
+
+
+async def _is_libvirts(connection: MonitorCommands) -> bool:
+    """Return whether libvirt has started a QEMU."""
+    try:
+        devices = await connection.execute("query-chardev")
+    except CommandError:  # it may be forbidden
+        return False
+    found = devices if isinstance(devices, list) else []
+    return any(isinstance(device, dict) and device.get("label") == _LIBVIRT_MONITOR for device in found)
 
 
 async def _while_running(
