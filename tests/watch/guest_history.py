@@ -24,6 +24,7 @@ from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import Journal
 from onpanic.watch.supervision.supervisor import Supervisor
+from onpanic.why.words.last_words import LastWords
 
 from .played_guest import SECOND, Killed
 from .played_loop import PlayedLoop
@@ -860,6 +861,10 @@ class PlayedView:
     async def dump_path(self, at: float) -> str:
         await self._history.called(self._generation)
         return f"/dumps/{at}.core"
+
+    async def read_words(self, incident: Incident, timeout: float, folder: Path | None) -> LastWords:  # noqa: ARG002, ASYNC109
+        await self._history.called(self._generation)
+        return LastWords(source="libvirt")
 
     async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         await self._history.called(self._generation)

@@ -23,6 +23,7 @@ from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.journal import Journal, Writer
 from onpanic.watch.supervision.supervisor import Supervisor
+from onpanic.why.words.last_words import LastWords
 
 SECOND = 1_000_000_000  # nanoseconds
 DEADLINE = 60  # seconds
@@ -68,6 +69,7 @@ class PlayedGuest:
     :ivar no_reboot: Whether a reset ends it, although its definition does not say so.
     :ivar ending: How it has ended.
     :ivar detail: Why its condition is unknown.
+    :ivar words: What is read of its memory; None for nothing.
     :ivar other_dumps: How often a dump is refused because another one is in progress.
     """
 
@@ -92,6 +94,7 @@ class PlayedGuest:
     hangs: int = 0
     other_dumps: int = 0
     passes: int = 0
+    words: LastWords | None = None
     reset_ends: str = ""
     no_reboot: bool = False
     ending: Literal["", "shutdown", "crashed"] = ""
@@ -129,6 +132,15 @@ class PlayedGuest:
     async def dump_path(self, at: float) -> str:
         self._count_call()
         return f"/dumps/{self.name}-{at}.core"
+
+    async def read_words(self, incident: Incident, timeout: float, folder: Path | None) -> LastWords:  # noqa: ARG002, ASYNC109
+        if self.words is None:
+            return LastWords(source="libvirt")
+        self._count_call()
+        self._require_failure(incident)
+        self._fail("explain")
+        self.log.append("explain")
+        return self.words
 
     async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         self._count_call()

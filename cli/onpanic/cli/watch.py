@@ -37,6 +37,7 @@ _SETTINGS = {
     "start_limit": ("N", "restart a guest up to N times within the interval (default: 5; 0: no limit)"),
     "start_interval": ("SECONDS", "length of the interval for start-limit (default: 300)"),
     "grace": ("SECONDS", "let a guest help itself before it is restarted or destroyed (default: 0)"),
+    "why_timeout": ("SECONDS", "read why a guest panicked for up to that time (default: 2; 0: not at all)"),
     "hook": ("COMMAND", "run COMMAND for each event and action; its environment describes them"),
     "hook_timeout": ("SECONDS", "kill the hook after that time (default: 30)"),
     "start": ("COMMAND", "start a guest without libvirt again with COMMAND, for rename-restart"),

@@ -1,6 +1,7 @@
 """The interface to a watched guest, which is the same for a libvirt domain and for a QMP monitor."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import Step
+from onpanic.why.words.last_words import LastWords
 
 __all__ = ("DumpProgress", "DumpResult", "Guest")
 
@@ -62,6 +64,14 @@ class Guest(Protocol):
 
         :param progress: Called from time to time.
         :raise FailedError: When the dump fails.  No incomplete file is left if it can be removed.
+        """
+
+    async def read_words(self, incident: Incident, timeout: float, folder: Path | None) -> LastWords:  # noqa: ASYNC109
+        """Return why the panicked guest panicked, read from its memory.
+
+        :param timeout: Seconds.
+        :param folder: A directory that the host's root can use; None for none.
+        :raise FailedError: When it cannot be read.
         """
 
     async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:

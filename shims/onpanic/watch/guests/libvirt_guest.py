@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from xml.sax.saxutils import escape
 
@@ -42,10 +43,14 @@ from onpanic.watch.rules.naming import renamed
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import Condition, Step
 from onpanic.watch.rules.settings import Settings
+from onpanic.why.readers.from_domain import words_in_domain
+from onpanic.why.words.last_words import LastWords
 
 __all__ = ("LibvirtGuest",)
 
 Result = TypeVar("Result")
+
+_READ = 0.5  # seconds, for reading what a domain is
 
 _DEBOUNCE = 0.3  # seconds; libvirt first reports that a guest is paused, and then why
 _UNHANDLED = 5.0  # seconds after which an idle libvirt will not handle a panic that only QEMU reports
@@ -179,6 +184,22 @@ class LibvirtGuest:
     async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         """Have libvirt dump the guest's memory."""
         return await self._dump.run(incident, progress)
+
+    async def read_words(self, incident: Incident, timeout: float, folder: Path | None) -> LastWords:  # noqa: ASYNC109
+        """Return why the domain panicked."""
+        found: list[LastWords] = []
+
+        def work(connection: Any) -> None:
+            domain = connection.lookupByUUIDString(self.uuid)
+            require_unchanged(domain, incident)
+            found.append(words_in_domain(domain, timeout, (None, *([folder] if folder else ()))))
+
+        try:
+            async with asyncio.timeout(timeout + _READ):
+                await self._connection.call_unbounded(work, guest=self.uuid)
+        except TimeoutError as error:
+            raise FailedError(f"libvirt did not answer within {timeout + _READ:g} s") from error
+        return found[0]
 
     async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:  # noqa: ARG002
         """Take a step other than ``coredump``."""

@@ -12,6 +12,7 @@ from onpanic.core.untrusted import wellformed
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.guests.monitor_dump import MonitorDump, progress_of
+from onpanic.watch.guests.monitor_words import monitored_words
 from onpanic.watch.guests.monitored_actions import MonitoredActions
 from onpanic.watch.guests.qmp_monitor import QmpMonitor
 from onpanic.watch.rules.dump_files import dump_name
@@ -20,6 +21,7 @@ from onpanic.watch.rules.naming import renamed
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import FAILURES, Condition, Step, action_for
 from onpanic.watch.rules.settings import Settings
+from onpanic.why.words.last_words import LastWords
 
 __all__ = ("QmpGuest",)
 
@@ -143,6 +145,12 @@ class QmpGuest:
     async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         """Dump the guest's memory, to a file that gets its name when it is complete."""
         return await self._dump.run(incident.coredump, progress)
+
+    async def read_words(self, incident: Incident, timeout: float, folder: Path | None) -> LastWords:  # noqa: ARG002, ASYNC109
+        """Return why the guest panicked."""
+        if incident.instance != self._instance:
+            raise StaleError("the guest has been started again meanwhile")
+        return await monitored_words(self.monitor, timeout)
 
     async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:
         """Take a step other than ``coredump``."""

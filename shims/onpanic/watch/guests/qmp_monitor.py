@@ -92,6 +92,15 @@ class QmpMonitor:
         except ConnectionLostError as error:
             raise LostError(f"{self._address} closed the connection") from error
 
+    def send_descriptor(self, descriptor: int) -> None:
+        """Send a file descriptor, for a command that is sent next.
+
+        :raise OSError: When the connection is no UNIX socket, or there is none.
+        """
+        if self._client is None:
+            raise OSError(f"{self._address} is not connected")
+        self._client.send_descriptor(descriptor)
+
     async def query(self, command: str) -> dict[str, Any]:
         """Return what a command without arguments returns; nothing if that is not an object.
 

@@ -15,7 +15,7 @@ from onpanic.watch.rules.settings import Settings
 __all__ = ("Hook",)
 
 #: The events that the hook runs for: what has happened to a guest, and what was done about it.
-_EVENTS = ("panicked", "crashloaded", "internal-error", "action", "limit", "over")
+_EVENTS = ("panicked", "crashloaded", "internal-error", "why", "action", "limit", "over")
 
 _QUEUE_LIMIT = 10_000  # lines
 
@@ -35,7 +35,8 @@ class Hook:
 
     def __call__(self, line: Line) -> None:
         """Queue a line."""
-        if line.event not in _EVENTS or not self._settings().hook:
+        unknown = line.event == "why" and not line.reason
+        if line.event not in _EVENTS or unknown or not self._settings().hook:
             return
         try:
             self._lines.put_nowait(line)

@@ -34,7 +34,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
     :param event: What happened: ``watching``, ``standby``, ``connected``, ``disconnected``, ``waiting``,
         ``policy``, ``panicked``, ``crashloaded``, ``internal-error``, ``action``, ``limit``, ``progress``,
-        ``unresolved``, ``qemu-action``, ``over``, ``problem``, ``reloaded``, ``stopping``, ``observed``.
+        ``unresolved``, ``qemu-action``, ``why``, ``over``, ``problem``, ``reloaded``, ``stopping``,
+        ``observed``.
     :param level: Its severity.
     :param at: When it happened: UTC, RFC 3339.
     :param domain: The guest's name.
@@ -42,12 +43,15 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     :param policy: The guest's policy, in XML.
     :param panic: The type of QEMU's report about a panic, see `PanicDetails.kind`.
     :param code: The panic's code, see `PanicDetails.code`.
+    :param kind: The kind of the panic, as its reason tells it, see `PanicReason.kind`.
+    :param reason: Why the guest panicked; the guest's claim, at most 256 bytes.
     :param action: What was done: a `Step`, or the action that the policy asks for.
     :param outcome: ``done``, ``failed``, ``dry-run``, ``delayed``, ``start-limit-hit``, ``kept``,
         ``lost`` (the guest has ended, against its policy).
     :param by: What did it, if not the watcher: ``libvirt`` or ``QEMU``.
     :param seconds: Its duration.
     :param coredump: The file with the guest's memory.
+    :param why: The file with what the guest said last.
     :param done: Bytes dumped so far.
     :param total: Bytes to dump.
     :param detail: Further information, such as libvirt's or QEMU's message.
@@ -61,11 +65,14 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: str = ""
     panic: str = ""
     code: str = ""
+    kind: str = ""
+    reason: str = ""
     action: str = ""
     outcome: str = ""
     by: str = ""
     seconds: float | None = None
     coredump: str = ""
+    why: str = ""
     done: int | None = None
     total: int | None = None
     detail: str = ""

@@ -11,7 +11,15 @@ import msgspec
 
 from onpanic.watch.reporting.guest_table import GuestTable
 from onpanic.watch.reporting.lines import Line
-from onpanic.watch.reporting.panic_labels import KINDS, NO_CODE, NO_REPORT, code_label, kind_label
+from onpanic.watch.reporting.panic_labels import (
+    KINDS,
+    NO_CODE,
+    NO_REPORT,
+    REASONS,
+    code_label,
+    kind_label,
+    reason_label,
+)
 from onpanic.watch.rules.policy_steps import Step
 
 __all__ = ("METRICS", "Histogram", "Metric", "MetricValues", "Samples")
@@ -27,9 +35,11 @@ _STATE_OF = {
 
 _BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1800.0)  # seconds
 
+_ACTIONS = [step for step in get_args(Step) if step != "explain"]  # which only reads
+
 # Prometheus cannot see the first increase of a counter that was not there before
 _ZERO_ACTIONS = (
-    *((step, outcome, "onpanic") for step in get_args(Step) for outcome in ("done", "failed")),
+    *((step, outcome, "onpanic") for step in _ACTIONS for outcome in ("done", "failed")),
     *((action, "done", "libvirt") for action in ("coredump", "restart", "destroy")),
     *((action, "failed", "libvirt") for action in ("coredump", "restart")),
     *((action, "start-limit-hit", "onpanic") for action in ("restart", "rename-restart")),
@@ -81,6 +91,7 @@ class Metric(msgspec.Struct, frozen=True):
 _GUEST = ("domain", "uuid")
 
 PANICS = Metric("onpanic_panics", "counter", "Guest panics", ("kind", "code"))
+EXPLAINED = Metric("onpanic_panic_reasons", "counter", "Panics by what the guest's memory tells", ("kind",))
 CRASHLOADS = Metric("onpanic_crashloads", "counter", "Panics that the guest handles itself (kdump)")
 ERRORS = Metric("onpanic_internal_errors", "counter", "Internal errors of QEMU")
 ACTIONS = Metric("onpanic_actions", "counter", "Actions on guests", ("action", "outcome", "by"))
@@ -110,7 +121,7 @@ OBSERVED = Metric(
 
 #: All metrics, in the order in which they are written.
 METRICS = (
-    *(PANICS, CRASHLOADS, ERRORS, ACTIONS, DURATIONS, LOST, PROBLEMS),
+    *(PANICS, EXPLAINED, CRASHLOADS, ERRORS, ACTIONS, DURATIONS, LOST, PROBLEMS),
     *(GUEST_PANICS, GUEST_PANICKED, GUEST_OPEN, WATCHING, STATE, OBSERVED),
 )
 
@@ -129,6 +140,7 @@ class MetricValues:
         self._guests = GuestTable(clock, monotonic)
         self._counts: dict[Metric, dict[tuple[str, ...], float]] = {
             PANICS: {(kind, NO_CODE): 0.0 for kind in (NO_REPORT, *KINDS)},
+            EXPLAINED: {(kind,): 0.0 for kind in REASONS},
             ACTIONS: dict.fromkeys(_ZERO_ACTIONS, 0.0),
             **{metric: {(): 0.0} for metric in (CRASHLOADS, ERRORS, LOST, PROBLEMS)},
         }
@@ -141,6 +153,8 @@ class MetricValues:
         self._guests(line)
         if line.event == "panicked":
             self._count(PANICS, kind_label(line.panic), code_label(line.panic, line.code))
+        elif line.event == "why":
+            self._count(EXPLAINED, reason_label(line.kind))
         elif line.event == "crashloaded":
             self._count(CRASHLOADS)
         elif line.event == "internal-error":

@@ -5,10 +5,21 @@ guest could make as many series as there are numbers.  Codes that are public kee
 bugcheck codes, 5 reasons of s390x, one code of TDX and 32 of SEV.  All others of a kind share one.
 """
 
+from onpanic.why.kernel_log.kernel_panic import KINDS as KERNEL_KINDS
 from onpanic.why.windows.bugcheck_names import BUGCHECKS
 from onpanic.why.words.s390_wait import S390_REASONS
 
-__all__ = ("KINDS", "NO_CODE", "NO_REPORT", "OTHER", "code_label", "kind_label", "known_codes")
+__all__ = (
+    "KINDS",
+    "NO_CODE",
+    "NO_REPORT",
+    "OTHER",
+    "REASONS",
+    "code_label",
+    "kind_label",
+    "known_codes",
+    "reason_label",
+)
 
 #: The label for what is not known in public.
 OTHER = "other"
@@ -18,6 +29,12 @@ NO_REPORT = "unspecified"
 
 #: The code of a panic that has none.
 NO_CODE = "none"
+
+#: The label for the kind of a panic of which nothing was read.
+UNKNOWN = "unknown"
+
+#: The labels for the kinds that `LastWords.kind` has after a reading of memory.
+REASONS = (*(kind for kind in KERNEL_KINDS if kind != OTHER), "bugcheck", *S390_REASONS[1:], OTHER, UNKNOWN)
 
 #: QEMU's types of reports (GuestPanicInformationType in QAPI's run-state.json, QEMU 11.1).
 KINDS = ("hyper-v", "s390", "tdx", "sev")
@@ -56,6 +73,16 @@ def code_label(kind: str, code: str) -> str:
     if not code:
         return NO_CODE
     return code if code in known_codes(kind) else OTHER
+
+
+def reason_label(kind: str) -> str:
+    """Return the label for the kind of a panic that was read from a guest's memory.
+
+    :param kind: See `PanicReason.kind`.
+    """
+    if not kind:
+        return UNKNOWN
+    return kind if kind in REASONS else OTHER
 
 
 def known_codes(kind: str) -> frozenset[str]:

@@ -14,6 +14,7 @@ from onpanic.watch.rules.step_results import give_up, was_taken
 
 __all__ = ("decide_step", "due_step")
 
+_MOST_READINGS = 2  # times that it is read why a guest panicked, if a watcher ended meanwhile
 _MOST_TRIES = 3  # times that a step may leave the guest's state unchanged
 
 
@@ -38,8 +39,8 @@ def decide_step(
     draft: Draft, incident: Incident, observation: Observation, settings: ReconcileSettings, now: float
 ) -> NextAction | None:
     """Decide about an incident that is not finished; return None if that finishes it."""
-    step = due_step(incident, observation)
-    if step is None:
+    step, unexplained = due_step(incident, observation), _is_unexplained(incident, observation, settings)
+    if step is None and not unexplained:
         incident = _finish(draft, observation, settings, now)
         if not incident.finished:  # the reset of libvirt's restart has ended the guest
             return decide_step(draft, incident, observation, settings, now)
@@ -48,6 +49,8 @@ def decide_step(
     since = max(incident.found, observation.since)
     if acts and not incident.step and observation.at - since < settings.reaction:
         return draft.wait(settings.poll, considered=True)
+    if step is None or unexplained:
+        return draft.take("explain", readings=incident.readings + 1)
     tried = observation.state.mark
     tries = incident.tries if (incident.step, incident.tried) == (step, tried) else 0
     if _refuse(draft, incident, step, tries, observation, settings, now):
@@ -68,6 +71,14 @@ def decide_step(
         again = incident.begun and incident.tried == tried  # another try is the same restart
         restarts = [*(restarts[:-1] if again else restarts), now]
     return draft.take(step, **changes, begun=True, restarts=restarts)
+
+
+def _is_unexplained(incident: Incident, observation: Observation, settings: ReconcileSettings) -> bool:
+    """Return whether it is to be read why a guest panicked, before a step ends it."""
+    wanted = settings.explains and not settings.dry_run and not incident.explained
+    panicked = incident.failure == observation.state.condition == "panicked"
+    same = incident.instance == observation.state.instance
+    return wanted and panicked and same and incident.readings < _MOST_READINGS
 
 
 def _refuse(

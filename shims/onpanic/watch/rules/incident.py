@@ -29,6 +29,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     :param due: When the guest may be restarted; 0 if that is not decided.
     :param coredump: The file to which the guest's memory is dumped.
     :param dumped: Whether that file is complete.
+    :param explained: Whether it was read, or given up, why the guest panicked.
+    :param readings: How often that was begun.
     :param begun: Whether the watcher has begun to restart or destroy the guest.
     :param step: The last step that the watcher has begun; empty if there was none.
     :param tried: The state before that step: condition, instance and CPU time.
@@ -56,6 +58,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     due: float = 0.0
     coredump: str = ""
     dumped: bool = False
+    explained: bool = False
+    readings: int = 0
     begun: bool = False
     step: Step | Literal[""] = ""
     tried: str = ""

@@ -6,8 +6,9 @@ import msgspec
 
 from onpanic.watch.rules.observation import PanicReport
 from onpanic.watch.rules.panic_details import PanicDetails
+from onpanic.watch.rules.panic_reason import PanicReason
 
-__all__ = ("LineContent", "action_line", "details_of", "failure_line", "handled_elsewhere")
+__all__ = ("LineContent", "action_line", "details_of", "failure_line", "handled_elsewhere", "reason_line")
 
 _STATES = {"healthy": "runs", "reset": "was reset, and is paused", "gone": "no longer exists"}
 
@@ -47,6 +48,17 @@ def failure_line(report: PanicReport, event: str = "panicked") -> LineContent:
     :param event: What has happened, see `Line.event`.
     """
     return LineContent(event, "warning", {"at": report.stamp, **details_of(report.details)})
+
+
+def reason_line(reason: PanicReason, seconds: float) -> LineContent | None:
+    """Return the line that says why a guest panicked, or why that is not known; None if nothing is known.
+
+    :param seconds: How long it took to read that.
+    """
+    if not (reason.reason or reason.detail):
+        return None
+    members = {"kind": reason.kind, "reason": reason.reason, "why": reason.file, "detail": reason.detail}
+    return LineContent("why", "notice" if reason.reason else "info", {**members, "seconds": seconds})
 
 
 def details_of(details: PanicDetails) -> dict[str, str]:

@@ -6,6 +6,7 @@ import msgspec
 
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.rules.panic_details import PanicDetails
+from onpanic.watch.rules.panic_reason import PanicReason
 from onpanic.watch.rules.policy_steps import Condition, Step
 
 __all__ = ("Assignment", "GuestState", "Observation", "PanicReport", "StepResult")
@@ -82,6 +83,7 @@ class StepResult(msgspec.Struct, frozen=True):
     :param retry_after: Seconds after which an uncertain step may be tried again.
     :param coredump: The file of the dump that was made.
     :param detail: Why that dump is not as the settings ask; empty if it is.
+    :param reason: Why the guest panicked; None if that was not read.
     """
 
     step: Step
@@ -91,6 +93,7 @@ class StepResult(msgspec.Struct, frozen=True):
     retry_after: float = 0.0
     coredump: str = ""
     detail: str = ""
+    reason: PanicReason | None = None
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -33,9 +33,10 @@ Failure = Literal["panicked", "internal-error"]
 #: ``changing``: it only passes through its state, for example shuts down; ``unknown``: QEMU cannot be asked.
 Condition = Literal["healthy", "panicked", "internal-error", "reset", "off", "gone", "changing", "unknown"]
 
-#: What the watcher does to a guest.  ``restart`` resets the guest and continues it; ``start`` starts a new
-#: emulator process; ``limit`` replaces libvirt's own action by ``preserve``, and ``unlimit`` restores it.
-Step = Literal["coredump", "continue", "restart", "destroy", "rename", "start", "limit", "unlimit"]
+#: What the watcher does to a guest.  ``explain`` reads why it panicked; ``restart`` resets the guest and
+#: continues it; ``start`` starts a new emulator process; ``limit`` replaces libvirt's own action by
+#: ``preserve``, and ``unlimit`` restores it.
+Step = Literal["explain", "coredump", "continue", "restart", "destroy", "rename", "start", "limit", "unlimit"]
 
 #: The conditions that a policy covers.
 FAILURES: tuple[Failure, ...] = ("panicked", "internal-error")

@@ -18,12 +18,14 @@ class ReconcileSettings(msgspec.Struct, frozen=True):
     :param dry_run: Whether steps are only logged.
     :param poll: Seconds until libvirt, which is expected to act on a guest, is looked at again; later looks
         wait up to ten times as long.
+    :param explains: Whether it is read why a guest panicked.
     :param patience: Seconds that a guest may take to pass through a state, for example to shut down.
     """
 
     restart_limit: RestartLimit
     grace: float = 0.0
     dry_run: bool = False
+    explains: bool = False
     poll: float = 0.05
     patience: float = 60.0
 

@@ -22,6 +22,7 @@ from onpanic.watch.rules.dump_files import FORMATS
 __all__ = ("Settings", "read_settings", "with_unit")
 
 _SIZE_LIMIT = 2**20  # bytes
+_LONGEST_READING = 60.0  # seconds
 _HINT = "onpanic watch --help lists the settings"
 _UNITS = ("", "K", "M", "G", "T")  # powers of 1024, as systemd has them
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([KMGT]?)")
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
     :param start_limit: Restarts of a guest that are allowed within the interval; 0 for any number.
     :param start_interval: That interval, in seconds.
     :param grace: The grace period of policies that do not state one, in seconds; 0 for none, see `Policy`.
+    :param why_timeout: Seconds for reading why a guest panicked; 0 to not read it.
     :param hook: A command to run for each event and action, split as a shell would.
     :param hook_timeout: Seconds after which the hook is killed.
     :param start: A command that starts a guest without libvirt again, split as a shell would.
@@ -62,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
     start_limit: int = 5
     start_interval: float = 300.0
     grace: float = 0.0
+    why_timeout: float = 2.0
     hook: str = ""
     hook_timeout: float = 30.0
     start: str = ""
@@ -70,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
         for name in ("dump_timeout", "progress", "start_interval", "hook_timeout"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name.replace('_', '-')} must be more than 0 seconds")
+        if not 0 <= self.why_timeout <= _LONGEST_READING:
+            raise SettingsError(f"why-timeout must be from 0 to {_LONGEST_READING:g} seconds")
         if self.dumps < 1 or self.start_limit < 0:
             raise SettingsError("dumps must be at least 1, and start-limit at least 0")
         if not is_grace(self.grace):

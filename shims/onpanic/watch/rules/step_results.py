@@ -1,7 +1,7 @@
 """What has become of a step: it is done when the guest is seen as the step promises."""
 
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.line_contents import LineContent, action_line
+from onpanic.watch.rules.line_contents import LineContent, action_line, reason_line
 from onpanic.watch.rules.next_action import Draft
 from onpanic.watch.rules.observation import GuestState, Observation, StepResult
 from onpanic.watch.rules.policy_steps import FAILURES, Step, shortfall
@@ -23,6 +23,10 @@ def conclude_step(draft: Draft, result: StepResult, observation: Observation, no
     elif step == "unlimit":
         draft.incident, line = conclude_unlimit(incident, result.error)
         draft.log(line)
+    elif step == "explain":
+        draft.change(explained=True)
+        if result.reason and (said := reason_line(result.reason, now - result.began)):
+            draft.log(said)
     elif result.uncertain and not was_taken(incident, step, observation):
         runs_on = state.condition == "healthy" and state.instance == incident.instance
         if step == "restart" and runs_on:  # it ran before

@@ -11,6 +11,7 @@ from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.observation import StepResult
 from onpanic.watch.rules.policy_steps import ENDING, RESTARTS, Step
 from onpanic.watch.supervision.context import WatchContext
+from onpanic.watch.supervision.explainer import explain
 
 __all__ = ("Actuator",)
 
@@ -50,6 +51,8 @@ class Actuator:
         except (FailedError, GoneError) as error:
             return StepResult(step, began, error.message)
         keep(prepared)
+        if step == "explain":
+            return await self._explain(prepared, before, keep, began)
         made = DumpResult()
         try:
             if step == "coredump":
@@ -74,6 +77,16 @@ class Actuator:
             new_name = await self._guest.new_name() if renames else self._guest.name
             return replace(incident, new_name=new_name, xml=await self._guest.transient_xml())
         return incident
+
+    async def _explain(self, incident: Incident, before: Incident, keep: Keep, began: float) -> StepResult:
+        """Read why the guest panicked; what keeps it from that delays no other step."""
+        folder, limit = self._context.journal.folder, self._context.settings.why_timeout
+        self.dump_event_due = True  # libvirt's dump is given up
+        try:
+            return StepResult("explain", began, reason=await explain(self._guest, incident, limit, folder))
+        except StaleError:
+            keep(before)
+            raise
 
     async def _take(self, step: Step, incident: Incident, keep: Keep) -> None:
         if step in ("limit", "unlimit"):

@@ -65,6 +65,7 @@ class WatchContext:
             restart_limit=RestartLimit(settings.start_limit, settings.start_interval, self._restart_delay),
             grace=settings.grace,
             dry_run=self.dry_run,
+            explains=self.settings.why_timeout > 0,
             poll=self.poll,
             patience=self.patience,
         )

@@ -62,6 +62,11 @@ class Journal:
         self._incidents: dict[str, Incident] = {}
         self._locks: dict[str, int] = {}
 
+    @property
+    def folder(self) -> Path | None:
+        """The directory of the files; None if nothing is written."""
+        return self._folder
+
     def try_acquire(self, key: str = "") -> bool:
         """Take the lock and read the files that it protects; return False if another watcher holds it.
 

@@ -20,6 +20,8 @@ __all__ = ("Observer",)
 # Seconds within which another notifier tells of the same panic, once the guest runs
 _SAME_PANIC = 1.0
 
+_CLOSED = "Broken pipe"
+
 _NEVER = float("-inf")
 
 
@@ -94,6 +96,14 @@ class Observer:
     def on_gap(self) -> None:
         """Note that events may have been missed."""
         self._watched_since = self._clock()
+
+    def is_given_up(self, error: str) -> bool:
+        """Return whether a dump has failed because its reader needed no more of it, see `words_in_domain`.
+
+        :param error: Why it has failed.
+        """
+        own = self.assignment is not None and self.assignment.libvirt_action.startswith("coredump-")
+        return error.endswith(_CLOSED) and not own  # libvirt's own fails so when the file system is full
 
     @property
     def condition(self) -> str:

@@ -91,7 +91,7 @@ class Supervisor:
 
         :param error: Why it failed; empty if it did not.
         """
-        if self._actuator.dump_event_due:
+        if self._actuator.dump_event_due or self._observer.is_given_up(error):
             return
         self._observer.libvirt_dump_error = error
         self._write(action_line("coredump", "failed" if error else "done", by="libvirt", detail=error))
