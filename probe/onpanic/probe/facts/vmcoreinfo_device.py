@@ -21,7 +21,8 @@ def vmcoreinfo_attachable(conversations: Sequence[Conversation]) -> Fact:
 
     QEMU refuses it for want of fw_cfg with DMA, and for nothing else (its ``hw/misc/vmcoreinfo.c``).  A board
     may make fw_cfg after the devices of the command line, which QEMU then calls hotplugged: ``virt`` of
-    riscv64 in QEMU 7.2 does.  Compared with a start of every machine type of QEMU 5.2, 7.2, 10.0 and 11.1.
+    riscv64 in QEMU 7.2 does.  Compared with a start of each machine type of Debian's QEMU 7.2 and 10.0 for
+    all architectures, and 5.2 and 11.1 for x86.
 
     :param conversations: Those with the machine type.
     """
