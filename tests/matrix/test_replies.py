@@ -15,7 +15,7 @@ from onpanic.probe import CapabilityRecord, RecordingError
 from onpanic.probe.facts import EMULATOR_QUESTIONS, MACHINE_QUESTIONS, NOTIFIER_QUESTIONS
 
 VERSION = {"qemu": {"major": 1, "minor": 5, "micro": 3}, "package": ""}
-PLAIN = ("container", "System", "irq")
+PLAIN = ("container", "System", "irq", "vmcoreinfo")
 COMMANDS = ("qmp_capabilities", "query-commands", "cont")
 EVENTS = ("SHUTDOWN", "RESET", "STOP")
 SCHEMA = (("query-version", "command"), ("SHUTDOWN", "event"))
