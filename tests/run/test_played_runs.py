@@ -70,6 +70,11 @@ def test_the_devices_that_the_machine_takes_are_added(
     assert ("does not take vmcoreinfo" in err) == ("vmcoreinfo" not in devices)
 
 
+def test_what_the_user_does_not_want_is_not_added(played_run: Played, tmp_path: Path) -> None:
+    run = played_run(PlayedQemu(events=(OFF,)), "--no-notifier", "--no-vmcoreinfo")
+    assert (run.end()[0], started_with(tmp_path)) == (0, [])
+
+
 def test_what_the_user_has_is_not_added(played_run: Played, tmp_path: Path) -> None:
     command = (install(tmp_path), "-device", "pvpanic-pci")
     status, *_ = played_run(PlayedQemu(events=(OFF,)), "--no-vmcoreinfo", command=command).end()

@@ -1,11 +1,17 @@
 """The exit status and the text of a run."""
 
+import json
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from onpanic.run.run_result import RunOutcome, RunResult, result_lines
 from onpanic.why.words.last_words import LastWords
 
+from ..schemas import undescribed
+
+SCHEMA = Path(__file__).parent.parent.parent / "why/onpanic/run/run_result.schema.json"
 WORDS = LastWords(source="monitor", panicked=True, reason="sysrq", lines=tuple(f"line {n}" for n in range(9)))
 
 
@@ -39,3 +45,9 @@ def test_the_outcomes_are_told_apart() -> None:
     unreported = msgspec.structs.replace(result("panicked"), event=None)
     said.add(result_lines(unreported, 0)[0])
     assert len(said) == 6
+
+
+def test_the_schema_that_ships_is_current() -> None:
+    """`make schema` writes it."""
+    current = json.loads(msgspec.json.encode(msgspec.json.schema(RunResult)))
+    assert undescribed(json.loads(SCHEMA.read_text())) == undescribed(current)

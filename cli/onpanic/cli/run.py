@@ -58,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"end a guest that resets itself N times, within 10 s each; 0: never (default: {_RESETS})",
     )
+    parser.add_argument("--no-notifier", action="store_true", help="do not add a panic notifier")
     parser.add_argument("--no-vmcoreinfo", action="store_true", help="do not add the device vmcoreinfo")
     parser.add_argument(
         "--keep", action="store_true", help="keep a guest that panicked, stopped, until something ends QEMU"
@@ -97,7 +98,12 @@ def _run(arguments: argparse.Namespace) -> "RunResult":
         arguments.timeout, arguments.dump, arguments.resets, arguments.keep, arguments.look
     )
     with Reaper() as reaper:
-        taken = taken_devices(command, reaper, vmcoreinfo=not arguments.no_vmcoreinfo)
+        taken = taken_devices(
+            command,
+            reaper,
+            notifier=not arguments.no_notifier,
+            vmcoreinfo=not arguments.no_vmcoreinfo,
+        )
         with PassedSignals() as signals:
             started = start_run(command, taken, reaper, signals)
             import asyncio  # what follows is loaded while QEMU starts

@@ -18,3 +18,14 @@ The modules, in the direction of imports::
     followed_guest  does what is due for the guest
     run_guest       follows the run until QEMU has ended
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onpanic.run.run_result import RunResult
+else:
+    from onpanic.core.lazy_imports import lazy_imports
+
+    __getattr__, __dir__ = lazy_imports(__name__, {"onpanic.run.run_result": ("RunResult",)})
+
+__all__ = ("RunResult",)

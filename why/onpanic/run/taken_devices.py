@@ -39,18 +39,21 @@ class TakenDevices(NamedTuple):
     notes: tuple[str, ...]
 
 
-def taken_devices(command: RunCommand, reaper: Reaper, *, vmcoreinfo: bool = True) -> TakenDevices:
+def taken_devices(
+    command: RunCommand, reaper: Reaper, *, notifier: bool = True, vmcoreinfo: bool = True
+) -> TakenDevices:
     """Return the devices to add to a command: all at once if they are taken, else those that are one by one.
 
     :param command: The user's command.
     :param reaper: Ends the emulators if this process goes away.
+    :param notifier: Whether a panic notifier is wanted.
     :param vmcoreinfo: Whether the device vmcoreinfo is wanted.
     :raise StartError: When the command cannot be executed.
     """
     if not command.runs or command.machine == "none":
         return TakenDevices((), ())
     notifiers: tuple[str, ...] = ()
-    if not command.has_notifier:
+    if notifier and not command.has_notifier:
         notifiers = ("pvpanic", PCI_TYPE) if command.target in X86 else (PCI_TYPE,)
     others = (VMCOREINFO,) if vmcoreinfo and not command.has_vmcoreinfo else ()
     wanted = (*notifiers[:1], *others)
@@ -64,10 +67,10 @@ def taken_devices(command: RunCommand, reaper: Reaper, *, vmcoreinfo: bool = Tru
     if alone:
         return TakenDevices((), (_UNKNOWN.format(alone),))
     taken = [device for device, failure in zip(singly, failures, strict=True) if not failure]
-    notifier = [device for device in notifiers if device in taken][:1]
-    notes = [_NO_NOTIFIER] if notifiers and not notifier else []
+    best = [device for device in notifiers if device in taken][:1]
+    notes = [_NO_NOTIFIER] if notifiers and not best else []
     notes += [_NO_VMCOREINFO for device in others if device not in taken]
-    return TakenDevices((*notifier, *(device for device in others if device in taken)), tuple(notes))
+    return TakenDevices((*best, *(device for device in others if device in taken)), tuple(notes))
 
 
 def _start(command: RunCommand, devices: Sequence[str], reaper: Reaper) -> EmulatorProcess:
