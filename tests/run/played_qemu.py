@@ -63,7 +63,7 @@ for line in channel.makefile():
     if name in ("qmp_capabilities", "stop", "cont", "system_reset", "set-action"):
         answer = {{"return": {{}}}}
     elif name == "query-status":
-        answer = {{"return": {{"status": "running", "running": True}}}}
+        answer = {{"return": {{"status": played["state"] if begun else "running", "running": not begun}}}}
     else:
         answer = {{"error": {{"class": "CommandNotFound", "desc": f"no {{name}}"}}}}
     send({{**answer, "id": message["id"]}} if "id" in message else answer)
@@ -86,6 +86,7 @@ class PlayedQemu:
 
     :param takes: The devices that its machine type takes.
     :param events: What it sends once it is followed.
+    :param state: The run state once they are sent.
     :param status: The exit status after QMP's quit.
     :param closes: Whether it does not have the socket, as behind ``ssh``.
     :param stubborn: Whether it answers neither quit nor SIGTERM.
@@ -94,6 +95,7 @@ class PlayedQemu:
 
     takes: Sequence[str] = ("pvpanic", "pvpanic-pci", "vmcoreinfo")
     events: Sequence[dict[str, object]] = ()
+    state: str = "running"
     status: int = 0
     closes: bool = False
     stubborn: bool = False

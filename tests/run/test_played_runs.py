@@ -173,6 +173,15 @@ def test_a_guest_that_panicked_can_be_kept(played_run: Played) -> None:
     assert run.end()[0] == 86
 
 
+def test_an_error_of_qemus_is_told(played_run: Played) -> None:
+    """It waits for its user, as it would without us."""
+    run = played_run(PlayedQemu(events=(event("STOP"),), state="internal-error"))
+    assert run.process.stderr
+    assert "internal-error" in next(iter(run.process.stderr))
+    run.process.send_signal(signal.SIGTERM)
+    assert run.end()[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

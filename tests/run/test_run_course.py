@@ -35,7 +35,8 @@ def steps(*events: tuple[str, dict[str, Any]], apart: float = 1.0, **actions: st
         (("SHUTDOWN", {"guest": True}), "examine"),
         (RESET, "catch-resets"),
         (("RESET", {"guest": False, "reason": "host-qmp-system-reset"}), "nothing"),
-        (("STOP", {}), "nothing"),
+        (("STOP", {}), "stopped"),
+        (("RESUME", {}), "nothing"),
         (("SHUTDOWN", {"guest": "yes", "reason": 7}), "nothing"),
     ],
     ids=str,
@@ -65,4 +66,4 @@ def test_resets_of_the_host_are_not_counted() -> None:
 @pytest.mark.parametrize("end", [RESET, CAUGHT, OFF], ids=["reset", "caught", "off"])
 def test_a_crash_kernel_is_waited_for(end: tuple[str, dict[str, Any]]) -> None:
     """The run ends with its reboot, even if QEMU is to stay."""
-    assert steps(CRASHLOAD, ("STOP", {}), end, shutdown="pause") == ["read", "nothing", "end"]
+    assert steps(CRASHLOAD, ("STOP", {}), end, shutdown="pause") == ["read", "stopped", "end"]

@@ -21,6 +21,7 @@ _STOPPED = 0.5  # seconds from the event of a panic to the guest's stop
 _READ = 10.0  # seconds that reading a guest may take; it takes a tenth of one
 _ANSWER = 5.0  # seconds in which QEMU answers
 _BEFORE = {"guest-panicked": CourseStep.REPORT, "shutdown": CourseStep.EXAMINE}
+_ERRORS = ("internal-error", "io-error")
 _ENDS = ("RESET", "SHUTDOWN")
 _TIME_OUT, _LEAVE, _LOOK = "time out", "leave", "look"  # beside the names of events
 
@@ -130,6 +131,8 @@ class FollowedGuest:
                 await self._catch_resets()
             case CourseStep.EXAMINE:
                 await self._examine()
+            case CourseStep.STOPPED:
+                await self._tell_of_errors()
             case CourseStep.LOOP:
                 self.outcome, self.over = "reset-loop", True
             case CourseStep.END:
@@ -159,6 +162,12 @@ class FollowedGuest:
         await self._command("cont")
         what = "its crash kernel takes over" if self._course.crashloaded else "goes on, as its command says"
         self._say(f"the guest panicked, and {what}: waiting for its end")
+
+    async def _tell_of_errors(self) -> None:
+        """Say that QEMU has stopped the guest for an error: it would wait for ever, without a word."""
+        state = (await self._client.execute("query-status")).get("status")
+        if state in _ERRORS:
+            self._say(f"QEMU has stopped the guest, and waits: {state}")
 
     async def _catch_resets(self) -> None:
         """Have a guest that has reset itself stopped before it does so again; QEMU 6.0 and later can."""

@@ -23,6 +23,8 @@ class CourseStep(Enum):
     CATCH_RESETS = "catch-resets"
     #: The guest is stopped where it would be reset: its log may tell of a panic.
     EXAMINE = "examine"
+    #: QEMU has stopped the guest; it may be for an error of its own.
+    STOPPED = "stopped"
     #: The guest has ended, and so would QEMU: end it.
     END = "end"
     #: The guest resets itself again and again: end QEMU.
@@ -59,6 +61,8 @@ class RunCourse:
         if event == "GUEST_CRASHLOADED":
             self.crashloaded = True
             return CourseStep.READ
+        if event == "STOP":
+            return CourseStep.STOPPED
         # QEMU before 4.0 gives no reason
         by_guest = data.get("guest") is True and data.get("reason", "guest-reset") == "guest-reset"
         if event == "RESET" and by_guest:
