@@ -39,7 +39,7 @@ _COMMANDS = """\
 symbol() {{
   case $1 in
     [0-9]*|deadbeef*) printf %016x 0x$1 ;;
-    *) awk -v name=$1 '$3 == name {{ print $1; exit }}' /proc/kallsyms ;;
+    *) grep -F " $1" /proc/kallsyms | grep -m1 " $1$" | cut -c1-16 ;;
   esac
 }}
 poke() {{
