@@ -8,11 +8,13 @@ from onpanic.matrix import LibvirtRecord, Matrix
 from onpanic.probe import CapabilityRecord
 from onpanic.run import RunResult
 from onpanic.why import LastWords
+from onpanic.why.readiness.readiness_result import Readiness
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS: dict[type, Path] = {
     CapabilityRecord: ROOT / "probe/onpanic/probe/record/record.schema.json",
     LastWords: ROOT / "why/onpanic/why/words/last_words.schema.json",
+    Readiness: ROOT / "why/onpanic/why/readiness/readiness.schema.json",
     RunResult: ROOT / "why/onpanic/run/run_result.schema.json",
     LibvirtRecord: ROOT / "compat-matrix/onpanic/matrix/libvirts/libvirt.schema.json",
     Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",

@@ -1,11 +1,14 @@
 """Whether a panic would be reported and could be read: from what is seen to answers."""
 
+import json
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import msgspec
 import pytest
 
 from onpanic.why.kernel.kernel_symbols import kernel_symbols
@@ -24,12 +27,16 @@ from onpanic.why.readiness.pvpanic_driver import (
     notifier_blocks,
     pvpanic_instances,
 )
+from onpanic.why.readiness.readiness_result import Readiness
 from onpanic.why.readiness.readiness_text import readiness_lines
 from onpanic.why.words.last_words import LastWords
 
 from ..running.libvirtd import HOST
 from ..running.linux_kernels import READY, kernel
+from ..schemas import undescribed
 from ..watch.panicking_guests import wait_for_text
+
+SCHEMA = Path(__file__).parent.parent.parent / "why/onpanic/why/readiness/readiness.schema.json"
 
 READ = LastWords(guest="linux", source="monitor", lines=("hello",))
 UNREAD = LastWords(source="monitor", notes=("nothing leads to it",))
@@ -49,6 +56,17 @@ SEEN = SeenGuest(True, "x86_64", DEVICES, b"OSRELEASE=6.1.0\n", None, GOOD, READ
 
 def answers(seen: SeenGuest) -> dict[str, str]:
     return {answer.name: answer.answer for answer in assess(seen).answers}
+
+
+def test_the_schema_that_ships_is_current() -> None:
+    """`make schema` writes it."""
+    current = json.loads(msgspec.json.encode(msgspec.json.schema(Readiness)))
+    assert undescribed(json.loads(SCHEMA.read_text())) == undescribed(current)
+
+
+def test_json_follows_its_schema() -> None:
+    document = json.loads(msgspec.json.encode(assess(SEEN)))
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
 
 
 def test_all_is_well() -> None:

@@ -16,7 +16,7 @@ from onpanic.why.readers.monitor_note import find_through_monitor
 from onpanic.why.readers.note_words import words_of_dump
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("SessionCommands", "words_of_session", "words_through_monitor")
+__all__ = ("SessionCommands", "is_libvirts", "words_of_session", "words_through_monitor")
 
 _NOT_FOUND = (
     "the guest is running, and no processor's registers lead to its kernel's vmcoreinfo: "
@@ -45,7 +45,7 @@ async def words_through_monitor(connection: MonitorCommands, search: MemorySearc
     async with monitor_memory(connection) as memory:
         if status.get("running"):
             return await _while_running(connection, memory, search)
-        if await _is_libvirts(connection):
+        if await is_libvirts(connection):
             return LastWords(source="monitor", notes=(_LIBVIRTS,))
         try:
             dump = await memory.headers()
@@ -70,8 +70,12 @@ async def words_through_monitor(connection: MonitorCommands, search: MemorySearc
         return await areading(reading, memory.fetch)
 
 
-async def _is_libvirts(connection: MonitorCommands) -> bool:
-    """Return whether libvirt has started a QEMU."""
+async def is_libvirts(connection: MonitorCommands) -> bool:
+    """Return whether libvirt has started a QEMU, so that only libvirt may dump its guest.
+
+    :param connection: A connection to its QMP monitor.
+    :raise ConnectionLostError: When there is no answer.
+    """
     try:
         devices = await connection.execute("query-chardev")
     except CommandError:  # it may be forbidden

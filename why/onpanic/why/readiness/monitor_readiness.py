@@ -5,7 +5,7 @@ from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
 from onpanic.why.locating.unnoted_words import FoundNote, unnoted_words
 from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
-from onpanic.why.readers.from_monitor import SessionCommands
+from onpanic.why.readers.from_monitor import SessionCommands, is_libvirts
 from onpanic.why.readers.machine_devices import machine_devices, no_note
 from onpanic.why.readers.monitor_note import find_through_monitor
 from onpanic.why.readiness.assessment import SeenGuest, assess
@@ -35,7 +35,8 @@ async def readiness_through_monitor(connection: MonitorCommands) -> Readiness:
         return assess(SeenGuest(running, architecture, devices, None, False, GuestKernel(), nothing))
     byte_order = ">" if architecture == "s390x" else "<"
     async with monitor_memory(connection, byte_order) as memory:
-        noted = None if running else await _note(memory)
+        may_dump = not running and not await is_libvirts(connection)
+        noted = await _note(memory) if may_dump else None
         if noted:
             found = FoundNote(noted, ())
         else:
@@ -46,7 +47,7 @@ async def readiness_through_monitor(connection: MonitorCommands) -> Readiness:
         kernel = GuestKernel(unknown=_NO_STATE)
         if found.text is not None:
             kernel = await areading(guest_kernel(found.text, architecture, byte_order), memory.fetch)
-    has_note = None if running else bool(noted)
+    has_note = bool(noted) if may_dump else None
     return assess(SeenGuest(running, architecture, devices, found.text, has_note, kernel, words))
 
 
