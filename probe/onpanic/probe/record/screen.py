@@ -68,9 +68,8 @@ def _machines(group: Sequence[MachineRecord], style: Style) -> Iterable[str]:
     accepted = machine.on_panic.accepted
     plain = [value for value, how in accepted.items() if not how.coredump]
     dumping = [value for value, how in accepted.items() if how.coredump]
-    yield f"  {style.paint('accepted', 'yes')}  {' '.join(plain)}"
-    if dumping:
-        yield f"            {' '.join(dumping)}, also with coredump='yes'"
+    more = f"{' '.join(dumping)}, also with coredump='yes'" if dumping else ""
+    yield f"  {style.paint('accepted', 'yes')}  {'; '.join(filter(None, [' '.join(plain), more]))}"
     for value, how in accepted.items():
         if how.needs:
             yield f"            {value} needs {how.needs.code}: {how.needs.remedy}"
