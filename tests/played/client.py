@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .constants import LIBVIRT as C
@@ -324,6 +325,8 @@ class virDomain:
         return self._change("setLifecycleAction", lambda: self._played.set_action(type, action, flags))
 
     def coreDumpWithFormat(self, to: str, dumpformat: int, flags: int = 0) -> int:  # noqa: ARG002
+        if Path(to).is_fifo():  # only the beginning would be read, and no memory is played
+            raise make_error(self._conn._server, C["VIR_ERR_INTERNAL_ERROR"], "no dump to a FIFO")
         self._change("coreDumpWithFormat", lambda: self._played.begin_dump(dumpformat))
         return self._played.dump(to, dumpformat)  # not under the lock: other calls go on meanwhile
 

@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,7 @@ XML = """\
   <name>{name}</name>
   <memory unit="MiB">{mebibytes}</memory>
   <os><type arch="x86_64" machine="pc">hvm</type>{os}</os>
-  <features><acpi/></features>
+  <features><acpi/><vmcoreinfo state="on"/></features>
   {policy}
   <devices>
     <disk type="file"><source file="{disk}"/><target dev="hda" bus="ide"/></disk>
@@ -317,7 +318,7 @@ def test_an_internal_error_is_covered_by_on_crash(
 def test_a_guest_that_goes_on_after_a_pause(
     domains: Domains, watch: Watch, onpanic: Run, linux: Linux
 ) -> None:
-    """A real Linux is dumped, shown by `onpanic status`, and reboots itself once it is continued."""
+    """A real Linux is explained, dumped, shown by `onpanic status`, and reboots itself once it is continued."""
     place = domains.folder
     here = linux.copied(place)
     watcher = watch("--connect", domains.uri)
@@ -333,9 +334,20 @@ def test_a_guest_that_goes_on_after_a_pause(
     guests.send_command(place / "serial", "panic")
     watcher.until("action", action="pause", outcome="kept")
     guest = ["--domain", "guest", "--connect", domains.uri]
-    assert onpanic("status", *guest).stdout.startswith("guest: paused (panicked): ")
+    status = onpanic("status", *guest).stdout
+    assert status.startswith("guest: paused (panicked): ")
+    assert "  reason     sysrq triggered crash" in status.splitlines()
+    assert json.loads(onpanic("why", "--format", "json", *guest).stdout)["kind"] == "sysrq"
     assert one.state() == PANICKED
-    (core,) = domains.cores()
+    said = watcher.until("why")
+    assert (said["kind"], said["reason"]) == ("sysrq", "sysrq triggered crash")
+    core, text = domains.cores()
+    assert (said["why"], text.stat().st_mode & 0o777) == (str(text), 0o600)
+    assert text.name == f"{core.stem}.why.txt"
+    assert "Kernel panic - not syncing: sysrq triggered crash" in text.read_text("utf-8")
+    assert watcher.actions() == [("coredump", "done"), ("pause", "kept")]  # none is told of a reading
+    assert "custom-monitor" not in (place / "qemu/log/guest.log").read_text()
+    assert list(Path(tempfile.gettempdir()).glob("onpanic-why-*")) == []
     assert guests.complete(core)
     assert b"Linux version" in core.read_bytes()
     assert onpanic("resume", *guest).returncode == 0

@@ -185,9 +185,9 @@ def test_the_reason_of_an_s390x_guest(
 
 
 def test_a_real_linux(guest: Start, watch: Watch, folder: Path, linux: Linux) -> None:
-    """It panics, is dumped, and boots again."""
+    """It panics, is explained and dumped, and boots again."""
     log = folder / "serial.log"
-    one = guest(*PANIC, *linux.options(folder))
+    one = guest(*PANIC, "-device", "vmcoreinfo", *linux.options(folder))
     words = ["--on-panic", "restart", "--coredump", "--dump-dir", str(folder)]
     watcher = watch("--qmp", str(one.path), *words)
     guests.wait_for_text(log, READY)
@@ -196,7 +196,14 @@ def test_a_real_linux(guest: Start, watch: Watch, folder: Path, linux: Linux) ->
     guests.wait_for_text(log, READY, times=2)
     assert watcher.stop() == 0
     (core,) = cores(folder)
-    assert guests.elf_notes(core) == ["CORE", "QEMU"]
+    assert guests.elf_notes(core) == ["CORE", "QEMU", "VMCOREINFO"]
+    (said,) = watcher.logged("why")
+    assert (said["kind"], said["reason"], said["why"]) == (
+        "sysrq",
+        "sysrq triggered crash",
+        str(folder / f"{core.stem}.why.txt"),
+    )
+    assert "Kernel panic - not syncing: sysrq triggered crash" in Path(said["why"]).read_text("utf-8")
     assert guests.complete(core)
     assert b"Linux version" in core.read_bytes()
 

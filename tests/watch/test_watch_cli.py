@@ -107,7 +107,7 @@ def test_domains_are_watched(
     printed = capsys.readouterr()
     events = [json.loads(line)["event"] for line in printed.out.splitlines()]
     events.remove("watching")  # when all policies are read, while the first guest may be acted on
-    assert events == ["panicked", "action", "stopping"]
+    assert events == ["panicked", "why", "action", "stopping"]
     assert 'outcome="done"' in metrics.read_text()
     assert played_libvirt.error_handler is not None
     assert domain.state[0] == 1

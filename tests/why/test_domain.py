@@ -1,0 +1,147 @@
+"""Last words of libvirt domains, which stay as they are."""
+
+import os
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onpanic.core.libvirt_api import register_monitor_events
+from onpanic.why.memory.domain_memory import domain_memory
+from onpanic.why.memory.reading import MemoryFault
+from onpanic.why.readers.from_domain import words_in_domain
+
+from ..running.libvirtd import EVERY, folder_of
+from ..watch import panicking_guests as guests
+
+pytestmark = [pytest.mark.libvirt, pytest.mark.emulators]
+
+XML = """\
+<domain type="qemu">
+  <name>{name}</name>
+  <memory unit="MiB">16</memory>
+  <os><type arch="x86_64" machine="pc">hvm</type></os>
+  <features><acpi/>{features}</features>
+  <on_crash>preserve</on_crash>
+  <devices>
+    <disk type="file"><source file="{disk}"/><target dev="hda" bus="ide"/></disk>
+    <panic model="isa"/>
+  </devices>
+</domain>
+"""
+PANICKED = [6, 1]
+NOT_LOADED = "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; a dump can be searched"
+
+
+def start(connection: Any, uri: str, content: bytes, features: str = "<vmcoreinfo state='on'/>") -> Any:
+    disk = folder_of(uri) / "why.img"
+    guests.disk(disk, content)
+    return connection.createXML(XML.format(name="why", disk=disk, features=features))
+
+
+def left() -> list[Path]:
+    """Return what a reading has left in the temporary folder."""
+    return list(Path(tempfile.gettempdir()).glob("onpanic-why-*"))
+
+
+@pytest.mark.libvirts(*EVERY)
+def test_nothing_changes(connection: Any, uri: str) -> None:
+    """A panicked domain can be read again and again; the notes are those of its dump."""
+    events: list[str] = []
+    register_monitor_events(connection, ".*", lambda _domain, event, _data: events.append(event))
+    one = start(connection, uri, guests.panics())
+    guests.until(lambda: one.state() == PANICKED)
+    before, events[:] = threading.active_count(), []
+    for _ in range(20):
+        words = words_in_domain(one)
+        assert (words.architecture, words.notes) == ("i386", (NOT_LOADED,))  # it is in real mode
+    assert one.state() == PANICKED
+    assert one.jobStats() == {"type": 0}
+    guests.until(lambda: len(events) >= 20)
+    assert set(events) - {"GUEST_PANICKED", "STOP"} == {"DUMP_COMPLETED"}  # those of the panic may be late
+    guests.until(lambda: threading.active_count() <= before)
+    assert left() == []
+    log = (folder_of(uri) / "qemu/log/why.log").read_text()
+    assert "tainted" not in log
+    with domain_memory(one, time.monotonic() + 60) as memory:
+        code = memory.fetch(0x7C00, 3 << 20)
+        assert code[:512] == guests.panics()
+        assert memory.fetch(0x7C00, 4) == code[:4]
+    one.resume()
+
+
+def test_a_domain_that_runs_is_left_alone(connection: Any, uri: str) -> None:
+    one = start(connection, uri, guests.waits())
+    words = words_in_domain(one)
+    assert (words.torn, words.panicked) == (True, False)
+    assert words.notes[0].startswith("the guest is running")
+    assert one.state()[0] == 1
+    one.suspend()
+    assert words_in_domain(one).notes == (NOT_LOADED,)
+    assert one.state()[0] == 3
+    one.destroy()
+
+
+def test_a_domain_without_the_device(connection: Any, uri: str) -> None:
+    """The note says how to add it."""
+    one = start(connection, uri, guests.panics(), "")
+    guests.until(lambda: one.state() == PANICKED)
+    (note,) = words_in_domain(one).notes
+    assert "<features><vmcoreinfo state='on'/></features>" in note
+
+
+def test_a_folder_that_libvirt_cannot_open(connection: Any, uri: str, tmp_path: Path) -> None:
+    """Another one is tried; otherwise the note says so in libvirt's words, and nothing is left."""
+    if os.geteuid() != 0:
+        pytest.skip("libvirt runs as the same user")
+    one = start(connection, uri, guests.panics())
+    guests.until(lambda: one.state() == PANICKED)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    assert words_in_domain(one, folders=(closed, None)).notes == (NOT_LOADED,)
+    (note,) = words_in_domain(one, folders=(closed,)).notes
+    assert note.startswith("libvirt: ")
+    assert "Permission denied" in note
+    assert list(closed.iterdir()) == left() == []
+
+
+def test_a_libvirt_that_is_busy(connection: Any, libvirt: Any, uri: str) -> None:
+    """What it does is not waited for, and not disturbed."""
+    one = start(connection, uri, guests.panics())
+    guests.until(lambda: one.state() == PANICKED)
+    fifo = folder_of(uri) / "why.fifo"
+    with suppress(FileExistsError):
+        os.mkfifo(fifo)
+    fifo.chmod(0o666)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    other = libvirt.open(uri)
+
+    def dump() -> None:
+        with suppress(libvirt.libvirtError):  # given up below
+            flags = libvirt.VIR_DUMP_MEMORY_ONLY
+            other.lookupByName("why").coreDumpWithFormat(str(fifo), 0, flags)
+
+    dumping = threading.Thread(target=dump)
+    dumping.start()
+    try:
+        guests.until(lambda: one.jobStats()["type"] != 0)
+        (note,) = words_in_domain(one).notes
+        assert note.startswith("libvirt works on the domain")
+        with domain_memory(one, time.monotonic() + 0.2) as memory, pytest.raises(MemoryFault):
+            memory.headers()
+    finally:
+        os.close(reader)
+        dumping.join(guests.DEADLINE)
+    assert not dumping.is_alive()
+    guests.until(lambda: left() == [])  # what was too late has been taken back
+    assert one.state() == PANICKED
+    other.close()
+
+
+def test_another_driver(test_driver: Any) -> None:
+    (domain,) = test_driver.listAllDomains()
+    assert words_in_domain(domain).notes == ("only domains of libvirt's QEMU driver can be read",)
