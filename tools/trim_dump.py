@@ -11,13 +11,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
+from onpanic.why.locating.vmcoreinfo_search import VmcoreInfoSearch, search_memory
 from onpanic.why.memory.dump_file import open_dump
 from onpanic.why.memory.elf_dump import ElfDump
-from onpanic.why.memory.reading import read_with
+from onpanic.why.memory.reading import MemoryRange, read_with
 from onpanic.why.words.linux_words import linux_words, vmcoreinfo_note
 
 HEADER, SEGMENT = "16sHHIQQQIHHHHHH", "IIQQQQQQ"
-MACHINES = {"x86_64": 62, "aarch64": 183, "s390x": 22, "riscv64": 243}
+MACHINES = {"x86_64": 62, "aarch64": 183, "s390x": 22, "riscv64": 243, "ppc64": 21}
 
 
 def trimmed(path: Path) -> bytes:
@@ -31,16 +32,22 @@ def trimmed(path: Path) -> bytes:
             pages.update({address + n: content[n : n + 4096] for n in range(0, length, 4096)})
             return content
 
-        note = read_with(vmcoreinfo_note(dump.notes, dump.architecture), fetch)
+        note = noted = read_with(vmcoreinfo_note(dump.notes, dump.architecture), fetch)
+        if note is None:  # as the vmcoreinfo device would have it
+            search = VmcoreInfoSearch(dump.architecture, dump.byte_order)
+            ranges = [MemoryRange(segment.address, segment.length) for segment in dump.segments]
+            note = noted = read_with(search_memory(ranges, search, print), dump.fetch)
+        elif NOTE_NAME not in dump.notes:  # it is in memory
+            noted = None
         assert note is not None, "there is no vmcoreinfo in it"
         words = read_with(linux_words(note, dump.architecture, dump.byte_order, "elf"), fetch)
     assert words.panicked, "there is no panic in it"
-    return elf(dump, pages)
+    return elf(dump, noted, pages)
 
 
-def elf(dump: ElfDump, pages: dict[int, bytes]) -> bytes:
-    """Return an ELF file with the note, if QEMU had one, and one segment for each run of pages."""
-    order, note, body = dump.byte_order, dump.notes.get(NOTE_NAME), b""
+def elf(dump: ElfDump, note: bytes | None, pages: dict[int, bytes]) -> bytes:
+    """Return an ELF file with a note, if there is one, and one segment for each run of pages."""
+    order, body = dump.byte_order, b""
     if note is not None:
         body = struct.pack(f"{order}III", len(NOTE_NAME) + 1, len(note), 0) + NOTE_NAME.ljust(12, b"\0")
         body += note.ljust((len(note) + 3) // 4 * 4, b"\0")

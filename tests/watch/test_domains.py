@@ -318,7 +318,7 @@ def test_an_internal_error_is_covered_by_on_crash(
 def test_a_guest_that_goes_on_after_a_pause(
     domains: Domains, watch: Watch, onpanic: Run, linux: Linux
 ) -> None:
-    """A real Linux is explained, dumped, shown by `onpanic status`, and reboots itself once it is continued."""
+    """A real Linux is explained, dumped, shown by `onpanic status`, and reboots once it is continued."""
     place = domains.folder
     here = linux.copied(place)
     watcher = watch("--connect", domains.uri)

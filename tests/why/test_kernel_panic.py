@@ -162,3 +162,18 @@ def test_what_is_far_from_the_end_of_init_is_not_its_cause() -> None:
 def test_a_program_cannot_invent_a_panic() -> None:
     """What it writes to /dev/kmsg has another facility."""
     assert find_panic(log(PANIC + "sysrq triggered crash", facility=1)) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Krnl PSW : 0704c00180000000 000000000076dd6e (sysrq_handle_crash+0x2e/0x30)",
+        "NIP [c0000000008e5c68] sysrq_handle_crash+0x2e/0x30",
+    ],
+)
+def test_the_place_in_the_words_of_s390x_and_ppc64(line: str) -> None:
+    """As arch/s390/kernel/dumpstack.c and arch/powerpc/kernel/process.c print it; no real one was read."""
+    cause = "Unable to handle kernel pointer dereference in virtual kernel address space"
+    panic = find_panic(log(cause, line, "Call Trace:", " kfree+0x10/0x20", PANIC + "Fatal exception"))
+    assert panic is not None
+    assert panic.trace == ("sysrq_handle_crash+0x2e/0x30", "kfree+0x10/0x20")

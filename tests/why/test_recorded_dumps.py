@@ -1,6 +1,5 @@
 """Dumps of real guests whose serial console was logged at the same time."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +32,9 @@ def test_what_the_kernel_panicked_with(dump: Callable[[str], Path]) -> None:
 def test_each_architecture_has_its_reason_and_trace(name: str, dump: Callable[[str], Path]) -> None:
     """Each prints its trace in another form."""
     words = words_in_dump(dump(name))
+    assert any(line.endswith(f"Kernel panic - not syncing: {words.reason}") for line in words.lines)
     assert (words.panicked, words.notes) == (True, ())
-    assert words.reason in ("sysrq triggered crash", "Fatal exception")
     assert words.release.startswith(name.split("-")[1])
-    assert any(re.search(r"\b(panic|do_one_initcall)\+", entry) for entry in words.trace)
+    assert words.trace
+    if words.kind == "sysrq":
+        assert any(" panic+" in f" {entry}" for entry in words.trace)

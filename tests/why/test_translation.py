@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onpanic.why.kernel.aarch64 import Aarch64Translator
+from onpanic.why.kernel.ppc64 import Ppc64Translator
 from onpanic.why.kernel.riscv64 import Riscv64Translator
 from onpanic.why.kernel.s390x import S390xTranslator
 from onpanic.why.kernel.virtual_memory import Translator
@@ -148,3 +149,11 @@ def test_an_image_of_s390x_before_6_10_is_where_its_addresses_say() -> None:
     tables.note = f"SYMBOL(swapper_pg_dir)={ROOT:x}\nKERNELOFFSET={IMAGE_OFFSET:x}\n"
     tables.map(0x1234_5000, 0, 0x1234_5000)
     assert translated(tables, 0x1234_5678) == (0x1234_5678, 0x988)
+
+
+def test_only_the_linear_map_of_ppc64_is_known() -> None:
+    translator = Ppc64Translator(VmcoreInfo(b""))
+    assert read_with(translator.translate(0xC000_0000_1234_5678), lambda *_: b"").address == 0x1234_5678
+    for address in (0xC008_0000_0000_0000, 0xBFFF_FFFF_FFFF_FFFF, 0x1000):
+        with pytest.raises(MemoryFault):
+            read_with(translator.translate(address), lambda *_: b"")

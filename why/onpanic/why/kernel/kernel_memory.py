@@ -1,6 +1,7 @@
 """A kernel's memory, by its architecture."""
 
 from onpanic.why.kernel.aarch64 import Aarch64Translator
+from onpanic.why.kernel.ppc64 import Ppc64Translator
 from onpanic.why.kernel.riscv64 import Riscv64Translator
 from onpanic.why.kernel.s390x import S390xTranslator
 from onpanic.why.kernel.virtual_memory import Translator, VirtualMemory
@@ -12,6 +13,7 @@ __all__ = ("kernel_memory",)
 
 _TRANSLATORS: dict[str, type[Translator]] = {
     "aarch64": Aarch64Translator,
+    "ppc64": Ppc64Translator,
     "riscv64": Riscv64Translator,
     "s390x": S390xTranslator,
     "x86_64": X86Translator,

@@ -73,10 +73,14 @@ _KINDS: tuple[tuple[str, str], ...] = (
 KINDS = (*(kind for kind, _ in _KINDS), "other")
 
 _TRACE_HEAD = re.compile(rb"\s*Call [Tt]race:")
-_TRACE_ENTRY = re.compile(rb"\s+\[?<?[\w?.\[( ]|\[<[0-9a-f]+>\]")
+_TRACE_ENTRY = re.compile(rb"\s+\[?<?[\w?.\[( ]|\[<?[0-9a-f]{8,16}>?\]")
 _MAX_LINES = 1 << 18
-#: Where an error happened: x86's, aarch64's, riscv64's words; a user's program has only an address.
-_PLACE = re.compile(rb"\s*(?:RIP: \w+:|pc : |epc : )([A-Za-z_][^ ]*(?: \[\w+\])?)")
+#: Where an error happened: in the words of x86, aarch64, riscv64, ppc64 and s390x; a user's program has
+#: only an address.
+_PLACE = re.compile(
+    rb"\s*(?:RIP: \w+:|pc : |epc : |NIP \[[0-9a-f]+\] |Krnl PSW : [0-9a-f]+ [0-9a-f]+ \()"
+    rb"([A-Za-z_][^ )]*(?: \[\w+\])?)"
+)
 _NEAR = 100  # lines between the oops of the first process and the panic
 _MAX_CAUSE, _MAX_TRACE, _BEFORE = 200, 60, 300  # lines before the panic in which its cause is looked for
 
