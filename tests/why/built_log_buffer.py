@@ -11,7 +11,7 @@ from onpanic.why.memory.reading import MemoryFault
 
 PHYS_BASE = 0x100_0000
 IMAGE = 0xFFFF_FFFF_8000_0000  # the virtual address of that, on x86_64
-VARIABLES, BUFFER = 0x800, 0x1000  # offsets from there
+NAMES, VARIABLES, BUFFER = 0x400, 0x800, 0x1000  # offsets from there
 NEWLINE, PREFIX, CONTINUED = 2, 4, 8
 
 
@@ -31,6 +31,7 @@ class BuiltLogBuffer:
     :param release: The kernel's release.
     :param name: The name of the structure; it was `log` at first.
     :param header: The size of the structure; with the caller's id it has four bytes more.
+    :param states_phys_base: Whether the note has the number, as it has from 4.10 on.
     :ivar kept: What was not overwritten since.
     """
 
@@ -42,13 +43,15 @@ class BuiltLogBuffer:
         name: str = "printk_log",
         header: int = 16,
         byte_order: str = "<",
+        states_phys_base: bool = True,
     ) -> None:
         self.memory = bytearray(BUFFER + size)
         self.kept: list[Logged] = []
         self.note = f"""\
 OSRELEASE={release}
 PAGESIZE=4096
-NUMBER(phys_base)={PHYS_BASE}
+{f"NUMBER(phys_base)={PHYS_BASE}" if states_phys_base else f"SYMBOL(phys_base)={base + VARIABLES + 32:x}"}
+SYMBOL(init_uts_ns)={base + NAMES:x}
 SYMBOL(swapper_pg_dir)={base:x}
 SYMBOL(log_buf)={base + VARIABLES:x}
 SYMBOL(log_buf_len)={base + VARIABLES + 8:x}
@@ -64,6 +67,8 @@ OFFSET({name}.dict_len)=12
         self._base, self._size, self._header, self._order = base, size, header, byte_order
         self._lengths: list[int] = []
         self._first = self._next = 0
+        names = b"Linux", b"a host", release.encode()
+        self._write(NAMES, bytes(4) + b"".join(name.ljust(65, b"\0") for name in names))
         self._write_variables()
 
     def store(self, one: Logged) -> bool:

@@ -12,7 +12,17 @@ from onpanic.why.kernel_log.log_record import LogRecord
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, read_with
 from onpanic.why.words.linux_words import linux_words
 
-from .built_log_buffer import BUFFER, CONTINUED, NEWLINE, PHYS_BASE, PREFIX, VARIABLES, BuiltLogBuffer, Logged
+from .built_log_buffer import (
+    BUFFER,
+    CONTINUED,
+    NAMES,
+    NEWLINE,
+    PHYS_BASE,
+    PREFIX,
+    VARIABLES,
+    BuiltLogBuffer,
+    Logged,
+)
 
 KERNEL, USER = 0, 1  # facilities
 
@@ -148,3 +158,14 @@ def test_what_a_program_wrote_is_joined_to_no_line_of_the_kernel() -> None:
     """A program could otherwise hide the reason of a panic behind text of its own."""
     reason = "Kernel panic - not syncing: Fatal exception"
     assert lines_of(part("x ", CONTINUED, USER), part(reason, NEWLINE)) == ["x ", reason]
+
+
+def test_an_image_that_is_looked_for() -> None:
+    """Kernels before 4.10 do not state where it is; most have it where their addresses say."""
+    log = BuiltLogBuffer(4096, release="3.10.0-1160.el7.x86_64", states_phys_base=False)
+    log.store(part("one", PREFIX | NEWLINE))
+    words = read_with(linux_words(log.note, "x86_64", "<", "elf"), log.fetch)
+    assert (words.lines, words.notes) == (("[    0.005000] one",), ())
+    log.memory[NAMES : NAMES + 300] = bytes(300)
+    words = read_with(linux_words(log.note, "x86_64", "<", "elf"), log.fetch)
+    assert "image is not found" in words.notes[0]

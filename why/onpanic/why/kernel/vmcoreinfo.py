@@ -37,6 +37,12 @@ class VmcoreInfo:
                 values.setdefault(match[1], match[2])
         self.values: Mapping[str, str] = MappingProxyType(values)
 
+    def with_value(self, key: str, value: str) -> "VmcoreInfo":
+        """Return a copy with a value, e.g. of ``NUMBER(phys_base)``."""
+        copy = VmcoreInfo(b"")
+        copy.values = MappingProxyType({**self.values, key: value})
+        return copy
+
     @property
     def release(self) -> str:
         """The kernel's release, e.g. ``6.1.0-41-cloud-amd64``; empty if it is not there."""

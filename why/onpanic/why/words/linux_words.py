@@ -6,6 +6,7 @@ from contextlib import suppress
 from onpanic.why.kernel.kernel_memory import kernel_memory
 from onpanic.why.kernel.s390x import note_in_lowcore
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME, VmcoreInfo
+from onpanic.why.kernel.x86_image import with_phys_base
 from onpanic.why.kernel_log.kernel_panic import find_panic
 from onpanic.why.kernel_log.log_buffer import has_log_buffer, read_log_buffer
 from onpanic.why.kernel_log.log_record import LogRecord
@@ -71,6 +72,8 @@ def linux_words(
 
 
 def _read_log(info: VmcoreInfo, architecture: str, byte_order: str, limit: int) -> "Reading[list[LogRecord]]":
+    if architecture == "x86_64":
+        info = yield from with_phys_base(info)
     memory = kernel_memory(info, architecture, byte_order)
     read = read_log_buffer if has_log_buffer(info) else read_printk_ring
     return (yield from read(info, memory, limit))
