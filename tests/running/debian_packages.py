@@ -64,17 +64,17 @@ def _download(work: Path, sources: dict[str, apt_sources.AptSource], packages: S
 
 def _unpack(deb: Path, members: Sequence[str], into: Path) -> None:
     """Unpack some members of a package."""
-    get = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE)
     plain = ["--no-same-owner", "--no-same-permissions", "--wildcards", "-C", str(into)]
-    # tar fails if a pattern has no match in this package
-    subprocess.run(
-        ["tar", "-x", *plain, *members],
-        stdin=get.stdout,
-        stderr=subprocess.DEVNULL,
-        timeout=_DEADLINE,
-        check=False,
-    )
-    if get.wait(_DEADLINE):
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as get:
+        # tar fails if a pattern has no match in this package
+        subprocess.run(
+            ["tar", "-x", *plain, *members],
+            stdin=get.stdout,
+            stderr=subprocess.DEVNULL,
+            timeout=_DEADLINE,
+            check=False,
+        )
+    if get.returncode:
         raise FetchError(f"{deb.name} cannot be unpacked", "check that the disk has room")
 
 
