@@ -20,7 +20,7 @@ _LEVELS = {39: 3, 48: 4, 57: 5}
 class Riscv64Translator:
     """Translates a kernel's addresses.
 
-    :param info: What the kernel says about itself; 6.1 and later say enough.
+    :param info: What the kernel says about itself; early ones do not state `va_kernel_pa_offset`.
     :raise MemoryFault: When it does not say where its page tables are, or how large its addresses are.
     """
 
