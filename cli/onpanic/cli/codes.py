@@ -336,14 +336,14 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "vmcoreinfo-off": (
         "note",
-        "the guest has no vmcoreinfo device, without which its last words are hard to find after a panic",
+        "the guest has no vmcoreinfo device, without which its last words may not be found after a panic",
         "onpanic to-libvirt --with-vmcoreinfo adds it; the guest has it when it is next started",
         "",
     ),
     "vmcoreinfo-not-added": (
         "note",
         "the guest is not given the vmcoreinfo device",
-        "nothing is needed for the policy; the last words of a panicked guest are hard to find without it",
+        "nothing is needed for the policy; without the device, the guest's last words may not be found",
         "",
     ),
     "arguments-from-file": (
@@ -510,7 +510,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "vmcoreinfo-attachable": (
         "fact",
-        "Can the guest have the vmcoreinfo device, without which its last words are hard to find?",
+        "Can the guest have the vmcoreinfo device, without which its last words may not be found?",
         "qom-get of the properties of /machine/fw_cfg: the device needs its DMA",
         "",
     ),

@@ -261,12 +261,12 @@ _NOTES = {
         "nothing is needed: the policy holds for such a panic, too",
     ),
     "vmcoreinfo-off": (
-        "the guest has no vmcoreinfo device, without which its last words are hard to find after a panic",
+        "the guest has no vmcoreinfo device, without which its last words may not be found after a panic",
         "onpanic to-libvirt --with-vmcoreinfo adds it; the guest has it when it is next started",
     ),
     "vmcoreinfo-not-added": (
         "the guest is not given the vmcoreinfo device",
-        "nothing is needed for the policy; the last words of a panicked guest are hard to find without it",
+        "nothing is needed for the policy; without the device, the guest's last words may not be found",
     ),
     "arguments-from-file": (
         "<qemu:commandline> has -readconfig, and onpanic does not read the file",

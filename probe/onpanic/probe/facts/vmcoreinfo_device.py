@@ -75,7 +75,7 @@ QUESTIONS = (
     Question(
         "vmcoreinfo-attachable",
         scope="machine",
-        asks="Can the guest have the vmcoreinfo device, without which its last words are hard to find?",
+        asks="Can the guest have the vmcoreinfo device, without which its last words may not be found?",
         known_from="qom-get of the properties of /machine/fw_cfg: the device needs its DMA",
         read=vmcoreinfo_attachable,
         shows=Excerpt(

@@ -93,8 +93,8 @@ def to_libvirt(
         this host.
     :param notifier: The model of panic notifier to add if the domain has none: ``isa``, ``pvpanic`` (PCI) or
         ``hyperv``; None for the best that works.
-    :param vmcoreinfo: Switch the vmcoreinfo device on where the guest can have it, so that its last words can
-        be read after a panic.  The guest has it when it is next started.
+    :param vmcoreinfo: Switch the vmcoreinfo device on where the guest can have it, so that its last words are
+        found after a panic.  The guest has it when it is next started.
     :raise DocumentError: When the document cannot be read, or contradicts itself.
     :raise RefusedError: When the policy cannot be honoured.
     :raise RecordError: When the record does not have the domain's machine type.
