@@ -30,6 +30,7 @@ TRIGGERS: dict[str, tuple[str, ...]] = {
     "soft lockup": ("run settings softlockup_panic=1 watchdog_thresh=1", "run insmod /spin.ko"),
     "init exits": ("run exit 3",),
     "panic of a module": ("run calls panic linux_banner 0",),
+    "overwritten log": ("run flood", "panic"),
     "nested": ("run settings panic_on_oops=1", "run nested", "panic"),
 }
 
@@ -70,6 +71,9 @@ settings() {{
     esac
     echo ${{setting#*=}} > /proc/sys/${{name%%=*}}
   done
+}}
+flood() {{
+  seq 10000000 10002500 | while read n; do echo $n-$n-$n-$n-$n-$n-$n; done > /dev/kmsg
 }}
 fill() {{
   mkdir /full
