@@ -122,6 +122,36 @@ REAL = {
 }
 
 
+#: As the sources of kernels print them of which no real one was read.
+OLD = (
+    "SysRq : Trigger a crash",
+    "BUG: unable to handle kernel NULL pointer dereference at           (null)",
+    "IP: [<ffffffff813b8a26>] sysrq_handle_crash+0x16/0x20",
+    "PGD 3b7a5067 PUD 3b7a6067 PMD 0 ",
+    "Oops: 0002 [#1] SMP ",
+    "RIP: 0010:[<ffffffff813b8a26>]  [<ffffffff813b8a26>] sysrq_handle_crash+0x16/0x20",
+    "Call Trace:",
+    " [<ffffffff813b9247>] __handle_sysrq+0x107/0x170",
+    " [<ffffffff813b96af>] write_sysrq_trigger+0x2f/0x40",
+    "Code: eb 9b 45 01 f4 45 39 65 34 ",
+    PANIC + "Fatal exception",
+)
+
+
+def test_a_kernel_that_uses_a_null_pointer_to_panic() -> None:
+    panic = find_panic(log(*OLD))
+    assert panic is not None
+    assert (panic.reason, panic.kind, panic.cause) == ("Fatal exception", "sysrq", OLD[1])
+    assert panic.trace == (
+        "sysrq_handle_crash+0x16/0x20",
+        "__handle_sysrq+0x107/0x170",
+        "write_sysrq_trigger+0x2f/0x40",
+    )
+    panic = find_panic(log(*OLD[1:]))
+    assert panic is not None
+    assert panic.kind == "null-pointer"
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_what_real_kernels_say(name: str) -> None:
     lines, kind, cause, trace = REAL[name]

@@ -78,9 +78,12 @@ _MAX_LINES = 1 << 18
 #: Where an error happened: in the words of x86, aarch64, riscv64, ppc64 and s390x; a user's program has
 #: only an address.
 _PLACE = re.compile(
-    rb"\s*(?:RIP: \w+:|pc : |epc : |NIP \[[0-9a-f]+\] |Krnl PSW : [0-9a-f]+ [0-9a-f]+ \()"
-    rb"([A-Za-z_][^ )]*(?: \[\w+\])?)"
+    rb"\s*(?:RIP: \w+:|IP: |pc : |epc : |NIP \[[0-9a-f]+\] |Krnl PSW : [0-9a-f]+ [0-9a-f]+ \()"
+    rb"(?:\[<\w+>\]\s+){0,2}([A-Za-z_][^ )]*(?: \[\w+\])?)"
 )
+_ADDRESS = re.compile(rb"\[<\w+>\]\s*")  # before each entry of a trace, in kernels before 4.10
+#: What sysrq-c printed when it used a null pointer to panic, before Linux 5.2 (drivers/tty/sysrq.c).
+_OLD_SYSRQ = re.compile(rb"SysRq ?: Trigger a crash", re.IGNORECASE)
 _NEAR = 100  # lines between the oops of the first process and the panic
 _MAX_CAUSE, _MAX_TRACE, _BEFORE = 200, 60, 300  # lines before the panic in which its cause is looked for
 
@@ -104,6 +107,8 @@ def find_panic(records: Sequence[LogRecord]) -> KernelPanic | None:
     cause = "" if cause_at is None else safe_text(lines[cause_at]).strip()[:_MAX_CAUSE]
     if cause and kind in ("oops", "other"):
         kind = _kind(cause) if _kind(cause) != "other" else kind
+    if cause_at and any(_OLD_SYSRQ.match(line) for line in lines[max(0, cause_at - 3) : cause_at]):
+        kind = "sysrq"
     trace = _trace(lines, cause_at, place) if cause_at is not None else ()
     if len(trace) < 2:  # the report has no trace, only the panic has one
         trace += _trace(lines, place, len(lines))
@@ -150,5 +155,5 @@ def _trace(lines: Sequence[bytes], start: int, end: int) -> tuple[str, ...]:
         if not _TRACE_ENTRY.match(line) or line.strip().startswith(_END):
             break
         if line.strip() not in (b"<TASK>", b"</TASK>"):
-            trace.append(safe_text(line).strip())
+            trace.append(safe_text(_ADDRESS.sub(b"", line.strip())))
     return tuple(trace)
