@@ -40,6 +40,7 @@ SCHEMA = Path(__file__).parent.parent.parent / "why/onpanic/why/readiness/readin
 
 READ = LastWords(guest="linux", source="monitor", lines=("hello",))
 UNREAD = LastWords(source="monitor", notes=("nothing leads to it",))
+WINDOWS = LastWords(guest="windows", source="monitor")
 GOOD = GuestKernel(
     release="6.1.0",
     modules=frozenset({"pvpanic", "pvpanic_mmio", "qemu_fw_cfg"}),
@@ -52,6 +53,8 @@ UNKNOWN = GuestKernel(release="6.1.0", unknown="it does not say")
 DEVICES = MachineDevices(frozenset({"pvpanic", "vmcoreinfo"}), "", {"pvpanic": 3})
 NONE = MachineDevices(frozenset(), "", {})
 SEEN = SeenGuest(True, "x86_64", DEVICES, b"OSRELEASE=6.1.0\n", None, GOOD, READ)
+
+S390X = SEEN._replace(architecture="s390x", devices=NONE._replace(notifiers={"s390": None}))
 
 
 def answers(seen: SeenGuest) -> dict[str, str]:
@@ -102,6 +105,7 @@ def test_all_is_well() -> None:
         (SEEN._replace(note=None, words=UNREAD), "kernel", "unknown", False),
         (SEEN._replace(note=None, words=UNREAD), "log", "unknown", False),
         (SEEN._replace(words=UNREAD), "log", "no", True),
+        (SEEN._replace(note=None, noted=True, words=WINDOWS), "log", "yes", False),
         (SEEN._replace(kernel=GOOD._replace(modules=frozenset({"qemu_fw_cfg"}))), "driver", "no", True),
         (
             SEEN._replace(kernel=GOOD._replace(modules=frozenset({"pvpanic", "pvpanic_pci"}))),
@@ -133,6 +137,10 @@ def test_all_is_well() -> None:
             True,
         ),
         (SEEN._replace(kernel=UNKNOWN), "kdump", "unknown", False),
+        (S390X, "note", "yes", False),
+        (S390X._replace(note=None, words=UNREAD), "note", "no", True),
+        (S390X, "driver", "unknown", False),
+        (S390X._replace(kernel=GOOD._replace(crash_kernel=True)), "kdump", "unknown", False),
     ],
 )
 def test_what_is_seen_decides(seen: SeenGuest, name: str, answer: str, fails: bool) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from onpanic.probe.emulator.command_line import X86
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
 from onpanic.why.readers.machine_devices import MachineDevices
@@ -22,7 +23,9 @@ _MODULES = {
 
 _NO_DEVICE = "start QEMU with -device vmcoreinfo; in libvirt: <features><vmcoreinfo state='on'/></features>"
 _NO_FW_CFG = "load the module qemu_fw_cfg in the guest, and at each of its boots"
-_NO_NOTIFIER = "onpanic to-libvirt adds one to a domain; without libvirt: -device pvpanic"
+_NO_NOTIFIER = "onpanic to-libvirt adds one to a domain; without libvirt: -device"
+_LOWCORE = "the kernel keeps the place of its vmcoreinfo at a fixed address"
+_S390 = "a panic ends in a disabled wait unless /sys/firmware/shutdown_actions/on_panic says otherwise"
 _KDUMP = "boot the guest with crash_kexec_post_notifiers=1, or stop its kdump service"
 _EVENTS = "let the device and the driver report all events: their property and sysfs attribute events"
 
@@ -58,7 +61,7 @@ def assess(seen: SeenGuest) -> Readiness:
     if answers[0].answer != "no" and seen.devices.notifiers:
         answers += [_driver(seen), _kdump(seen)]
     return Readiness(
-        guest="linux" if seen.note is not None else "unknown",
+        guest=seen.words.guest,
         architecture=seen.architecture,
         release=seen.kernel.release,
         answers=tuple(answers),
@@ -74,6 +77,8 @@ def _memory(seen: SeenGuest) -> ReadinessAnswer:
 
 def _note(seen: SeenGuest, log: ReadinessAnswer) -> ReadinessAnswer:
     """Without the note a log may be readable all the same, by the kernel's own pointers."""
+    if seen.architecture == "s390x":
+        return _answer("note", "no" if seen.note is None else "yes", _LOWCORE)
     matters = log.answer != "yes"
     known = seen.kernel.modules
     if seen.noted or (seen.noted is None and _has(seen.kernel, "qemu_fw_cfg") and _noting(seen)):
@@ -86,8 +91,10 @@ def _note(seen: SeenGuest, log: ReadinessAnswer) -> ReadinessAnswer:
         how = f"whether the guest has loaded qemu_fw_cfg is not known: {seen.kernel.unknown}"
         return _answer("note", "unknown", how, matters=matters)
     # the note outlives the driver, so that its absence now proves nothing of a running guest
-    answer: Literal["no", "unknown"] = "unknown" if seen.noted is None else "no"
-    return _answer("note", answer, "qemu_fw_cfg is not loaded in the guest", _NO_FW_CFG, matters=matters)
+    how = "qemu_fw_cfg is not loaded in the guest"
+    if seen.noted is None:
+        return _answer("note", "unknown", how, _NO_FW_CFG, matters=matters)
+    return _answer("note", "no", how, _NO_FW_CFG, matters=matters)
 
 
 def _kernel(seen: SeenGuest) -> ReadinessAnswer:
@@ -105,6 +112,8 @@ def _kernel(seen: SeenGuest) -> ReadinessAnswer:
 def _log(seen: SeenGuest) -> ReadinessAnswer:
     if seen.words.lines:
         return _answer("log", "yes", f"{len(seen.words.lines)} lines are readable now")
+    if seen.words.guest == "windows":
+        return _answer("log", "yes", "the header of its crash dump is readable")
     how = seen.words.notes[0] if seen.words.notes else "there are no lines"
     return _answer("log", "unknown" if seen.note is None and seen.running else "no", how)
 
@@ -112,7 +121,8 @@ def _log(seen: SeenGuest) -> ReadinessAnswer:
 def _notifier(seen: SeenGuest) -> ReadinessAnswer:
     notifiers = seen.devices.notifiers
     if not notifiers:
-        return _answer("notifier", "no", "the machine has no panic notifier", _NO_NOTIFIER)
+        device = ISA_TYPES[0] if seen.architecture in X86 else PCI_TYPE
+        return _answer("notifier", "no", "the machine has no panic notifier", f"{_NO_NOTIFIER} {device}")
     if all(events is not None and not events & _PANICKED for events in notifiers.values()):
         return _answer("notifier", "no", f"{_names(seen)} does not report that a guest panicked", _EVENTS)
     return _answer("notifier", "yes", f"the machine has {_names(seen)}")
@@ -122,7 +132,7 @@ def _driver(seen: SeenGuest) -> ReadinessAnswer:
     kernel, kinds = seen.kernel, [kind for kind in seen.devices.notifiers if kind in _MODULES]
     if not kinds:
         how = f"whether the guest reports panics through {_names(seen)} is not read from its memory"
-        return _answer("driver", "unknown", how)
+        return _answer("driver", "unknown", _S390 if "s390" in seen.devices.notifiers else how)
     modules = sorted({_MODULES[kind] for kind in kinds})
     remedy = f"load the module {' or '.join(modules)} in the guest, and at each of its boots"
     if kernel.modules is None or kernel.notified is None:
@@ -149,6 +159,9 @@ def _kdump(seen: SeenGuest) -> ReadinessAnswer:
         return _answer("kdump", "unknown", kernel.unknown or "there is no vmcoreinfo")
     if not kernel.crash_kernel:
         return _answer("kdump", "yes", "no crash kernel is loaded that would take over without a word")
+    if not any(kind in _MODULES for kind in seen.devices.notifiers):
+        how = f"a crash kernel is loaded; whether {_names(seen)} reports that it takes over is not known"
+        return _answer("kdump", "unknown", how)
     if not kernel.after_notifiers:
         how = "a crash kernel is loaded, and takes over before the notifier is told"
         return _answer("kdump", "no", how, _KDUMP)

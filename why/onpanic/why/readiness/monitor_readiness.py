@@ -8,13 +8,16 @@ from onpanic.why.memory.reading import MemoryFault, areading
 from onpanic.why.readers.from_monitor import SessionCommands, is_libvirts
 from onpanic.why.readers.machine_devices import machine_devices, no_note
 from onpanic.why.readers.monitor_note import find_through_monitor
+from onpanic.why.readers.note_words import words_of_note
 from onpanic.why.readiness.assessment import SeenGuest, assess
 from onpanic.why.readiness.guest_kernel import GuestKernel, guest_kernel
 from onpanic.why.readiness.readiness_result import Readiness
+from onpanic.why.windows.crash_header import is_crash_header
 from onpanic.why.words.last_words import LastWords
 
 __all__ = ("readiness_of_session", "readiness_through_monitor")
 
+_WINDOWS = "of a Windows only the header of its crash dump is read"
 _NO_STATE = "no processor's registers lead to a Linux kernel's vmcoreinfo"
 
 
@@ -37,14 +40,19 @@ async def readiness_through_monitor(connection: MonitorCommands) -> Readiness:
     async with monitor_memory(connection, byte_order) as memory:
         may_dump = not running and not await is_libvirts(connection)
         noted = await _note(memory) if may_dump else None
-        if noted:
+        if noted is not None and is_crash_header(noted):
+            found = FoundNote(None, (_WINDOWS,))
+        elif noted is not None:
             found = FoundNote(noted, ())
         else:
             found = await find_through_monitor(
                 connection, memory, architecture, byte_order=byte_order, otherwise=_NO_STATE
             )
-        words = await areading(unnoted_words(found, architecture, byte_order, "monitor"), memory.fetch)
-        kernel = GuestKernel(unknown=_NO_STATE)
+        reading = unnoted_words(found, architecture, byte_order, "monitor")
+        if noted is not None:
+            reading = words_of_note(noted, architecture, byte_order, "monitor")
+        words = await areading(reading, memory.fetch)
+        kernel = GuestKernel(unknown=" ".join(found.notes))
         if found.text is not None:
             kernel = await areading(guest_kernel(found.text, architecture, byte_order), memory.fetch)
     has_note = bool(noted) if may_dump else None

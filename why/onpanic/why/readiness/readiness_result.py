@@ -31,7 +31,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     What is read from the guest's memory is the guest's word, and a malicious one may say anything.
 
     :param schema_version: The version of this document's format.
-    :param guest: What kind of guest it is: ``linux`` or ``unknown``.
+    :param guest: What kind of guest it is: ``linux``, ``windows`` or ``unknown``.
     :param architecture: As QEMU names it, e.g. ``x86_64``; empty if it is not known.
     :param release: The running kernel's release; empty if it is not known.
     :param answers: The questions in the order in which they depend on each other.
@@ -39,7 +39,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     schema_version: Literal[1] = 1
-    guest: Literal["linux", "unknown"] = "unknown"
+    guest: Literal["linux", "windows", "unknown"] = "unknown"
     architecture: str = ""
     release: str = ""
     answers: tuple[ReadinessAnswer, ...]
