@@ -11,11 +11,8 @@ _PARTS = ((("notifier", "driver", "kdump"), "reported"), (("memory", "note", "ke
 
 def readiness_lines(readiness: Readiness) -> list[str]:
     """Return readiness as lines of text.  None of them has a control character."""
-    system = (
-        "A guest"
-        if readiness.guest == "unknown"
-        else f"{readiness.guest.capitalize()} {readiness.release}".rstrip()
-    )
+    name = f"{readiness.guest.capitalize()} {readiness.release}".rstrip()
+    system = "A guest" if readiness.guest == "unknown" else name
     where = f" ({readiness.architecture})" if readiness.architecture else ""
     verdicts = [f"a panic {_worst(readiness, names)} be {done}" for names, done in _PARTS]
     lines = [f"{system}{where}: {', and '.join(verdicts)}"]
