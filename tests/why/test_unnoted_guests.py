@@ -11,12 +11,15 @@ from typing import TypeVar
 import pytest
 
 from onpanic.probe.asking.session import Session, open_monitor
+from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.why.kernel_log.log_record import LogRecord
 from onpanic.why.locating.processor_state import ProcessorState, state_in_note, state_in_registers
 from onpanic.why.locating.unnoted_words import MemorySearch, find_note
 from onpanic.why.memory.dump_file import open_dump
 from onpanic.why.memory.elf_dump import ElfDump
-from onpanic.why.memory.reading import MemoryRange, read_with
+from onpanic.why.memory.reading import MemoryFault, MemoryRange, read_with
+from onpanic.why.readers.domain_ranges import domain_ranges
 from onpanic.why.readers.from_dump import words_in_dump
 from onpanic.why.readers.from_monitor import words_of_session
 from onpanic.why.readiness.monitor_readiness import readiness_of_session
@@ -202,6 +205,42 @@ def test_a_processor_confirms_its_kernel() -> None:
     text, notes, _ = searched(bytes(memory), ProcessorState(tables | 0x1000, 0, 0))
     assert text == TEXT
     assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("arch", "machine", "mebibytes", "ranges"),
+    [
+        ("x86_64", "pc-i440fx-7.2", 512, [(1, 512)]),
+        ("x86_64", "pc-i440fx-7.2", 3500, [(1, 3500)]),
+        ("x86_64", "pc-i440fx-7.2", 8192, [(1, 3072), (4096, 9216)]),
+        ("x86_64", "pc-q35-7.2", 2800, [(1, 2800)]),
+        ("x86_64", "pc-q35-7.2", 8192, [(1, 2048), (4096, 10240)]),
+        ("x86_64", "microvm", 512, []),
+        ("aarch64", "virt-7.2", 512, [(1024, 1536)]),
+        ("riscv64", "virt", 512, [(2048, 2560)]),
+    ],
+)
+def test_where_a_domain_has_memory(
+    arch: str, machine: str, mebibytes: int, ranges: list[tuple[int, int]]
+) -> None:
+    """Only memory is read: reading a device would change its state."""
+    xml = f"<domain type='qemu'><os><type arch='{arch}' machine='{machine}'>hvm</type></os></domain>"
+    found = domain_ranges(machine_of(Document(xml).root), mebibytes << 20)
+    assert [(span.address >> 20, sum(span) >> 20) for span in found] == ranges
+
+
+def test_memory_that_cannot_be_read_is_told() -> None:
+    """A dump may be truncated, and time may be over."""
+
+    def fetch(_address: int, _length: int) -> bytes:
+        raise MemoryFault("over")
+
+    def nothing(ranges: list[MemoryRange]) -> tuple[str, ...]:
+        search = MemorySearch(lambda _said: None)
+        return read_with(find_note("x86_64", None, ranges=ranges, search=search, otherwise=""), fetch).notes
+
+    assert nothing([MemoryRange(0, 32 << 20)])[1].startswith("32 MiB of memory could not be read")
+    assert "cannot be searched" in nothing([])[0]
 
 
 def test_registers_are_read_from_both_places() -> None:

@@ -18,6 +18,7 @@ from onpanic.cli.output import print_json, print_note
 from onpanic.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from onpanic.why.locating.unnoted_words import MemorySearch
     from onpanic.why.words.last_words import LastWords
 
 _LINES = 20
@@ -99,15 +100,15 @@ def _read(arguments: argparse.Namespace) -> "LastWords":
     return with_guest(
         arguments,
         partial(words_of_session, search=search),
-        partial(_in_domain, timeout=arguments.timeout),
+        partial(_in_domain, timeout=arguments.timeout, search=search),
     )
 
 
-def _in_domain(domain: Any, timeout: float) -> "LastWords":
+def _in_domain(domain: Any, timeout: float, search: "MemorySearch | None") -> "LastWords":
     """Read a libvirt domain, a `libvirt.virDomain`, before libvirt's time is over."""
     from onpanic.why.readers.from_domain import words_in_domain
 
-    return words_in_domain(domain, 0.9 * timeout)
+    return words_in_domain(domain, 0.9 * timeout, search=search)
 
 
 def _count(text: str) -> int:

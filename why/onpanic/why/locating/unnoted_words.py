@@ -30,6 +30,7 @@ FIND_FETCHES = 1000
 #: Said of a vmcoreinfo that was found without a note and without a search.
 BY_POINTERS = "there is no note of the vmcoreinfo; it was found by the kernel's own pointers"
 _BY_SEARCH = "there is no note of the vmcoreinfo; it was found by a search of the guest's memory"
+_NO_RANGES = "where the guest's memory is, is not known, so that it cannot be searched: search its dump"
 _NOWHERE = "there is no vmcoreinfo in the guest's memory: it runs no Linux, or its memory is encrypted"
 _UNCONFIRMED = (
     "no processor is known to run this kernel: it may be of an earlier boot, or a program's forgery"
@@ -87,9 +88,12 @@ def find_note(
     if search is None:
         return FoundNote(None, (otherwise,))
     looking = VmcoreInfoSearch(architecture, byte_order, state)
+    if not ranges:
+        return FoundNote(None, (_NO_RANGES,))
     found = yield from search_memory(ranges, looking, search.report)
     if found is None:
-        return FoundNote(None, (_NOWHERE,))
+        unread = f"{looking.unread >> 20} MiB of memory could not be read in time, or at all"
+        return FoundNote(None, (_NOWHERE, unread) if looking.unread else (_NOWHERE,))
     if found != looking.unconfirmed:
         return FoundNote(found, (_BY_SEARCH,))
     several = (f"{looking.kernels} kernels' vmcoreinfos are in memory; this is the first of them",)

@@ -45,6 +45,8 @@ class VmcoreInfoSearch:
         self.unconfirmed: bytes | None = None
         #: How many such texts there are; some may be of earlier boots.
         self.kernels = 0
+        #: How many bytes of memory could not be read.
+        self.unread = 0
 
     def candidates(self, content: bytes) -> Iterator[bytes]:
         """Yield what may be a vmcoreinfo, each text once, and not more than 64 of them.
@@ -126,6 +128,7 @@ def search_memory(
             content = yield piece
         except MemoryFault:
             content = b""
+            search.unread += piece.length
         for text in search.candidates(content):
             if (yield from search.confirms(text)):
                 return text

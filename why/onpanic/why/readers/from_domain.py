@@ -13,8 +13,10 @@ from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, machine_of
 from onpanic.shims.guests.state_since import log_tail
 from onpanic.shims.translation.local_uri import local_parts
+from onpanic.why.locating.unnoted_words import MemorySearch
 from onpanic.why.memory.domain_memory import domain_memory
 from onpanic.why.memory.reading import MemoryFault, read_with
+from onpanic.why.readers.domain_ranges import domain_ranges
 from onpanic.why.readers.note_words import words_of_dump
 from onpanic.why.readers.running_domain import words_of_running_domain
 from onpanic.why.words.last_words import LastWords
@@ -43,7 +45,10 @@ _ENCRYPTION = {
 
 
 def words_in_domain(
-    domain: Any, timeout: float = 10.0, folders: Sequence[Path | None] = (None,)
+    domain: Any,
+    timeout: float = 10.0,
+    folders: Sequence[Path | None] = (None,),
+    search: MemorySearch | None = None,
 ) -> LastWords:
     """Read a domain's last words, from its memory and from libvirt's log.
 
@@ -55,6 +60,7 @@ def words_in_domain(
     :param timeout: Seconds for the notes and all memory.
     :param folders: Where a FIFO may be made that libvirt can open, in order of preference; None is the
         temporary folder.
+    :param search: Whether memory is searched if there is no other way; that takes ten seconds for each GiB.
     :raise libvirt.libvirtError: When libvirt does not say what the domain is.
     """
     deadline = time.monotonic() + timeout
@@ -66,22 +72,27 @@ def words_in_domain(
     if refusal:
         words = LastWords(source="libvirt", notes=(refusal,))
     else:
-        words = _in_memory(domain, machine, deadline, folders)
+        words = _in_memory(domain, machine, deadline, folders, search)
     return words if refusal == _NO_QEMU else _with_logged_event(domain, words)
 
 
 def _in_memory(
-    domain: Any, machine: DomainMachine, deadline: float, folders: Sequence[Path | None]
+    domain: Any,
+    machine: DomainMachine,
+    deadline: float,
+    folders: Sequence[Path | None],
+    search: MemorySearch | None,
 ) -> LastWords:
+    ranges = domain_ranges(machine, domain.info()[1] << 10) if search else []
     with domain_memory(domain, deadline, folders) as memory:
         if domain.state()[0] == libvirt_module().VIR_DOMAIN_RUNNING:
-            return words_of_running_domain(memory, machine)
+            return words_of_running_domain(memory, machine, ranges, search)
         try:
             dump = memory.headers()
         except MemoryFault as fault:
             return LastWords(source="libvirt", notes=(str(fault),))
         otherwise = _NO_DRIVER if machine.vmcoreinfo == "on" else _NO_DEVICE
-        words = read_with(words_of_dump(dump, "libvirt", otherwise=otherwise), memory.fetch)
+        words = read_with(words_of_dump(dump, "libvirt", ranges, search, otherwise), memory.fetch)
     return msgspec.structs.replace(words, architecture=words.architecture or dump.architecture)
 
 
