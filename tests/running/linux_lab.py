@@ -20,7 +20,7 @@ __all__ = ("BootedLinux", "PanickedLinux", "boot_linux", "panicked_linux")
 #: Seconds after which a wait has failed.
 DEADLINE = 120
 
-_END = b"---[ end Kernel panic"
+_END, _DONE = b"---[ end Kernel panic", b"onpanic: done"
 
 
 class BootedLinux(NamedTuple):
@@ -73,7 +73,11 @@ async def boot_linux(linux: Linux, emulator: Sequence[str], folder: Path, *optio
 
 @asynccontextmanager
 async def panicked_linux(booted: BootedLinux, commands: Sequence[str]) -> AsyncIterator[PanickedLinux]:
-    """Let a Linux go on from its saved state, send it commands, and yield it when it has panicked."""
+    """Let a Linux go on from its saved state, send it commands, and yield it when it has panicked.
+
+    :param commands: Lines for the guest; `monitor` and a command of QEMU's is for its monitor, once the
+        guest has carried out what is before it.
+    """
     folder, console = booted.folder, booted.folder / "console"
     end, ours = os.pipe()
     writer = threading.Thread(target=_write, args=(ours, booted.state))
@@ -86,7 +90,12 @@ async def panicked_linux(booted: BootedLinux, commands: Sequence[str]) -> AsyncI
             await client.execute("cont")
             with socket.socket(socket.AF_UNIX) as line:
                 line.connect(str(folder / "serial"))
-                line.sendall("".join(f"{command}\n" for command in commands).encode())
+                for word in commands:
+                    if word.startswith("monitor "):
+                        await _until(lambda: _DONE in (folder / "serial.log").read_bytes())
+                        await client.execute(word.removeprefix("monitor "))
+                    else:
+                        line.sendall(f"{word}\n".encode())
                 await _until(lambda: "GUEST_PANICKED" in events or _END in console.read_bytes())
             await client.execute("stop")  # where the kernel has no driver of the notifier
             said = (booted.console + console.read_bytes()).decode().replace("\r\n", "\n")

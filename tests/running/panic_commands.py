@@ -30,6 +30,7 @@ TRIGGERS: dict[str, tuple[str, ...]] = {
     "soft lockup": ("run settings softlockup_panic=1 watchdog_thresh=1", "run insmod /spin.ko"),
     "init exits": ("run exit 3",),
     "panic of a module": ("run calls panic linux_banner 0",),
+    "nmi": ("run settings unknown_nmi_panic=1", "monitor inject-nmi"),
     "overwritten log": ("run flood", "panic"),
     "nested": ("run settings panic_on_oops=1", "run nested", "panic"),
 }

@@ -34,6 +34,7 @@ NULL = "BUG: kernel NULL pointer dereference, address: 0000000000000000"
 #: By the names of `TRIGGERS`.
 EXPECTED = {
     "sysrq": Expected("sysrq", "sysrq triggered crash", "", "dump_stack"),
+    "nmi": Expected("nmi", "NMI: Not continuing", "Uhhuh. NMI received for unknown reason "),
     "overwritten log": Expected("sysrq", "sysrq triggered crash", "", "dump_stack"),
     "null pointer": Expected("null-pointer", "Fatal exception", NULL, "fw_cfg_sysfs_init+"),
     "null pointer of init": Expected("init-exited", "Attempted to kill init! exitcode=0x00000009", NULL),
@@ -106,7 +107,7 @@ CASES = {
         mebibytes=5120,
     ),
     "sid's on QEMU 11.1, five levels": Case(
-        "sid", "sid", ("bug", "warning", "nested"), ("-cpu", "max", "-device", "pvpanic")
+        "sid", "sid", ("bug", "nmi", "warning", "nested"), ("-cpu", "max", "-device", "pvpanic")
     ),
     "6.12 for arm64": Case(
         "trixie", "trixie", ("null pointer",), (), architecture="arm64", words=" of arm64"
@@ -137,7 +138,8 @@ async def test_why_a_real_kernel_panicked(
         async with panicked_linux(booted, TRIGGERS[trigger]) as panicked:
             words = await words_through_monitor(panicked.client)
             lines, console = list(words.lines), panicked.console
-            if trigger == "stack overflow":  # the kernel has logged more than it could print
+            if trigger in ("stack overflow", "nmi"):  # the kernel has logged more than it could print
+                assert len(console) < len(lines)
                 lines = lines[: len(console)]
             if trigger == "overwritten log":
                 assert 1000 < len(lines) < len(console)
