@@ -18,7 +18,7 @@ VARIABLE = "ONPANIC_PLAYED_QEMU"
 
 _SCRIPT = f"""\
 #!{sys.executable} -S
-import json, os, signal, socket, sys, time
+import json, os, re, signal, socket, sys, time
 
 played = json.loads(os.environ["{VARIABLE}"])
 options = sys.argv[1:]
@@ -34,10 +34,11 @@ if values.get("-qmp") == "stdio":  # a question about devices
     print('{{"return": {{}}}}')
     sys.exit(0)
 if played["closes"]:
-    print("qemu: -chardev: bad file descriptor", file=sys.stderr)
+    print("qemu: -readconfig: no such file", file=sys.stderr)
     sys.exit(1)
 
-channel = socket.socket(fileno=int(values["-chardev"].rpartition("fd=")[2]))
+with open(values["-readconfig"]) as config:
+    channel = socket.socket(fileno=int(re.search('fd = "([0-9]*)"', config.read())[1]))
 def send(message):
     channel.sendall(json.dumps(message).encode() + b"\\r\\n")
 

@@ -5,7 +5,7 @@ import pytest
 from onpanic.core.errors import UsageError
 from onpanic.run.run_command import read_command
 
-ADDED = ["-no-shutdown", "-chardev", "socket,id=onpanic-run,fd=9", "-qmp", "chardev:onpanic-run"]
+ADDED = ["-no-shutdown", "-readconfig", "/proc/self/fd/9"]
 
 
 def test_what_is_added_comes_last() -> None:
@@ -67,9 +67,10 @@ def test_what_starts_it(command: str, wrapper: str) -> None:
     [
         (["./run-tests.sh", "-k", "bzImage"], "names QEMU"),
         (["sh", "-c", "qemu-system-x86_64 -m 1G"], "names QEMU"),
+        (["sh", "-c", "qemu-system-x86_64", "-m", "1G"], "names QEMU"),
         (["qemu-system-x86_64", "-daemonize"], "-daemonize"),
     ],
-    ids=["script", "shell", "daemon"],
+    ids=["script", "shell", "words", "daemon"],
 )
 def test_what_is_refused(command: list[str], said: str) -> None:
     """A command to which nothing can be added, and one whose end cannot be waited for."""

@@ -21,6 +21,7 @@ from ..watch.panicking_guests import (
     panics,
     s390x,
     sector,
+    waits,
     with_folder,
 )
 from .conftest import Run
@@ -170,3 +171,18 @@ def run_to_panic(run: Run) -> tuple[int, str, str]:
     run.process.stdin.write("panic\n")
     run.process.stdin.flush()
     return run.end()
+
+
+@pytest.mark.parametrize("suite", [HOST, "sid"])
+def test_the_monitor_that_qemu_has_by_default(
+    suite: str, begin: Begin, emulator: Callable[..., list[str]], folder: Path
+) -> None:
+    """With -nographic it is behind Ctrl-A, on the terminal, and ends QEMU."""
+    run = begin("--", *emulator(suite)[:-2], "-nographic", "-m", "16", *disk(folder / "guest.img", waits()))
+    run.wait_for("SeaBIOS")
+    assert run.process.stdin
+    run.process.stdin.write("\x01x")
+    run.process.stdin.flush()
+    status, out, _ = run.end()
+    assert status == 0
+    assert "QEMU: Terminated" in out

@@ -11,7 +11,7 @@ from onpanic.probe.emulator.user_options import emulator_position, target_in
 from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.shims.qemu.wrapper import runs_a_machine
 
-__all__ = ("VMCOREINFO", "RunCommand", "read_command")
+__all__ = ("VMCOREINFO", "RunCommand", "monitor_config", "read_command")
 
 #: The device through which a Linux guest says where its kernel's data are.
 VMCOREINFO = "vmcoreinfo"
@@ -42,18 +42,28 @@ class RunCommand(NamedTuple):
     has_vmcoreinfo: bool
     actions: QemuActions
 
-    def with_monitor(self, devices: Sequence[str], descriptor: int) -> list[str]:
-        """Return the command with devices, and with a monitor on a socket that QEMU inherits.
+    def with_monitor(self, devices: Sequence[str], config: int) -> list[str]:
+        """Return the command with devices, and with a monitor that a file describes.
 
         ``-no-shutdown`` makes QEMU stop the guest on a panic, and also where it would end: the guest then can
         be read, and whoever has the monitor ends QEMU.  It comes last, since QEMU uses the last such option.
+        The monitor comes from a file, since ``-qmp`` and ``-mon`` would take away the one that QEMU has by
+        default, for example behind Ctrl-A C with ``-nographic``.
 
         :param devices: The types of devices to add.
-        :param descriptor: The socket's file descriptor, a connected one.
+        :param config: The file descriptor of a file with `monitor_config`, which QEMU inherits.
         """
         added = [word for device in devices for word in ("-device", device)]
-        monitor = ["-chardev", f"socket,id={_MONITOR},fd={descriptor}", "-qmp", f"chardev:{_MONITOR}"]
-        return [*self.words, *added, "-no-shutdown", *monitor]
+        return [*self.words, *added, "-no-shutdown", "-readconfig", f"/proc/self/fd/{config}"]
+
+
+def monitor_config(descriptor: int) -> str:
+    """Return the part of a configuration of QEMU that describes our monitor, see ``-readconfig``.
+
+    :param descriptor: The file descriptor of a connected socket, which QEMU inherits.
+    """
+    channel = f'[chardev "{_MONITOR}"]\n  backend = "socket"\n  fd = "{descriptor}"\n'
+    return channel + f'[mon "{_MONITOR}"]\n  mode = "control"\n  chardev = "{_MONITOR}"\n'
 
 
 def read_command(command: Sequence[str]) -> RunCommand:
@@ -63,7 +73,8 @@ def read_command(command: Sequence[str]) -> RunCommand:
     :raise UsageError: When it does not name an emulator, or makes QEMU leave this terminal.
     """
     position = emulator_position(command)
-    if position is None:
+    # Of a shell, -c takes all that follows as one word
+    if position is None or command[position - 1 : position] == ["-c"]:
         raise UsageError(
             "no word of the command names QEMU, so nothing can be added to its options",
             'put onpanic into the script: onpanic run -- qemu-system-x86_64 … "$@"',

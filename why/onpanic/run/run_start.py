@@ -1,14 +1,15 @@
 """The start of a run: QEMU is started before asyncio and the QMP client are loaded."""
 
+import os
 import socket
 import time
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from onpanic.core.errors import StartError
 from onpanic.probe.emulator.opening_commands import OPENING_ID
 from onpanic.probe.emulator.reaper import Reaper
 from onpanic.run.passed_signals import PassedSignals
-from onpanic.run.run_command import RunCommand
+from onpanic.run.run_command import RunCommand, monitor_config
 from onpanic.run.run_process import RunProcess
 from onpanic.run.taken_devices import TakenDevices
 
@@ -51,8 +52,9 @@ def start_run(command: RunCommand, taken: TakenDevices, reaper: Reaper, signals:
         return StartedRun(command, process, None, taken.notes, began)
     ours, theirs = _socket_pair()
     try:
-        with theirs:
-            process = RunProcess(command.with_monitor(taken.devices, theirs.fileno()), reaper, signals.mask)
+        with theirs, _config(theirs.fileno()) as config:
+            argv = command.with_monitor(taken.devices, config.fileno())
+            process = RunProcess(argv, reaper, signals.mask)
     except BaseException:
         ours.close()
         raise
@@ -74,3 +76,10 @@ def _socket_pair() -> tuple[socket.socket, socket.socket]:
     theirs.set_inheritable(True)
     ours.sendall(_NEGOTIATION)
     return ours, theirs
+
+
+def _config(channel: int) -> IO[bytes]:
+    """Return a file without a name, with the description of our monitor, that QEMU inherits."""
+    file = os.fdopen(os.memfd_create("onpanic-run", 0), "r+b", buffering=0)
+    file.write(monitor_config(channel).encode())
+    return file
