@@ -7,7 +7,6 @@ import random
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -321,7 +320,7 @@ def test_a_guest_that_goes_on_after_a_pause(
     """A real Linux is explained, dumped, shown by `onpanic status`, and reboots once it is continued."""
     place = domains.folder
     here = linux.copied(place)
-    watcher = watch("--connect", domains.uri)
+    watcher = watch("--connect", domains.uri, TMPDIR=str(place))
     watcher.until("watching")
     (place / "serial.log").unlink(missing_ok=True)
     one = domains.start(
@@ -347,7 +346,7 @@ def test_a_guest_that_goes_on_after_a_pause(
     assert "Kernel panic - not syncing: sysrq triggered crash" in text.read_text("utf-8")
     assert watcher.actions() == [("coredump", "done"), ("pause", "kept")]  # none is told of a reading
     assert "custom-monitor" not in (place / "qemu/log/guest.log").read_text()
-    assert list(Path(tempfile.gettempdir()).glob("onpanic-why-*")) == []
+    assert list(place.glob("onpanic-why-*")) == []
     assert guests.complete(core)
     assert b"Linux version" in core.read_bytes()
     assert onpanic("resume", *guest).returncode == 0

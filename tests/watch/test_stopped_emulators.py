@@ -59,3 +59,17 @@ def test_emulators_that_are_stopped(watched: Domains, watch: Callable[..., Watch
     watcher.until("action", domain="guest0-restart-1", action="start", outcome="done")
     assert watcher.stop() == 0
     assert len(watcher.logged("action")) == 6
+
+
+def test_a_reading_that_hangs(watched: Domains, watch: Callable[..., WatchProcess]) -> None:
+    """It is not known why the guest panicked, and its policy is carried out without that."""
+    one = watched.start("<on_panic>pause</on_panic>", guests.waits())
+    watched.panic(one)
+    guests.until(lambda: one.state() == [6, 1])
+    emulator = emulator_of(watched, one)
+    os.kill(emulator, signal.SIGSTOP)
+    watcher = watch("--connect", watched.uri, "--why-timeout", "0.5")
+    assert watcher.until("why")["detail"] == "not known: libvirt did not begin a dump in time"
+    watcher.until("action", action="pause", outcome="kept")
+    os.kill(emulator, signal.SIGCONT)
+    assert watcher.stop() == 0

@@ -1,7 +1,6 @@
 """Last words of libvirt domains, which stay as they are."""
 
 import os
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -43,9 +42,9 @@ def start(connection: Any, uri: str, content: bytes, features: str = "<vmcoreinf
     return connection.createXML(XML.format(name="why", disk=disk, features=features))
 
 
-def left() -> list[Path]:
-    """Return what a reading has left in the temporary folder."""
-    return list(Path(tempfile.gettempdir()).glob("onpanic-why-*"))
+def left(folder: Path) -> list[Path]:
+    """Return what a reading has left in a folder."""
+    return list(folder.glob("onpanic-why-*"))
 
 
 @pytest.mark.libvirts(*EVERY)
@@ -55,17 +54,18 @@ def test_nothing_changes(connection: Any, uri: str) -> None:
     register_monitor_events(connection, ".*", lambda _domain, event, _data: events.append(event))
     one = start(connection, uri, guests.panics())
     guests.until(lambda: one.state() == PANICKED)
+    place = folder_of(uri)
     before, events[:] = threading.active_count(), []
     for _ in range(20):
-        words = words_in_domain(one)
+        words = words_in_domain(one, folders=(place,))
         assert (words.architecture, words.notes) == ("i386", (NOT_LOADED,))  # it is in real mode
     assert one.state() == PANICKED
     assert one.jobStats() == {"type": 0}
     guests.until(lambda: len(events) >= 20)
     assert set(events) - {"GUEST_PANICKED", "STOP"} == {"DUMP_COMPLETED"}  # those of the panic may be late
     guests.until(lambda: threading.active_count() <= before)
-    assert left() == []
-    log = (folder_of(uri) / "qemu/log/why.log").read_text()
+    assert left(place) == []
+    log = (place / "qemu/log/why.log").read_text()
     assert "tainted" not in log
     with domain_memory(one, time.monotonic() + 60) as memory:
         code = memory.fetch(0x7C00, 3 << 20)
@@ -106,14 +106,15 @@ def test_a_folder_that_libvirt_cannot_open(connection: Any, uri: str, tmp_path: 
     (note,) = words_in_domain(one, folders=(closed,)).notes
     assert note.startswith("libvirt: ")
     assert "Permission denied" in note
-    assert list(closed.iterdir()) == left() == []
+    assert left(closed) == []
 
 
 def test_a_libvirt_that_is_busy(connection: Any, libvirt: Any, uri: str) -> None:
     """What it does is not waited for, and not disturbed."""
     one = start(connection, uri, guests.panics())
     guests.until(lambda: one.state() == PANICKED)
-    fifo = folder_of(uri) / "why.fifo"
+    place = folder_of(uri)
+    fifo = place / "why.fifo"
     with suppress(FileExistsError):
         os.mkfifo(fifo)
     fifo.chmod(0o666)
@@ -131,13 +132,13 @@ def test_a_libvirt_that_is_busy(connection: Any, libvirt: Any, uri: str) -> None
         guests.until(lambda: one.jobStats()["type"] != 0)
         (note,) = words_in_domain(one).notes
         assert note.startswith("libvirt works on the domain")
-        with domain_memory(one, time.monotonic() + 0.2) as memory, pytest.raises(MemoryFault):
+        with domain_memory(one, time.monotonic() + 0.2, (place,)) as memory, pytest.raises(MemoryFault):
             memory.headers()
     finally:
         os.close(reader)
         dumping.join(guests.DEADLINE)
     assert not dumping.is_alive()
-    guests.until(lambda: left() == [])  # what was too late has been taken back
+    guests.until(lambda: left(place) == [])  # what was too late has been taken back
     assert one.state() == PANICKED
     other.close()
 

@@ -54,11 +54,12 @@ class DomainReading(msgspec.Struct, frozen=True):
         return not self.busy and needs_qemu(self.observed.state, self.observed.reason)
 
 
-def read_domain(domain: Any, *, ask_qemu: bool = False) -> DomainReading:
+def read_domain(domain: Any, *, ask_qemu: bool = False, ask_job: bool = True) -> DomainReading:
     """Read a domain's state.
 
     :param domain: A `libvirt.virDomain`.
     :param ask_qemu: Whether to ask QEMU if libvirt's state leaves open whether the guest failed.
+    :param ask_job: Whether to ask how far a job is, for which libvirt asks QEMU.
     :raise libvirt.libvirtError: What libvirt raises.
     """
     libvirt = libvirt_module()
@@ -69,7 +70,9 @@ def read_domain(domain: Any, *, ask_qemu: bool = False) -> DomainReading:
     ):
         return DomainReading(observed, instance)
     try:
-        occupied, job, cpu_time = is_occupied(domain), domain.jobStats(), _cpu_time(domain)
+        occupied, cpu_time = is_occupied(domain), _cpu_time(domain)
+        job = domain.jobStats() if ask_job else {}
+        occupied = occupied or (not ask_job and domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK)
     except libvirt.libvirtError:
         again = ObservedDomain(*domain.state())
         if again.state in (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PAUSED):

@@ -96,6 +96,8 @@ class LibvirtGuest:
         self._dump = DomainDump(connection, uuid, settings, self._read_dumped)
         self._settled_in = 0  # a generation of the connection
         self._unhandled_since = 0.0
+        self._reading_hangs = False
+        self._assignment: Assignment | None = None
 
     async def read_state(self, *, ask_qemu: bool) -> GuestState:
         """Return the guest's state."""
@@ -112,6 +114,7 @@ class LibvirtGuest:
         except FailedError as error:
             raise BusyError(error.message) from error
         observed = found.observed
+        self._reading_hangs = self._reading_hangs and found.busy
         condition = condition_of(observed)
         if condition == "panicked" and is_paused_unknown(observed):
             condition = await self._condition_of_unhandled()
@@ -121,7 +124,7 @@ class LibvirtGuest:
             condition,
             found.instance,
             found.cpu_time,
-            found.busy,
+            found.busy and not self._reading_hangs,  # else the policy would wait for it as well
             found.dumped,
             ending=ending_of(observed),
             detail=observed.not_asked,
@@ -130,7 +133,7 @@ class LibvirtGuest:
     async def _read(self, *, ask_qemu: bool = False) -> DomainReading:
         def work(domain: Any) -> DomainReading:
             self.name = str(domain.name())
-            return read_domain(domain, ask_qemu=ask_qemu)
+            return read_domain(domain, ask_qemu=ask_qemu, ask_job=not self._reading_hangs)
 
         return await self._call(work)
 
@@ -164,6 +167,8 @@ class LibvirtGuest:
 
     async def read_assignment(self) -> Assignment | None:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
+        if self._reading_hangs:  # libvirt 12.8 does not describe the domain meanwhile
+            return self._assignment
         now, next_start = await self._call(_descriptions)
         assignment, problems = _assignment(now, overridden=self._overridden())
         if next_start and not problems:
@@ -172,6 +177,7 @@ class LibvirtGuest:
             self._problems = problems
             for problem in problems:
                 self._warn(problem)
+        self._assignment = assignment
         return assignment
 
     async def dump_path(self, at: float) -> str:
@@ -194,11 +200,14 @@ class LibvirtGuest:
             require_unchanged(domain, incident)
             found.append(words_in_domain(domain, timeout, (None, *([folder] if folder else ()))))
 
+        began = time.monotonic()
         try:
             async with asyncio.timeout(timeout + _READ):
                 await self._connection.call_unbounded(work, guest=self.uuid)
         except TimeoutError as error:
             raise FailedError(f"libvirt did not answer within {timeout + _READ:g} s") from error
+        finally:
+            self._reading_hangs = time.monotonic() - began >= timeout
         return found[0]
 
     async def take_step(self, step: Step, incident: Incident, on_starter: Callable[[str], None]) -> None:  # noqa: ARG002
