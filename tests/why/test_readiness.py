@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,19 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onpanic.why.kernel.kernel_symbols import kernel_symbols
 from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.vmcoreinfo import VmcoreInfo
+from onpanic.why.locating.kernel_pointers import find_in_image
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged, read_with
 from onpanic.why.readers.from_domain import words_in_domain
 from onpanic.why.readers.machine_devices import MachineDevices
 from onpanic.why.readiness.assessment import SeenGuest, assess
 from onpanic.why.readiness.domain_readiness import readiness_of_domain
-from onpanic.why.readiness.guest_kernel import GuestKernel
+from onpanic.why.readiness.guest_kernel import GuestKernel, guest_kernel
 from onpanic.why.readiness.pvpanic_driver import (
     GuestModule,
     PvpanicInstance,
@@ -303,6 +307,35 @@ def test_lists_without_an_end_are_refused(reading: Any) -> None:
     written.content[0x2000:0x2010] = struct.pack("<QQ", 0x2000, 0x2000)
     with pytest.raises(MemoryFault):
         written.result(reading(MEMORY, 0x1000))
+
+
+@settings(deadline=None)
+@given(
+    kind=st.sampled_from(["addresses", "relative", "absolute", "place"]),
+    changes=st.lists(st.tuples(st.integers(0, 0x50FF), st.binary(min_size=1, max_size=8)), max_size=20),
+    note=st.lists(st.tuples(st.integers(0, 400), st.sampled_from(b"0123456789abcdefgf=()\n")), max_size=3),
+)
+def test_a_malicious_kernel_only_causes_faults(
+    kind: str, changes: list[tuple[int, bytes]], note: list[tuple[int, int]]
+) -> None:
+    """Whatever its tables and lists hold, a reading returns or faults, within its limits."""
+    written, info = symbols(TABLE_OF, kind)
+    text = bytearray("\n".join(f"{name}={value}" for name, value in info.values.items()).encode())
+    for place, character in note:
+        text[place % len(text)] = character
+    for place, content in changes:
+        written.content[place : place + len(content)] = content
+    module = GuestModule("pvpanic", 0x1000, live=True)
+    for reading in (
+        kernel_symbols(VmcoreInfo(bytes(text)), MEMORY, ("one", "two")),
+        guest_modules(MEMORY, NAMES),
+        notifier_blocks(MEMORY, TABLE),
+        pvpanic_instances(MEMORY, (OFFSETS,), module),
+        find_in_image(MEMORY, TABLE),
+        guest_kernel(bytes(text), "x86_64"),
+    ):
+        with suppress(MemoryFault):
+            written.result(reading)
 
 
 @pytest.mark.libvirt
