@@ -9,7 +9,7 @@ Documentation/arch/x86/x86_64/mm.rst, and kernel/crash_core.c (4.13 and later).
 
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.x86_64 import IMAGE
@@ -39,21 +39,40 @@ def find_by_pointers(memory: VirtualMemory, idt: int = IDT) -> "Reading[bytes]":
     :param idt: The virtual address of the interrupt descriptor table.
     :raise MemoryFault: When it is not found, e.g. since the processor's page tables are those of a program.
     """
-    return (yield from find_in_image(memory, (yield from _handler(memory, idt)), IMAGE.stop))
+    text = yield from _handler(memory, idt)
+    steps = []
+    holes = 0
+    for address in _steps(text, IMAGE.stop):
+        if (yield from _is_mapped(memory, address, _STEP)):
+            steps.append(address)
+            holes = 0
+        elif (holes := holes + 1) == _MAX_HOLES:
+            break
+    # nothing else is mapped there, and the pointers are near the image's end
+    return (yield from _find(memory, reversed(steps)))
 
 
-def find_in_image(memory: VirtualMemory, text: int, stop: int = 1 << 64) -> "Reading[bytes]":
+def find_in_image(memory: VirtualMemory, text: int) -> "Reading[bytes]":
     """Return a kernel's vmcoreinfo, as the ELF note would have it.
 
     :param memory: The kernel's memory, by a processor's page tables.
     :param text: A virtual address in the kernel's text.
-    :param stop: Where the image ends at the latest.
     :raise MemoryFault: When it is not found.
     """
+    return (yield from _find(memory, _steps(text, 1 << 64)))
+
+
+def _steps(text: int, stop: int) -> range:
+    """Return the addresses of the image's parts of 2 MiB, from the one with an address on."""
     start = text // _STEP * _STEP
+    return range(start, min(start + _MAX_STEPS * _STEP, stop), _STEP)
+
+
+def _find(memory: VirtualMemory, steps: Iterable[int]) -> "Reading[bytes]":
+    """Return the vmcoreinfo to which parts of 2 MiB have a pointer."""
     followed: set[int] = set()
     holes = 0
-    for address in range(start, min(start + _MAX_STEPS * _STEP, stop), _STEP):
+    for address in steps:
         parts = yield from _mapped(memory, address, _STEP)
         holes = 0 if parts else holes + 1
         if holes == _MAX_HOLES:
@@ -70,7 +89,7 @@ def find_in_image(memory: VirtualMemory, text: int, stop: int = 1 << 64) -> "Rea
                 continue
             if page.startswith(BEGINNING):
                 return page.partition(b"\0")[0]
-    raise MemoryFault(f"no vmcoreinfo_data in the kernel's image around {start:#x}")
+    raise MemoryFault("the kernel's image has no vmcoreinfo_data")
 
 
 def _handler(memory: VirtualMemory, idt: int) -> "Reading[int]":
@@ -89,16 +108,22 @@ def _mapped(memory: VirtualMemory, address: int, size: int) -> "Reading[list[byt
     except MemoryFault:
         if size == _PAGE:
             return []
-    try:
-        yield from memory.read(address, _PAGE)
-    except MemoryFault:
-        try:
-            yield from memory.read(address + size - _PAGE, _PAGE)
-        except MemoryFault:
-            return []
+    if not (yield from _is_mapped(memory, address, size)):
+        return []
     half = size // 2
     first = yield from _mapped(memory, address, half)
     return first + (yield from _mapped(memory, address + half, half))
+
+
+def _is_mapped(memory: VirtualMemory, address: int, size: int) -> "Reading[bool]":
+    """Return whether a range is mapped at one of its ends."""
+    for page in (address, address + size - _PAGE):
+        try:
+            yield from memory.read(page, _PAGE)
+        except MemoryFault:
+            continue
+        return True
+    return False
 
 
 def _pointers(content: bytes) -> Iterator[int]:
