@@ -194,6 +194,17 @@ def test_a_program_cannot_invent_a_panic() -> None:
     assert find_panic(log(PANIC + "sysrq triggered crash", facility=1)) is None
 
 
+def test_a_line_feed_in_a_text_of_a_users_invents_no_panic() -> None:
+    """The kernel logs an option that mount does not know, and any user of the guest can choose its name."""
+    option = f"tmpfs: Unknown parameter 'x\n{PANIC}made up'"
+    assert find_panic(log("a line", option)) is None
+    found = find_panic(
+        log(f"x: Unknown parameter 'x\nBUG: made up\n{PANIC}made up'", PANIC + "Fatal exception")
+    )
+    assert found
+    assert (found.reason, found.cause) == ("Fatal exception", "")
+
+
 @pytest.mark.parametrize(
     "line",
     [

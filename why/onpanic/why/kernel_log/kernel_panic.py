@@ -91,19 +91,20 @@ _MAX_CAUSE, _MAX_TRACE, _BEFORE = 200, 60, 300  # lines before the panic in whic
 def find_panic(records: Sequence[LogRecord]) -> KernelPanic | None:
     """Return what the log says about a panic; None if it has none.
 
-    Only what the kernel itself has logged counts: a program of the guest can write to /dev/kmsg.
+    Only what the kernel itself has logged counts: a program of the guest can write to /dev/kmsg.  Of that,
+    only how a record begins: any user can have the kernel log a text of theirs, with line feeds, as the name
+    of an option that mount does not know.
 
     :param records: The log, oldest record first.
     """
-    logged = b"\n".join(record.text for record in records if record.facility == LOG_KERN)
-    lines = logged.split(b"\n", _MAX_LINES)
-    places = [place for place, line in enumerate(lines) if line.startswith(_PANIC)]
-    if not places:
+    lines, heads = _kernel_lines(records)
+    # The first: a kernel panics once; what follows is about the same or caused by it
+    place = next((n for n in heads if lines[n].startswith(_PANIC)), None)
+    if place is None:
         return None
-    place = places[0]  # a kernel panics once; what follows is about the same or caused by it
     reason = safe_text(lines[place].removeprefix(_PANIC)).strip()
     kind = _kind(reason)
-    cause_at = _cause(lines, place, kind)
+    cause_at = _cause(lines, heads, place, kind)
     cause = "" if cause_at is None else safe_text(lines[cause_at]).strip()[:_MAX_CAUSE]
     if cause and kind in ("oops", "other"):
         kind = _kind(cause) if _kind(cause) != "other" else kind
@@ -115,18 +116,29 @@ def find_panic(records: Sequence[LogRecord]) -> KernelPanic | None:
     return KernelPanic(reason, cause, kind, trace)
 
 
+def _kernel_lines(records: Sequence[LogRecord]) -> tuple[list[bytes], list[int]]:
+    """Return the lines that the kernel itself has logged, and which of them begin a record."""
+    lines: list[bytes] = []
+    heads: list[int] = []
+    for record in records:
+        if record.facility == LOG_KERN:
+            heads.append(len(lines))
+            lines += record.text.split(b"\n", max(0, _MAX_LINES - len(lines)))
+    return lines, heads
+
+
 def _kind(text: str) -> str:
     return next((kind for kind, pattern in _KINDS if re.search(pattern, text)), "other")
 
 
-def _cause(lines: Sequence[bytes], place: int, kind: str) -> int | None:
+def _cause(lines: Sequence[bytes], heads: Sequence[int], place: int, kind: str) -> int | None:
     """Return the line that began the report of the error for which the kernel panicked."""
     report = _CAUSES if kind in ("oops", "other", "warning") else _REPORTS.get(kind)
     if report is None:
         return None
     # An oops is what such a panic is about, however long its trace is; others may have a cause of their own
     start = 0 if kind == "oops" else max(0, place - (_NEAR if kind == "init-exited" else _BEFORE))
-    places = [n for n in range(start, place) if report.match(lines[n])]
+    places = [n for n in heads if start <= n < place and report.match(lines[n])]
     return _first_of_last(places) if places else None
 
 
