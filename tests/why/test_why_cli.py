@@ -1,6 +1,7 @@
 """`onpanic why` of dumps."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def test_what_is_no_dump_is_named(content: bytes, said: str, command: Command, t
     assert (done.status, done.out) == (2, "")
     assert str(path) in done.err
     assert said in done.err
+
+
+def test_a_pipe_is_not_waited_for(command: Command, tmp_path: Path) -> None:  # noqa: F811
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for no_file in (path, tmp_path, Path("/dev/zero")):
+        done = command("why", no_file)
+        assert (done.status, done.out) == (2, "")
+        assert f"{no_file}: is a folder, a pipe or a device" in done.err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A file with a dump, opened for reading."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 from onpanic.core.errors import FileError
 
 __all__ = ("OpenDump", "open_dump")
+
+_HINT = "name a dump of a guest's memory"
 
 
 class OpenDump:
@@ -31,13 +34,16 @@ class OpenDump:
 def open_dump(path: Path) -> Iterator[OpenDump]:
     """Open a dump.
 
-    :raise FileError: When it cannot be opened.
+    :raise FileError: When it cannot be opened, or cannot be read at any place, like a pipe.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO may have no writer
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror}", "name a dump of a guest's memory") from error
+        raise FileError(f"{path}: {error.strerror}", _HINT) from error
     try:
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise FileError(f"{path}: is a folder, a pipe or a device, not a file", _HINT)
         yield OpenDump(descriptor)
     finally:
         os.close(descriptor)

@@ -24,6 +24,8 @@ _BASES = (0, 0x4000_0000, 0x8000_0000)
 _DUMP_LENGTH = 4096  # bytes of memory, beside all notes
 _MAX_DUMP = 16 << 20  # bytes
 _MAX_PIECE = 16 << 20  # bytes that QEMU writes at a time; it does nothing else meanwhile
+_OWN = "onpanic"  # what QEMU lists our descriptors as
+_MOST_LEFT = 16  # descriptors of ours that QEMU may have kept
 _XP_PIECE = 32768  # bytes that the human monitor prints at a time, as 130 KiB of text
 _XP_LINE = re.compile(r"^[0-9a-f]+:((?: 0x[0-9a-f]{16})+)\r?$", re.MULTILINE)
 _RAM = re.compile(r"^ +([0-9a-f]{16})-[0-9a-f]{16} \(prio -?\d+, ram\)", re.MULTILINE)
@@ -114,12 +116,18 @@ class MonitorMemory:
         return os.pread(self._piece, length, 0)
 
     async def open(self) -> None:
-        """Give QEMU a descriptor that it can write memory to; without it, `fetch` is slower."""
+        """Give QEMU a descriptor that it can write memory to; without it, `fetch` is slower.
+
+        QEMU before 9.1 keeps a descriptor that is taken back while its guest is stopped, and later ones keep
+        that of a client that was killed.  QEMU must not run out of them, so no more than 16 are given.
+        """
+        if await self._left() >= _MOST_LEFT:
+            return
         file = os.memfd_create("onpanic")
         try:
             os.fchmod(file, 0o666)
             self._connection.send_descriptor(file)
-            added = await self._connection.execute("add-fd", {"opaque": "onpanic"})
+            added = await self._connection.execute("add-fd", {"opaque": _OWN})
             number, self._set = int(added["fd"]), int(added["fdset-id"])
         except (OSError, CommandError, KeyError, TypeError, ValueError):
             os.close(file)
@@ -138,8 +146,17 @@ class MonitorMemory:
 
     def _close_piece(self) -> None:
         if self._piece is not None:
+            os.truncate(self._piece, 0)  # QEMU may keep it
             os.close(self._piece)
             self._piece = None
+
+    async def _left(self) -> int:
+        """Return how many descriptors of ours QEMU has."""
+        try:
+            sets = await self._connection.execute("query-fdsets")
+            return sum(one.get("opaque") == _OWN for each in sets for one in each["fds"])
+        except (CommandError, KeyError, TypeError, AttributeError):
+            return 0
 
     async def _save(self, address: int, length: int) -> bytes:
         assert self._piece is not None
