@@ -66,17 +66,22 @@ def steps(session: str) -> list[tuple[str, str]]:
 
 def run(session: str, folder: Path) -> list[tuple[str, str]]:
     """Run the commands of a session in a folder; return them, each with what it printed."""
-    for name in FOLDERS:
-        if not (folder / name).exists():
-            (folder / name).symlink_to(ROOT / name)
+    _link_folders(folder)
     try:
         return [(command, _printed(command, folder)) for command, _ in steps(session)]
     finally:
         _end_daemon(folder / "pid")
 
 
+def _link_folders(folder: Path) -> None:
+    for name in FOLDERS:
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+
+
 def run_python(program: str, folder: Path) -> None:
     """Run a program in a folder.  Raises `CalledProcessError` when it fails."""
+    _link_folders(folder)
     subprocess.run([sys.executable, "-c", program], cwd=folder, check=True, timeout=TIMEOUT)
 
 
