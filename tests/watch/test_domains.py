@@ -136,7 +136,11 @@ class Domains:
 
     def cores(self) -> list[Path]:
         """Return the dumps, the watcher's and libvirt's own."""
-        return sorted((self.folder / "qemu/dump").glob("*"))
+        return sorted(set((self.folder / "qemu/dump").glob("*")) - set(self.texts()))
+
+    def texts(self) -> list[Path]:
+        """Return the files with what guests said last."""
+        return sorted((self.folder / "qemu/dump").glob("*.why.txt"))
 
     def end(self) -> None:
         def destroy(uuid: str) -> None:
@@ -150,8 +154,8 @@ class Domains:
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(destroy, set(self._uuids)))
-        for core in self.cores():
-            core.unlink()
+        for file in (*self.cores(), *self.texts()):
+            file.unlink()
         with suppress(self.libvirt.libvirtError):
             self.connection.close()
 
@@ -164,8 +168,8 @@ def record(domcaps_emulator: str) -> CapabilityRecord:
 @pytest.fixture
 def domains(libvirt: Any, uri: str, record: CapabilityRecord) -> Iterator[Domains]:
     found = Domains(libvirt, uri, record)
-    for core in found.cores():  # other tests'
-        core.unlink()
+    for file in (*found.cores(), *found.texts()):  # other tests'
+        file.unlink()
     yield found
     found.end()
 
@@ -340,7 +344,7 @@ def test_a_guest_that_goes_on_after_a_pause(
     assert one.state() == PANICKED
     said = watcher.until("why")
     assert (said["kind"], said["reason"]) == ("sysrq", "sysrq triggered crash")
-    core, text = domains.cores()
+    (core,), (text,) = domains.cores(), domains.texts()
     assert (said["why"], text.stat().st_mode & 0o777) == (str(text), 0o600)
     assert text.name == f"{core.stem}.why.txt"
     assert "Kernel panic - not syncing: sysrq triggered crash" in text.read_text("utf-8")

@@ -13,6 +13,7 @@ from onpanic.watch.reporting.metric_values import MetricValues
 from onpanic.watch.reporting.panic_labels import REASONS
 from onpanic.watch.rules.dump_files import dump_name
 from onpanic.watch.rules.incident import Incident
+from onpanic.watch.rules.panic_details import PanicDetails
 from onpanic.watch.rules.panic_reason import shortened
 from onpanic.watch.rules.settings import Settings
 from onpanic.watch.rules.why_files import old_why_files, why_content, why_name
@@ -207,3 +208,16 @@ def test_the_newest_files_of_a_guest_are_kept() -> None:
     names = [why_name(dump_name("web", "", 1e9 + second)) for second in range(20)]
     new, others = names.pop(), [why_name(dump_name("mail", "", 1e9)), "notes.txt"]
     assert old_why_files([*reversed(names), *others], new) == names[:4]
+
+
+@pytest.mark.parametrize("libvirt_action", ["", "coredump-restart"])
+async def test_a_reading_by_something_else(libvirt_action: str, tmp_path: Path) -> None:
+    """Its dump, which is given up, is no dump that has failed, unless libvirt makes dumps of its own."""
+    guest = PlayedGuest(Policy("preserve", coredump=True), libvirt_action=libvirt_action)
+    async with Watch(guest, tmp_path, Settings(why_timeout=0.0)) as watch:
+        watch.supervisor.on_panicked(PanicDetails())
+        await watch.idle()
+        before = len(watch.lines)
+        watch.supervisor.on_dump_completed("dump: failed to save memory: Broken pipe")
+        await watch.idle()
+        assert (len(watch.lines) > before) == bool(libvirt_action)
