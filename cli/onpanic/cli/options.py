@@ -6,9 +6,10 @@ from types import ModuleType
 
 from onpanic.core.errors import UsageError
 
-__all__ = ("add_timeout", "jobs", "parse", "seconds", "text")
+__all__ = ("add_timeout", "count", "jobs", "parse", "seconds", "text")
 
 _MOST_JOBS = 10_000
+_MOST_COUNTED = 9_999_999
 
 
 def parse(name: str, module: ModuleType, argv: Sequence[str]) -> argparse.Namespace:
@@ -73,6 +74,16 @@ def seconds(text: str) -> float:
     if not 0 < value < 86400:
         raise argparse.ArgumentTypeError("more than 0 seconds, and less than a day")
     return value
+
+
+def count(text: str) -> int:
+    """Return the value of an option that says how many.
+
+    :raise argparse.ArgumentTypeError: When it is not a number, or negative or very large.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_COUNTED))):
+        raise argparse.ArgumentTypeError(f"a number from 0 to {_MOST_COUNTED}")
+    return int(text)
 
 
 def jobs(text: str) -> int:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onpanic.cli.options import seconds
+from onpanic.cli.options import count, seconds
 from onpanic.cli.output import print_error
 from onpanic.core.errors import FileError, UsageError
 
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [options] -- QEMU..."
     parser.add_argument(
         "--lines",
-        type=_count,
+        type=count,
         default=_LINES,
         metavar="N",
         help=f"how many lines of the guest's log to show, from its end (default: {_LINES})",
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the result to FILE, as JSON")
     parser.add_argument(
         "--resets",
-        type=_count,
+        type=count,
         default=_RESETS,
         metavar="N",
         help=f"end a guest that resets itself N times, within 10 s each; 0: never (default: {_RESETS})",
@@ -127,13 +127,3 @@ def _check_file(path: Path) -> None:
 def _say(text: str) -> None:
     """Print a line while QEMU may have taken the terminal's line ends away."""
     print_error(f"onpanic: {text}" + "\r" * (sys.stderr is not None and sys.stderr.isatty()))
-
-
-def _count(text: str) -> int:
-    """Return the value of an option that counts.
-
-    :raise argparse.ArgumentTypeError: When it is not a number.
-    """
-    if not (text.isascii() and text.isdigit() and len(text) < 8):
-        raise argparse.ArgumentTypeError("a number")
-    return int(text)

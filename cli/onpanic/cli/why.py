@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onpanic.cli.guests import add_guest, check_guest, with_guest
+from onpanic.cli.options import count
 from onpanic.cli.output import print_json, print_note
 from onpanic.core.errors import UsageError
 
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--lines",
-        type=_count,
+        type=count,
         default=_LINES,
         metavar="N",
         help=f"how many lines of the guest's log to show, from its end (default: {_LINES})",
@@ -109,13 +110,3 @@ def _in_domain(domain: Any, timeout: float, search: "MemorySearch | None") -> "L
     from onpanic.why.readers.from_domain import words_in_domain
 
     return words_in_domain(domain, 0.9 * timeout, search=search)
-
-
-def _count(text: str) -> int:
-    """Return the value of ``--lines``.
-
-    :raise argparse.ArgumentTypeError: When it is not a number.
-    """
-    if not (text.isascii() and text.isdigit() and len(text) < 8):
-        raise argparse.ArgumentTypeError("a number of lines")
-    return int(text)
