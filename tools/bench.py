@@ -273,6 +273,7 @@ def main() -> None:
     bench_matrix.building()
     bench_watch.reactions(emulator, show)
     bench_why.last_words(emulator, show)
+    bench_why.through_libvirt(show)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,24 @@ GUEST_PANICKED arrives.  Memory that the kernel does not use costs the host noth
 """
 
 import asyncio
+import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench_watch import daemon
+
+from onpanic.core.libvirt_api import open_connection, run_event_loop, silence_libvirt
 from onpanic.qmp.address import connect
 from onpanic.qmp.client import QmpClient
-from onpanic.why import words_in_dump, words_through_monitor
+from onpanic.why import words_in_domain, words_in_dump, words_through_monitor
 
 ROOT = Path(__file__).parent.parent
 GIBIBYTE = 1024
@@ -24,6 +30,23 @@ SIZES = (256, 4 * GIBIBYTE, 16 * GIBIBYTE)  # MiB
 DUMPED = 4 * GIBIBYTE  # a dump of more is only a matter of patience
 ROUNDS = 5
 DEADLINE = 120  # seconds
+
+CRASHED = 6  # libvirt's VIR_DOMAIN_CRASHED
+DOMAIN = """\
+<domain type="qemu">
+  <name>guest</name>
+  <memory unit="MiB">{}</memory>
+  <os><type arch="x86_64" machine="pc">hvm</type>{}</os>
+  <features><acpi/><vmcoreinfo state="on"/></features>
+  <on_crash>preserve</on_crash>
+  <devices>
+    {}
+    <controller type="usb" model="none"/>
+    <memballoon model="none"/>
+    <panic model="isa"/>
+  </devices>
+</domain>
+"""
 
 Show = Callable[[str, float, str, str], None]
 
@@ -123,6 +146,50 @@ def last_words(emulator: str, show: Show) -> None:
                 show("last words / dump", median / dumping, "-", f"{ms(median)} / {ms(dumping)}")
                 from_file(dump, show)
                 dump.unlink()
+
+
+def through_libvirt(show: Show) -> None:
+    """Show how long it takes to read last words through libvirt, once it has seen the panic."""
+    if not shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin"):
+        print("last words through libvirt: not measured, there is no libvirtd")
+        return
+    sys.path.insert(0, str(ROOT))
+    from tests.running.linux_kernels import READY, kernel
+    from tests.watch.panicking_guests import send_command, until, wait_for_text
+
+    run_event_loop()
+    silence_libvirt()  # it would print that the dump was given up
+    medians: list[float] = []
+    with daemon() as (uri, folder):
+        linux = kernel("bookworm").copied(folder)
+        for mebibytes in SIZES:
+            place = folder / str(mebibytes)
+            place.mkdir(mode=0o777)
+            place.chmod(0o777)
+            connection = open_connection(uri)
+            domain = connection.createXML(DOMAIN.format(mebibytes, linux.os(), linux.serial(place)))
+            try:
+                times = []
+                for boots in range(1, ROUNDS + 1):
+                    wait_for_text(place / "serial.log", READY, boots)
+                    send_command(place / "serial", "panic")
+                    until(partial(has_crashed, domain))
+                    start = time.perf_counter()
+                    words = words_in_domain(domain)
+                    times.append(time.perf_counter() - start)
+                    assert words.reason == "sysrq triggered crash", words
+                    domain.reset()
+                    domain.resume()
+            finally:
+                domain.destroy()
+                connection.close()
+            medians.append(statistics.median(times))
+            detail = f"{mebibytes} MiB: {ms(medians[-1])}, at most {ms(max(times))}, through libvirt"
+            show("last words / first size", medians[-1] / medians[0], "<= 1.2", detail)
+
+
+def has_crashed(domain: Any) -> bool:
+    return bool(domain.state()[0] == CRASHED)
 
 
 def from_file(dump: Path, show: Show) -> None:
