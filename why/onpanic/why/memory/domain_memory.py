@@ -34,7 +34,7 @@ _PIECE = 1 << 20
 _MAX_NOTES = 16 << 20  # bytes of a dump that are looked at; a note for each of 4,096 CPUs fits
 _CHUNK = 65536  # bytes
 _LOCK = 30.0  # seconds that libvirt waits for the domain before it refuses a dump
-_GUARD = 40  # seconds
+_GUARD = 10  # seconds; if this process is killed, libvirt works on the domain for that long at most
 _POLL = 0.05  # seconds
 _LEFT = 1.0  # seconds that libvirt has to end the dump
 

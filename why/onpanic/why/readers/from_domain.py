@@ -132,5 +132,10 @@ def _refusal(domain: Any, machine: DomainMachine) -> str:
     if machine.arguments.panic_action not in ("pause", ""):
         return _RUNS_ON
     busy = domain.controlInfo()[0] != libvirt.VIR_DOMAIN_CONTROL_OK
-    job = domain.jobStats().get("type", libvirt.VIR_DOMAIN_JOB_NONE)
+    try:
+        job = domain.jobStats().get("type", libvirt.VIR_DOMAIN_JOB_NONE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED:
+            raise
+        return _BUSY  # a dump has failed, which libvirt is about to notice
     return _BUSY if busy or job != libvirt.VIR_DOMAIN_JOB_NONE else ""
