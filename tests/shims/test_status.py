@@ -40,8 +40,9 @@ CRASHED = "guest: crashed: it panicked and was destroyed, or its QEMU exited;"
 DUMP = "keep its memory           "
 CONTINUE = "continue it as it is      "
 NO_REASON = (
-    "  reason     not known: there is no vmcoreinfo: the domain has no vmcoreinfo device, which "
-    "<features><vmcoreinfo state='on'/></features> adds when it is started next; a dump can be searched"
+    "  reason     not known: the domain has no vmcoreinfo device, which "
+    "<features><vmcoreinfo state='on'/></features> adds when it is started next; "
+    "onpanic why --search searches the guest's memory"
 )
 RESET = "reset it and let it boot  "
 
@@ -61,8 +62,8 @@ def test_a_real_guest(guest: Start, onpanic: Run) -> None:
     assert shown == (
         "web: panicked: the guest's kernel panicked, and QEMU stopped the guest\n"
         "  QEMU       guest-panicked\n"
-        "  reason     not known: there is no vmcoreinfo: the machine has no vmcoreinfo device; "
-        "the memory can be searched\n"
+        "  reason     not known: the machine has no vmcoreinfo device; "
+        "onpanic why --search searches the guest's memory\n"
         f"  you can    {DUMP}dump-guest-memory over QMP\n"
         f"             {CONTINUE}onpanic resume --qmp {running.path}\n"
         f"             {RESET}system_reset, then cont over QMP\n"
@@ -183,7 +184,7 @@ class TestLibvirt:
             f"             {CONTINUE}onpanic resume{connect} --domain guest",
             f"             {RESET}virsh{connect} reset guest; virsh{connect} resume guest",
         ]
-        command = screen()[5].split(CONTINUE)[1]
+        command = next(line for line in screen() if CONTINUE in line).split(CONTINUE)[1]
         assert onpanic(*shlex.split(command)[1:]).returncode == 0
         assert screen() == ["guest: running: the guest runs", "  libvirt    running (unpaused)", KEPT]
 

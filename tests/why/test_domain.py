@@ -33,7 +33,10 @@ XML = """\
 </domain>
 """
 PANICKED = [6, 1]
-NOT_LOADED = "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; a dump can be searched"
+NOT_LOADED = (
+    "the guest has not loaded qemu_fw_cfg, the driver of the vmcoreinfo device; "
+    "onpanic why --search searches its memory"
+)
 
 
 def start(connection: Any, uri: str, content: bytes, features: str = "<vmcoreinfo state='on'/>") -> Any:

@@ -30,10 +30,13 @@ _ELSEWHERE = "the domain's libvirt is on another host: run onpanic on that host,
 _NO_QEMU = "only domains of libvirt's QEMU driver can be read"
 _RUNS_ON = "the domain's own arguments to QEMU let the guest run on when it panics, so that it is not read"
 _NO_DEVICE = (
-    "there is no vmcoreinfo: the domain has no vmcoreinfo device, which "
-    "<features><vmcoreinfo state='on'/></features> adds when it is started next; a dump can be searched"
+    "the domain has no vmcoreinfo device, which <features><vmcoreinfo state='on'/></features> adds "
+    "when it is started next; onpanic why --search searches the guest's memory"
 )
-_NO_DRIVER = "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; a dump can be searched"
+_NO_DRIVER = (
+    "the guest has not loaded qemu_fw_cfg, the driver of the vmcoreinfo device; "
+    "onpanic why --search searches its memory"
+)
 
 #: What encrypts memory, by the type of ``<launchSecurity>``.
 _ENCRYPTION = {

@@ -25,6 +25,7 @@ _FOLDERS = ("/machine/unattached", "/machine/peripheral", "/machine/peripheral-a
 _CHILD = re.compile(r"child<([\w.,+-]{1,80})>")
 _MEMORY_VIEW = re.compile(r'^ AS "memory",')
 _RAM = re.compile(r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ram\)")
+_SEARCH = "onpanic why --search searches the guest's memory"
 _LOWEST = 1 << 20  # what is below was the firmware's
 
 
@@ -83,8 +84,8 @@ def no_note(devices: MachineDevices) -> str:
     if devices.encryption:
         return f"the guest's memory is encrypted ({devices.encryption}): nothing can be read from outside"
     if "vmcoreinfo" not in devices.types:
-        return "there is no vmcoreinfo: the machine has no vmcoreinfo device; the memory can be searched"
-    return "there is no vmcoreinfo: its driver qemu_fw_cfg is not loaded; the memory can be searched"
+        return f"the machine has no vmcoreinfo device; {_SEARCH}"
+    return f"the guest has not loaded qemu_fw_cfg, the driver of the vmcoreinfo device; {_SEARCH}"
 
 
 async def _devices(connection: MonitorCommands, folder: str) -> dict[str, str]:

@@ -18,8 +18,8 @@ __all__ = ("NO_NOTE", "GuestDump", "words_of_dump", "words_of_note")
 
 #: Said of a guest without the note.
 NO_NOTE = (
-    "there is no vmcoreinfo: the guest was started without the vmcoreinfo device, "
-    "or has not loaded qemu_fw_cfg; it can be searched for"
+    "the guest was started without the vmcoreinfo device, or has not loaded its driver qemu_fw_cfg; "
+    "onpanic why --search searches the dump"
 )
 
 _NO_LINUX = "there is no vmcoreinfo: no Linux has noted where its log is"
