@@ -87,5 +87,7 @@ def _headline(result: RunResult) -> str:
         case "reset-loop":
             return f"the guest resets itself in a loop: {result.resets} times, and was ended {after}"
         case "timeout":
-            return f"the guest was ended {after}, as --timeout says; its log has no panic"
+            read = result.words is not None and result.words.lines
+            found = "its log has no panic" if read else "its log could not be read"
+            return f"the guest was ended {after}, as --timeout says; {found}"
     return f"the guest panicked {after}"

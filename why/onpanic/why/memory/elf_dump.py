@@ -12,6 +12,7 @@ from onpanic.why.memory.reading import MemoryFault
 
 __all__ = ("DumpSource", "ElfDump", "is_elf", "read_notes")
 
+_ET_CORE = 4
 _PT_LOAD, _PT_NOTE = 1, 4
 _NT_PRSTATUS = 1  # of the name CORE: the registers of a CPU
 _PN_XNUM = 0xFFFF  # the number of segments is in the first section's sh_info
@@ -59,7 +60,7 @@ class ElfDump:
     def read(source: DumpSource) -> "ElfDump":
         """Read the headers and notes of a dump.
 
-        :raise MemoryFault: When it is no ELF file, or its headers make no sense.
+        :raise MemoryFault: When it is no core file in ELF, or its headers make no sense.
         """
         try:
             return _read(source)
@@ -94,10 +95,12 @@ def is_elf(start: bytes) -> bool:
 def _read(source: DumpSource) -> ElfDump:
     start = source.at(0, 64)
     if not is_elf(start) or start[4:5] not in (b"\1", b"\2") or start[5:6] not in (b"\1", b"\2"):
-        raise MemoryFault("it is not an ELF file")
+        raise MemoryFault("its ELF header makes no sense")
     wide = start[4] == 2
     order = "<" if start[5] == 1 else ">"
-    (machine,) = struct.unpack_from(f"{order}H", start, 18)
+    kind, machine = struct.unpack_from(f"{order}HH", start, 16)
+    if kind != _ET_CORE:
+        raise MemoryFault("an ELF file, but not a core file, as dumps are")
     if wide:
         table, sections = struct.unpack_from(f"{order}QQ", start, 32)
         size, count = struct.unpack_from(f"{order}HH", start, 54)
