@@ -1,11 +1,11 @@
 """Run a QEMU, and tell why its guest panicked.
 
-The command after -- is started as it is, on this terminal, with a panic notifier and the device vmcoreinfo
-added where its machine type takes them, and with a monitor of our own.  SIGINT, SIGTERM, SIGHUP and SIGQUIT
-are passed on to it.
+The command after -- runs on this terminal.  Added to it are a panic notifier and the vmcoreinfo device,
+where its machine type takes them, and a QMP monitor for onpanic.  SIGINT, SIGTERM, SIGHUP and SIGQUIT are
+passed on to it.
 
-Exit status: QEMU's own; 86 if the guest panicked, 87 if it resets itself in a loop, 124 if --timeout is
-over.  What the guest said last is then printed on stderr.
+Exit status: QEMU's own; 86 if the guest panicked, 87 if it resets itself in a loop, 124 if it has run for
+the time of --timeout.  What the guest said last is then printed on stderr.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-notifier", action="store_true", help="do not add a panic notifier")
     parser.add_argument("--no-vmcoreinfo", action="store_true", help="do not add the device vmcoreinfo")
     parser.add_argument(
-        "--keep", action="store_true", help="keep a guest that panicked, stopped, until something ends QEMU"
+        "--keep", action="store_true", help="do not end QEMU after a panic: the guest stays stopped, e.g. for a debugger"
     )
 
 
@@ -121,7 +121,7 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         raise FileError(f"{path}: is a folder", "name a file")
     if not os.access(path.parent, os.W_OK):
-        raise FileError(f"{path.parent}: is no folder that can be written", "name a file in one")
+        raise FileError(f"{path.parent}: is not a folder that can be written to", "name a file in another folder")
 
 
 def _say(text: str) -> None:

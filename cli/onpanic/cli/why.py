@@ -3,9 +3,10 @@
 The guest's memory is read through QEMU's monitor, through libvirt, or from a dump in a file.  The guest
 stays as it is.  Everything that is shown comes from the guest, which may be malicious.
 
-With --check, tell of a running guest whether a panic would be reported, and could be read.
+With --check, tell whether a panic of a running guest would be reported, and could be read.
 
-Exit status 1: nothing tells why; with --check, a panic would not be reported or could not be read.
+Exit status 1: the guest does not say that it panicked; with --check, a panic would not be reported or could
+not be read.
 """
 
 import argparse
@@ -41,10 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search",
         action="store_true",
-        help="search all of the memory if there is no other way, which takes time",
+        help="search the guest's whole memory if there is no faster way",
     )
     parser.add_argument(
-        "--check", action="store_true", help="tell whether a panic would be reported, and could be read"
+        "--check", action="store_true", help="tell whether a panic of a running guest would be reported, and could be read"
     )
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
@@ -69,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     if arguments.dump is not None or arguments.search or arguments.all:
-        raise UsageError("--check looks at a guest that is there", "name it with --qmp or --domain alone")
+        raise UsageError(
+            "--check is for a live guest", "name it with --qmp or --domain, without DUMP, --search and --all"
+        )
     check_guest(arguments)
     from onpanic.why.readiness.domain_readiness import readiness_of_domain
     from onpanic.why.readiness.monitor_readiness import readiness_of_session
@@ -95,6 +98,8 @@ def _read(arguments: argparse.Namespace) -> "LastWords":
         from onpanic.why.readers.from_dump import words_in_dump
 
         return words_in_dump(arguments.dump, search)
+    if arguments.qmp is None and arguments.domain is None:
+        raise UsageError("which guest?", "name it with --qmp ADDRESS or --domain NAME, or name a dump of it")
     check_guest(arguments)
     from onpanic.why.readers.from_monitor import words_of_session
 
