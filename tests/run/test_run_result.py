@@ -47,6 +47,12 @@ def test_the_outcomes_are_told_apart() -> None:
     assert len(said) == 6
 
 
+def test_a_log_that_was_not_read_has_no_answer() -> None:
+    unread = msgspec.structs.replace(result("timeout"), words=None)
+    assert "its log has no panic" in result_lines(result("timeout"), 0)[0]
+    assert "its log could not be read" in result_lines(unread, 0)[0]
+
+
 def test_the_schema_that_ships_is_current() -> None:
     """`make schema` writes it."""
     current = json.loads(msgspec.json.encode(msgspec.json.schema(RunResult)))

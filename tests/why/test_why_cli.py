@@ -16,6 +16,8 @@ from ..schemas import undescribed
 
 SCHEMA = Path(__file__).parent.parent.parent / "why/onpanic/why/words/last_words.schema.json"
 Command = Callable[..., Done]
+#: The beginning of an executable file.
+PROGRAM = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + b"\x03\0\x3e\0".ljust(48, b"\0")
 
 
 def test_one_screen_tells_why(command: Command, dump: Callable[[str], Path]) -> None:  # noqa: F811
@@ -45,7 +47,12 @@ def test_the_schema_that_ships_is_current() -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "not a dump"), (b"text\n", "not a dump"), (b"\x7fELF\x02\x01", "headers are incomplete")],
+    [
+        (b"", "not a dump"),
+        (b"text\n", "not a dump"),
+        (b"\x7fELF\x02\x01", "headers are incomplete"),
+        (PROGRAM, "not a core file"),
+    ],
 )
 def test_what_is_no_dump_is_named(content: bytes, said: str, command: Command, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "guest.elf"
