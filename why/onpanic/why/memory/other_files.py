@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ("UnreadableFile", "what_to_do")
+__all__ = ("UnreadableFile", "unreadable_file")
 
 
 class UnreadableFile(NamedTuple):
@@ -28,8 +28,8 @@ _STATES = {
 }
 
 
-def what_to_do(start: bytes) -> UnreadableFile | None:
-    """Return what a file is and what to do about it; None if it may be a dump.
+def unreadable_file(start: bytes) -> UnreadableFile | None:
+    """Return what a file is and what to do instead; None if it may be a dump.
 
     :param start: Its first bytes.
     """

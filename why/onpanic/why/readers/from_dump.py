@@ -8,7 +8,7 @@ from onpanic.why.memory.dump_file import open_dump
 from onpanic.why.memory.elf_dump import DumpSource, ElfDump, is_elf
 from onpanic.why.memory.flattened_file import FlattenedFile, is_flattened
 from onpanic.why.memory.kdump_dump import is_kdump, read_kdump
-from onpanic.why.memory.other_files import what_to_do
+from onpanic.why.memory.other_files import unreadable_file
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, read_with
 from onpanic.why.readers.note_words import words_of_dump
 from onpanic.why.windows.crash_header import HEADER_LENGTH, is_crash_header
@@ -30,8 +30,8 @@ def words_in_dump(path: Path, search: MemorySearch | None = None) -> LastWords:
     """
     with open_dump(path) as file:
         start = file.at(0, HEADER_LENGTH)
-        if remedy := what_to_do(start):
-            raise FileError(f"{path}: {remedy[0]}", remedy[1])
+        if other := unreadable_file(start):
+            raise FileError(f"{path}: {other.what}", other.remedy)
         try:
             return _words(file, start, search)
         except MemoryFault as fault:
