@@ -139,10 +139,12 @@ class MonitorMemory:
 
     async def close(self) -> None:
         """Take back what `open` gave."""
-        if self._piece_path:
-            with suppress(CommandError):
-                await self._connection.execute("remove-fd", {"fdset-id": self._set})
-        self._close_piece()
+        try:
+            if self._piece_path:
+                with suppress(CommandError):
+                    await self._connection.execute("remove-fd", {"fdset-id": self._set})
+        finally:
+            self._close_piece()
 
     def _close_piece(self) -> None:
         if self._piece is not None:
