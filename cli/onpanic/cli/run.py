@@ -61,7 +61,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-notifier", action="store_true", help="do not add a panic notifier")
     parser.add_argument("--no-vmcoreinfo", action="store_true", help="do not add the device vmcoreinfo")
     parser.add_argument(
-        "--keep", action="store_true", help="do not end QEMU after a panic: the guest stays stopped, e.g. for a debugger"
+        "--keep",
+        action="store_true",
+        help="do not end QEMU after a panic: the guest stays stopped, e.g. for a debugger",
     )
 
 
@@ -121,7 +123,9 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         raise FileError(f"{path}: is a folder", "name a file")
     if not os.access(path.parent, os.W_OK):
-        raise FileError(f"{path.parent}: is not a folder that can be written to", "name a file in another folder")
+        raise FileError(
+            f"{path.parent}: is not a folder that can be written to", "name a file in another folder"
+        )
 
 
 def _say(text: str) -> None:

@@ -45,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="search the guest's whole memory if there is no faster way",
     )
     parser.add_argument(
-        "--check", action="store_true", help="tell whether a panic of a running guest would be reported, and could be read"
+        "--check",
+        action="store_true",
+        help="tell whether a panic of a running guest would be reported, and could be read",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text")
 

@@ -8,7 +8,7 @@ from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, unpack
 __all__ = ("Translator", "VirtualMemory")
 
 #: How much virtual memory may be read at once, in bytes.
-MAX_LENGTH = 32 << 20
+_MAX_LENGTH = 32 << 20
 
 
 class Translator(Protocol):
@@ -41,7 +41,7 @@ class VirtualMemory:
 
         :raise MemoryFault: When a part of them is not mapped or not in memory, or it is more than 32 MiB.
         """
-        if not 0 <= length <= MAX_LENGTH or not 0 <= address < 1 << 64:
+        if not 0 <= length <= _MAX_LENGTH or not 0 <= address < 1 << 64:
             raise MemoryFault(f"{length} bytes at {address:#x} cannot be read")
         spans: list[MemoryRange] = []
         while length > 0:

@@ -15,10 +15,10 @@ from onpanic.why.kernel.virtual_memory import VirtualMemory
 from onpanic.why.kernel.x86_64 import IMAGE
 from onpanic.why.memory.reading import MemoryFault, Reading, unpack
 
-__all__ = ("BEGINNING", "IDT", "find_by_pointers", "find_in_image")
+__all__ = ("BEGINNING", "find_by_pointers", "find_in_image")
 
 #: Where Linux 4.15 and later have the interrupt descriptor table, with four and with five levels.
-IDT = 0xFFFF_FE00_0000_0000
+_IDT = 0xFFFF_FE00_0000_0000
 
 #: How a vmcoreinfo begins; it is at a page's beginning.
 BEGINNING = b"OSRELEASE="
@@ -32,7 +32,7 @@ _DIRECT = range(0xFF00_0000_0000_0000, IMAGE.start)  # where all memory is mappe
 _MAX_POINTERS = 500  # that are followed
 
 
-def find_by_pointers(memory: VirtualMemory, idt: int = IDT) -> "Reading[bytes]":
+def find_by_pointers(memory: VirtualMemory, idt: int = _IDT) -> "Reading[bytes]":
     """Return a kernel's vmcoreinfo, as the ELF note would have it.
 
     :param memory: The kernel's memory, by a processor's page tables.

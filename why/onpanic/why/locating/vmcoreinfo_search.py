@@ -16,10 +16,10 @@ from onpanic.why.locating.kernel_pointers import BEGINNING
 from onpanic.why.locating.processor_state import ProcessorState, kernel_of
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, Reading, paged
 
-__all__ = ("PIECE", "VmcoreInfoSearch", "release_of", "search_memory")
+__all__ = ("VmcoreInfoSearch", "release_of", "search_memory")
 
 #: How much memory is looked at at a time, in bytes.
-PIECE = 16 << 20
+_PIECE = 16 << 20
 
 _PAGE = 4096
 _AFTER_HEADER = 24  # an ELF note's header and its name, VMCOREINFO
@@ -117,9 +117,9 @@ def search_memory(
     """
     total = sum(r.length for r in ranges)
     pieces = [
-        MemoryRange(start, min(PIECE, sum(r) - start))
+        MemoryRange(start, min(_PIECE, sum(r) - start))
         for r in ranges
-        for start in range(r.address, sum(r), PIECE)
+        for start in range(r.address, sum(r), _PIECE)
     ]
     done, begun = 0, clock()
     said = begun

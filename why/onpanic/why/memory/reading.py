@@ -9,7 +9,17 @@ import struct
 from collections.abc import Awaitable, Callable, Generator
 from typing import NamedTuple, TypeVar
 
-__all__ = ("MemoryFault", "MemoryRange", "Reading", "areading", "paged", "read_with")
+__all__ = (
+    "MAX_BYTES",
+    "MAX_FETCHES",
+    "MemoryFault",
+    "MemoryRange",
+    "Reading",
+    "areading",
+    "paged",
+    "read_with",
+    "unpack",
+)
 
 Result = TypeVar("Result")
 
@@ -20,10 +30,10 @@ MAX_BYTES = 64 << 20
 MAX_FETCHES = 20_000
 
 #: How many ranges one reading may ask for, most of which are in pages that were fetched before.
-MAX_READS = 500_000
+_MAX_READS = 500_000
 
 #: The unit of what is fetched, in bytes; the smallest page of every architecture.
-PAGE = 4096
+_PAGE = 4096
 
 
 class MemoryFault(Exception):  # noqa: N818
@@ -98,9 +108,9 @@ def paged(
     fetched = fetches = 0
     try:
         wanted = next(reading)
-        for _ in range(MAX_READS):
+        for _ in range(_MAX_READS):
             try:
-                first, last = wanted.address // PAGE, (wanted.address + wanted.length - 1) // PAGE
+                first, last = wanted.address // _PAGE, (wanted.address + wanted.length - 1) // _PAGE
                 if wanted.length < 0 or first < 0 or wanted.length > max_bytes:
                     raise MemoryFault(f"{wanted.length} bytes at {wanted.address:#x} cannot be read")
                 for span in _missing(first, last, pages):
@@ -110,17 +120,17 @@ def paged(
                     content = yield span
                     if len(content) != span.length:
                         raise MemoryFault(f"{span.address:#x} is not in the guest's memory")
-                    for offset in range(0, span.length, PAGE):
-                        pages[(span.address + offset) // PAGE] = content[offset : offset + PAGE]
+                    for offset in range(0, span.length, _PAGE):
+                        pages[(span.address + offset) // _PAGE] = content[offset : offset + _PAGE]
             except _Exhausted:
                 raise
             except MemoryFault as fault:
                 wanted = reading.throw(fault)
                 continue
             joined = b"".join([pages[page] for page in range(first, last + 1)]) if wanted.length else b""
-            start = wanted.address - first * PAGE
+            start = wanted.address - first * _PAGE
             wanted = reading.send(joined[start : start + wanted.length])
-        raise _Exhausted(f"more than {MAX_READS} reads")
+        raise _Exhausted(f"more than {_MAX_READS} reads")
     except StopIteration as end:
         result: Result = end.value
         return result
@@ -138,10 +148,10 @@ def _missing(first: int, last: int, pages: dict[int, bytes]) -> list[MemoryRange
     for page in range(first, last + 1):
         if page in pages:
             continue
-        if spans and sum(spans[-1]) == page * PAGE:
-            spans[-1] = MemoryRange(spans[-1].address, spans[-1].length + PAGE)
+        if spans and sum(spans[-1]) == page * _PAGE:
+            spans[-1] = MemoryRange(spans[-1].address, spans[-1].length + _PAGE)
         else:
-            spans.append(MemoryRange(page * PAGE, PAGE))
+            spans.append(MemoryRange(page * _PAGE, _PAGE))
     return spans
 
 

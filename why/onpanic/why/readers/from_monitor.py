@@ -7,6 +7,7 @@ import msgspec
 
 from onpanic.probe.asking.session import Session
 from onpanic.qmp.client import CommandError
+from onpanic.why.kernel.kernel_memory import byte_order_of
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
 from onpanic.why.locating.unnoted_words import MemorySearch, unnoted_words
 from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
@@ -92,7 +93,7 @@ async def _while_running(
     architecture = str((await connection.execute("query-target")).get("arch", ""))
     if devices.encryption:
         return LastWords(architecture=architecture, source="monitor", torn=True, notes=(no_note(devices),))
-    memory.byte_order = byte_order = ">" if architecture == "s390x" else "<"
+    memory.byte_order = byte_order = byte_order_of(architecture)
     found = await find_through_monitor(
         connection, memory, architecture, byte_order=byte_order, search=search, otherwise=_NOT_FOUND
     )

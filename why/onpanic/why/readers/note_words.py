@@ -14,10 +14,10 @@ from onpanic.why.words.linux_words import linux_words, vmcoreinfo_note
 from onpanic.why.words.s390_wait import with_wait
 from onpanic.why.words.windows_words import words_of_crash_note
 
-__all__ = ("NO_NOTE", "GuestDump", "words_of_dump", "words_of_note")
+__all__ = ("GuestDump", "words_of_dump", "words_of_note")
 
 #: Said of a guest without the note.
-NO_NOTE = (
+_NO_NOTE = (
     "the guest was started without the vmcoreinfo device, or has not loaded its driver qemu_fw_cfg; "
     "onpanic why --search searches the dump"
 )
@@ -50,7 +50,7 @@ def words_of_dump(
     source: WordsSource,
     ranges: Sequence[MemoryRange] = (),
     search: MemorySearch | None = None,
-    otherwise: str = NO_NOTE,
+    otherwise: str = _NO_NOTE,
 ) -> "Reading[LastWords]":
     """Return a guest's last words by its dump's headers and its memory.
 
@@ -62,7 +62,7 @@ def words_of_dump(
     """
     note = yield from vmcoreinfo_note(dump.notes, dump.architecture)
     if note is None:
-        if dump.architecture == "s390x" and otherwise == NO_NOTE:  # it has no vmcoreinfo device
+        if dump.architecture == "s390x" and otherwise == _NO_NOTE:  # it has no vmcoreinfo device
             otherwise = _NO_LINUX
         found = yield from find_note(
             dump.architecture,

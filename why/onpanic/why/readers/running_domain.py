@@ -5,20 +5,16 @@ from collections.abc import Sequence
 import msgspec
 
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
+from onpanic.why.kernel.kernel_memory import byte_order_of
 from onpanic.why.locating.unnoted_words import FoundNote, MemorySearch, find_note, unnoted_words
 from onpanic.why.locating.virtual_note import find_in_virtual_memory
 from onpanic.why.memory.domain_memory import DomainMemory
 from onpanic.why.memory.reading import MemoryRange, read_with
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("byte_order_of", "find_in_domain", "words_of_running_domain")
+__all__ = ("find_in_domain", "words_of_running_domain")
 
 _NO_KERNEL = "the guest is running, and what its first processor sees leads to no Linux kernel's vmcoreinfo"
-
-
-def byte_order_of(architecture: str) -> str:
-    """Return the byte order of an architecture that QEMU names, as in `struct`."""
-    return ">" if architecture == "s390x" else "<"
 
 
 def find_in_domain(

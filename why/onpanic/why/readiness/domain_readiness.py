@@ -5,17 +5,18 @@ from typing import Any
 
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, machine_of
+from onpanic.why.kernel.kernel_memory import byte_order_of
 from onpanic.why.locating.unnoted_words import unnoted_words
 from onpanic.why.memory.domain_memory import domain_memory
 from onpanic.why.memory.reading import read_with
 from onpanic.why.readers.machine_devices import MachineDevices, no_note
-from onpanic.why.readers.running_domain import byte_order_of, find_in_domain
+from onpanic.why.readers.running_domain import find_in_domain
 from onpanic.why.readiness.assessment import SeenGuest, assess
 from onpanic.why.readiness.guest_kernel import GuestKernel, guest_kernel
 from onpanic.why.readiness.readiness_result import Readiness
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("domain_devices", "readiness_of_domain")
+__all__ = ("readiness_of_domain",)
 
 _RUNNING = 1  # VIR_DOMAIN_RUNNING
 _NO_DEVICES = ("hyperv", "pseries", "s390")  # libvirt's models of notifiers that are no devices
@@ -34,7 +35,7 @@ def readiness_of_domain(domain: Any, timeout: float = 10.0) -> Readiness:
     deadline = time.monotonic() + timeout
     running = domain.state()[0] == _RUNNING
     machine = machine_of(Document(domain.XMLDesc()).root)
-    architecture, devices = machine.target, domain_devices(machine)
+    architecture, devices = machine.target, _domain_devices(machine)
     if devices.encryption:
         nothing = LastWords(architecture=architecture, source="libvirt", notes=(no_note(devices),))
         return assess(SeenGuest(running, architecture, devices, None, False, GuestKernel(), nothing))
@@ -48,7 +49,7 @@ def readiness_of_domain(domain: Any, timeout: float = 10.0) -> Readiness:
     return assess(SeenGuest(running, architecture, devices, found.text, None, kernel, words))
 
 
-def domain_devices(machine: DomainMachine) -> MachineDevices:
+def _domain_devices(machine: DomainMachine) -> MachineDevices:
     """Return what a domain's machine has.
 
     :param machine: What its XML describes.

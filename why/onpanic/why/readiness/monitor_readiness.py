@@ -1,6 +1,7 @@
 """Whether a panic of a guest would be reported and could be read, asked through QEMU's monitor."""
 
 from onpanic.probe.asking.session import Session
+from onpanic.why.kernel.kernel_memory import byte_order_of
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
 from onpanic.why.locating.unnoted_words import FoundNote, unnoted_words
 from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
@@ -36,7 +37,7 @@ async def readiness_through_monitor(connection: MonitorCommands) -> Readiness:
     if devices.encryption:
         nothing = LastWords(architecture=architecture, source="monitor", notes=(no_note(devices),))
         return assess(SeenGuest(running, architecture, devices, None, False, GuestKernel(), nothing))
-    byte_order = ">" if architecture == "s390x" else "<"
+    byte_order = byte_order_of(architecture)
     async with monitor_memory(connection, byte_order) as memory:
         may_dump = not running and not await is_libvirts(connection)
         noted = await _note(memory) if may_dump else None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from onpanic.why.memory.reading import MemoryFault
 
-__all__ = ("CrashHeader", "is_crash_header", "read_crash_header")
+__all__ = ("HEADER_LENGTH", "CrashHeader", "is_crash_header", "read_crash_header")
 
 #: How much of a file holds the header.
 HEADER_LENGTH = 4096

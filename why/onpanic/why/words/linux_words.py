@@ -15,10 +15,10 @@ from onpanic.why.kernel_log.printk_ring import read_printk_ring
 from onpanic.why.memory.reading import MemoryFault, Reading, paged
 from onpanic.why.words.last_words import LastWords, WordsSource
 
-__all__ = ("MAX_RECORDS", "linux_words", "vmcoreinfo_note")
+__all__ = ("linux_words", "vmcoreinfo_note")
 
 #: How many records of the log are read.
-MAX_RECORDS = 1 << 16
+_MAX_RECORDS = 1 << 16
 
 
 def vmcoreinfo_note(notes: Mapping[bytes, bytes], architecture: str) -> "Reading[bytes | None]":
@@ -35,7 +35,7 @@ def vmcoreinfo_note(notes: Mapping[bytes, bytes], architecture: str) -> "Reading
 
 
 def linux_words(
-    note: bytes, architecture: str, byte_order: str, source: WordsSource, limit: int = MAX_RECORDS
+    note: bytes, architecture: str, byte_order: str, source: WordsSource, limit: int = _MAX_RECORDS
 ) -> "Reading[LastWords]":
     """Return a Linux guest's last words, with all lines that were read.  Handles every fault of memory.
 

@@ -13,7 +13,7 @@ import msgspec
 from onpanic.core.untrusted import printable
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("S390_REASONS", "Psw", "psw_details", "reason_in_words", "wait_notes", "with_wait", "words_of_psw")
+__all__ = ("S390_REASONS", "psw_details", "reason_in_words", "wait_notes", "with_wait", "words_of_psw")
 
 _REASON_WORDS = {
     "unknown": "the CPU cannot go on, for a reason that QEMU does not name",

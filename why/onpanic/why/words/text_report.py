@@ -2,13 +2,13 @@
 
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("heading", "report_lines")
+__all__ = ("report_lines",)
 
 _SURE = 3  # entries of which the kernel is sure; with fewer, those that it found on the stack tell more
 _TRACE = 8  # lines of the trace that are shown; the lines of the log have the rest
 
 
-def heading(words: LastWords) -> str:
+def _heading(words: LastWords) -> str:
     """Return the most important in one line: which kernel, and what it panicked with."""
     system = " ".join(part for part in (words.guest.capitalize(), words.release) if part)
     name = "A guest" if words.guest == "unknown" else system
@@ -24,7 +24,7 @@ def report_lines(words: LastWords, lines: int | None = 40) -> list[str]:
     :param words: What a guest said last.
     :param lines: How many lines of the log are shown, the last ones; None for all.
     """
-    report = [heading(words)]
+    report = [_heading(words)]
     rows = [("kind", words.kind), ("cause", words.cause), *words.details.items()]
     report += [f"  {name:8} {value}" for name, value in rows if value]
     trace = [entry for entry in words.trace if not entry.startswith("? ")]  # the kernel is not sure of those
