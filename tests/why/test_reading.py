@@ -63,7 +63,7 @@ def test_a_reading_without_an_end_is_given_up() -> None:
             yield MemoryRange(0, 8)
 
     with pytest.raises(MemoryFault, match="reads"):
-        read_with(paged(circles()), Fetched())
+        read_with(paged(circles(), max_reads=1000), Fetched())
 
 
 @pytest.mark.parametrize("wanted", [(-1, 8), (0, -1), (0, 1 << 40)])

@@ -96,19 +96,24 @@ async def areading(reading: "Reading[Result]", fetch: Callable[[int, int], Await
 
 
 def paged(
-    reading: "Reading[Result]", *, max_bytes: int = MAX_BYTES, max_fetches: int = MAX_FETCHES
+    reading: "Reading[Result]",
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_fetches: int = MAX_FETCHES,
+    max_reads: int = _MAX_READS,
 ) -> "Reading[Result]":
     """Return a reading that fetches whole pages, each of them once, within limits.
 
     :param max_bytes: How many bytes may be fetched.
     :param max_fetches: How many ranges may be fetched.
+    :param max_reads: How many ranges may be asked for.
     :raise MemoryFault: When the guest's structures lead beyond a limit.
     """
     pages: dict[int, bytes] = {}
     fetched = fetches = 0
     try:
         wanted = next(reading)
-        for _ in range(_MAX_READS):
+        for _ in range(max_reads):
             try:
                 first, last = wanted.address // _PAGE, (wanted.address + wanted.length - 1) // _PAGE
                 if wanted.length < 0 or first < 0 or wanted.length > max_bytes:
@@ -130,7 +135,7 @@ def paged(
             joined = b"".join([pages[page] for page in range(first, last + 1)]) if wanted.length else b""
             start = wanted.address - first * _PAGE
             wanted = reading.send(joined[start : start + wanted.length])
-        raise _Exhausted(f"more than {_MAX_READS} reads")
+        raise _Exhausted(f"more than {max_reads} reads")
     except StopIteration as end:
         result: Result = end.value
         return result
