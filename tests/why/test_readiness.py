@@ -81,8 +81,7 @@ def test_all_is_well() -> None:
     assert set(answers(SEEN).values()) == {"yes"}
     assert not readiness.fails
     assert (
-        readiness_lines(readiness)[0]
-        == "Linux 6.1.0 (x86_64): a panic would be reported, and a panic would be readable"
+        readiness_lines(readiness)[0] == "Linux 6.1.0 (x86_64): a panic would be reported, and could be read"
     )
 
 

@@ -28,8 +28,8 @@ FIND_BYTES = 160 << 20
 FIND_FETCHES = 1000
 
 #: Said of a vmcoreinfo that was found without a note and without a search.
-BY_POINTERS = "there is no note of the vmcoreinfo; it was found by the kernel's own pointers"
-_BY_SEARCH = "there is no note of the vmcoreinfo; it was found by a search of the guest's memory"
+BY_POINTERS = "the vmcoreinfo was found by the kernel's own pointers, not in QEMU's note"
+_BY_SEARCH = "the vmcoreinfo was found by a search of the guest's memory, not in QEMU's note"
 _NO_RANGES = "where the guest's memory is, is not known, so that it cannot be searched: search its dump"
 _NOWHERE = "there is no vmcoreinfo in the guest's memory: it runs no Linux, or its memory is encrypted"
 _UNCONFIRMED = (

@@ -5,8 +5,17 @@ from onpanic.why.readiness.readiness_result import Readiness
 __all__ = ("readiness_lines",)
 
 
-#: What must be right for a panic to be reported, and for it to be read.
-_PARTS = ((("notifier", "driver", "kdump"), "reported"), (("memory", "note", "kernel", "log"), "readable"))
+#: What must be right for a panic to be reported, and for it to be read; what is said of each answer.
+_PARTS = (
+    (
+        ("notifier", "driver", "kdump"),
+        {"yes": "would be reported", "no": "would not be reported", "unknown": "may be reported"},
+    ),
+    (
+        ("memory", "note", "kernel", "log"),
+        {"yes": "could be read", "no": "could not be read", "unknown": "may be readable"},
+    ),
+)
 
 
 def readiness_lines(readiness: Readiness) -> list[str]:
@@ -14,8 +23,8 @@ def readiness_lines(readiness: Readiness) -> list[str]:
     name = f"{readiness.guest.capitalize()} {readiness.release}".rstrip()
     system = "A guest" if readiness.guest == "unknown" else name
     where = f" ({readiness.architecture})" if readiness.architecture else ""
-    verdicts = [f"a panic {_worst(readiness, names)} be {done}" for names, done in _PARTS]
-    lines = [f"{system}{where}: {', and '.join(verdicts)}"]
+    verdicts = [said[_worst(readiness, names)] for names, said in _PARTS]
+    lines = [f"{system}{where}: a panic {', and '.join(verdicts)}"]
     for answer in readiness.answers:
         lines.append(f"  {answer.name:10} {answer.answer:8} {answer.how}")
         if answer.remedy:
@@ -28,4 +37,4 @@ def readiness_lines(readiness: Readiness) -> list[str]:
 
 def _worst(readiness: Readiness, names: tuple[str, ...]) -> str:
     answers = {answer.answer for answer in readiness.answers if answer.name in names and answer.matters}
-    return "would not" if "no" in answers else "may" if "unknown" in answers else "would"
+    return next((answer for answer in ("no", "unknown") if answer in answers), "yes")
