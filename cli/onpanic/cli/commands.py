@@ -51,6 +51,7 @@ exit status:
   2   the command could not run: wrong usage, or an emulator, a guest or a file failed
   70  internal error; with ONPANIC_TRACEBACK=1 in the environment a traceback is printed
   77  skipped: there was nothing to ask (--skip-missing)
+onpanic run ends with QEMU's own status, or with those that its help lists.
 """
 
 
