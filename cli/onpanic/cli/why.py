@@ -61,8 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         import msgspec
 
-        kept = words.lines if lines is None else words.lines[max(0, len(words.lines) - lines) :]
-        print_json(msgspec.json.encode(msgspec.structs.replace(words, lines=kept)))
+        print_json(msgspec.json.encode(msgspec.structs.replace(words, lines=words.last_lines(lines))))
     else:
         from onpanic.why.words.text_report import report_lines
 

@@ -44,6 +44,13 @@ class LastWords(msgspec.Struct, frozen=True, kw_only=True):
     torn: bool = False
     notes: tuple[str, ...] = ()
 
+    def last_lines(self, count: int | None) -> tuple[str, ...]:
+        """Return the last lines of the log.
+
+        :param count: How many at most; None for all.
+        """
+        return self.lines if count is None else self.lines[max(0, len(self.lines) - count) :]
+
     @property
     def sentence(self) -> str:
         """The reason in one line, with the cause if there is one; empty if there is no panic."""

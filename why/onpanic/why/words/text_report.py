@@ -36,7 +36,7 @@ def report_lines(words: LastWords, lines: int | None = 40) -> list[str]:
     if words.torn:
         report.append(f"  {'torn':8} the guest ran while it was read: lines may be missing or garbled")
     report += [f"  {'note':8} {note}" for note in words.notes]
-    shown = words.lines if lines is None else words.lines[len(words.lines) - min(lines, len(words.lines)) :]
+    shown = words.last_lines(lines)
     if shown:
         which = "all" if len(shown) == len(words.lines) else f"the last {len(shown)} of"
         report += ["", f"{which} {len(words.lines)} lines of its log:", *shown]
