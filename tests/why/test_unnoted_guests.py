@@ -18,6 +18,7 @@ from onpanic.why.locating.processor_state import ProcessorState, state_in_note, 
 from onpanic.why.locating.unnoted_words import MemorySearch, find_note
 from onpanic.why.memory.dump_file import open_dump
 from onpanic.why.memory.elf_dump import ElfDump
+from onpanic.why.memory.ram_ranges import ram_ranges
 from onpanic.why.memory.reading import MemoryFault, MemoryRange, read_with
 from onpanic.why.readers.domain_ranges import domain_ranges
 from onpanic.why.readers.from_dump import words_in_dump
@@ -227,6 +228,28 @@ def test_where_a_domain_has_memory(
     xml = f"<domain type='qemu'><os><type arch='{arch}' machine='{machine}'>hvm</type></os></domain>"
     found = domain_ranges(machine_of(Document(xml).root), mebibytes << 20)
     assert [(span.address >> 20, sum(span) >> 20) for span in found] == ranges
+
+
+MAP = """\
+FlatView #0
+ AS "I/O", root: io
+  0000000000000000-000000000000ffff (prio 0, ram): none
+
+FlatView #1
+ AS "memory", root: system
+ AS "cpu-memory-0", root: system
+ Root memory region: system
+  0000000000000000-00000000000bffff (prio 0, ram): pc.ram
+  00000000000c0000-00000000000dffff (prio 1, rom): pc.rom
+  0000000000100000-0000000000ffffff (prio 0, ram): pc.ram @0000000000100000
+  00000000fec00000-00000000fec00fff (prio 0, i/o): ioapic
+"""
+
+
+def test_where_a_machine_has_memory() -> None:
+    """Neither devices nor another address space count."""
+    assert ram_ranges(MAP) == [(0, 0xC0000), (0x10_0000, 0xF0_0000)]
+    assert ram_ranges("unknown command: 'info mtree'") == []
 
 
 def test_memory_that_cannot_be_read_is_told() -> None:

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 from onpanic.core.untrusted import printable
 from onpanic.qmp.client import CommandError
 from onpanic.why.memory.elf_dump import ElfDump
+from onpanic.why.memory.ram_ranges import MEMORY_MAP, ram_ranges
 from onpanic.why.memory.reading import MemoryFault
 
 __all__ = ("MonitorCommands", "MonitorMemory", "monitor_memory")
 
-#: Where boards have their memory; anything else is looked up in ``info mtree``.
+#: Where boards have their memory; anything else is looked up in `MEMORY_MAP`.
 _BASES = (0, 0x4000_0000, 0x8000_0000)
 
 _DUMP_LENGTH = 4096  # bytes of memory, beside all notes
@@ -28,7 +29,6 @@ _OWN = "onpanic"  # what QEMU lists our descriptors as
 _MOST_LEFT = 16  # descriptors of ours that QEMU may have kept
 _XP_PIECE = 32768  # bytes that the human monitor prints at a time, as 130 KiB of text
 _XP_LINE = re.compile(r"^[0-9a-f]+:((?: 0x[0-9a-f]{16})+)\r?$", re.MULTILINE)
-_RAM = re.compile(r"^ +([0-9a-f]{16})-[0-9a-f]{16} \(prio -?\d+, ram\)", re.MULTILINE)
 
 
 class MonitorCommands(Protocol):
@@ -197,9 +197,9 @@ class MonitorMemory:
             raise
 
     async def _first_ram(self) -> int:
-        line = {"command-line": "info mtree -f"}
-        text = str(await self._connection.execute("human-monitor-command", line))
-        return min((int(match[1], 16) for match in _RAM.finditer(text)), default=0)
+        line = {"command-line": MEMORY_MAP}
+        ranges = ram_ranges(str(await self._connection.execute("human-monitor-command", line)))
+        return ranges[0].address if ranges else 0
 
 
 class _Bytes:

@@ -7,6 +7,7 @@ from onpanic.core.untrusted import printable
 from onpanic.probe.observations.devices import NOTIFIERS
 from onpanic.qmp.client import CommandError
 from onpanic.why.memory.monitor_memory import MonitorCommands
+from onpanic.why.memory.ram_ranges import MEMORY_MAP, ram_ranges
 from onpanic.why.memory.reading import MemoryRange
 
 __all__ = ("MachineDevices", "machine_devices", "memory_ranges", "no_note")
@@ -23,8 +24,6 @@ _ENCRYPTION = {
 
 _FOLDERS = ("/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon")
 _CHILD = re.compile(r"child<([\w.,+-]{1,80})>")
-_MEMORY_VIEW = re.compile(r'^ AS "memory",')
-_RAM = re.compile(r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ram\)")
 _SEARCH = "onpanic why --search searches the guest's memory"
 _LOWEST = 1 << 20  # what is below was the firmware's
 
@@ -67,16 +66,9 @@ async def memory_ranges(connection: MonitorCommands) -> list[MemoryRange]:
     :param connection: A connection to its QMP monitor.
     :raise ConnectionLostError: When there is no answer.
     """
-    text = str(await _ask(connection, "human-monitor-command", {"command-line": "info mtree -f"}) or "")
-    views = re.split(r"^FlatView ", text, flags=re.MULTILINE)
-    view = next((v for v in views if any(_MEMORY_VIEW.match(line) for line in v.splitlines())), "")
-    found: set[MemoryRange] = set()
-    for line in view.splitlines():
-        if match := _RAM.match(line):
-            start, end = max(int(match[1], 16), _LOWEST), int(match[2], 16) + 1
-            if end > start:
-                found.add(MemoryRange(start, end - start))
-    return sorted(found)
+    text = str(await _ask(connection, "human-monitor-command", {"command-line": MEMORY_MAP}) or "")
+    ends = [(max(start, _LOWEST), start + length) for start, length in ram_ranges(text)]
+    return [MemoryRange(start, end - start) for start, end in ends if end > start]
 
 
 def no_note(devices: MachineDevices) -> str:
