@@ -1,4 +1,4 @@
-"""The guest of a run, through our own monitor: what its events ask for is done here."""
+"""The guest of a run: reads, dumps and resets it as its events require, through the run's own monitor."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -29,7 +29,7 @@ _TIME_OUT, _LEAVE, _LOOK = "time out", "leave", "look"  # beside the names of ev
 class FollowedGuest:
     """A guest that is followed until its run is over.
 
-    :param client: Our monitor, see `on_event`.
+    :param client: The run's own monitor, see `on_event`.
     :param course: What events mean.
     :param settings: What the user wants.
     :param say: Called with a line about a guest that runs on.
@@ -164,7 +164,7 @@ class FollowedGuest:
         self._say(f"the guest panicked, and {what}: waiting for its end")
 
     async def _tell_of_errors(self) -> None:
-        """Say that QEMU has stopped the guest for an error: it would wait for ever, without a word."""
+        """Say that QEMU has stopped the guest for an error: QEMU itself prints nothing, and waits."""
         state = (await self._client.execute("query-status")).get("status")
         if state in _ERRORS:
             self._say(f"QEMU has stopped the guest, and waits: {state}")

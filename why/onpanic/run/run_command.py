@@ -16,7 +16,7 @@ __all__ = ("VMCOREINFO", "RunCommand", "monitor_config", "read_command")
 #: The device through which a Linux guest says where its kernel's data are.
 VMCOREINFO = "vmcoreinfo"
 
-_MONITOR = "onpanic-run"  # the id of our monitor's character device
+_MONITOR = "onpanic-run"  # the id of the run's own monitor, and of its character device
 _NOTIFIERS = (*ISA_TYPES, PCI_TYPE)
 
 
@@ -58,7 +58,7 @@ class RunCommand(NamedTuple):
 
 
 def monitor_config(descriptor: int) -> str:
-    """Return the part of a configuration of QEMU that describes our monitor, see ``-readconfig``.
+    """Return the part of a configuration of QEMU that describes the run's own monitor, see ``-readconfig``.
 
     :param descriptor: The file descriptor of a connected socket, which QEMU inherits.
     """

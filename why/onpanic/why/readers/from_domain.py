@@ -28,7 +28,7 @@ _ENDED = "the domain does not run: its memory is gone"
 _BUSY = "libvirt works on the domain: try again when that is done"
 _ELSEWHERE = "the domain's libvirt is on another host: run onpanic on that host, or dump the domain"
 _NO_QEMU = "only domains of libvirt's QEMU driver can be read"
-_RUNS_ON = "the domain's own arguments to QEMU let the guest run on when it panics, so that it is not read"
+_RUNS_ON = "the domain's own arguments to QEMU let the guest run on when it panics, so it is not read"
 _NO_DEVICE = (
     "the domain has no vmcoreinfo device, which <features><vmcoreinfo state='on'/></features> adds "
     "when it is started next; onpanic why --search searches the guest's memory"
