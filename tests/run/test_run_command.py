@@ -9,6 +9,7 @@ ADDED = ["-no-shutdown", "-readconfig", "/proc/self/fd/9"]
 
 
 def test_what_is_added_comes_last() -> None:
+    """QEMU uses the last of some options, and the user's words stay as they are."""
     command = ["nice", "/usr/bin/qemu-system-x86_64", "-m", "1G", "-serial", "mon:stdio", "-no-reboot"]
     read = read_command(command)
     added = read.with_monitor(("pvpanic", "vmcoreinfo"), 9)
@@ -59,6 +60,7 @@ def test_whether_it_runs_a_machine(command: str, runs: bool) -> None:
     ],
 )
 def test_what_starts_it(command: str, wrapper: str) -> None:
+    """The program before QEMU's is the wrapper; a path to QEMU is none."""
     assert read_command(command.split()).wrapper == wrapper
 
 

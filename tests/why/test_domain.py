@@ -146,5 +146,6 @@ def test_a_libvirt_that_is_busy(connection: Any, libvirt: Any, uri: str) -> None
 
 
 def test_another_driver(test_driver: Any) -> None:
+    """A domain of libvirt's test driver has no QEMU whose memory could be read."""
     (domain,) = test_driver.listAllDomains()
     assert words_in_domain(domain).notes == ("only domains of libvirt's QEMU driver can be read",)

@@ -93,6 +93,7 @@ def test_tdx_s_message_is_the_guests_claim() -> None:
     ],
 )
 def test_sev_s_reasons(group: int, code: int, reason: str) -> None:
+    """Those of the GHCB specification and of Linux have words, others their numbers."""
     words = words_of_event({"type": "sev", "set": group, "code": code})
     assert (words.kind, words.reason) == ("sev", reason)
     assert words.details == {"set": f"{group:#x}", "code": f"{code:#x}"}
@@ -165,6 +166,7 @@ OTHERS = ["core", "psw-mask", "psw-addr", "reason", "error-code", "message", "gp
     st.sampled_from(["hyper-v", "s390", "tdx", "sev"]),
 )
 def test_no_guest_breaks_its_words(info: dict[str, Any], kind: str) -> None:
+    """Whatever an event has, the text is printable and the kind is one of the set."""
     words = words_of_event({"type": kind, **info})
     assert words.panicked
     assert words.kind in ("", *EVENT_KINDS)
@@ -174,6 +176,7 @@ def test_no_guest_breaks_its_words(info: dict[str, Any], kind: str) -> None:
 @settings(max_examples=100)
 @given(st.text() | st.text("panic hyper-v: arg1='0x\n, 390s=", max_size=200))
 def test_no_log_breaks_its_reader(text: str) -> None:
+    """Whatever libvirt's log has, the text is printable."""
     for log in (text, f"2026-11-26 15:06:23.123+0000: panic {text}", f"panic s390: {text}"):
         words = words_from_log(log)
         assert words is None or all(line.isprintable() for line in report_lines(words))
