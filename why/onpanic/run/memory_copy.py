@@ -21,7 +21,8 @@ async def copy_memory(client: QmpClient, path: Path) -> str:
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        partial.unlink(missing_ok=True)  # it may be another user's, or a link
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         return f"no dump: {partial}: {error.strerror}"
     try:
