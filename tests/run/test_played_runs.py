@@ -44,6 +44,13 @@ def test_a_panic_has_a_status_of_its_own(played_run: Played, tmp_path: Path) -> 
     assert (written["outcome"], written["emulator_status"]) == ("panicked", 5)
 
 
+def test_a_report_that_cannot_be_written_hides_nothing(played_run: Played) -> None:
+    status, _, err = played_run(PlayedQemu(events=(PANIC,)), "--report", "/dev/full").end()
+    assert status == 86
+    assert "onpanic: the guest panicked" in err
+    assert "onpanic: no report: /dev/full: No space left on device" in err
+
+
 def test_a_guest_that_ends_has_qemus_status(played_run: Played) -> None:
     """A device such as isa-debug-exit gives one."""
     assert played_run(PlayedQemu(events=(OFF,), status=7)).end() == (7, "began\n", "")
@@ -144,6 +151,13 @@ def test_a_command_that_never_becomes_qemu(played_run: Played, tmp_path: Path) -
     wrapper.chmod(0o755)
     command = (str(wrapper), install(tmp_path))
     assert played_run(PlayedQemu(), "--timeout", "0.5", command=command).end()[0] == 124
+
+
+def test_a_qemu_without_a_machine_may_not_run_for_ever(begin: Callable[..., Run], tmp_path: Path) -> None:
+    path = tmp_path / "qemu-system-x86_64"
+    path.write_text("#!/bin/sh\nexec sleep 600\n")
+    path.chmod(0o755)
+    assert begin("--timeout", "0.1", "--", str(path), "-machine", "none").end()[0] == 124
 
 
 def test_a_guest_that_resets_itself_in_a_loop(played_run: Played) -> None:

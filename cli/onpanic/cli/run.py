@@ -72,16 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.command:
         raise UsageError("onpanic run requires a command", "onpanic run -- qemu-system-x86_64 ...")
     result = _run(arguments)
-    if arguments.report is not None:
-        import msgspec
-
-        from onpanic.core.files import write_atomically
-
-        write_atomically(arguments.report, msgspec.json.encode(result) + b"\n")
     from onpanic.run.run_result import result_lines
 
     for line in result_lines(result, arguments.lines):
         print_error(line)
+    if arguments.report is not None:
+        _write(arguments.report, result)
     return result.status
 
 
@@ -113,6 +109,18 @@ def _run(arguments: argparse.Namespace) -> "RunResult":
             from onpanic.run.run_guest import run_guest
 
             return asyncio.run(run_guest(started, settings, _say))
+
+
+def _write(path: Path, result: "RunResult") -> None:
+    """Write the result, and say so if that fails: how the run ended counts more."""
+    import msgspec
+
+    from onpanic.core.files import write_atomically
+
+    try:
+        write_atomically(path, msgspec.json.encode(result) + b"\n")
+    except OSError as error:
+        print_error(f"onpanic: no report: {path}: {error.strerror}")
 
 
 def _check_file(path: Path) -> None:

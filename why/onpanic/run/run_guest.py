@@ -35,10 +35,10 @@ async def run_guest(started: StartedRun, settings: RunSettings, say: Callable[[s
     :param settings: What the user wants.
     :param say: Called with a line about a guest that runs on.
     """
-    async with started.process as process:
+    async with started.process:
         run = _Run(started, settings, say)
         if started.channel is None:
-            await process.wait()
+            await run.wait()
         else:
             await run.run(started.channel)
     return run.result(started)
@@ -85,6 +85,12 @@ class _Run:
             await asyncio.gather(follow, ended, return_exceptions=True)
             await self._client.close()
             channel.close()
+
+    async def wait(self) -> None:
+        """Wait for the end of a QEMU that runs no machine, and so has no monitor of ours."""
+        if not await self._process.wait(self._left()):
+            self._guest.gave_up()
+            await self._kill()
 
     def result(self, started: StartedRun) -> RunResult:
         """Return how it ended, after `run`."""
