@@ -1,6 +1,7 @@
 """Why a guest panicked is read before anything ends it, and told in a line, a file, the hook and metrics."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,33 @@ async def test_the_file(tmp_path: Path) -> None:
     assert text.startswith("guest played\nread at ")
     assert "Linux 6.1.0 panicked: Fatal exception\n" in text
     assert text.endswith(f"{WORDS.lines[0]}\n{WORDS.lines[1]}\n")
+
+
+@pytest.mark.parametrize("planted", ["link", "pipe"])
+async def test_the_file_replaces_what_another_user_has_put_in_its_place(planted: str, tmp_path: Path) -> None:
+    """QEMU's user may own the folder of the dumps: a link is not followed, and no pipe is waited for."""
+    target, place = tmp_path / "target", tmp_path / "dumps"
+    target.write_text("another's")
+    place.mkdir()
+
+    class Guest(PlayedGuest):
+        async def dump_path(self, at: float) -> str:
+            path = place / dump_name(self.name, self.uuid, at)
+            file = path.with_suffix(".why.txt")
+            if planted == "link":
+                file.symlink_to(target)
+            else:
+                os.mkfifo(file)
+            return str(path)
+
+    guest = Guest(Policy("destroy"), words=WORDS)
+    async with Watch(guest, tmp_path / "state") as watch:
+        guest.panic()
+        await watch.panicked()
+    assert guest.log == ["explain", "destroy"]
+    assert target.read_text() == "another's"
+    (file,) = place.iterdir()
+    assert WORDS.lines[0] in file.read_text()
 
 
 async def test_the_file_where_dumps_cannot_be_seen(tmp_path: Path) -> None:

@@ -27,16 +27,18 @@ def read_at_most(path: Path, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> None:
+def write_atomically(path: Path, data: bytes, *, mode: int | None = None, replace: bool = False) -> None:
     """Write a file whole or not at all.  A path that is not a regular file, such as a pipe, is written to.
 
     :param mode: The file's permissions; None to keep those of an existing file, or the umask's for a new one.
+    :param replace: Whether a link or a pipe is replaced instead, since others can make one there.
     :raise OSError: When the file cannot be written; it then is what it was before.
     """
-    if path.exists() and not path.is_file():  # before a link is followed: a pipe has no path
-        path.write_bytes(data)
-        return
-    path = path.resolve()
+    if not replace:
+        if path.exists() and not path.is_file():  # before a link is followed: a pipe has no path
+            path.write_bytes(data)
+            return
+        path = path.resolve()
     # A signal handler may end the process at once, so signals wait until the file is complete
     old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:

@@ -65,7 +65,7 @@ def _write(dump: Path, content: bytes, fallback: Path | None) -> tuple[str, str]
         try:
             if folder == fallback:
                 folder.mkdir(mode=0o700, exist_ok=True)
-            write_atomically(path, content, mode=_MODE)
+            write_atomically(path, content, mode=_MODE, replace=True)  # QEMU's user may own the folder
         except OSError as error:
             problem = problem or f"no file in {folder}: {error.strerror}"
             continue
