@@ -91,7 +91,7 @@ class Metric(msgspec.Struct, frozen=True):
 _GUEST = ("domain", "uuid")
 
 PANICS = Metric("onpanic_panics", "counter", "Guest panics", ("kind", "code"))
-EXPLAINED = Metric("onpanic_panic_reasons", "counter", "Panics by what the guest's memory tells", ("kind",))
+EXPLAINED = Metric("onpanic_panic_reasons", "counter", "Panics by what the guest's memory tells", ("reason",))
 CRASHLOADS = Metric("onpanic_crashloads", "counter", "Panics that the guest handles itself (kdump)")
 ERRORS = Metric("onpanic_internal_errors", "counter", "Internal errors of QEMU")
 ACTIONS = Metric("onpanic_actions", "counter", "Actions on guests", ("action", "outcome", "by"))
