@@ -1,6 +1,8 @@
 """Last words of libvirt domains, which stay as they are."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -14,7 +16,7 @@ from onpanic.why.memory.domain_memory import domain_memory
 from onpanic.why.memory.reading import MemoryFault
 from onpanic.why.readers.from_domain import words_in_domain
 
-from ..running.libvirtd import EVERY, folder_of
+from ..running.libvirtd import EVERY, HOST, folder_of
 from ..watch import panicking_guests as guests
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.emulators]
@@ -74,6 +76,26 @@ def test_nothing_changes(connection: Any, uri: str) -> None:
         code = memory.fetch(0x7C00, 3 << 20)
         assert code[:512] == guests.panics()
         assert memory.fetch(0x7C00, 4) == code[:4]
+
+
+@pytest.mark.libvirts(HOST)
+def test_nothing_is_left_if_it_is_killed(connection: Any, uri: str) -> None:
+    """libvirt is done with the domain, and the FIFO is gone, soon after."""
+    one = start(connection, uri, guests.panics())
+    guests.until(lambda: one.state() == PANICKED)
+    place = folder_of(uri)
+    command = [sys.executable, "-m", "onpanic", "why", "--connect", uri, "--domain", "why"]
+    for _ in range(3):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(place)}
+        )
+        while one.jobStats() == {"type": 0} and process.poll() is None:
+            pass  # until the dump has begun
+        process.kill()
+        process.wait()
+        guests.until(lambda: not left(place))
+        guests.until(lambda: one.jobStats() == {"type": 0})
+    assert words_in_domain(one, folders=(place,)).architecture == "i386"
 
 
 def test_a_domain_that_runs_is_left_alone(connection: Any, uri: str) -> None:

@@ -3,7 +3,7 @@
 The notes are the beginning of a dump.  libvirt writes it to a FIFO that is closed once they have arrived, so
 that the dump fails: the domain stays as it is.  libvirt keeps the domain locked until something reads the
 FIFO, and would do so for ever if its reader were gone by then.  A process of its own therefore keeps the
-FIFO open as well; it outlives this one.
+FIFO open as well: when this one is killed, it removes the FIFO, and then lets go of it, which ends the dump.
 """
 
 import os
@@ -34,7 +34,9 @@ _PIECE = 1 << 20
 _MAX_NOTES = 16 << 20  # bytes of a dump that are looked at; a note for each of 4,096 CPUs fits
 _CHUNK = 65536  # bytes
 _LOCK = 30.0  # seconds that libvirt waits for the domain before it refuses a dump
-_GUARD = 10  # seconds; if this process is killed, libvirt works on the domain for that long at most
+_LATE = 10.0  # seconds that a late dump may take to begin
+#: Ends with the process that has the other end of its stdin; meanwhile libvirt may be opening the FIFO.
+_GUARDING = 'read -r _; rm -f -- "$1"; rmdir -- "${1%/*}"; sleep 1'
 _POLL = 0.05  # seconds
 _LEFT = 1.0  # seconds that libvirt has to end the dump
 
@@ -201,12 +203,13 @@ class _Fifo:
         self.writing: Future[None] | None = None
         self._reader = -1
         self._guard: subprocess.Popen[bytes] | None = None
+        self._life = -1
         try:
             self.path.parent.chmod(0o711)  # libvirt's user may be another one, who cannot list the folder
             os.mkfifo(self.path)
             self.path.chmod(0o622)
             self._reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            self._guard = _guard(self._reader)
+            self._guard, self._life = _guard(self._reader, self.path)
         except BaseException:
             self._close()
             self._remove()
@@ -236,7 +239,7 @@ class _Fifo:
         threading.Thread(target=self._release_later, name="libvirt FIFO", daemon=True).start()
 
     def _release_later(self) -> None:
-        deadline = time.monotonic() + _LOCK + _GUARD
+        deadline = time.monotonic() + _LOCK + _LATE
         writing = self.writing
         assert writing
         while self._reader >= 0 and not writing.done() and time.monotonic() < deadline:
@@ -254,6 +257,9 @@ class _Fifo:
             self._guard.kill()
             self._guard.wait()
             self._guard = None
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
 
     def _remove(self) -> None:
         with suppress(OSError):
@@ -280,15 +286,24 @@ def _fifo(folder: Path | None) -> Iterator[_Fifo]:
         fifo.release(begun=begun)
 
 
-def _guard(reader: int) -> subprocess.Popen[bytes] | None:
-    """Start a process that keeps the reader's end open for a while; None if that is not possible."""
+def _guard(reader: int, path: Path) -> tuple[subprocess.Popen[bytes] | None, int]:
+    """Start a process that keeps the reader's end open, and removes the FIFO when this process is killed.
+
+    :return: The process, None if that is not possible; and a descriptor that is to be open as long.
+    """
+    theirs, ours = os.pipe()
+    command = ["sh", "-c", _GUARDING, "sh", str(path)]
     silent = subprocess.DEVNULL
     try:
-        return subprocess.Popen(
-            ["sleep", str(_GUARD)], stdin=reader, stdout=silent, stderr=silent, process_group=0
+        guard = subprocess.Popen(
+            command, stdin=theirs, stdout=silent, stderr=silent, pass_fds=(reader,), process_group=0
         )
     except OSError:
-        return None
+        os.close(ours)
+        return None, -1
+    finally:
+        os.close(theirs)
+    return guard, ours
 
 
 def _has_returned(call: "Future[Any]", seconds: float) -> bool:
