@@ -12,6 +12,7 @@ import pytest
 from onpanic.why import LastWords
 
 from ..cli.conftest import Done, command  # noqa: F401  a fixture
+from ..running.guest import Guest
 from ..schemas import undescribed
 
 SCHEMA = Path(__file__).parent.parent.parent / "why/onpanic/why/words/last_words.schema.json"
@@ -79,3 +80,13 @@ def test_a_pipe_is_not_waited_for(command: Command, tmp_path: Path) -> None:  # 
 def test_wrong_usage(words: tuple[str, ...], command: Command) -> None:  # noqa: F811
     assert command("why", *words).status == 2
     assert command("why", "/nonexistent").err.startswith("onpanic: /nonexistent: No such file")
+
+
+@pytest.mark.emulators
+def test_a_machine_that_is_not_made_yet(guest: Callable[..., Guest], command: Command) -> None:  # noqa: F811
+    """QEMU refuses most commands until then."""
+    address = str(guest("-preconfig").path)
+    for words in (("why",), ("why", "--check")):
+        done = command(*words, "--qmp", address)
+        assert (done.status, done.out) == (2, "")
+        assert "permitted only after machine initialization" in done.err

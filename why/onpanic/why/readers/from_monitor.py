@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from onpanic.core.errors import EmulatorError
+from onpanic.core.untrusted import printable
 from onpanic.probe.asking.session import Session
 from onpanic.qmp.client import CommandError
 from onpanic.why.kernel.kernel_memory import byte_order_of
@@ -17,7 +19,7 @@ from onpanic.why.readers.monitor_note import find_through_monitor
 from onpanic.why.readers.note_words import words_of_dump
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("SessionCommands", "is_libvirts", "words_of_session", "words_through_monitor")
+__all__ = ("SessionCommands", "is_libvirts", "refused", "words_of_session", "words_through_monitor")
 
 _NOT_FOUND = (
     "the guest is running, and no processor's registers lead to its kernel's vmcoreinfo: "
@@ -29,6 +31,7 @@ _LIBVIRTS = (
 )
 _LIBVIRT_MONITOR = "charmonitor"  # what every libvirt calls its own monitor of a QEMU
 _READINGS = 3
+_REFUSED = "if it was started with -preconfig, let it go on; is it older than QEMU 3.0?"
 
 
 async def words_through_monitor(connection: MonitorCommands, search: MemorySearch | None = None) -> LastWords:
@@ -113,7 +116,15 @@ async def words_of_session(session: Session, search: MemorySearch | None = None)
     :param search: Whether memory is searched if there is no other way.
     :raise EmulatorError: When the monitor does not answer.
     """
-    return await words_through_monitor(SessionCommands(session), search)
+    try:
+        return await words_through_monitor(SessionCommands(session), search)
+    except CommandError as error:
+        raise refused(error) from error
+
+
+def refused(error: CommandError) -> EmulatorError:
+    """Return the error for a QEMU that lacks a command, or does not take it yet."""
+    return EmulatorError(f"QEMU refuses to tell of its guest: {printable(error.desc, 200)}", _REFUSED)
 
 
 class SessionCommands:

@@ -1,12 +1,13 @@
 """Whether a panic of a guest would be reported and could be read, asked through QEMU's monitor."""
 
 from onpanic.probe.asking.session import Session
+from onpanic.qmp.client import CommandError
 from onpanic.why.kernel.kernel_memory import byte_order_of
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
 from onpanic.why.locating.unnoted_words import FoundNote, unnoted_words
 from onpanic.why.memory.monitor_memory import MonitorCommands, MonitorMemory, monitor_memory
 from onpanic.why.memory.reading import MemoryFault, areading
-from onpanic.why.readers.from_monitor import SessionCommands, is_libvirts
+from onpanic.why.readers.from_monitor import SessionCommands, is_libvirts, refused
 from onpanic.why.readers.machine_devices import machine_devices, no_note
 from onpanic.why.readers.monitor_note import find_through_monitor
 from onpanic.why.readers.note_words import words_of_note
@@ -66,7 +67,10 @@ async def readiness_of_session(session: Session) -> Readiness:
     :param session: A session with the guest's QMP monitor.
     :raise EmulatorError: When the monitor does not answer.
     """
-    return await readiness_through_monitor(SessionCommands(session))
+    try:
+        return await readiness_through_monitor(SessionCommands(session))
+    except CommandError as error:
+        raise refused(error) from error
 
 
 async def _note(memory: MonitorMemory) -> bytes | None:
