@@ -1,8 +1,13 @@
 """What a reading leaves in QEMU."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from onpanic.qmp.address import connect, parse_address
+from onpanic.qmp.client import ConnectionLostError, QmpClient
+from onpanic.why import words_through_monitor
 
 from ..cli.conftest import Done, command  # noqa: F401  a fixture
 from ..running.guest import Guest
@@ -21,6 +26,29 @@ def test_a_stopped_guest_can_be_read_for_ever(
     kept = list(_files_in_memory(stopped.process.pid))
     assert len(kept) <= 16
     assert not any(path.stat().st_size for path in kept)
+
+
+class EndingConnection:
+    """A monitor whose connection ends after the guest was read."""
+
+    def __init__(self, client: QmpClient) -> None:
+        self.send_descriptor = client.send_descriptor
+        self._client = client
+
+    async def execute(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:  # noqa: F811
+        if command == "remove-fd":
+            raise ConnectionLostError(EOFError())
+        return await self._client.execute(command, arguments)
+
+
+async def test_what_was_read_is_not_lost_with_the_connection(guest: Callable[..., Guest]) -> None:
+    client = QmpClient("QEMU")
+    try:
+        await client.connect(await connect(parse_address(str(guest("-S").path))))
+        words = await words_through_monitor(EndingConnection(client))
+    finally:
+        await client.close()
+    assert words.architecture == "i386"
 
 
 def _files_in_memory(process: int) -> Iterator[Path]:
