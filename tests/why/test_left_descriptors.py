@@ -28,6 +28,19 @@ def test_a_stopped_guest_can_be_read_for_ever(
     assert not any(path.stat().st_size for path in kept)
 
 
+def test_a_monitor_that_only_prints_memory_is_not_searched(
+    guest: Callable[..., Guest],
+    command: Callable[..., Done],  # noqa: F811
+) -> None:
+    """All of the memory, as text, would be more than any answer may have."""
+    running = guest("-m", "64")
+    done = command("why", "--search", "--timeout", "60", "--qmp", f"127.0.0.1:{running.port}")
+    assert (done.status, done.err) == (1, "")
+    assert "QEMU can only print it" in done.out
+    done = command("why", "--search", "--timeout", "60", "--qmp", str(running.path))
+    assert "there is no vmcoreinfo in the guest's memory" in done.out
+
+
 class EndingConnection:
     """A monitor whose connection ends after the guest was read."""
 

@@ -99,6 +99,16 @@ class MonitorMemory:
             address, length = address + size, length - size
         return b"".join(parts)
 
+    async def can_be_searched(self, address: int) -> bool:
+        """Return whether QEMU writes memory to a descriptor, and need not print all of it.
+
+        :param address: Where the guest has memory.
+        :raise ConnectionLostError: When there is no answer.
+        """
+        with suppress(MemoryFault):
+            await self.fetch(address, 8)
+        return self._piece is not None
+
     async def virtual(self, address: int, length: int) -> bytes:
         """Return the bytes at a virtual address of the first processor.
 

@@ -20,6 +20,10 @@ from onpanic.why.readers.machine_devices import memory_ranges
 __all__ = ("find_through_monitor",)
 
 _ATTEMPTS = 10  # a processor may carry out a program, whose page tables may not have the kernel
+_ONLY_PRINTED = (
+    "there is no vmcoreinfo, and the memory cannot be searched, since QEMU can only print it: "
+    "use a monitor on a UNIX socket, or search a dump"
+)
 _PAUSE = 0.02  # seconds
 
 
@@ -58,11 +62,14 @@ async def find_through_monitor(
             continue
         if architecture not in _PROGRAMS:
             break
+    ranges = await memory_ranges(connection) if search else []
+    if ranges and not await memory.can_be_searched(ranges[0].address):
+        search, otherwise = None, _ONLY_PRINTED
     finding = find_note(
         architecture,
         state_in_registers(registers) if search else None,
         byte_order=byte_order,
-        ranges=await memory_ranges(connection) if search else (),
+        ranges=ranges,
         search=search,
         otherwise=otherwise,
     )
