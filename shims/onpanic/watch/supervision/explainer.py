@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, StaleError
 from onpanic.core.files import write_atomically
+from onpanic.core.libvirt_api import CallThread
 from onpanic.core.untrusted import printable
 from onpanic.watch.guests.guest import Guest
 from onpanic.watch.reporting.lines import now
@@ -23,7 +25,7 @@ _MODE = 0o600  # as dumps have: a log may have secrets
 async def explain(guest: Guest, incident: Incident, timeout: float, folder: Path | None) -> PanicReason:  # noqa: ASYNC109
     """Read why a guest panicked, and write it to a file beside the guest's dump.
 
-    :param timeout: Seconds for the reading.
+    :param timeout: Seconds for the reading, and as many for the file.
     :param folder: The watcher's own directory, for the file if there can be none beside the dump; None if
         the watcher has none.
     :raise LostError: When the connection is lost.
@@ -40,7 +42,8 @@ async def explain(guest: Guest, incident: Incident, timeout: float, folder: Path
     notes = printable("; ".join(words.notes), 400)
     file = ""
     if words.panicked or words.lines:
-        file, problem = await _keep(guest, incident, words, folder / "why" if folder else None)
+        place = folder / "why" if folder else None
+        file, problem = await _keep(guest, incident, words, place, timeout)
         notes = "; ".join(filter(None, (notes, problem)))
     if not words.panicked:
         said = notes or ("the guest's log has no panic" if words.lines else "")
@@ -48,14 +51,28 @@ async def explain(guest: Guest, incident: Incident, timeout: float, folder: Path
     return PanicReason(words.kind or "other", shortened(words.sentence or "it does not say why"), file, notes)
 
 
-async def _keep(guest: Guest, incident: Incident, words: LastWords, fallback: Path | None) -> tuple[str, str]:
+async def _keep(
+    guest: Guest,
+    incident: Incident,
+    words: LastWords,
+    fallback: Path | None,
+    timeout: float,  # noqa: ASYNC109
+) -> tuple[str, str]:
     """Write a file, and return its path, and why it is not beside the dump."""
     try:
         dump = Path(incident.coredump or await guest.dump_path(incident.at))
     except (BusyError, FailedError, GoneError) as error:
         return "", f"not in a file: {error.message}"
     lines = [f"{guest.name} {guest.uuid}".strip(), f"read at {now()}", *report_lines(words, None)]
-    return await asyncio.to_thread(_write, dump, why_content(lines), fallback)
+    writing = CallThread()  # a file system may hang
+    try:
+        async with asyncio.timeout(timeout):
+            found: tuple[str, str] = await writing.call(partial(_write, dump, why_content(lines), fallback))
+            return found
+    except TimeoutError:
+        return "", f"no file in {dump.parent}: writing it takes too long"
+    finally:
+        writing.finish(lambda: None)
 
 
 def _write(dump: Path, content: bytes, fallback: Path | None) -> tuple[str, str]:
