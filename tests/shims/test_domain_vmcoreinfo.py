@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from onpanic.cli import main
 from onpanic.probe import CapabilityRecord, probe
 from onpanic.probe.facts import Answer, Fact
-from onpanic.shims import Libvirt, extend, from_libvirt, to_libvirt
+from onpanic.shims import Libvirt, from_libvirt, to_libvirt
 
 from ..running.libvirtd import EVERY
 
@@ -208,6 +208,8 @@ def test_libvirt_reads_it_as_meant(
     written = to_libvirt(xml, able, libvirt=libvirt, vmcoreinfo=True).xml
     argv = connection.domainXMLToNative("qemu-argv", written)
     assert argv.count("vmcoreinfo") == there
+    from onpanic.shims import extend  # needs libvirt's Python module
+
     shown = extend(connection, able, vmcoreinfo=True).defineXML(xml).XMLDesc()
     printed = re.sub(r"pc-i440fx-[\d.]+", "pc", shown)  # the machine type of the record
     assert printed.count(ON) == there
@@ -220,6 +222,8 @@ def test_libvirt_reads_it_as_meant(
 def test_a_guest_starts_with_it(domain: Domain, connection: Any, domcaps_emulator: str) -> None:
     """The record is that of libvirt's own emulator."""
     xml = domain(MEMORY, RESTART, devices=BARE, kind="qemu")
+    from onpanic.shims import extend  # needs libvirt's Python module
+
     extended = extend(connection, probe(domcaps_emulator), vmcoreinfo=True)
     paused = 1  # VIR_DOMAIN_START_PAUSED
     started = extended.createXML(xml, paused)

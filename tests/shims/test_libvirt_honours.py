@@ -73,7 +73,7 @@ class Guest:
 
     def __init__(self, domain: Any, translation: Translation[str], events: "queue.Queue[Event]") -> None:
         self.domain = domain
-        self.notes = [note.code for note in translation.notes]
+        self.notes = [note.code for note in translation.notes if note.code != "vmcoreinfo-off"]
         self._events = events
 
     def resume(self) -> None:

@@ -29,6 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask, print the status, and return 0."""
     check_guest(arguments)  # before lxml is imported: libvirt's extra has both
+    from onpanic.shims.guests import guest_status  # noqa: F401  its lxml is needed before a guest is asked
+
     limit = min(_REASON, arguments.timeout / 2)  # the rest is for the state
     by_monitor = partial(_of_monitor, address=arguments.qmp, limit=limit)
     status = with_guest(arguments, by_monitor, partial(_of_domain, connect=arguments.connect, limit=limit))
