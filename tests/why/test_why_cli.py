@@ -9,7 +9,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from onpanic.why import LastWords
+from onpanic.core.errors import SourceError
+from onpanic.probe.testing import QEMU_7_2, PlayedEmulator
+from onpanic.why import LastWords, words_at_monitor
 
 from ..cli.conftest import Done, command  # noqa: F401  a fixture
 from ..running.guest import Guest
@@ -90,3 +92,12 @@ def test_a_machine_that_is_not_made_yet(guest: Callable[..., Guest], command: Co
         done = command(*words, "--qmp", address)
         assert (done.status, done.out) == (2, "")
         assert "permitted only after machine initialization" in done.err
+
+
+async def test_a_monitor_is_named_by_its_address(played: Callable[[PlayedEmulator], str]) -> None:
+    """What cannot be read is no exception; that nothing listens is one."""
+    words = await words_at_monitor(played(QEMU_7_2))
+    assert (words.source, words.panicked) == ("monitor", False)
+    assert words.notes
+    with pytest.raises(SourceError, match="No such file"):
+        await words_at_monitor("/nonexistent")

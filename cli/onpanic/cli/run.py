@@ -83,11 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> "RunResult":
     from onpanic.probe.emulator.reaper import Reaper
-    from onpanic.run.passed_signals import PassedSignals
+    from onpanic.run.accepted_devices import accepted_devices
     from onpanic.run.run_command import read_command
     from onpanic.run.run_settings import RunSettings
     from onpanic.run.run_start import start_run
-    from onpanic.run.taken_devices import taken_devices
+    from onpanic.run.signal_forwarder import SignalForwarder
 
     command = read_command(arguments.command)
     for path in filter(None, (arguments.dump, arguments.report)):
@@ -96,14 +96,14 @@ def _run(arguments: argparse.Namespace) -> "RunResult":
         arguments.timeout, arguments.dump, arguments.resets, arguments.keep, arguments.look
     )
     with Reaper() as reaper:
-        taken = taken_devices(
+        accepted = accepted_devices(
             command,
             reaper,
             notifier=not arguments.no_notifier,
             vmcoreinfo=not arguments.no_vmcoreinfo,
         )
-        with PassedSignals() as signals:
-            started = start_run(command, taken, reaper, signals)
+        with SignalForwarder() as signals:
+            started = start_run(command, accepted, reaper, signals)
             import asyncio  # what follows is loaded while QEMU starts
 
             from onpanic.run.run_guest import run_guest

@@ -6,17 +6,17 @@ that QEMU inherits.
 
 The modules, in the direction of imports::
 
-    run_settings    what the user wants
-    run_command     what the user's command says, and what is added to it
-    taken_devices   asks the emulator which devices the machine type takes
-    passed_signals  forwards signals to QEMU
-    run_process     QEMU's process
-    run_start       starts it
-    run_course      pure: what QEMU's events mean
-    memory_copy     a copy of the guest's memory in a file
-    run_result      how it ended: the result, its exit status, and its text
-    followed_guest  reads, dumps and resets the guest as its events require
-    run_guest       follows the run until QEMU has ended
+    run_settings      what the user wants
+    run_command       what the user's command says, and what is added to it
+    accepted_devices  asks the emulator which devices the machine type takes
+    signal_forwarder  forwards signals to QEMU
+    run_process       QEMU's process
+    run_start         starts it
+    run_events        pure: what QEMU's events mean
+    memory_copy       a copy of the guest's memory in a file
+    run_result        how it ended: the result, its exit status, and its text
+    followed_guest    reads, dumps and resets the guest as its events require
+    run_guest         follows the run until QEMU has ended
 """
 
 from typing import TYPE_CHECKING

@@ -8,7 +8,7 @@ from typing import Any
 from onpanic.core.untrusted import printable
 from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
 from onpanic.run.memory_copy import copy_memory
-from onpanic.run.run_course import CourseStep, RunCourse
+from onpanic.run.run_events import RunEvents, RunStep
 from onpanic.run.run_result import RunOutcome
 from onpanic.run.run_settings import RunSettings
 from onpanic.why.readers.from_monitor import words_through_monitor
@@ -20,7 +20,7 @@ __all__ = ("FollowedGuest",)
 _STOPPED = 0.5  # seconds from the event of a panic to the guest's stop
 _READ = 10.0  # seconds that reading a guest may take; it takes a tenth of one
 _ANSWER = 5.0  # seconds in which QEMU answers
-_BEFORE = {"guest-panicked": CourseStep.REPORT, "shutdown": CourseStep.EXAMINE}
+_BEFORE = {"guest-panicked": RunStep.REPORT, "shutdown": RunStep.EXAMINE}
 _ERRORS = ("internal-error", "io-error")
 _ENDS = ("RESET", "SHUTDOWN")
 _TIME_OUT, _LEAVE, _LOOK = "time out", "leave", "look"  # beside the names of events
@@ -30,7 +30,7 @@ class FollowedGuest:
     """A guest that is followed until its run is over.
 
     :param client: The run's own monitor, see `on_event`.
-    :param course: What events mean.
+    :param events: What events mean.
     :param settings: What the user wants.
     :param say: Called with a line about a guest that runs on.
     :ivar outcome: How the run ended, as far as it has.
@@ -44,7 +44,7 @@ class FollowedGuest:
     def __init__(
         self,
         client: QmpClient,
-        course: RunCourse,
+        events: RunEvents,
         settings: RunSettings,
         say: Callable[[str], None],
     ) -> None:
@@ -55,7 +55,7 @@ class FollowedGuest:
         self.notes: list[str] = []
         self.over = False
         self._client = client
-        self._course = course
+        self._events = events
         self._wanted_dump, self._interval, self._keep = settings.dump, settings.look, settings.keep
         self._say = say
         self._queue: asyncio.Queue[tuple[str, Mapping[str, Any], float]] = asyncio.Queue()
@@ -99,7 +99,7 @@ class FollowedGuest:
         if not status.get("running"):
             self._stopped.set()
         if self._queue.empty():  # an event that came before is handled below
-            await self._take(_BEFORE.get(str(status.get("status")), CourseStep.NOTHING), {})
+            await self._take(_BEFORE.get(str(status.get("status")), RunStep.NOTHING), {})
         while not self.over:
             event, data, at = await self._next()
             if event == _LEAVE:
@@ -109,7 +109,7 @@ class FollowedGuest:
             elif event == _TIME_OUT:
                 await self._conclude_late()
             else:
-                await self._take(self._course.after(event, data, at), data)
+                await self._take(self._events.after(event, data, at), data)
 
     async def _next(self) -> tuple[str, Mapping[str, Any], float]:
         """Return the next event; `_LOOK` if none has come for as long as the guest is left alone."""
@@ -121,28 +121,28 @@ class FollowedGuest:
         except TimeoutError:
             return _LOOK, {}, 0.0
 
-    async def _take(self, step: CourseStep, data: Mapping[str, Any]) -> None:
+    async def _take(self, step: RunStep, data: Mapping[str, Any]) -> None:
         match step:
-            case CourseStep.REPORT:
+            case RunStep.REPORT:
                 await self._panicked(data)
-            case CourseStep.READ:
+            case RunStep.READ:
                 await self._panicked_running(data)
-            case CourseStep.CATCH_RESETS:
+            case RunStep.CATCH_RESETS:
                 await self._catch_resets()
-            case CourseStep.EXAMINE:
+            case RunStep.EXAMINE:
                 await self._examine()
-            case CourseStep.STOPPED:
+            case RunStep.STOPPED:
                 await self._tell_of_errors()
-            case CourseStep.LOOP:
+            case RunStep.LOOP:
                 self.outcome, self.over = "reset-loop", True
-            case CourseStep.END:
+            case RunStep.END:
                 self.over = True
             case _:
                 pass
 
     async def _panicked(self, data: Mapping[str, Any]) -> None:
         """Read a guest that has reported its panic, and stops for it."""
-        if self.outcome != "ended" and not self._course.crashloaded:
+        if self.outcome != "ended" and not self._events.crashloaded:
             return  # a second notifier, or a kept guest that somebody has continued
         self.outcome, self.event = "panicked", dict(data)
         with suppress(TimeoutError):
@@ -157,10 +157,10 @@ class FollowedGuest:
         """Read a guest that goes on after its panic: its command says so, or its crash kernel takes over."""
         if self.outcome != "ended":
             return
-        self.outcome, self.event = ("crashloaded" if self._course.crashloaded else "panicked"), dict(data)
+        self.outcome, self.event = ("crashloaded" if self._events.crashloaded else "panicked"), dict(data)
         await self._read_and_dump()
         await self._command("cont")
-        what = "its crash kernel takes over" if self._course.crashloaded else "goes on, as its command says"
+        what = "its crash kernel takes over" if self._events.crashloaded else "goes on, as its command says"
         self._say(f"the guest panicked, and {what}: waiting for its end")
 
     async def _tell_of_errors(self) -> None:
@@ -171,7 +171,7 @@ class FollowedGuest:
 
     async def _catch_resets(self) -> None:
         """Have a guest that has reset itself stopped before it does so again; QEMU 6.0 and later can."""
-        if not self._course.resets_end_it:
+        if not self._events.resets_end_it:
             self._catches_resets = await self._command("set-action", {"reboot": "shutdown"})
 
     async def _examine(self) -> None:
@@ -184,7 +184,7 @@ class FollowedGuest:
         elif self._catches_resets:
             await self._reset_and_continue()
         else:
-            self.over = self._course.after_end() is CourseStep.END
+            self.over = self._events.after_end() is RunStep.END
 
     async def _reset_and_continue(self) -> None:
         """Reset the guest as it wanted, and have it stopped again before its next reset."""

@@ -11,7 +11,7 @@ from typing import Any
 from onpanic.probe.emulator.opening_commands import OPENING_ID
 from onpanic.qmp.client import CommandError, ConnectionLostError, QmpClient
 from onpanic.run.followed_guest import FollowedGuest
-from onpanic.run.run_course import RunCourse
+from onpanic.run.run_events import RunEvents
 from onpanic.run.run_result import RunResult
 from onpanic.run.run_settings import RunSettings
 from onpanic.run.run_start import StartedRun
@@ -52,9 +52,9 @@ class _Run:
         self._wrapper = started.command.wrapper
         self._timeout = settings.timeout
         self._process = started.process
-        self._course = RunCourse(started.command.actions, settings.most_resets, self._began)
+        self._events = RunEvents(started.command.actions, settings.most_resets, self._began)
         self._client = QmpClient("QEMU", on_event=self._on_event, sent_before=OPENING_ID)
-        self._guest = FollowedGuest(self._client, self._course, settings, say)
+        self._guest = FollowedGuest(self._client, self._events, settings, say)
         self._greeted = False
 
     def _on_event(self, message: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ class _Run:
             outcome=guest.outcome,
             emulator_status=status,
             seconds=round(time.monotonic() - self._began, 3),
-            resets=self._course.resets,
+            resets=self._events.resets,
             event=guest.event,
             words=guest.words,
             dump=guest.dump,

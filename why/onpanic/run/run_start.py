@@ -8,10 +8,10 @@ from typing import IO, NamedTuple
 from onpanic.core.errors import StartError
 from onpanic.probe.emulator.opening_commands import OPENING_ID
 from onpanic.probe.emulator.reaper import Reaper
-from onpanic.run.passed_signals import PassedSignals
+from onpanic.run.accepted_devices import AcceptedDevices
 from onpanic.run.run_command import RunCommand, monitor_config
 from onpanic.run.run_process import RunProcess
-from onpanic.run.taken_devices import TakenDevices
+from onpanic.run.signal_forwarder import SignalForwarder
 
 __all__ = ("StartedRun", "start_run")
 
@@ -36,11 +36,13 @@ class StartedRun(NamedTuple):
     began: float
 
 
-def start_run(command: RunCommand, taken: TakenDevices, reaper: Reaper, signals: PassedSignals) -> StartedRun:
+def start_run(
+    command: RunCommand, accepted: AcceptedDevices, reaper: Reaper, signals: SignalForwarder
+) -> StartedRun:
     """Start a user's command, with what is added to it.
 
     :param command: The user's command.
-    :param taken: The devices to add.
+    :param accepted: The devices to add.
     :param reaper: Ends QEMU if this process goes away.
     :param signals: Are passed on to it.
     :raise StartError: When the command cannot be executed.
@@ -49,17 +51,17 @@ def start_run(command: RunCommand, taken: TakenDevices, reaper: Reaper, signals:
     if not command.runs:
         process = RunProcess(command.words, reaper, signals.mask)
         signals.begin(process.pid)
-        return StartedRun(command, process, None, taken.notes, began)
+        return StartedRun(command, process, None, accepted.notes, began)
     ours, theirs = _socket_pair()
     try:
         with theirs, _config(theirs.fileno()) as config:
-            argv = command.with_monitor(taken.devices, config.fileno())
+            argv = command.with_monitor(accepted.devices, config.fileno())
             process = RunProcess(argv, reaper, signals.mask)
     except BaseException:
         ours.close()
         raise
     signals.begin(process.pid)
-    return StartedRun(command, process, ours, taken.notes, began)
+    return StartedRun(command, process, ours, accepted.notes, began)
 
 
 def _socket_pair() -> tuple[socket.socket, socket.socket]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onpanic.why.readers.from_domain import words_in_domain
     from onpanic.why.readers.from_dump import words_in_dump
-    from onpanic.why.readers.from_monitor import words_through_monitor
+    from onpanic.why.readers.from_monitor import words_at_monitor, words_through_monitor
     from onpanic.why.words.last_words import LastWords
     from onpanic.why.words.text_report import report_lines
 else:
@@ -26,10 +26,17 @@ else:
         {
             "onpanic.why.readers.from_domain": ("words_in_domain",),
             "onpanic.why.readers.from_dump": ("words_in_dump",),
-            "onpanic.why.readers.from_monitor": ("words_through_monitor",),
+            "onpanic.why.readers.from_monitor": ("words_at_monitor", "words_through_monitor"),
             "onpanic.why.words.last_words": ("LastWords",),
             "onpanic.why.words.text_report": ("report_lines",),
         },
     )
 
-__all__ = ("LastWords", "report_lines", "words_in_domain", "words_in_dump", "words_through_monitor")
+__all__ = (
+    "LastWords",
+    "report_lines",
+    "words_at_monitor",
+    "words_in_domain",
+    "words_in_dump",
+    "words_through_monitor",
+)

@@ -7,7 +7,7 @@ import msgspec
 
 from onpanic.core.errors import EmulatorError
 from onpanic.core.untrusted import printable
-from onpanic.probe.asking.session import Session
+from onpanic.probe.asking.session import Session, open_monitor
 from onpanic.qmp.client import CommandError
 from onpanic.why.kernel.kernel_memory import byte_order_of
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME
@@ -19,7 +19,14 @@ from onpanic.why.readers.monitor_note import find_through_monitor
 from onpanic.why.readers.note_words import words_of_dump
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("SessionCommands", "is_libvirts", "refused", "words_of_session", "words_through_monitor")
+__all__ = (
+    "SessionCommands",
+    "is_libvirts",
+    "refused",
+    "words_at_monitor",
+    "words_of_session",
+    "words_through_monitor",
+)
 
 _NOT_FOUND = (
     "the guest is running, and no processor's registers lead to its kernel's vmcoreinfo: "
@@ -107,6 +114,19 @@ async def _while_running(
             break
         previous = words.lines
     return msgspec.structs.replace(words, torn=True)
+
+
+async def words_at_monitor(address: str, timeout: float = 10.0) -> LastWords:  # noqa: ASYNC109
+    """Connect to a QMP monitor and read its guest's last words, see `words_through_monitor`.
+
+    :param address: A UNIX socket's path, or ``host:port``.
+    :param timeout: Seconds that connecting and reading may take.
+    :raise UsageError: When that is not an address.
+    :raise SourceError: When nothing listens there.
+    :raise EmulatorError: When what listens does not answer in time, or not in QMP.
+    """
+    async with open_monitor(address, timeout) as session:
+        return await words_of_session(session)
 
 
 async def words_of_session(session: Session, search: MemorySearch | None = None) -> LastWords:

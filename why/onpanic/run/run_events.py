@@ -6,12 +6,12 @@ from typing import Any
 
 from onpanic.probe.emulator.action_options import QemuActions
 
-__all__ = ("CourseStep", "RunCourse")
+__all__ = ("RunEvents", "RunStep")
 
 _QUICK = 10.0  # seconds between two resets of a loop at most: fewer than a kernel needs to boot and to work
 
 
-class CourseStep(Enum):
+class RunStep(Enum):
     """What is due after an event."""
 
     NOTHING = "nothing"
@@ -31,8 +31,8 @@ class CourseStep(Enum):
     LOOP = "loop"
 
 
-class RunCourse:
-    """The course of one run, as far as events have told.
+class RunEvents:
+    """What events have told of one run so far.
 
     :param actions: What the user's command sets QEMU to do on a panic, a shutdown and a reboot.
     :param most_resets: How many quick resets in a row are a loop; 0 if none are.
@@ -49,7 +49,7 @@ class RunCourse:
         self._last_reset = started
         self._quick = 0
 
-    def after(self, event: str, data: Mapping[str, Any], at: float) -> CourseStep:
+    def after(self, event: str, data: Mapping[str, Any], at: float) -> RunStep:
         """Return what is due after an event.
 
         :param event: The event's name, as in QAPI's run-state.json.
@@ -57,36 +57,36 @@ class RunCourse:
         :param at: When it came, in seconds of the same clock.
         """
         if event == "GUEST_PANICKED":
-            return CourseStep.READ if data.get("action") == "run" else CourseStep.REPORT
+            return RunStep.READ if data.get("action") == "run" else RunStep.REPORT
         if event == "GUEST_CRASHLOADED":
             self.crashloaded = True
-            return CourseStep.READ
+            return RunStep.READ
         if event == "STOP":
-            return CourseStep.STOPPED
+            return RunStep.STOPPED
         # QEMU before 4.0 gives no reason
         by_guest = data.get("guest") is True and data.get("reason", "guest-reset") == "guest-reset"
         if event == "RESET" and by_guest:
-            return self._reset(at, CourseStep.CATCH_RESETS if self.resets == 0 else CourseStep.NOTHING)
+            return self._reset(at, RunStep.CATCH_RESETS if self.resets == 0 else RunStep.NOTHING)
         if event == "SHUTDOWN" and data.get("guest") is True:
-            return self._reset(at, CourseStep.EXAMINE) if by_guest else self.after_end()
-        return CourseStep.NOTHING  # what the host does to QEMU ends it without help
+            return self._reset(at, RunStep.EXAMINE) if by_guest else self.after_end()
+        return RunStep.NOTHING  # what the host does to QEMU ends it without help
 
-    def after_end(self) -> CourseStep:
+    def after_end(self) -> RunStep:
         """Return what is due when the guest has ended: nothing if the user wants QEMU to stay."""
         ends = self.crashloaded or self._actions.shutdown == "poweroff"
-        return CourseStep.END if ends else CourseStep.NOTHING
+        return RunStep.END if ends else RunStep.NOTHING
 
     @property
     def resets_end_it(self) -> bool:
         """Whether a reset ends QEMU, as the user's command says."""
         return self._actions.reboot == "shutdown"
 
-    def _reset(self, at: float, otherwise: CourseStep) -> CourseStep:
+    def _reset(self, at: float, otherwise: RunStep) -> RunStep:
         if self.crashloaded:  # the crash kernel has done its work
-            return CourseStep.END
+            return RunStep.END
         self.resets += 1
         self._quick = self._quick + 1 if at - self._last_reset < _QUICK else 0
         self._last_reset = at
         if self._most_resets and self._quick >= self._most_resets:
-            return CourseStep.LOOP
+            return RunStep.LOOP
         return otherwise

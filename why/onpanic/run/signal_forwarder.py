@@ -11,14 +11,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-__all__ = ("PassedSignals",)
+__all__ = ("SignalForwarder",)
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _FROM_KERNEL = 0x80  # SI_KERNEL of sigaction(2), which Python does not name
 _END = 5.0  # seconds that the thread may take to end
 
 
-class PassedSignals:
+class SignalForwarder:
     """Context manager: signals wait until `begin`, and are then passed on until the end.
 
     One that is ignored, as under nohup(1), stays ignored.

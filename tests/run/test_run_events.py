@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from onpanic.probe.emulator.action_options import QemuActions
-from onpanic.run.run_course import RunCourse
+from onpanic.run.run_events import RunEvents
 
 RESET = ("RESET", {"guest": True, "reason": "guest-reset"})
 CAUGHT = ("SHUTDOWN", {"guest": True, "reason": "guest-reset"})
@@ -16,8 +16,8 @@ CRASHLOAD = ("GUEST_CRASHLOADED", {"action": "run"})
 
 def steps(*events: tuple[str, dict[str, Any]], apart: float = 1.0, **actions: str) -> list[str]:
     """Return what is due after each of some events that come at the same distance."""
-    course = RunCourse(QemuActions(**actions), 3, 0.0)
-    return [course.after(name, data, number * apart).value for number, (name, data) in enumerate(events, 1)]
+    run = RunEvents(QemuActions(**actions), 3, 0.0)
+    return [run.after(name, data, number * apart).value for number, (name, data) in enumerate(events, 1)]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from onpanic.probe.emulator.process import EmulatorProcess
 from onpanic.probe.emulator.reaper import Reaper
 from onpanic.run.run_command import VMCOREINFO, RunCommand
 
-__all__ = ("TakenDevices", "taken_devices")
+__all__ = ("AcceptedDevices", "accepted_devices")
 
 _DEADLINE = 10.0  # seconds in which the emulator starts and quits
 _ANSWER = b'"return"'
@@ -28,7 +28,7 @@ _NO_NOTIFIER = "this machine type takes no panic notifier: only a guest that res
 _NO_VMCOREINFO = f"this machine type does not take {VMCOREINFO}: what the guest said may not be found"
 
 
-class TakenDevices(NamedTuple):
+class AcceptedDevices(NamedTuple):
     """The devices to add.
 
     :param devices: Their types.
@@ -39,9 +39,9 @@ class TakenDevices(NamedTuple):
     notes: tuple[str, ...]
 
 
-def taken_devices(
+def accepted_devices(
     command: RunCommand, reaper: Reaper, *, notifier: bool = True, vmcoreinfo: bool = True
-) -> TakenDevices:
+) -> AcceptedDevices:
     """Return the devices to add to a command: all at once if they are taken, else those that are one by one.
 
     :param command: The user's command.
@@ -51,26 +51,26 @@ def taken_devices(
     :raise StartError: When the command cannot be executed.
     """
     if not command.runs or command.machine == "none":
-        return TakenDevices((), ())
+        return AcceptedDevices((), ())
     notifiers: tuple[str, ...] = ()
     if notifier and not command.has_notifier:
         notifiers = ("pvpanic", PCI_TYPE) if command.target in X86 else (PCI_TYPE,)
     others = (VMCOREINFO,) if vmcoreinfo and not command.has_vmcoreinfo else ()
     wanted = (*notifiers[:1], *others)
     if not wanted or not (failure := _failure(_start(command, wanted, reaper))):
-        return TakenDevices(wanted, ())
+        return AcceptedDevices(wanted, ())
     if failure == _LATE:
-        return TakenDevices((), (_UNKNOWN.format(failure),))
+        return AcceptedDevices((), (_UNKNOWN.format(failure),))
     singly = (*notifiers, *others)
     trials = [_start(command, devices, reaper) for devices in ((), *((one,) for one in singly))]
     alone, *failures = map(_failure, trials)
     if alone:
-        return TakenDevices((), (_UNKNOWN.format(alone),))
+        return AcceptedDevices((), (_UNKNOWN.format(alone),))
     taken = [device for device, failure in zip(singly, failures, strict=True) if not failure]
     best = [device for device in notifiers if device in taken][:1]
     notes = [_NO_NOTIFIER] if notifiers and not best else []
     notes += [_NO_VMCOREINFO for device in others if device not in taken]
-    return TakenDevices((*best, *(device for device in others if device in taken)), tuple(notes))
+    return AcceptedDevices((*best, *(device for device in others if device in taken)), tuple(notes))
 
 
 def _start(command: RunCommand, devices: Sequence[str], reaper: Reaper) -> EmulatorProcess:
