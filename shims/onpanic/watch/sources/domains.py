@@ -26,6 +26,7 @@ from onpanic.watch.supervision.supervisor import Supervisor
 __all__ = ("Domains",)
 
 _RESYNC = 60.0  # seconds between resyncs
+_FIRST_RESYNC = 2.0  # a libvirt that has just started may learn of a failure late, and report no event
 _RECONNECT = (0.1, 5.0)  # seconds between attempts: the first, and the longest
 _POLL = 0.02  # seconds
 _LOST = 60.0  # seconds without a connection after which it is not waited for any more
@@ -237,11 +238,13 @@ class Domains:
             known.supervisor.trigger(retry=True)
 
     async def _resync_until_lost(self) -> None:
+        interval = min(_FIRST_RESYNC, self._resync_interval)
         while not self._lost.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._resync_interval):
+                async with asyncio.timeout(interval):
                     await self._lost.wait()
                     return
+            interval = self._resync_interval
             try:
                 await self._resync()
                 self._log("observed", "debug")
