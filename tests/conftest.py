@@ -35,6 +35,8 @@ from .running.processes import processes_with, survivors_of
 # No test asserts a duration, and no run depends on what another one has found
 settings.register_profile("onpanic", deadline=None, database=None, print_blob=True)
 settings.load_profile("onpanic")
+# For further interpreters: what is tried is the interpreter, not the rules
+settings.register_profile("short", parent=settings.get_profile("onpanic"), max_examples=10)
 
 #: Seconds for a test with a marker instead of the default; the first such test may download something.
 DEADLINES = {

@@ -23,6 +23,8 @@ OTHERS = [v for v in ("3.11", "3.12", "3.13", "3.14") if v != f"{sys.version_inf
 SUITE, TOOLS = "sid", ("coreutils",)
 QUICK = "not (browser or consumers or emulators or libvirt or package or processes)"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "any")
+#: Tests of the sources and of published data, which no interpreter changes.
+SOURCE_ONLY = ("tests/test_architecture.py", "tests/test_linters.py", "tests/matrix/test_published.py")
 TESTING = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "jsonschema")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -100,7 +102,8 @@ def test_the_quick_tests_pass(
         unavailable(f"pip has nothing for Python {version}: {done.stderr.strip().splitlines()[-1:]}")
     done = on_it(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", QUICK, f"--basetemp={folder / 'base'}"),
-        *("--ignore", "tests/test_linters.py", "tests"),
+        *(word for path in SOURCE_ONLY for word in ("--ignore", path)),
+        *("--hypothesis-profile", "short", "tests"),
         PYTHONPATH=str(site),
         HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"),
         CI="",

@@ -21,7 +21,7 @@ from .builds import asked_machines, builds, hidden
 from .played_probe import probed
 
 #: How many builds the quick test makes; the one that is marked makes sixty times as many.
-BUILDS = int(os.environ.get("ONPANIC_BUILDS", "100"))
+BUILDS = int(os.environ.get("ONPANIC_BUILDS", "60"))
 #: Whether each run makes the same builds; runs that look for faults make others.
 SAME = "ONPANIC_BUILDS" not in os.environ
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]

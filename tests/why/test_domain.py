@@ -78,6 +78,16 @@ def test_nothing_changes(connection: Any, uri: str) -> None:
         assert memory.fetch(0x7C00, 4) == code[:4]
 
 
+def has_job(one: Any) -> bool:
+    """Return whether libvirt works on a domain; it cannot say so while it notices that a dump has failed."""
+    try:
+        return bool(one.jobStats() != {"type": 0})
+    except Exception as error:
+        if "dump query failed" not in str(error):
+            raise
+        return True
+
+
 @pytest.mark.libvirts(HOST)
 def test_nothing_is_left_if_it_is_killed(connection: Any, uri: str) -> None:
     """libvirt is done with the domain, and the FIFO is gone, soon after."""
@@ -89,12 +99,12 @@ def test_nothing_is_left_if_it_is_killed(connection: Any, uri: str) -> None:
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(place)}
         )
-        while one.jobStats() == {"type": 0} and process.poll() is None:
+        while not has_job(one) and process.poll() is None:
             pass  # until the dump has begun
         process.kill()
         process.wait()
         guests.until(lambda: not left(place))
-        guests.until(lambda: one.jobStats() == {"type": 0})
+        guests.until(lambda: not has_job(one))
     assert words_in_domain(one, folders=(place,)).architecture == "i386"
 
 
