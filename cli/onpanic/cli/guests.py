@@ -1,7 +1,6 @@
 """Options that name a guest, by its monitor or its libvirt domain, and asking it."""
 
 import argparse
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,6 +58,8 @@ def with_guest(
     """
     check_guest(arguments)
     if arguments.domain is None:
+        import asyncio  # takes three times as long to load as a dump to read
+
         return asyncio.run(_ask_monitor(arguments, by_monitor))
     from onpanic.core.libvirt_api import call_with_timeout, find_domain, open_connection, silence_libvirt
 
