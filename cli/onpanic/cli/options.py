@@ -6,7 +6,7 @@ from types import ModuleType
 
 from onpanic.core.errors import UsageError
 
-__all__ = ("add_timeout", "count", "jobs", "parse", "seconds", "text")
+__all__ = ("add_lines", "add_timeout", "count", "jobs", "parse", "seconds", "text")
 
 _MOST_JOBS = 10_000
 _MOST_COUNTED = 9_999_999
@@ -60,6 +60,15 @@ def add_timeout(group: argparse._ActionsContainer, default: float, what: str) ->
     group.add_argument(
         "--timeout", type=seconds, default=default, metavar="SECONDS", help=f"{what} (default: {default:g})"
     )
+
+
+def add_lines(group: argparse._ActionsContainer, default: int) -> None:
+    """Add the option ``--lines``.
+
+    :param default: How many lines of a guest's log are shown without it.
+    """
+    said = f"how many lines of the guest's log to show, from its end (default: {default})"
+    group.add_argument("--lines", type=count, default=default, metavar="N", help=said)
 
 
 def seconds(text: str) -> float:

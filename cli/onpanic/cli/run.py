@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onpanic.cli.options import count, seconds
+from onpanic.cli.options import add_lines, count, seconds
 from onpanic.cli.output import print_error
 from onpanic.core.errors import FileError, UsageError
 
@@ -30,13 +30,7 @@ _RESETS = 20
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.usage = "%(prog)s [options] -- QEMU..."
-    parser.add_argument(
-        "--lines",
-        type=count,
-        default=_LINES,
-        metavar="N",
-        help=f"how many lines of the guest's log to show, from its end (default: {_LINES})",
-    )
+    add_lines(parser, _LINES)
     parser.add_argument(
         "--timeout", type=seconds, metavar="SECONDS", help="end the guest after SECONDS (default: never)"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onpanic.cli.guests import add_guest, check_guest, with_guest
-from onpanic.cli.options import count
+from onpanic.cli.options import add_lines
 from onpanic.cli.output import print_json, print_note
 from onpanic.core.errors import UsageError
 
@@ -31,13 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_guest(parser)
     parser.add_argument("dump", nargs="?", type=Path, metavar="DUMP", help="a file with the guest's memory")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--lines",
-        type=count,
-        default=_LINES,
-        metavar="N",
-        help=f"how many lines of the guest's log to show, from its end (default: {_LINES})",
-    )
+    add_lines(which, _LINES)
     which.add_argument("--all", action="store_true", help="show all lines of the guest's log")
     parser.add_argument(
         "--search",
