@@ -25,6 +25,7 @@ _ONLY_PRINTED = (
     "use a monitor on a UNIX socket, or search a dump"
 )
 _PAUSE = 0.02  # seconds
+_PROGRAMS = ("aarch64",)  # architectures whose registers lead to the kernel only while it runs
 
 
 async def find_through_monitor(
@@ -74,10 +75,6 @@ async def find_through_monitor(
         otherwise=otherwise,
     )
     return await areading(finding, memory.fetch)
-
-
-#: Architectures whose registers lead to the kernel only while it runs.
-_PROGRAMS = ("aarch64",)
 
 
 async def _registers(connection: MonitorCommands) -> str:

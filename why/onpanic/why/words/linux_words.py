@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from onpanic.why.kernel.kernel_memory import kernel_memory
 from onpanic.why.kernel.s390x import note_in_lowcore
 from onpanic.why.kernel.vmcoreinfo import NOTE_NAME, VmcoreInfo
@@ -34,46 +36,28 @@ def vmcoreinfo_note(notes: Mapping[bytes, bytes], architecture: str) -> "Reading
     return note
 
 
-def linux_words(
-    note: bytes, architecture: str, byte_order: str, source: WordsSource, limit: int = _MAX_RECORDS
-) -> "Reading[LastWords]":
+def linux_words(note: bytes, architecture: str, byte_order: str, source: WordsSource) -> "Reading[LastWords]":
     """Return a Linux guest's last words, with all lines that were read.  Handles every fault of memory.
 
     :param note: The content of the ELF note VMCOREINFO.
     :param architecture: As QEMU names it.
     :param byte_order: ``<`` or ``>``, as in `struct`.
     :param source: Where the memory comes from.
-    :param limit: How many records of the log are read.
     """
     info = VmcoreInfo(note)
+    words = LastWords(guest="linux", architecture=architecture, release=info.release, source=source)
     try:
-        records = yield from paged(_read_log(info, architecture, byte_order, limit))
+        records = yield from paged(_read_log(info, architecture, byte_order))
     except MemoryFault as fault:
-        return LastWords(
-            guest="linux",
-            architecture=architecture,
-            release=info.release,
-            source=source,
-            notes=(f"the kernel's log cannot be read: {fault}",),
-        )
+        return replace(words, notes=(f"the kernel's log cannot be read: {fault}",))
+    words = replace(words, lines=tuple(log_lines(records)))
     panic = find_panic(records)
-    return LastWords(
-        guest="linux",
-        architecture=architecture,
-        release=info.release,
-        source=source,
-        panicked=panic is not None,
-        kind=panic.kind if panic else "",
-        reason=panic.reason if panic else "",
-        cause=panic.cause if panic else "",
-        trace=panic.trace if panic else (),
-        lines=tuple(log_lines(records)),
-    )
+    return words if panic is None else replace(words, panicked=True, **panic._asdict())
 
 
-def _read_log(info: VmcoreInfo, architecture: str, byte_order: str, limit: int) -> "Reading[list[LogRecord]]":
+def _read_log(info: VmcoreInfo, architecture: str, byte_order: str) -> "Reading[list[LogRecord]]":
     if architecture == "x86_64":
         info = yield from with_phys_base(info)
     memory = kernel_memory(info, architecture, byte_order)
     read = read_log_buffer if has_log_buffer(info) else read_printk_ring
-    return (yield from read(info, memory, limit))
+    return (yield from read(info, memory, _MAX_RECORDS))
