@@ -25,10 +25,10 @@ from .schemas import undescribed
 
 ROOT = Path(__file__).parent.parent
 #: The top-level folders: each may import itself and those before it.
-ROOTS = ("probe", "shims", "why", "compat-matrix", "cli")
+ROOTS = ("probe", "shims", "why", "compat-matrix", "fleet", "cli")
 MODULES = [path for root in ROOTS for path in (ROOT / root / "onpanic").rglob("*.py")]
 #: Packages: each may import itself and those before it.
-PACKAGES = ("core", "qmp", "probe", "check", "shims", "why", "watch", "run", "matrix", "cli")
+PACKAGES = ("core", "qmp", "probe", "check", "shims", "why", "watch", "run", "matrix", "fleet", "cli")
 #: Sub-packages of `onpanic.probe`, in the order in which data goes through them.
 STAGES = ("emulator", "conversation", "observations", "facts", "decision", "record", "asking")
 
@@ -59,7 +59,7 @@ def identity(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=identity)
 def test_dependencies_go_one_way(path: Path) -> None:
-    """``cli → matrix → run → watch → why → shims → check → probe → qmp → core``, never back."""
+    """``cli → fleet → matrix → run → watch → why → shims → check → probe → qmp → core``, never back."""
     name = module_name(path).split(".")
     if name[-1] == "__main__" and len(name) == 2:
         return

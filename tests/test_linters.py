@@ -17,7 +17,14 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 #: The project's modules.
 PROJECT = {
     ".".join(path.relative_to(root).with_suffix("").parts)
-    for root in (ROOT / "probe", ROOT / "shims", ROOT / "why", ROOT / "compat-matrix", ROOT / "cli")
+    for root in (
+        ROOT / "probe",
+        ROOT / "shims",
+        ROOT / "why",
+        ROOT / "compat-matrix",
+        ROOT / "fleet",
+        ROOT / "cli",
+    )
     for path in root.rglob("*.py")
 }
 

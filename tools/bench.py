@@ -261,7 +261,7 @@ def asking() -> None:
 
 
 def main() -> None:
-    for root in ("probe", "shims", "why", "compat-matrix", "cli"):  # as in an installed package
+    for root in ("probe", "shims", "why", "compat-matrix", "fleet", "cli"):  # as in an installed package
         compileall.compile_dir(Path(__file__).parent.parent / root, quiet=2)
     emulator = host_emulator()
     version = subprocess.check_output([emulator, "--version"], text=True, timeout=60).splitlines()[0]

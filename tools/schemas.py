@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from onpanic.fleet import HostRecord
 from onpanic.matrix import LibvirtRecord, Matrix
 from onpanic.probe import CapabilityRecord
 from onpanic.run import RunResult
@@ -17,6 +18,7 @@ SCHEMAS: dict[type, Path] = {
     Readiness: ROOT / "why/onpanic/why/readiness/readiness.schema.json",
     RunResult: ROOT / "why/onpanic/run/run_result.schema.json",
     LibvirtRecord: ROOT / "compat-matrix/onpanic/matrix/libvirts/libvirt.schema.json",
+    HostRecord: ROOT / "fleet/onpanic/fleet/hosts/host.schema.json",
     Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",
 }
 

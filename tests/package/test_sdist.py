@@ -37,7 +37,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 def test_its_tests_pass(unpacked: Path, run: Run) -> None:
     """Those of the check, for all: they need records, the catalogue, a sample and the configuration."""
-    roots = ("probe", "shims", "why", "compat-matrix", "cli")
+    roots = ("probe", "shims", "why", "compat-matrix", "fleet", "cli")
     done = run(
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
         *("-m", "not processes and not emulators and not consumers", "tests/check"),

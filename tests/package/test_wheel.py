@@ -231,7 +231,7 @@ def test_a_matrix_is_built_from_what_the_wheel_has(
 def test_what_is_in_the_wheel(wheel: Path) -> None:
     """Every package says that it has types, the data is there, and nothing else is."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    packages = ("core", "qmp", "probe", "check", "shims", "why", "watch", "run", "matrix", "cli")
+    packages = ("core", "qmp", "probe", "check", "shims", "why", "watch", "run", "matrix", "fleet", "cli")
     assert {f"onpanic/{package}/py.typed" for package in packages} <= names
     assert {"pytest_onpanic.py", "onpanic/__main__.py", "onpanic/matrix/matrix.json"} <= names
     assert [name for name in names if name.endswith(".schema.json")]

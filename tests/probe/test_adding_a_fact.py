@@ -38,13 +38,15 @@ QUESTIONS = (
 @pytest.mark.processes
 def test_a_question_is_all_that_a_fact_needs(tmp_path: Path) -> None:
     """With two questions added, records, screens, explanations, checks and the matrix have the new facts."""
-    for root in ("probe", "shims", "why", "compat-matrix", "cli"):
+    for root in ("probe", "shims", "why", "compat-matrix", "fleet", "cli"):
         shutil.copytree(ROOT / root / "onpanic", tmp_path / root / "onpanic")
     module = tmp_path / "probe/onpanic/probe/facts/introspection.py"
     module.write_text(module.read_text(encoding="utf-8") + NEW, encoding="utf-8")
     (tmp_path / "tools").mkdir()
     shutil.copy(ROOT / "tools/codes.py", tmp_path / "tools/codes.py")
-    path = os.pathsep.join(str(tmp_path / root) for root in ("probe", "shims", "why", "compat-matrix", "cli"))
+    path = os.pathsep.join(
+        str(tmp_path / root) for root in ("probe", "shims", "why", "compat-matrix", "fleet", "cli")
+    )
     recording = str(ROOT / "tests/recordings/qemu-1.7.0.jsonl")
 
     def python(*words: str) -> str:

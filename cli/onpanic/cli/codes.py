@@ -190,6 +190,30 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "end it and start it again: virsh destroy, then virsh start",
         "",
     ),
+    "no-emulator": (
+        "refusal",
+        "the host has no emulator for guests of this architecture",
+        "install one, or do not place such guests on the host",
+        "",
+    ),
+    "no-machine-type": (
+        "refusal",
+        "the host's emulator does not have this machine type",
+        "use a machine type that all hosts have; onpanic fleet verdict lists them",
+        "",
+    ),
+    "machine-type-not-asked": (
+        "refusal",
+        "the host's record says nothing about this machine type",
+        "collect the host's record again with onpanic host --machine",
+        "",
+    ),
+    "emulator-not-asked": (
+        "refusal",
+        "the host's emulator could not be asked",
+        "run onpanic probe with it on the host to see more",
+        "",
+    ),
     "ignore-needs-global": (
         "help",
         "the machine type creates a pvpanic itself, which stops the guest unless it is moved away",

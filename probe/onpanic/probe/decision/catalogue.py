@@ -158,6 +158,22 @@ _REFUSALS = {
         "a reset ends this guest instead of rebooting it",
         "end it and start it again: virsh destroy, then virsh start",
     ),
+    "no-emulator": (
+        "the host has no emulator for guests of this architecture",
+        "install one, or do not place such guests on the host",
+    ),
+    "no-machine-type": (
+        "the host's emulator does not have this machine type",
+        "use a machine type that all hosts have; onpanic fleet verdict lists them",
+    ),
+    "machine-type-not-asked": (
+        "the host's record says nothing about this machine type",
+        "collect the host's record again with onpanic host --machine",
+    ),
+    "emulator-not-asked": (
+        "the host's emulator could not be asked",
+        "run onpanic probe with it on the host to see more",
+    ),
 }
 
 _HELP = {

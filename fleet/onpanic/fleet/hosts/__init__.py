@@ -1,0 +1,1 @@
+"""What one host can do: its record."""

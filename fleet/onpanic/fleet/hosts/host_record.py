@@ -1,0 +1,204 @@
+"""The record of a host: its emulators with their capability records, its libvirt, and its KVM.
+
+`onpanic host` writes it.  The JSON form has schema version 1; the JSON Schema is the file
+``host.schema.json`` in this folder.  Nothing in it but `HostRecord.host`, `HostRecord.collected` and
+`CapabilityRecord.probed` differs between two hosts that can do the same.
+"""
+
+from typing import Any, Literal, Self
+
+import msgspec
+
+from onpanic.core.errors import RecordError
+from onpanic.core.json_decoding import decode_json
+from onpanic.core.untrusted import wellformed
+from onpanic.probe.record.capability_record import CapabilityRecord
+from onpanic.shims.translation.libvirt_features import Libvirt
+
+__all__ = (
+    "FailedHost",
+    "HostAnswer",
+    "HostCollected",
+    "HostEmulator",
+    "HostKvm",
+    "HostLibvirt",
+    "HostName",
+    "HostRecord",
+    "HostSystem",
+)
+
+HostAnswer = Literal["yes", "no", "unknown"]
+
+_HINT = "onpanic host writes one"
+
+
+class HostName(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which host a document is about.
+
+    :param name: The host's name, or the one by which it was asked.
+    :param id: Derived from the machine ID (machine-id(5)), which it does not disclose; None if the host has
+        no machine ID.
+    """
+
+    name: str
+    id: str | None = None
+
+
+class HostSystem(msgspec.Struct, frozen=True, kw_only=True):
+    """What the host runs.
+
+    :param os: The operating system, as os-release(5) calls it (``PRETTY_NAME``); empty if it does not say.
+    :param kernel: The kernel's release, as ``uname -r`` prints it.
+    :param architecture: The machine, as ``uname -m`` prints it.
+    """
+
+    os: str
+    kernel: str
+    architecture: str
+
+
+class HostKvm(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the host has KVM.
+
+    :param usable: Whether the user who asked can use it; ``no`` also if the user may not open it.
+    :param hyperv: Whether it offers Hyper-V's enlightenments to guests.
+    :param detail: What was seen, or why it is not known.
+    """
+
+    usable: HostAnswer
+    hyperv: HostAnswer
+    detail: str
+
+
+class HostLibvirt(msgspec.Struct, frozen=True, kw_only=True):
+    """The host's libvirt, and what it accepts.
+
+    The members after `version` are those of `onpanic.shims.Libvirt`.
+
+    :param uri: The connection URI.
+    :param version: For example ``9.0.0``.
+    :param known_by: How it is known what this libvirt accepts: it was ``asked``, or by its ``version``.
+    """
+
+    uri: str
+    version: str
+    device: bool
+    models: bool
+    pci: bool
+    preserve_running: bool
+    vmcoreinfo: bool
+    checks_actions: bool
+    known_by: Literal["asked", "schema", "version", ""]
+
+    @classmethod
+    def of(cls, uri: str, version: str, libvirt: Libvirt) -> Self:
+        """Return what is recorded of a libvirt."""
+        known = {name: getattr(libvirt, name) for name in _FEATURES}
+        return cls(uri=uri, version=version, known_by=libvirt.known_by, **known)
+
+    @property
+    def libvirt(self) -> Libvirt:
+        """What this libvirt supports, for `onpanic.shims.to_libvirt`."""
+        known = {name: getattr(self, name) for name in _FEATURES}
+        return Libvirt(name=f"libvirt {self.version}", known_by=self.known_by, **known)
+
+
+_FEATURES = ("device", "models", "pci", "preserve_running", "vmcoreinfo", "checks_actions")
+
+
+class HostEmulator(msgspec.Struct, frozen=True, kw_only=True):
+    """An emulator of the host.
+
+    :param path: Its path, as libvirt has it or as the distribution installs it.
+    :param found_in: Who knows it: ``libvirt`` has it in its capabilities, ``path`` if it is a program with
+        QEMU's name.
+    :param runs: libvirt's names of the architectures whose guests the host runs with this emulator, if their
+        domain does not name another one.
+    :param domain_types: The domain types that libvirt starts it with, such as ``kvm``; empty without libvirt.
+    :param machine_types: The names of all its machine types; empty if it did not say.
+    :param aliases: The machine types that aliases stand for.
+    :param record: What it can do with the machine types that were asked about; None if it could not be asked.
+    :param problem: Why it could not be asked; empty if it could.
+    """
+
+    path: str
+    found_in: list[Literal["libvirt", "path"]]
+    runs: list[str]
+    domain_types: list[str]
+    machine_types: list[str]
+    aliases: dict[str, str]
+    record: CapabilityRecord | None
+    problem: str = ""
+
+
+class HostCollected(msgspec.Struct, frozen=True):
+    """When and by what a host's record was made.
+
+    :param at: By the host's clock: UTC, RFC 3339.
+    :param by: The program.
+    :param seconds: How long it took.
+    """
+
+    at: str
+    by: str
+    seconds: float
+
+
+class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known about one host.
+
+    :param libvirt: None if the host has none, or it could not be asked: then `problems` says so.
+    :param emulators: The host's emulators, by path.
+    :param problems: What could not be found out, each with the other side's own words.
+    """
+
+    schema_version: Literal[1] = 1
+    host: HostName
+    collected: HostCollected
+    system: HostSystem
+    kvm: HostKvm
+    libvirt: HostLibvirt | None
+    emulators: list[HostEmulator]
+    problems: list[str] = []
+
+    def emulator_for(self, architecture: str) -> HostEmulator | None:
+        """Return the emulator that runs guests of an architecture (libvirt's name); None if there is none."""
+        return next((found for found in self.emulators if architecture in found.runs), None)
+
+    def to_json(self) -> bytes:
+        """Return the record as one line of JSON."""
+        return msgspec.json.encode(wellformed(msgspec.to_builtins(self)))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Read a record.
+
+        :raise RecordError: When it is not a record of a host, or has another schema version.
+        """
+        try:
+            return decode_json(data, cls)
+        except ValueError as error:
+            raise RecordError(f"not a record of a host: {error}", _HINT) from error
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of a record: the file that is installed with the package."""
+        from importlib.resources import files  # slow to import, and rarely needed
+
+        schema: dict[str, Any] = msgspec.json.decode(
+            files(__package__).joinpath("host.schema.json").read_bytes()
+        )
+        return schema
+
+
+class FailedHost(msgspec.Struct, frozen=True, kw_only=True):
+    """The document that stands for a host that did not answer; whoever collects records writes it.
+
+    :param failure: Why there is no record, in one line.
+    :param at: When it was asked: UTC, RFC 3339; empty if that is not known.
+    """
+
+    schema_version: Literal[1] = 1
+    host: HostName
+    failure: str
+    at: str = ""

@@ -1,0 +1,1 @@
+"""What hosts can promise: pure functions from their records."""
