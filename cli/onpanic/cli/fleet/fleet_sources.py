@@ -1,0 +1,126 @@
+"""Reading a fleet: the documents that arguments name, and the options about which of them count."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from onpanic.core.errors import FileError, UsageError
+from onpanic.fleet.documents.document_files import documents_of
+from onpanic.fleet.documents.fleet import Fleet
+from onpanic.fleet.documents.read_fleet import read_fleet
+
+__all__ = ("add_reading_options", "add_sources", "age", "fleet_of", "read_names")
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LONGEST_AGE = 100 * 366 * 86400
+_HINT = "onpanic host prints the record of a host; name files or folders of such records"
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command that reads one fleet, see `fleet_of`."""
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="DIR|FILE",
+        help="records of hosts: a document a file, one a line, or an array; - for standard input",
+    )
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options about which documents and hosts count."""
+    parser.add_argument(
+        "--expected",
+        metavar="FILE",
+        help="names of hosts, one a line: one without a document did not answer",
+    )
+    parser.add_argument(
+        "--max-age", type=age, metavar="AGE", help="note documents that are older, such as 12h or 7d"
+    )
+
+
+def fleet_of(sources: Sequence[str], arguments: argparse.Namespace, now: datetime | None = None) -> Fleet:
+    """Return the fleet that sources describe.
+
+    :param sources: Files and folders; ``-`` for standard input.
+    :param arguments: What the options of `add_reading_options` say.
+    :param now: The present; by the clock if None.
+    :raise FileError: When a source does not exist.
+    :raise UsageError: When no document is the record of a host.
+    """
+    _check(sources)
+    expected = read_names(arguments.expected) if arguments.expected else []
+    found = read_fleet(
+        documents_of(sources, _stdin()),
+        now or datetime.now(UTC),
+        expected=expected,
+        max_age=arguments.max_age,
+    )
+    if not found.host_count:
+        raise UsageError(f"{', '.join(sources)}: no host's record: {_problems(found)}", _HINT)
+    return found
+
+
+def read_names(path: str) -> list[str]:
+    """Return the names in a file, one a line; empty lines, and what follows ``#``, do not count.
+
+    :param path: The file; ``-`` for standard input.
+    :raise FileError: When it cannot be read.
+    """
+    try:
+        data = _stdin().read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}", "name a file with a host's name on each line") from error
+    lines = (line.partition("#")[0].strip() for line in data.decode(errors="replace").splitlines())
+    return [line for line in lines if line]
+
+
+def age(text: str) -> timedelta:
+    """Return the value of an option that says how old something may be: a number and a unit.
+
+    :raise argparse.ArgumentTypeError: When it is none, or more than a hundred years.
+    """
+    unit = _UNITS.get(text[-1:])
+    try:
+        number = float(text[:-1])
+    except ValueError:
+        number = -1.0
+    if unit is None or not 0 <= number * unit <= _LONGEST_AGE:
+        raise argparse.ArgumentTypeError("a number and s, m, h, d or w, such as 12h or 7d")
+    return timedelta(seconds=number * unit)
+
+
+def _check(sources: Sequence[str]) -> None:
+    """Check that sources exist: a name that is mistyped must not look like a host that did not answer.
+
+    :raise FileError: When one does not.
+    :raise UsageError: When standard input is named twice.
+    """
+    if sources.count("-") > 1:
+        raise UsageError("standard input is named twice", "it can be read once")
+    for source in sources:
+        try:
+            if source != "-":
+                Path(source).stat()
+        except OSError as error:
+            raise FileError(
+                f"{source}: {error.strerror}", "name files or folders of hosts' records"
+            ) from error
+
+
+def _problems(fleet: Fleet) -> str:
+    """Return why a fleet has no host, in one line."""
+    if not fleet.uncounted:
+        return "there is no document"
+    counts = Counter(one.why for one in fleet.uncounted)
+    first = fleet.uncounted[0]
+    total = ", ".join(f"{count} {why}" for why, count in counts.items())
+    return f"{total}; {first.source or first.name}: {first.detail}"
+
+
+def _stdin() -> BinaryIO:
+    return sys.stdin.buffer
