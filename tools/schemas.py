@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from onpanic.fleet import HostRecord
+from onpanic.fleet import FleetVerdict, HostRecord
 from onpanic.matrix import LibvirtRecord, Matrix
 from onpanic.probe import CapabilityRecord
 from onpanic.run import RunResult
@@ -19,6 +19,7 @@ SCHEMAS: dict[type, Path] = {
     RunResult: ROOT / "why/onpanic/run/run_result.schema.json",
     LibvirtRecord: ROOT / "compat-matrix/onpanic/matrix/libvirts/libvirt.schema.json",
     HostRecord: ROOT / "fleet/onpanic/fleet/hosts/host.schema.json",
+    FleetVerdict: ROOT / "fleet/onpanic/fleet/verdict/verdict.schema.json",
     Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",
 }
 

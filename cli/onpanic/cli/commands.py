@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "matrix build": ("onpanic.cli.matrix.build", "build matrix.json, MATRIX.md and index.html from records"),
     "matrix show": ("onpanic.cli.matrix.show", "show the compatibility matrix"),
     "matrix diff": ("onpanic.cli.matrix.diff", "show what changed from one build to another"),
+    "fleet verdict": ("onpanic.cli.fleet.verdict", "show which policies every host of a fleet keeps"),
     "explain": ("onpanic.cli.explain", "explain a code, and what to do about it"),
 }
 

@@ -4,6 +4,8 @@ Data goes through the sub-packages in this order:
 
 `hosts`       the record of one host
 `documents`   reading the records of many: a `Fleet`
+`judging`     what one host can promise
+`verdict`     what all of them can promise: a `FleetVerdict`
 
 Names are imported when they are first used.
 """
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from onpanic.fleet.documents.fleet import Fleet, FleetHost, FleetNote, HostClass, Uncounted
     from onpanic.fleet.documents.read_fleet import read_fleet
     from onpanic.fleet.hosts.host_record import FailedHost, HostRecord
+    from onpanic.fleet.verdict.fleet_verdict import FleetVerdict
+    from onpanic.fleet.verdict.verdict_of import verdict_of
 else:
     from onpanic.core.lazy_imports import lazy_imports
 
@@ -25,6 +29,8 @@ else:
             "onpanic.fleet.documents.fleet": ("Fleet", "FleetHost", "FleetNote", "HostClass", "Uncounted"),
             "onpanic.fleet.documents.read_fleet": ("read_fleet",),
             "onpanic.fleet.hosts.host_record": ("FailedHost", "HostRecord"),
+            "onpanic.fleet.verdict.fleet_verdict": ("FleetVerdict",),
+            "onpanic.fleet.verdict.verdict_of": ("verdict_of",),
         },
     )
 
@@ -33,10 +39,12 @@ __all__ = (
     "Fleet",
     "FleetHost",
     "FleetNote",
+    "FleetVerdict",
     "HostClass",
     "HostDocument",
     "HostRecord",
     "Uncounted",
     "documents_of",
     "read_fleet",
+    "verdict_of",
 )

@@ -102,7 +102,8 @@ def read_fleet(
 ) -> Fleet:
     """Return the fleet that documents describe.
 
-    Of several documents about one host the newest counts.  Documents are about one host if they have the same
+    Of several documents about one host the newest counts, and of two of the same time that whose source sorts
+    last: the order of the documents does not matter.  Documents are about one host if they have the same
     identifier and the same name, or the same name and one of them no identifier.
 
     :param documents: The records of hosts, and documents that stand for hosts that did not answer.
@@ -114,7 +115,7 @@ def read_fleet(
     for document in documents:
         reading.add(document)
     counted, uncounted = _newest(reading.found)
-    uncounted = [*reading.uncounted, *uncounted, *_silent(expected, reading.found)]
+    uncounted = [*reading.uncounted, *uncounted, *_silent(expected, reading)]
     labels = _labels(counted)
     groups: dict[int, list[FleetHost]] = defaultdict(list)
     for one, label in zip(counted, labels, strict=True):
@@ -262,7 +263,7 @@ def _newest(found: Sequence[_Found]) -> tuple[list[_Found], list[Uncounted]]:
         sole = next(iter(known)) if len(known) == 1 else None
         key = (one.host.name, one.host.id or sole)
         before = of_host.get(key)
-        older = one if before and before.at > one.at else before
+        older = one if before and (before.at, before.source) > (one.at, one.source) else before
         if older is not one:
             of_host[key] = one
         if older:
@@ -277,9 +278,10 @@ def _newest(found: Sequence[_Found]) -> tuple[list[_Found], list[Uncounted]]:
     return answered, uncounted
 
 
-def _silent(expected: Sequence[str], found: Sequence[_Found]) -> list[Uncounted]:
+def _silent(expected: Sequence[str], reading: _FleetReading) -> list[Uncounted]:
     """Return the hosts that no document is about, by its own name or that of its file."""
-    known = {name for one in found for name in (one.host.name, PurePath(one.source).stem)}
+    known = {name for one in reading.found for name in (one.host.name, PurePath(one.source).stem)}
+    known |= {name for one in reading.uncounted for name in (one.name, PurePath(one.source).stem)}
     return [
         Uncounted("no-answer", "", printable(name, 100), "there is no document of it")
         for name in dict.fromkeys(expected)

@@ -1,0 +1,210 @@
+"""What all hosts of a fleet can promise: a pure function from the fleet."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from onpanic.fleet.documents.fleet import Fleet, FleetNote, HostClass
+from onpanic.fleet.judging.promise import Promise, promise_of
+from onpanic.fleet.verdict.fleet_verdict import (
+    ArchitectureVerdict,
+    FailurePart,
+    FailurePlace,
+    FleetFailure,
+    FleetVerdict,
+    MachineVerdict,
+    PolicyVerdict,
+    WatchNeed,
+)
+from onpanic.fleet.verdict.natural_order import natural
+from onpanic.fleet.verdict.verdict_rows import ArchitectureRows, architecture_rows, versions
+from onpanic.probe.decision.catalogue import CATALOGUE
+from onpanic.probe.decision.policy import ON_PANIC, Policy
+
+__all__ = ("POLICIES", "policy_name", "verdict_of")
+
+#: The policies that QEMU may keep, without a grace period and an ``<on_crash>``.
+POLICIES = tuple(
+    Policy(value, coredump=coredump)
+    for value in ON_PANIC
+    if value != "crash"
+    for coredump in ((False, True) if value not in ("default", "ignore") else (False,))
+)
+
+_WATCH = "watch-"
+
+
+def policy_name(policy: Policy) -> str:
+    """Return what a policy is called in a verdict: its value, with ``+coredump`` if it has one."""
+    return policy.on_panic + "+coredump" * policy.coredump
+
+
+def verdict_of(
+    fleet: Fleet,
+    *,
+    policies: Sequence[Policy] = POLICIES,
+    architectures: Sequence[str] = (),
+    machines: Sequence[str] = (),
+    everything: bool = False,
+    answered_only: bool = False,
+) -> FleetVerdict:
+    """Return what a fleet can promise.
+
+    Over which hosts the verdict about an architecture holds, and which rows it has, is decided in
+    `verdict_rows`.
+
+    :param policies: The policies to judge.
+    :param architectures: libvirt's names of the architectures; empty for those of the hosts.
+    :param machines: Machine types or aliases; empty for the default ones and the aliases.
+    :param everything: All architectures and machine types that hosts were asked about.
+    :param answered_only: Judge the hosts that answered, whatever was not counted.
+    """
+    rows = architecture_rows(fleet, architectures, machines, everything=everything)
+    missing = 0 if answered_only else fleet.missing_count
+    judging = _Judging(policies, missing)
+    found = [_architecture(fleet, one, judging) for one in rows]
+    answers = {policy.everywhere for one in found for machine in one.machines for policy in machine.policies}
+    return FleetVerdict(
+        hosts=fleet.host_count,
+        classes=len(fleet.classes),
+        missing=fleet.missing_count,
+        answered_only=answered_only,
+        everywhere="no" if "no" in answers else "unknown" if "unknown" in answers or not answers else "yes",
+        architectures=found,
+        failures=_failures(judging.failed["no"]),
+        unknowns=_failures(judging.failed["unknown"]),
+        watch=judging.watch_needs(),
+        uncounted=sorted(fleet.uncounted, key=lambda one: (one.why, natural(one.name), natural(one.source))),
+        notes=sorted(map(_sorted, fleet.notes), key=lambda note: (note.code, [*map(natural, note.hosts)])),
+    )
+
+
+def _sorted(note: FleetNote) -> FleetNote:
+    return msgspec.structs.replace(note, hosts=tuple(sorted(note.hosts, key=natural)))
+
+
+def _architecture(fleet: Fleet, rows: ArchitectureRows, judging: "_Judging") -> ArchitectureVerdict:
+    count = sum(len(one.hosts) for one, _ in rows.classes)
+    classes = [one for one, _ in rows.classes]
+    machines = [
+        MachineVerdict(machine, versions(rows, machine), judging.machine(classes, rows.architecture, machine))
+        for machine in rows.machines
+    ]
+    return ArchitectureVerdict(rows.architecture, count, fleet.host_count - count, machines, rows.further)
+
+
+class _FailureKey(msgspec.Struct, frozen=True):
+    code: str
+    remedy: str
+
+
+class _ClassFailure(msgspec.Struct):
+    """Why policies fail on the hosts of a class.
+
+    :param places: The policies, by architecture and machine type.
+    """
+
+    hosts: HostClass
+    reason: str
+    places: dict[tuple[str, str], list[str]]
+
+
+#: The failures of classes, by the index of the class.
+_Failed = dict[_FailureKey, dict[int, _ClassFailure]]
+
+
+class _Judging:
+    """The promises that were looked at so far, and what came of them.
+
+    :ivar failed: The failures, apart from what is not known.
+    """
+
+    def __init__(self, policies: Sequence[Policy], missing: int) -> None:
+        self.failed: dict[Literal["no", "unknown"], _Failed] = {
+            "no": defaultdict(dict),
+            "unknown": defaultdict(dict),
+        }
+        self._policies = [(policy_name(one), one) for one in policies]
+        self._missing = missing
+        self._watched: dict[str, dict[int, int]] = defaultdict(dict)
+        self._watched_policies: dict[str, dict[str, None]] = defaultdict(dict)
+
+    def machine(self, classes: Sequence[HostClass], architecture: str, machine: str) -> list[PolicyVerdict]:
+        """Judge each policy for one machine type."""
+        return [self._judge(classes, architecture, machine, name, one) for name, one in self._policies]
+
+    def watch_needs(self) -> list[WatchNeed]:
+        """Return what hosts need a watcher for, most hosts first."""
+        found = [
+            WatchNeed(code, CATALOGUE[code].reason, CATALOGUE[code].remedy, sum(hosts.values()), [*policies])
+            for code, hosts in self._watched.items()
+            for policies in [self._watched_policies[code]]
+        ]
+        return sorted(found, key=lambda one: (-one.hosts, one.code))
+
+    def _judge(
+        self, classes: Sequence[HostClass], architecture: str, machine: str, name: str, policy: Policy
+    ) -> PolicyVerdict:
+        count: Counter[str] = Counter()
+        for one in classes:
+            promise = promise_of(one.record, architecture, machine, policy)
+            count[promise.kept] += len(one.hosts)
+            if promise.kept == "yes":
+                count[self._keeper(one, promise, name)] += len(one.hosts)
+            else:
+                self._add(one, promise, (architecture, machine), name)
+        return PolicyVerdict(
+            name,
+            "no" if count["no"] else "unknown" if count["unknown"] or self._missing else "yes",
+            count["yes"],
+            count["no"],
+            count["unknown"],
+            count["libvirt"],
+            count["watch"],
+            count["nothing"],
+        )
+
+    def _keeper(self, hosts: HostClass, promise: Promise, name: str) -> str:
+        """Return what carries a policy out that is kept, and note what a watcher is needed for."""
+        if promise.changes is None:
+            return "nothing"
+        codes = [note.code for note in promise.changes.notes if note.code.startswith(_WATCH)]
+        for code in codes:
+            self._watched[code][id(hosts)] = len(hosts.hosts)
+            self._watched_policies[code][name] = None
+        return "watch" if codes else "libvirt"
+
+    def _add(self, hosts: HostClass, promise: Promise, place: tuple[str, str], name: str) -> None:
+        kept: Literal["no", "unknown"] = "no" if promise.kept == "no" else "unknown"
+        failed = self.failed[kept][_FailureKey(promise.code, promise.remedy)]
+        found = failed.setdefault(id(hosts), _ClassFailure(hosts, promise.reason, {}))
+        found.places.setdefault(place, []).append(name)
+
+
+def _failures(failed: _Failed) -> list[FleetFailure]:
+    """Return the reasons of failures, that of most hosts first."""
+    found = []
+    for key, classes in failed.items():
+        parts = _parts(classes)
+        hosts = sum(len(part.hosts) for part in parts)
+        found.append(FleetFailure(key.code, _most_common(classes.values()), key.remedy, hosts, parts))
+    return sorted(found, key=lambda one: (-one.hosts, one.code, one.remedy))
+
+
+def _parts(classes: Mapping[int, _ClassFailure]) -> list[FailurePart]:
+    """Return hosts on which the same policies fail, the most hosts first."""
+    names: dict[tuple[FailurePlace, ...], list[str]] = defaultdict(list)
+    for one in classes.values():
+        places = tuple(FailurePlace(*place, tuple(policies)) for place, policies in one.places.items())
+        names[places] += (host.name for host in one.hosts.hosts)
+    parts = [FailurePart(sorted(hosts, key=natural), [*places]) for places, hosts in names.items()]
+    return sorted(parts, key=lambda part: (-len(part.hosts), part.places))
+
+
+def _most_common(failures: Iterable[_ClassFailure]) -> str:
+    count: Counter[str] = Counter()
+    for one in failures:
+        count[one.reason] += len(one.hosts.hosts)
+    return min(count, key=lambda reason: (-count[reason], reason))

@@ -1,0 +1,134 @@
+"""Which architectures and machine types a verdict has rows for, and over which hosts each row holds.
+
+An architecture's row holds for its own hosts, and for those of other architectures that emulate it.  A host
+of another architecture without such an emulator never runs such a guest, so it stands in no one's way; one
+of the architecture itself without an emulator does.
+
+Rejected: rows over all hosts.  Then one Arm host would make every policy of x86 guests fail.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from onpanic.fleet.documents.fleet import Fleet, HostClass
+from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
+from onpanic.fleet.verdict.natural_order import natural
+
+__all__ = ("ArchitectureRows", "architecture_rows", "own_names", "versions")
+
+# libvirt's names of what uname -m prints, where they differ
+_UNAME = {"i386": "i686", "i486": "i686", "i586": "i686", "arm64": "aarch64", "amd64": "x86_64"}
+
+
+class ArchitectureRows(msgspec.Struct, frozen=True):
+    """The rows of an architecture.
+
+    :param architecture: libvirt's name of it.
+    :param classes: The hosts over which they hold, with their emulators.
+    :param machines: The machine types, most hosts first; an empty name is the default one.
+    :param further: Machine types that hosts were asked about, and that have no row.
+    """
+
+    architecture: str
+    classes: list[tuple[HostClass, HostEmulator | None]]
+    machines: list[str]
+    further: list[str]
+
+
+def architecture_rows(
+    fleet: Fleet, architectures: Sequence[str] = (), machines: Sequence[str] = (), *, everything: bool = False
+) -> list[ArchitectureRows]:
+    """Return the rows of a verdict, those of the most hosts first.
+
+    :param architectures: libvirt's names of those that are wanted; empty for those that hosts are of.
+    :param machines: The machine types or aliases that are wanted; empty for the default one of each emulator
+        and all aliases, as far as hosts were asked about them and started them.
+    :param everything: Also architectures that are only emulated, and every machine type that was asked about.
+    """
+    own = {name for one in fleet.classes for name in own_names(one.record)}
+    emulated = {name for one in fleet.classes for emulator in one.record.emulators for name in emulator.runs}
+    wanted = set(architectures) or (own | emulated if everything else own)
+    found = [_rows(fleet, name, machines, everything=everything) for name in wanted]
+    if machines:
+        having = [one for one in found if one.machines]
+        if not having and not architectures and not everything:
+            found = [_rows(fleet, name, machines, everything=False) for name in emulated]
+        found = [one for one in found if one.machines]
+    return sorted(
+        (one for one in found if one.classes),
+        key=lambda one: (-sum(len(hosts.hosts) for hosts, _ in one.classes), one.architecture),
+    )
+
+
+def own_names(record: HostRecord) -> Iterable[str]:
+    """Return libvirt's name of a host's architecture; all that it emulates if the host does not say."""
+    name = record.system.architecture
+    return [_UNAME.get(name, name)] if name else [runs for one in record.emulators for runs in one.runs]
+
+
+def versions(rows: ArchitectureRows, machine: str) -> dict[str, int]:
+    """Return on how many hosts a machine type or alias stands for which machine type, oldest first."""
+    counts: Counter[str] = Counter()
+    for hosts, emulator in rows.classes:
+        name = _own_version(emulator, machine) if emulator else ""
+        if name:
+            counts[name] += len(hosts.hosts)
+    return {name: counts[name] for name in sorted(counts, key=natural)}
+
+
+def _rows(fleet: Fleet, architecture: str, machines: Sequence[str], *, everything: bool) -> ArchitectureRows:
+    classes = []
+    for one in fleet.classes:
+        emulator = one.record.emulator_for(architecture)
+        if emulator is not None or architecture in own_names(one.record):
+            classes.append((one, emulator))
+    usual: Counter[str] = Counter()
+    asked: set[str] = set()
+    for hosts, emulator in classes:
+        if emulator is not None:
+            usual.update(dict.fromkeys(_usual(emulator), len(hosts.hosts)))
+            asked |= _asked(emulator)
+    if machines:
+        known = [one for one in machines if any(_has(emulator, one) for _, emulator in classes)]
+        return ArchitectureRows(architecture, classes, known, [])
+    shown = sorted(usual, key=lambda name: (-usual[name], natural(name))) or [""]
+    hidden = sorted(asked - {*shown}, key=natural)
+    if everything:
+        return ArchitectureRows(architecture, classes, shown + hidden, [])
+    return ArchitectureRows(architecture, classes, shown, hidden)
+
+
+def _usual(emulator: HostEmulator) -> set[str]:
+    """Return the names under which the aliased and default machine types that were started are known."""
+    machines = emulator.record.machines if emulator.record else []
+    aliased = {alias for one in machines if one.started for alias in one.aliases}
+    return aliased | {one.name for one in machines if one.started and one.default and not one.aliases}
+
+
+def _asked(emulator: HostEmulator) -> set[str]:
+    """Return the names of the machine types that were asked about, by their aliases if they have any."""
+    machines = emulator.record.machines if emulator.record else []
+    return {name for one in machines for name in one.aliases or [one.name]}
+
+
+def _has(emulator: HostEmulator | None, machine: str) -> bool:
+    """Return whether an emulator has a machine type or alias, or may have it."""
+    return emulator is not None and (
+        machine in emulator.aliases
+        or machine in emulator.machine_types
+        or bool(_own_version(emulator, machine))
+    )
+
+
+def _own_version(emulator: HostEmulator, machine: str) -> str:
+    """Return the name of the machine type that a name stands for; empty if the emulator has none."""
+    if machine in emulator.aliases:
+        return emulator.aliases[machine]
+    if machine in emulator.machine_types:
+        return machine
+    for one in emulator.record.machines if emulator.record else []:
+        if machine in (one.name, *one.aliases) or (not machine and one.default):
+            return one.name
+    return ""
