@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("onpanic.cli.resume", "continue a panicked guest"),
     "run": ("onpanic.cli.run", "run a QEMU, and tell why its guest panicked"),
     "watch": ("onpanic.cli.watch", "carry out policies when guests panic"),
+    "host": ("onpanic.cli.host", "show what this host can do when its guests panic"),
     "matrix collect": ("onpanic.cli.matrix.collect", "collect capability records of many emulators"),
     "matrix build": ("onpanic.cli.matrix.build", "build matrix.json, MATRIX.md and index.html from records"),
     "matrix show": ("onpanic.cli.matrix.show", "show the compatibility matrix"),

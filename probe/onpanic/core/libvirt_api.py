@@ -74,10 +74,11 @@ def silence_libvirt(extra: str = "libvirt") -> None:
     libvirt_module(extra).registerErrorHandler(lambda *_: None, None)
 
 
-def open_connection(uri: str | None) -> Any:
+def open_connection(uri: str | None, *, read_only: bool = False) -> Any:
     """Open a connection, a `libvirt.virConnect`.  Blocks for as long as libvirt does.
 
     :param uri: libvirt's connection URI; None for its default.
+    :param read_only: Open one that can change nothing, which every user of a host may do.
     :raise MissingExtraError: When libvirt's Python module is not installed.
     :raise SourceError: When the URI is invalid, or libvirt refuses.
     """
@@ -91,7 +92,7 @@ def open_connection(uri: str | None) -> Any:
     try:
         if embedded:
             run_event_loop()
-        return libvirt.open(uri)
+        return libvirt.openReadOnly(uri) if read_only else libvirt.open(uri)
     except libvirt.libvirtError as error:
         hint = "name another connection with --connect URI"
         if error.get_error_code() == _SYSTEM_ERROR and error.get_int1() in _NOT_LISTENING:

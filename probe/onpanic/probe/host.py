@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from onpanic.core.errors import StartError
 
-__all__ = ("host_emulator", "resolve_command")
+__all__ = ("host_emulator", "qemu_target", "resolve_command")
 
 # What the kernel or libvirt call an architecture and what QEMU calls it, where they differ
 _TARGETS = {
@@ -22,6 +22,14 @@ _TARGETS = {
 _RHEL = "/usr/libexec/qemu-kvm"
 
 
+def qemu_target(architecture: str) -> str:
+    """Return QEMU's name of an architecture.
+
+    :param architecture: As the kernel or libvirt call it.
+    """
+    return _TARGETS.get(architecture, architecture)
+
+
 def host_emulator(architecture: str | None = None) -> str:
     """Return the path of the host's emulator for an architecture.
 
@@ -29,7 +37,7 @@ def host_emulator(architecture: str | None = None) -> str:
     :raise StartError: When the host has none.
     """
     machine = architecture or os.uname().machine
-    name = f"qemu-system-{_TARGETS.get(machine, machine)}"
+    name = f"qemu-system-{qemu_target(machine)}"
     rhel = machine == os.uname().machine and os.access(_RHEL, os.X_OK)
     found = shutil.which(name) or (_RHEL if rhel else None)
     if found is None:

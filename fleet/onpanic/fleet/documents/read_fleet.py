@@ -57,6 +57,7 @@ class _RawEmulator(msgspec.Struct):
     machine_types: msgspec.Raw = _EMPTY
     aliases: msgspec.Raw = _EMPTY
     problem: msgspec.Raw = _EMPTY
+    other_paths: msgspec.Raw = _EMPTY
     record: _RawRecord | None = None
 
 
@@ -186,7 +187,7 @@ def _key(raw: _RawHost) -> tuple[bytes, ...]:
     parts = [bytes(raw.kvm), bytes(raw.libvirt), bytes(raw.problems)]
     for one in raw.emulators:
         parts += map(bytes, (one.path, one.found_in, one.runs, one.domain_types, one.problem))
-        parts += map(bytes, (one.machine_types, one.aliases))
+        parts += map(bytes, (one.machine_types, one.aliases, one.other_paths))
         if one.record is not None:
             found = one.record
             parts += map(bytes, (found.schema_version, found.emulator, found.facts, found.machines))

@@ -119,6 +119,7 @@ class HostEmulator(msgspec.Struct, frozen=True, kw_only=True):
     :param aliases: The machine types that aliases stand for.
     :param record: What it can do with the machine types that were asked about; None if it could not be asked.
     :param problem: Why it could not be asked; empty if it could.
+    :param other_paths: Other names of the same program, such as ``/usr/bin/kvm``.
     """
 
     path: str
@@ -129,6 +130,7 @@ class HostEmulator(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, str]
     record: CapabilityRecord | None
     problem: str = ""
+    other_paths: list[str] = []
 
 
 class HostCollected(msgspec.Struct, frozen=True):

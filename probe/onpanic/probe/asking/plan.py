@@ -26,6 +26,7 @@ class ProbePlan(msgspec.Struct, frozen=True):
         devices and firmware that it is then started with.  An emulator that exceeds it for the first
         machine type, or for three others, is asked no more.
     :param jobs: How many emulators run at a time; 0 for one for each CPU.
+    :param if_there: Further machine types, names or aliases, of which the emulator may have none.
     """
 
     machines: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class ProbePlan(msgspec.Struct, frozen=True):
     notifier: NotifierModel | None = None
     timeout: float = 10.0
     jobs: int = 0
+    if_there: tuple[str, ...] = ()
 
     @property
     def slots(self) -> int:

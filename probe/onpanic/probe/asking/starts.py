@@ -66,7 +66,8 @@ async def ask_emulator(
     first = plan.machines[0] if plan.machines else None
     conversations = await starts.first(first)
     known = Machines(conversations)
-    asked = known.names if plan.all_machines else plan.machines[1:]
+    also = [name for name in plan.if_there if known.resolve(name) in known.names]
+    asked = known.names if plan.all_machines else [*plan.machines[1:], *also]
     done_already = {known.canonical(c) for c in conversations if not c.emulator_only} | {first}
     rest = [name for name in dict.fromkeys(map(known.resolve, asked)) if name not in done_already]
     done, total = 1, len(rest) + 1

@@ -1,0 +1,172 @@
+"""Making the record of this host.
+
+Emulators that are programs of the distribution are asked while libvirt is; those that only libvirt knows are
+asked afterwards.  Nothing is changed and nothing is kept.
+"""
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from onpanic.core.errors import EmulatorError
+from onpanic.core.tasks import run_all
+from onpanic.core.version import PROGRAM
+from onpanic.fleet.collecting.emulator_programs import FIXED_FOLDERS, find_programs
+from onpanic.fleet.collecting.host_emulators import EmulatorSeen, emulators_seen
+from onpanic.fleet.collecting.host_kvm import Ioctl, host_kvm
+from onpanic.fleet.collecting.host_libvirt import LibvirtSeen, ask_host_libvirt
+from onpanic.fleet.collecting.host_system import host_id, host_system
+from onpanic.fleet.hosts.host_record import HostCollected, HostEmulator, HostName, HostRecord
+from onpanic.probe.api import record_from
+from onpanic.probe.asking.emulator_backend import PROCESSES, EmulatorBackend
+from onpanic.probe.asking.plan import ProbePlan
+from onpanic.probe.asking.starts import ask_emulator
+from onpanic.probe.emulator.reaper import Reaper
+from onpanic.probe.host import qemu_target
+from onpanic.probe.observations.machines import Machines
+from onpanic.probe.record.evidence import with_evidence
+
+__all__ = ("ALIASES", "DEFAULT_URI", "HostPlan", "HostSources", "collect_host")
+
+#: The machine types that are asked about where an emulator has them, beside its default one.
+ALIASES = ("pc", "q35", "virt", "pseries", "s390-ccw-virtio")
+
+#: The libvirt that runs a host's guests.
+DEFAULT_URI = "qemu:///system"
+
+
+class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to find out about this host.
+
+    :param name: What to call it; None for its own name.
+    :param machines: Further machine types, which an emulator may not have.
+    :param all_machines: Ask about all machine types of every emulator.
+    :param uri: libvirt's connection URI.
+    :param timeout: Seconds that libvirt has, and that an emulator has for each machine type.
+    :param jobs: How many emulators run at a time; 0 for one for each CPU.
+    :param evidence: Keep excerpts of what emulators said.
+    """
+
+    name: str | None = None
+    machines: tuple[str, ...] = ()
+    all_machines: bool = False
+    uri: str = DEFAULT_URI
+    timeout: float = 10.0
+    jobs: int = 0
+    evidence: bool = False
+
+
+class HostSources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things are on this host, and the clocks; the defaults are those of every Linux.
+
+    :param search: The folders of the PATH, in its order.
+    :param fixed: Folders where emulators are as well.
+    :param uname: What uname(2) says.
+    :param ioctl: What asks `kvm`.
+    :param backend: What starts emulators.
+    """
+
+    search: tuple[Path, ...] = ()
+    fixed: tuple[Path, ...] = FIXED_FOLDERS
+    machine_id: Path = Path("/etc/machine-id")
+    os_release: tuple[Path, ...] = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
+    kvm: Path = Path("/dev/kvm")
+    uname: os.uname_result = msgspec.field(default_factory=os.uname)
+    ioctl: Ioctl = fcntl.ioctl
+    backend: EmulatorBackend = PROCESSES
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+
+
+async def collect_host(plan: HostPlan, sources: HostSources) -> HostRecord:
+    """Return the record of this host.
+
+    What cannot be found out is in the record, as a problem.
+
+    :param plan: What to find out.
+    :param sources: Where things are.
+    """
+    start, at = sources.monotonic(), sources.now()
+    uname = sources.uname
+    target = qemu_target(uname.machine)
+    found = find_programs((*sources.search, *sources.fixed), target)
+    with Reaper() as reaper:
+        asked = _AskedEmulators(plan, sources, reaper)
+        first = emulators_seen(found.programs, None, target)
+        seen = LibvirtSeen()
+        await run_all(ask_host_libvirt(plan.uri, plan.timeout, seen), asked.ask_all(first))
+        emulators = emulators_seen(found.programs, seen.guests, target)
+        await asked.ask_all(emulators)
+    return HostRecord(
+        host=HostName(plan.name or uname.nodename, host_id(sources.machine_id)),
+        collected=HostCollected(
+            at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            PROGRAM,
+            round(sources.monotonic() - start, 3),
+        ),
+        system=host_system(sources.os_release, uname),
+        kvm=host_kvm(sources.kvm, uname.machine, sources.ioctl),
+        libvirt=seen.libvirt,
+        emulators=[asked.result(one) for one in emulators],
+        problems=[*found.problems, *seen.problems],
+    )
+
+
+class _AskedEmulators:
+    """The emulators that were asked, each once."""
+
+    def __init__(self, plan: HostPlan, sources: HostSources, reaper: Reaper) -> None:
+        also = () if plan.all_machines else tuple(dict.fromkeys((*ALIASES, *plan.machines)))
+        self._plan = ProbePlan(
+            all_machines=plan.all_machines, timeout=plan.timeout, jobs=plan.jobs, if_there=also
+        )
+        self._evidence = plan.evidence
+        self._backend = sources.backend
+        self._monotonic = sources.monotonic
+        self._reaper = reaper
+        self._slots = asyncio.Semaphore(self._plan.slots)
+        self._answers: dict[tuple[str, str], HostEmulator] = {}
+
+    async def ask_all(self, emulators: Sequence[EmulatorSeen]) -> None:
+        """Ask the emulators that were not asked yet."""
+        await run_all(*(self._ask(one) for one in emulators if one.identity not in self._answers))
+
+    def result(self, seen: EmulatorSeen) -> HostEmulator:
+        """Return what is recorded of an emulator that was asked."""
+        return msgspec.structs.replace(
+            self._answers[seen.identity],
+            path=seen.path,
+            found_in=list(seen.found_in),
+            runs=list(seen.runs),
+            domain_types=list(seen.domain_types),
+            other_paths=list(seen.other_paths),
+        )
+
+    async def _ask(self, seen: EmulatorSeen) -> None:
+        command = [seen.path]
+        start = self._monotonic()
+        held = await ask_emulator(command, self._plan, self._reaper, self._slots, backend=self._backend)
+        known = Machines(held)
+        record, problem = None, ""
+        try:
+            record = record_from(held, command, self._monotonic() - start)
+        except EmulatorError as error:
+            problem = error.message
+        if record is not None and self._evidence:
+            record = with_evidence(record, held)
+        self._answers[seen.identity] = HostEmulator(
+            path=seen.path,
+            found_in=[],
+            runs=[],
+            domain_types=[],
+            machine_types=known.names,
+            aliases={alias: name for name in known.names for alias in known.aliases(name)},
+            record=record,
+            problem=problem,
+        )

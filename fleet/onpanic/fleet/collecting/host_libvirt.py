@@ -1,0 +1,149 @@
+"""Asking this host's libvirt: its version, what it accepts, and its emulators.
+
+A libvirt that does not answer costs its deadline, and nothing that it has answered before is lost.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from onpanic.core.errors import MissingExtraError, OnpanicError
+from onpanic.core.libvirt_api import CallThread, libvirt_module, open_connection
+from onpanic.core.untrusted import printable
+from onpanic.fleet.collecting.libvirt_guests import GuestArchitecture, guests_in
+from onpanic.fleet.hosts.host_record import HostLibvirt
+from onpanic.shims.translation.libvirt_features import Libvirt
+from onpanic.shims.translation.local_uri import local_parts
+
+__all__ = ("LibvirtSeen", "ask_host_libvirt")
+
+Result = TypeVar("Result")
+
+
+class LibvirtSeen(msgspec.Struct):
+    """What was found out about the host's libvirt.
+
+    :param libvirt: None if there is none, or it did not answer.
+    :param guests: The guests that it runs; None if it did not say.
+    :param problems: What it did not answer, and why.
+    """
+
+    libvirt: HostLibvirt | None = None
+    guests: list[GuestArchitecture] | None = None
+    problems: list[str] = msgspec.field(default_factory=list)
+
+
+async def ask_host_libvirt(uri: str, timeout: float, seen: LibvirtSeen) -> None:  # noqa: ASYNC109
+    """Ask libvirt.  Defines nothing and starts no domain.
+
+    A user who may not change anything gets a read-only connection, for which the version tells what libvirt
+    accepts.
+
+    :param uri: The connection URI.
+    :param timeout: Seconds that all answers may take.
+    :param seen: Gets the answers.
+    """
+    asking = _LibvirtCalls(timeout)
+    try:
+        await _ask(uri, asking, seen)
+    except MissingExtraError as error:
+        seen.problems.append(f"libvirt: {asking.subject}: {error.message}")
+    except OnpanicError as error:
+        seen.problems.append(error.message)
+    except TimeoutError:
+        seen.problems.append(f"{printable(uri)}: {asking.subject}: no answer within {timeout:g} s")
+    except Exception as error:
+        if type(error).__name__ != "libvirtError":  # its module may not be installed
+            raise
+        seen.problems.append(f"libvirt: {asking.subject}: {printable(str(error), 300)}")
+    finally:
+        asking.end()
+
+
+async def _ask(uri: str, asking: "_LibvirtCalls", seen: LibvirtSeen) -> None:
+    connection = await asking.call("connecting", partial(_open, uri))
+    driver, local = await asking.call("its driver", partial(_driver, connection))
+    if not local:
+        seen.problems.append(f"{printable(uri)}: libvirt was not asked: it is on another host")
+        return
+    if driver != "QEMU":
+        seen.problems.append(f"{printable(uri)}: libvirt was not asked: its driver is {driver}, not QEMU")
+        return
+    name = await asking.call("its URI", connection.getURI)
+    number = await asking.call("its version", connection.getLibVersion)
+    version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+    seen.libvirt = HostLibvirt.of(name, version, Libvirt.of(number))
+    found = await asking.call("what it accepts", partial(Libvirt.of_connection, connection))
+    seen.libvirt = HostLibvirt.of(name, version, found)
+    guests = guests_in(await asking.call("its capabilities", connection.getCapabilities))
+    seen.guests = guests
+    defaults = await asking.call("its emulators", partial(_defaults, connection, guests))
+    seen.guests = [
+        msgspec.structs.replace(guest, default=defaults.get(guest.architecture, guest.default))
+        for guest in guests
+    ]
+
+
+class _LibvirtCalls:
+    """Calls to libvirt with one deadline.
+
+    :ivar subject: What it was asked last.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.subject = ""
+        self._thread = CallThread()
+        self._deadline = asyncio.get_running_loop().time() + timeout
+
+    async def call(self, subject: str, function: Callable[[], Result]) -> Result:
+        """Make a call.
+
+        :raise TimeoutError: When it does not return before the deadline.
+        """
+        self.subject = subject
+        async with asyncio.timeout_at(self._deadline):
+            result: Result = await self._thread.call(function)
+        return result
+
+    def end(self) -> None:
+        """End the thread when its last call has returned."""
+        self._thread.finish(lambda: None)
+
+
+def _open(uri: str) -> Any:
+    """Open a connection that can be asked everything, or else a read-only one."""
+    try:
+        return open_connection(uri)
+    except MissingExtraError:
+        raise
+    except OnpanicError as first:
+        try:
+            return open_connection(uri, read_only=True)
+        except OnpanicError:
+            raise first from None
+
+
+def _driver(connection: Any) -> tuple[str, bool]:
+    """Return the name of a connection's driver, and whether it is on this host."""
+    return connection.getType(), local_parts(connection) is not None
+
+
+def _defaults(connection: Any, guests: Sequence[GuestArchitecture]) -> dict[str, str]:
+    """Return the emulator that libvirt chooses for each architecture, as far as it tells."""
+    libvirt = libvirt_module()
+    from onpanic.shims.domain_xml.xml_parser import parse_xml
+
+    found = {}
+    for guest in guests:
+        try:
+            xml = connection.getDomainCapabilities(None, guest.architecture, None, None)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_DENIED, libvirt.VIR_ERR_NO_SUPPORT):
+                break  # the connection is read-only
+            continue  # libvirt does not choose an emulator for this one
+        if path := parse_xml(xml.encode()).findtext("path"):
+            found[guest.architecture] = path
+    return found
