@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from onpanic.fleet.hosts.host_record import HostRecord
+from onpanic.fleet.hosts.host_record import HostName, HostRecord, HostSystem
 
 __all__ = ("Fleet", "FleetHost", "FleetNote", "HostClass", "Uncounted", "UncountedReason")
 
@@ -21,11 +21,15 @@ class FleetHost(msgspec.Struct, frozen=True):
     :param name: Its name; with the source in brackets if another host has the same name.
     :param at: When its record was made, by its own clock: UTC, RFC 3339.
     :param source: The document.
+    :param host: Its name and its identifier, as the document has them.
+    :param system: What it runs.
     """
 
     name: str
     at: str
     source: str
+    host: HostName
+    system: HostSystem
 
 
 class HostClass(msgspec.Struct, frozen=True):

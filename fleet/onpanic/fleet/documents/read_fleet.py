@@ -17,7 +17,7 @@ import msgspec
 from onpanic.core.untrusted import printable
 from onpanic.fleet.documents.document_files import HostDocument
 from onpanic.fleet.documents.fleet import Fleet, FleetHost, FleetNote, HostClass, Uncounted
-from onpanic.fleet.hosts.host_record import HostCollected, HostName, HostRecord
+from onpanic.fleet.hosts.host_record import HostCollected, HostName, HostRecord, HostSystem
 
 __all__ = ("CLOCK_TOLERANCE", "read_fleet")
 
@@ -81,6 +81,7 @@ class _Found(msgspec.Struct):
 
     :param at: When it was made; the first moment of all if it does not say.
     :param number: The index of its class; None if the host did not answer.
+    :param system: What the host runs; None if it did not answer.
     """
 
     host: HostName
@@ -88,6 +89,7 @@ class _Found(msgspec.Struct):
     at: datetime
     stamp: str
     number: int | None
+    system: HostSystem | None = None
     failure: str = ""
 
 
@@ -121,7 +123,8 @@ def read_fleet(
     groups: dict[int, list[FleetHost]] = defaultdict(list)
     for one, label in zip(counted, labels, strict=True):
         if one.number is not None:
-            groups[one.number].append(FleetHost(label, one.stamp, one.source))
+            assert one.system is not None
+            groups[one.number].append(FleetHost(label, one.stamp, one.source, one.host, one.system))
     classes = [HostClass(tuple(hosts), reading.records[number]) for number, hosts in groups.items()]
     classes.sort(key=lambda found: -len(found.hosts))
     notes = [*_same(counted, labels), *_clocks(counted, labels, now, max_age)]
@@ -139,6 +142,7 @@ class _FleetReading:
         self.records: list[HostRecord] = []
         self.uncounted: list[Uncounted] = []
         self._numbers: dict[tuple[bytes, ...], int] = {}
+        self._systems: dict[bytes, HostSystem] = {}
 
     def add(self, document: HostDocument) -> None:
         """Read a document."""
@@ -162,7 +166,9 @@ class _FleetReading:
         if raw.schema_version != _SCHEMA_VERSION:
             raise _why_foreign(document.data, None)
         if raw.failure is not None:
-            return _Found(raw.host, document.source, _time(raw.at), raw.at, None, printable(raw.failure, 300))
+            return _Found(
+                raw.host, document.source, _time(raw.at), raw.at, None, None, printable(raw.failure, 300)
+            )
         if raw.collected is None:
             raise _ForeignError("it does not say when it was made, or why the host did not answer")
         key = _key(raw)
@@ -175,7 +181,17 @@ class _FleetReading:
             number = self._numbers[key] = len(self.records)
             self.records.append(record)
         at = raw.collected.at
-        return _Found(raw.host, document.source, _time(at), at, number)
+        return _Found(raw.host, document.source, _time(at), at, number, self._system(bytes(raw.system)))
+
+    def _system(self, data: bytes) -> HostSystem:
+        """Return what a host runs; it is decoded once."""
+        found = self._systems.get(data)
+        if found is None:
+            try:
+                found = self._systems[data] = msgspec.json.decode(data, type=HostSystem)
+            except msgspec.DecodeError as error:
+                raise _ForeignError(f"not a record of a host: {error} of system") from error
+        return found
 
     def _leave_out(self, why: str, document: HostDocument, detail: str) -> None:
         uncounted = Uncounted(why, document.source, _name_in(document.data), printable(detail, 300))  # type: ignore[arg-type]
