@@ -270,28 +270,26 @@ def _time(stamp: str) -> datetime:
 
 def _newest(found: Sequence[_Found]) -> tuple[list[_Found], list[Uncounted]]:
     """Return the newest document of each host that answered, and those that are not counted."""
-    of_host: dict[tuple[str, str | None], _Found] = {}
     ids: dict[str, set[str | None]] = defaultdict(set)
     for one in found:
         ids[one.host.name].add(one.host.id)
-    uncounted = []
+    of_host: dict[tuple[str, str | None], list[_Found]] = defaultdict(list)
     for one in found:
         known = ids[one.host.name] - {None}
         sole = next(iter(known)) if len(known) == 1 else None
-        key = (one.host.name, one.host.id or sole)
-        before = of_host.get(key)
-        older = one if before and (before.at, before.source) > (one.at, one.source) else before
-        if older is not one:
-            of_host[key] = one
-        if older:
-            newer = before if older is one else one
-            detail = f"{(newer or one).source} is newer"
-            uncounted.append(Uncounted("superseded", older.source, printable(older.host.name, 100), detail))
-    answered = [one for one in of_host.values() if one.number is not None]
-    silent = [one for one in of_host.values() if one.number is None]
-    uncounted += [
-        Uncounted("no-answer", one.source, printable(one.host.name, 100), one.failure) for one in silent
-    ]
+        of_host[one.host.name, one.host.id or sole].append(one)
+    answered, uncounted = [], []
+    for documents in of_host.values():
+        newest = max(documents, key=lambda one: (one.at, one.source))
+        name = printable(newest.host.name, 100)
+        if newest.number is None:
+            uncounted.append(Uncounted("no-answer", newest.source, name, newest.failure))
+        else:
+            answered.append(newest)
+        detail = f"{newest.source} is newer"
+        uncounted += [
+            Uncounted("superseded", one.source, name, detail) for one in documents if one is not newest
+        ]
     return answered, uncounted
 
 

@@ -87,11 +87,18 @@ def promise_of(
     if found is None:
         missing = bool(emulator.machine_types) and name not in emulator.machine_types
         return _refused("no-machine-type" if missing else "machine-type-not-asked", name or "the default one")
+    if not (_is_name(found.name) and _is_name(architecture)):
+        return _refused("machine-type-not-asked", "its name is not one that a domain can have", found.name)
     return _judged(host, emulator, found, architecture, policy, libvirt)
 
 
 def _is_named(machine: MachineRecord, name: str) -> bool:
     return name in (machine.name, *machine.aliases) or (not name and machine.default)
+
+
+def _is_name(name: str) -> bool:
+    """Return whether a name from a record can be in a domain: options would follow a comma."""
+    return name.isprintable() and "," not in name
 
 
 def _judged(
