@@ -10,6 +10,7 @@ from onpanic.probe.record.screen import Style
 __all__ = ("host_names", "hosts_text", "note_lines", "plural", "uncounted_lines")
 
 _SHOWN = 4
+_KINDS = 6
 _DETAIL = 100  # characters
 
 _WHY = {
@@ -73,9 +74,14 @@ def note_lines(notes: Iterable[FleetNote], style: Style, *, everything: bool = F
     for note in notes:
         kinds[note.code, note.reason] += note.hosts
     lines = []
-    for (_, reason), hosts in kinds.items():
-        head = style.paint(f"{plural(len(hosts), 'host')}: {reason}", "unknown")
+    shown = list(kinds.items())
+    if not everything and len(shown) > _KINDS + 1:
+        shown = shown[:_KINDS]
+    for (_, reason), hosts in shown:
+        head = style.paint(f"{plural(len(hosts), 'host')}: {printable(reason, 300)}", "unknown")
         lines.append(f"{head}: {host_names(hosts, everything=everything)}")
+    if len(shown) < len(kinds):
+        lines.append(f"and {plural(len(kinds) - len(shown), 'more note')}; --all shows them")
     return lines
 
 

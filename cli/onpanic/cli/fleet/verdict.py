@@ -91,7 +91,8 @@ def _policy(arguments: argparse.Namespace) -> Policy | None:
     :raise UsageError: When an option needs ``--policy``.
     """
     if arguments.policy is None:
-        given = [name for name in _ABOUT_ONE if getattr(arguments, name) not in (None, False)]
+        values = {name: getattr(arguments, name) for name in _ABOUT_ONE}
+        given = [name for name, value in values.items() if value is not None and value is not False]
         if given:
             raise UsageError(f"--{given[0].replace('_', '-')} without --policy", "name the policy, too")
         return None

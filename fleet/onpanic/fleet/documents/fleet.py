@@ -62,12 +62,13 @@ class Uncounted(msgspec.Struct, frozen=True):
 class FleetNote(msgspec.Struct, frozen=True):
     """Something about hosts that are counted, which may make the answer wrong.
 
-    :param code: ``clock-ahead``, ``document-old``, ``same-name`` or ``same-id``.
+    :param code: ``clock-ahead``, ``document-old``, ``same-name``, ``same-id``; ``no-libvirt`` or
+        ``host-problem`` in answers that depend on them.
     :param reason: What it is, in one sentence.
     :param hosts: The names of the hosts.
     """
 
-    code: Literal["clock-ahead", "document-old", "same-name", "same-id"]
+    code: Literal["clock-ahead", "document-old", "same-name", "same-id", "no-libvirt", "host-problem"]
     reason: str
     hosts: tuple[str, ...]
 

@@ -18,6 +18,7 @@ from onpanic.fleet.verdict.fleet_verdict import (
     PolicyVerdict,
     WatchNeed,
 )
+from onpanic.fleet.verdict.host_notes import host_notes
 from onpanic.fleet.verdict.natural_order import natural
 from onpanic.fleet.verdict.verdict_rows import ArchitectureRows, architecture_rows, versions
 from onpanic.probe.decision.catalogue import CATALOGUE
@@ -77,7 +78,10 @@ def verdict_of(
         unknowns=_failures(judging.failed["unknown"]),
         watch=judging.watch_needs(),
         uncounted=sorted(fleet.uncounted, key=lambda one: (one.why, natural(one.name), natural(one.source))),
-        notes=sorted(map(_sorted, fleet.notes), key=lambda note: (note.code, [*map(natural, note.hosts)])),
+        notes=sorted(
+            map(_sorted, [*fleet.notes, *host_notes(fleet)]),
+            key=lambda note: (note.code, -len(note.hosts), [*map(natural, note.hosts)], note.reason),
+        ),
     )
 
 
