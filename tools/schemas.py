@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from onpanic.fleet import FleetVerdict, HostRecord
+from onpanic.fleet import FleetDrift, FleetVerdict, HostRecord
 from onpanic.matrix import LibvirtRecord, Matrix
 from onpanic.probe import CapabilityRecord
 from onpanic.run import RunResult
@@ -20,6 +20,7 @@ SCHEMAS: dict[type, Path] = {
     LibvirtRecord: ROOT / "compat-matrix/onpanic/matrix/libvirts/libvirt.schema.json",
     HostRecord: ROOT / "fleet/onpanic/fleet/hosts/host.schema.json",
     FleetVerdict: ROOT / "fleet/onpanic/fleet/verdict/verdict.schema.json",
+    FleetDrift: ROOT / "fleet/onpanic/fleet/drift/drift.schema.json",
     Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",
 }
 

@@ -6,6 +6,7 @@ Data goes through the sub-packages in this order:
 `documents`   reading the records of many: a `Fleet`
 `judging`     what one host can promise
 `verdict`     what all of them can promise: a `FleetVerdict`
+`drift`       what has changed between two collections of one fleet
 
 Names are imported when they are first used.
 """
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from onpanic.fleet.documents.document_files import HostDocument, documents_of
     from onpanic.fleet.documents.fleet import Fleet, FleetHost, FleetNote, HostClass, Uncounted
     from onpanic.fleet.documents.read_fleet import read_fleet
+    from onpanic.fleet.drift.drift_of import drift_of
+    from onpanic.fleet.drift.fleet_drift import FleetDrift
     from onpanic.fleet.hosts.host_record import FailedHost, HostRecord
     from onpanic.fleet.verdict.fleet_verdict import FleetVerdict
     from onpanic.fleet.verdict.verdict_of import verdict_of
@@ -28,6 +31,8 @@ else:
             "onpanic.fleet.documents.document_files": ("HostDocument", "documents_of"),
             "onpanic.fleet.documents.fleet": ("Fleet", "FleetHost", "FleetNote", "HostClass", "Uncounted"),
             "onpanic.fleet.documents.read_fleet": ("read_fleet",),
+            "onpanic.fleet.drift.drift_of": ("drift_of",),
+            "onpanic.fleet.drift.fleet_drift": ("FleetDrift",),
             "onpanic.fleet.hosts.host_record": ("FailedHost", "HostRecord"),
             "onpanic.fleet.verdict.fleet_verdict": ("FleetVerdict",),
             "onpanic.fleet.verdict.verdict_of": ("verdict_of",),
@@ -37,6 +42,7 @@ else:
 __all__ = (
     "FailedHost",
     "Fleet",
+    "FleetDrift",
     "FleetHost",
     "FleetNote",
     "FleetVerdict",
@@ -45,6 +51,7 @@ __all__ = (
     "HostRecord",
     "Uncounted",
     "documents_of",
+    "drift_of",
     "read_fleet",
     "verdict_of",
 )

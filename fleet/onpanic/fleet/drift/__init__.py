@@ -1,0 +1,1 @@
+"""What has changed between two collections of one fleet."""

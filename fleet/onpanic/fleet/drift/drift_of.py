@@ -1,0 +1,121 @@
+"""The drift of a fleet: a pure function of two collections.
+
+Records are compared for each two classes that have a host in common, never for each host.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import Literal
+
+import msgspec
+
+from onpanic.fleet.documents.fleet import Fleet, FleetHost, Uncounted
+from onpanic.fleet.drift.drift_changes import DriftChange
+from onpanic.fleet.drift.fleet_drift import ChangedHosts, DriftSide, FleetDrift, RenamedHost, SystemChange
+from onpanic.fleet.drift.host_changes import host_changes
+from onpanic.fleet.drift.host_matching import HostPair, matched_hosts
+from onpanic.fleet.hosts.host_record import HostCollected, HostName, HostRecord, HostSystem
+from onpanic.fleet.verdict.natural_order import natural
+from onpanic.probe.record.capability_record import Probed
+
+__all__ = ("drift_of",)
+
+
+def drift_of(old: Fleet, new: Fleet) -> FleetDrift:
+    """Return what has changed from one collection of a fleet to the next."""
+    found = matched_hosts(old, new)
+    of_classes: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for pair in found.pairs:
+        of_classes[pair.old.number, pair.new.number].append(pair.new.host.name)
+    same = 0
+    details: list[str] = []
+    groups: dict[tuple[DriftChange, ...], list[str]] = defaultdict(list)
+    for (first, second), hosts in of_classes.items():
+        before, after = old.classes[first].record, new.classes[second].record
+        if _comparable(before) == _comparable(after):
+            same += len(hosts)
+        elif changes := host_changes(before, after):
+            groups[changes] += hosts
+        else:
+            details += hosts
+    changed = [ChangedHosts(tuple(sorted(hosts, key=natural)), changes) for changes, hosts in groups.items()]
+    changed.sort(key=lambda one: (one.changes[0].rank, -len(one.hosts), one.hosts))
+    gone, silent = _left_out(found.gone, new.uncounted)
+    arrived, returned = _left_out(found.arrived, old.uncounted)
+    return FleetDrift(
+        old=_side(old),
+        new=_side(new),
+        same=same,
+        details=tuple(sorted(details, key=natural)),
+        changed=tuple(changed),
+        gone=gone,
+        silent=silent,
+        arrived=arrived,
+        returned=returned,
+        renamed=tuple(
+            RenamedHost(pair.old.host.name, pair.new.host.name) for pair in found.pairs if pair.renamed
+        ),
+        reinstalled=tuple(
+            sorted((pair.new.host.name for pair in found.pairs if pair.reinstalled), key=natural)
+        ),
+        system=tuple(_system(found.pairs)),
+    )
+
+
+def _side(fleet: Fleet) -> DriftSide:
+    return DriftSide(fleet.host_count, fleet.uncounted, fleet.notes)
+
+
+_NAME = HostName("")
+_COLLECTED = HostCollected("", "", 0)
+_SYSTEM = HostSystem(os="", kernel="", architecture="")
+_PROBED = Probed("", "", 0)
+
+
+def _comparable(record: HostRecord) -> HostRecord:
+    """Return a record without what differs between equal hosts, see `HostClass.record`."""
+    replace = msgspec.structs.replace
+    emulators = [
+        replace(one, record=replace(one.record, probed=_PROBED, evidence=msgspec.UNSET))
+        if one.record
+        else one
+        for one in record.emulators
+    ]
+    return replace(record, host=_NAME, collected=_COLLECTED, system=_SYSTEM, emulators=emulators)
+
+
+def _left_out(
+    hosts: Iterable[FleetHost], uncounted: Sequence[Uncounted]
+) -> tuple[tuple[str, ...], tuple[Uncounted, ...]]:
+    """Return the hosts that a collection does not have, and those that it has and leaves out.
+
+    A document that does not say whose it is counts as that of the host that its file is named after.
+    """
+    reasons: dict[str, Uncounted] = {}
+    for one in uncounted:
+        if one.why != "superseded":
+            reasons.setdefault(one.name or PurePath(one.source).stem, one)
+    missing, known = [], []
+    for host in hosts:
+        reason = reasons.get(host.host.name) or reasons.get(host.name)
+        if reason:
+            known.append(msgspec.structs.replace(reason, name=host.name))
+        else:
+            missing.append(host.name)
+    return tuple(sorted(missing, key=natural)), tuple(sorted(known, key=lambda one: natural(one.name)))
+
+
+def _system(pairs: Iterable[HostPair]) -> list[SystemChange]:
+    """Return what hosts run instead of what they ran, the most frequent first."""
+    systems = Counter((pair.old.host.system, pair.new.host.system) for pair in pairs)
+    counts: Counter[tuple[Literal["os", "kernel", "architecture"], str, str]] = Counter()
+    for (before, after), hosts in systems.items():
+        counts["os", before.os, after.os] += hosts
+        counts["kernel", before.kernel, after.kernel] += hosts
+        counts["architecture", before.architecture, after.architecture] += hosts
+    return [
+        SystemChange(what, before, after, hosts)
+        for (what, before, after), hosts in counts.most_common()
+        if before != after
+    ]

@@ -1,0 +1,115 @@
+"""What has changed between two collections of one fleet.
+
+The JSON form has schema version 1; the JSON Schema is the file ``drift.schema.json`` in this folder.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from onpanic.core.untrusted import wellformed
+from onpanic.fleet.documents.fleet import FleetNote, Uncounted
+from onpanic.fleet.drift.drift_changes import DriftChange
+
+__all__ = ("ChangedHosts", "DriftSide", "FleetDrift", "RenamedHost", "SystemChange")
+
+
+class DriftSide(msgspec.Struct, frozen=True):
+    """One of the two collections.
+
+    :param hosts: How many hosts it is about.
+    :param uncounted: What it leaves out, each with its reason.
+    :param notes: What may make the answer wrong.
+    """
+
+    hosts: int
+    uncounted: tuple[Uncounted, ...]
+    notes: tuple[FleetNote, ...]
+
+
+class ChangedHosts(msgspec.Struct, frozen=True):
+    """Hosts on which the same has changed.
+
+    :param hosts: Their names in the new collection.
+    :param changes: What has changed, the most important first.
+    """
+
+    hosts: tuple[str, ...]
+    changes: tuple[DriftChange, ...]
+
+
+class RenamedHost(msgspec.Struct, frozen=True):
+    """A host with the same identifier and another name."""
+
+    old: str
+    new: str
+
+
+class SystemChange(msgspec.Struct, frozen=True):
+    """What hosts run now instead of what they ran.
+
+    :param what: See `HostSystem`.
+    :param hosts: How many hosts.
+    """
+
+    what: Literal["os", "kernel", "architecture"]
+    old: str
+    new: str
+    hosts: int
+
+
+class FleetDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """What has changed.
+
+    Every host of the old collection is one of `same`, `details`, `changed`, `gone` and `silent`; every host
+    of the new one is one of `same`, `details`, `changed`, `arrived` and `returned`.
+
+    :param same: How many hosts have equal records in both.
+    :param details: Hosts whose records differ only in words, which change nothing that is compared.
+    :param changed: Hosts on which something has changed, in groups with the same changes: the group with the
+        most important change first.
+    :param gone: Hosts that only the old collection has.
+    :param silent: Hosts of the old collection that the new one leaves out, with the reason.
+    :param arrived: Hosts that only the new collection has.
+    :param returned: Hosts of the new collection that the old one left out, with the reason.
+    :param renamed: Hosts that have another name now; they are in one of the other members, too.
+    :param reinstalled: Hosts that have another identifier now; they are in one of the other members, too.
+    :param system: What hosts of both run, where it has changed.
+    """
+
+    schema_version: Literal[1] = 1
+    old: DriftSide
+    new: DriftSide
+    same: int
+    details: tuple[str, ...]
+    changed: tuple[ChangedHosts, ...]
+    gone: tuple[str, ...]
+    silent: tuple[Uncounted, ...]
+    arrived: tuple[str, ...]
+    returned: tuple[Uncounted, ...]
+    renamed: tuple[RenamedHost, ...]
+    reinstalled: tuple[str, ...]
+    system: tuple[SystemChange, ...]
+
+    @property
+    def drifted(self) -> bool:
+        """Whether something has changed that bears on a guest's panic, or the hosts are not the same.
+
+        Other words, another kernel or another operating system alone do not.
+        """
+        hosts = self.gone, self.silent, self.arrived, self.returned, self.renamed, self.reinstalled
+        return bool(self.changed) or any(hosts)
+
+    def to_json(self) -> bytes:
+        """Return it as one line of JSON."""
+        return msgspec.json.encode(wellformed(msgspec.to_builtins(self)))
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema: the file that is installed with the package."""
+        from importlib.resources import files  # slow to import, and rarely needed
+
+        schema: dict[str, Any] = msgspec.json.decode(
+            files(__package__).joinpath("drift.schema.json").read_bytes()
+        )
+        return schema

@@ -1,0 +1,83 @@
+"""What has changed from one record of a host to the next, the most important first: a pure function."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from onpanic.fleet.drift.drift_changes import DriftChange, DriftKind
+from onpanic.fleet.drift.emulator_changes import emulator_changes
+from onpanic.fleet.drift.promise_changes import promise_changes
+from onpanic.fleet.hosts.host_record import HostKvm, HostLibvirt, HostRecord
+from onpanic.fleet.verdict.natural_order import natural
+
+__all__ = ("host_changes",)
+
+# What a libvirt accepts, in its own words
+_FEATURES = {
+    "device": "<panic>",
+    "models": "<panic model='...'>",
+    "pci": "<panic model='pvpanic'>",
+    "preserve_running": "<on_crash>preserve-running</on_crash>",
+    "vmcoreinfo": "<vmcoreinfo>",
+}
+
+
+def host_changes(old: HostRecord, new: HostRecord) -> tuple[DriftChange, ...]:
+    """Return what has changed; what differs in machine types only, or policies only, is one change."""
+    found = [
+        *emulator_changes(old, new),
+        *promise_changes(old, new),
+        *_of_libvirt(old.libvirt, new.libvirt),
+        *_of_kvm(old.kvm, new.kvm),
+        *_of_problems(old.problems, new.problems),
+    ]
+    together = _grouped(_grouped(found, "machines"), "policies")
+    return tuple(sorted(together, key=lambda one: one.rank))
+
+
+def _grouped(changes: Iterable[DriftChange], member: str) -> list[DriftChange]:
+    """Return changes with those that differ only in a member as one."""
+    names: dict[DriftChange, dict[str, None]] = {}
+    for one in changes:
+        alike = msgspec.structs.replace(one, **{member: ()})
+        names.setdefault(alike, {}).update(dict.fromkeys(getattr(one, member)))
+    return [
+        msgspec.structs.replace(one, **{member: tuple(sorted(found, key=natural))})
+        for one, found in names.items()
+    ]
+
+
+def _of_libvirt(old: HostLibvirt | None, new: HostLibvirt | None) -> Iterator[DriftChange]:
+    if old is None or new is None:
+        if old is not new:
+            first, second = (
+                f"libvirt {one.version}" if one else "none, or none that could be asked" for one in (old, new)
+            )
+            yield DriftChange("libvirt", f"it was {first}, and now is {second}")
+        return
+    if old.version != new.version:
+        yield DriftChange("libvirt", f"it was libvirt {old.version}, and now is {new.version}")
+    for name, words in _FEATURES.items():
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            yield DriftChange(
+                "libvirt", f"it accepts {words} now" if after else f"it does not accept {words} any more"
+            )
+    if old.checks_actions != new.checks_actions:
+        what = "refuses actions that it does not carry out"
+        yield DriftChange("libvirt", f"it {what} now" if new.checks_actions else f"it no longer {what}")
+
+
+def _of_kvm(old: HostKvm, new: HostKvm) -> Iterator[DriftChange]:
+    for name, before, after in (("usable", old.usable, new.usable), ("hyperv", old.hyperv, new.hyperv)):
+        if before != after:
+            kind: DriftKind = (
+                "evidence-lost" if after == "unknown" else "evidence-found" if before == "unknown" else "kvm"
+            )
+            yield DriftChange(kind, f"KVM: {name} was {before}, and now is {after} ({new.detail})")
+
+
+def _of_problems(old: Iterable[str], new: Iterable[str]) -> Iterator[DriftChange]:
+    before, after = set(old), set(new)
+    yield from (DriftChange("evidence-lost", one) for one in sorted(after - before))
+    yield from (DriftChange("evidence-found", f"it is over: {one}") for one in sorted(before - after))

@@ -1,0 +1,79 @@
+"""Which policies a host no longer keeps, or keeps now, or keeps by other means."""
+
+from collections.abc import Iterator
+
+from onpanic.fleet.drift.drift_changes import DriftChange, DriftKind
+from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
+from onpanic.fleet.judging.promise import Promise, promise_of
+from onpanic.fleet.verdict.verdict_of import POLICIES, policy_name
+from onpanic.shims.translation.mapping import DomainChanges
+
+__all__ = ("promise_changes",)
+
+# The emulator, the machine type or what is known of them has changed, which has a kind of its own
+_OTHERWISE_TOLD = ("no-emulator", "emulator-not-asked", "no-machine-type", "machine-type-not-asked")
+
+
+def promise_changes(old: HostRecord, new: HostRecord) -> Iterator[DriftChange]:
+    """Yield the changes of policies, for each machine type that both records know, or its alias."""
+    for emulator in old.emulators:
+        for architecture in emulator.runs:
+            before, after = old.emulator_for(architecture), new.emulator_for(architecture)
+            if before is not emulator or after is None:
+                continue
+            for machine in _machines(before, after):
+                for policy in POLICIES:
+                    first, second = (promise_of(host, architecture, machine, policy) for host in (old, new))
+                    change = _changed(first, second)
+                    if change:
+                        kind, code, detail = change
+                        yield DriftChange(
+                            kind, detail, architecture, (machine,), (policy_name(policy),), code
+                        )
+
+
+def _machines(old: HostEmulator, new: HostEmulator) -> list[str]:
+    """Return the machine types that both were asked about, and aliases of others."""
+    if old.record is None or new.record is None:
+        return []
+    names = {one.name for one in old.record.machines} & {one.name for one in new.record.machines}
+    first, second = (
+        {alias: one.name for one in record.machines for alias in one.aliases}
+        for record in (old.record, new.record)
+    )
+    aliases = {alias for alias in first.keys() & second.keys() if first[alias] != second[alias]}
+    return [*sorted(names - {"none"}), *sorted(aliases)]
+
+
+def _changed(old: Promise, new: Promise) -> tuple[DriftKind, str, str] | None:
+    """Return the kind of a change, with the code and the words; None if there is none."""
+    if old.code in _OTHERWISE_TOLD or new.code in _OTHERWISE_TOLD:
+        return None
+    if old.kept == new.kept:
+        if old.kept == "yes" and old.changes and new.changes and old.changes != new.changes:
+            return "policy-changed", "", _difference(old.changes, new.changes)
+        return None
+    if new.kept == "unknown":
+        return "evidence-lost", new.code, new.reason
+    if old.kept == "unknown":
+        return "evidence-found", new.code, f"kept: {new.kept}"
+    return (
+        ("policy-kept", old.code, f"it was not: {old.reason}")
+        if new.kept == "yes"
+        else ("policy-lost", new.code, new.reason)
+    )
+
+
+def _difference(old: DomainChanges, new: DomainChanges) -> str:
+    """Return how what libvirt is given differs."""
+    parts = {
+        "<on_crash>": (old.on_crash, new.on_crash),
+        "<panic model>": (old.panic, new.panic),
+        "arguments": (" ".join(old.arguments), " ".join(new.arguments)),
+        "notes": tuple(" ".join(note.code for note in one.notes) for one in (old, new)),
+    }
+    return "; ".join(
+        f"{name}: {before or 'none'} before, {after or 'none'} now"
+        for name, (before, after) in parts.items()
+        if before != after
+    )

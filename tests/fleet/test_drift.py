@@ -1,0 +1,279 @@
+"""What has changed between two collections of a fleet."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onpanic.fleet import FailedHost, Fleet, FleetDrift, HostDocument, HostRecord, drift_of, read_fleet
+from onpanic.fleet.documents.fleet import Uncounted
+from onpanic.fleet.drift.drift_changes import DRIFT_KINDS, DriftKind
+from onpanic.fleet.hosts.host_record import HostEmulator, HostKvm, HostName
+
+from .fleets import NOW, documents, emulator, fleet, host
+
+MACHINES = ("pc", "q35", "pc-q35-5.2")
+#: Kinds of changes, and what they are the other way round.  A device that is gone is a change that guests
+#: see, and one that is new is a gain.
+MIRRORED: dict[DriftKind, str] = {kind: kind for kind in DRIFT_KINDS} | {
+    "guest-visible-change": "a device",
+    "behaviour-lost": "a device",
+    "behaviour-gained": "a device",
+    "policy-lost": "policy-kept",
+    "policy-kept": "policy-lost",
+    "machine-type-gone": "machine-type-new",
+    "machine-type-new": "machine-type-gone",
+    "evidence-lost": "evidence-found",
+    "evidence-found": "evidence-lost",
+}
+
+
+@cache
+def asked(version: str) -> HostEmulator:
+    return emulator(version, machines=MACHINES)
+
+
+@cache
+def sample(name: str, version: str, libvirt: str | None, identifier: str | None) -> HostRecord:
+    return host(name, libvirt=libvirt, emulators=[asked(version)], id=identifier)
+
+
+#: The hosts of a small fleet, by the parameters of `sample`; they share names and identifiers.
+HOSTS = st.lists(
+    st.tuples(
+        st.sampled_from("abcd"),
+        st.sampled_from(["5.2.0", "7.2.22", "10.0.13"]),
+        st.sampled_from([None, "7.0.0", "12.6.0"]),
+        st.sampled_from([None, "1", "2", "3"]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+#: Such a fleet, and the names of hosts that did not answer.
+FLEETS = st.tuples(HOSTS, st.lists(st.sampled_from("abcd"), max_size=2, unique=True))
+Played = tuple[list[tuple[str, str, str | None, str | None]], list[str]]
+
+
+def played(one: Played) -> Fleet:
+    """Return the fleet of an example."""
+    hosts, silent = one
+    failed = [FailedHost(host=HostName(name), failure="down", at="2027-01-01") for name in silent]
+    documented = [HostDocument(f"{one.host.name}.json", msgspec.json.encode(one)) for one in failed]
+    return read_fleet([*documents(sample(*one) for one in hosts), *documented], NOW)
+
+
+def kinds(found: FleetDrift) -> list[DriftKind]:
+    return [change.kind for group in found.changed for change in group.changes]
+
+
+@given(FLEETS)
+def test_nothing_has_changed_since_the_same_collection(example: Played) -> None:
+    one = played(example)
+    found = drift_of(one, one)
+    assert not found.drifted
+    assert found.same == one.host_count
+    assert (found.details, found.system) == ((), ())
+
+
+@given(FLEETS, FLEETS)
+def test_every_host_is_counted_once(before: Played, after: Played) -> None:
+    old, new = played(before), played(after)
+    found = drift_of(old, new)
+    both = found.same + len(found.details) + sum(len(group.hosts) for group in found.changed)
+    assert both + len(found.gone) + len(found.silent) == found.old.hosts == old.host_count
+    assert both + len(found.arrived) + len(found.returned) == found.new.hosts == new.host_count
+
+
+@given(FLEETS, FLEETS)
+def test_the_way_back_is_the_mirror_image(before: Played, after: Played) -> None:
+    old, new = played(before), played(after)
+    there, back = drift_of(old, new), drift_of(new, old)
+    assert (there.same, there.gone, there.arrived) == (back.same, back.arrived, back.gone)
+    assert [one.name for one in there.silent] == [one.name for one in back.returned]
+    assert {(one.old, one.new) for one in there.renamed} == {(one.new, one.old) for one in back.renamed}
+    same = {kind: "a device" if MIRRORED[kind] == "a device" else kind for kind in DRIFT_KINDS}
+    assert {MIRRORED[kind] for kind in kinds(there)} == {same[kind] for kind in kinds(back)}
+
+
+@given(FLEETS, FLEETS)
+def test_what_matters_most_comes_first(before: Played, after: Played) -> None:
+    found = drift_of(played(before), played(after))
+    for group in found.changed:
+        ranks = [DRIFT_KINDS.index(change.kind) for change in group.changes]
+        assert ranks == sorted(ranks)
+    first = [DRIFT_KINDS.index(group.changes[0].kind) for group in found.changed]
+    assert first == sorted(first)
+    alike = [group.changes for group in found.changed]
+    assert all(one not in alike[number + 1 :] for number, one in enumerate(alike))
+
+
+def test_an_upgrade_that_guests_see_is_one_group() -> None:
+    """QEMU 9.1 and later offer a further event bit on older machine types, too."""
+    names = ["a", "b", "c"]
+    old = fleet(*(sample(name, "7.2.22", "9.0.0", "") for name in names))
+    new = fleet(*(sample(name, "10.0.13" if name != "c" else "7.2.22", "9.0.0", "") for name in names))
+    found = drift_of(old, new)
+    assert found.drifted
+    [group] = found.changed
+    assert (group.hosts, found.same) == (("a", "b"), 1)
+    first = group.changes[0]
+    assert (first.kind, first.machines, first.notifier) == ("guest-visible-change", ("pc-q35-5.2",), "isa")
+    assert "0x03, and now 0x07" in first.detail
+    lost = [change for change in group.changes if change.kind == "evidence-lost"]
+    assert [change.machines for change in lost] == [("pc-i440fx-7.2", "pc-q35-7.2")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "renamed", "reinstalled", "gone", "arrived"),
+    [
+        ([("a", "1")], [("b", "1")], [("a", "b")], (), (), ()),
+        ([("a", "1")], [("a", "2")], [], ("a",), (), ()),
+        ([("a", "1")], [("a", None)], [], (), (), ()),
+        ([("a", "1")], [("b", "2")], [], (), ("a",), ("b",)),
+        ([("a", "1"), ("b", "2")], [("a", "2"), ("b", "1")], [("a", "b"), ("b", "a")], (), (), ()),
+        ([("a", "1")], [("b", "1"), ("a", "2")], [("a", "b")], (), (), ("a",)),
+        ([("a", "1"), ("b", "1")], [("a", "1"), ("c", "1")], [], (), ("b",), ("c",)),
+        ([("a", "1"), ("a", "2")], [("a", "2"), ("a", "3")], [], ("a (a.json)",), (), ()),
+    ],
+    ids=[
+        "renamed",
+        "reinstalled",
+        "no identifier",
+        "another",
+        "exchanged",
+        "name reused",
+        "clones",
+        "same names",
+    ],
+)
+def test_hosts_are_matched_by_identifier_or_else_by_name(
+    old: Sequence[tuple[str, str | None]],
+    new: Sequence[tuple[str, str | None]],
+    renamed: list[tuple[str, str]],
+    reinstalled: tuple[str, ...],
+    gone: tuple[str, ...],
+    arrived: tuple[str, ...],
+) -> None:
+    before, after = (
+        fleet(*(sample(name, "7.2.22", "9.0.0", identifier) for name, identifier in side))
+        for side in (old, new)
+    )
+    found = drift_of(before, after)
+    assert sorted((one.old, one.new) for one in found.renamed) == renamed
+    assert (found.reinstalled, found.gone, found.arrived) == (reinstalled, gone, arrived)
+
+
+def test_a_host_that_is_left_out_is_not_called_gone() -> None:
+    """It did not answer, or its document is damaged: then the file's name says whose it is."""
+    hosts = [host(name) for name in "abc"]
+    failed = msgspec.json.encode(FailedHost(host=HostName("b"), failure="unreachable", at="2027"))
+    damaged = HostDocument("records/c.json", hosts[2].to_json()[:-100])
+    new = read_fleet([*documents(hosts[:1]), HostDocument("b.json", failed), damaged], NOW)
+    found = drift_of(fleet(*hosts), new)
+    assert [(one.name, one.why) for one in found.silent] == [("b", "no-answer"), ("c", "unreadable")]
+    assert (found.gone, found.drifted) == ((), True)
+    assert [one.name for one in drift_of(new, fleet(*hosts)).returned] == ["b", "c"]
+
+
+def changed(old: HostRecord, new: HostRecord) -> list[tuple[str, str]]:
+    [group] = drift_of(fleet(old), fleet(new)).changed
+    return [(change.kind, change.detail) for change in group.changes]
+
+
+def test_what_libvirt_accepts_is_a_change() -> None:
+    found = changed(host(libvirt="9.0.0"), host(libvirt="12.6.0"))
+    assert ("libvirt", "it was libvirt 9.0.0, and now is 12.6.0") in found
+    assert ("libvirt", "it accepts <on_crash>preserve-running</on_crash> now") in found
+
+
+def test_a_policy_that_is_no_longer_kept_says_why() -> None:
+    """QEMU without its notifiers keeps no policy that acts on a panic."""
+    old = host(emulators=[asked("7.2.22")])
+    known = old.emulators[0].record
+    assert known is not None
+    lost = {"panic-reported": known.machines[0].notifiers[0].facts["panic-reported"]}
+    broken = [
+        msgspec.structs.replace(
+            one,
+            facts={
+                name: msgspec.structs.replace(fact, answer="no") if name in lost else fact
+                for name, fact in one.facts.items()
+            },
+            notifiers=[
+                msgspec.structs.replace(
+                    notifier,
+                    facts={
+                        name: msgspec.structs.replace(fact, answer="no") if name in lost else fact
+                        for name, fact in notifier.facts.items()
+                    },
+                )
+                for notifier in one.notifiers
+            ],
+        )
+        for one in known.machines
+    ]
+    record = msgspec.structs.replace(known, machines=broken)
+    new = host(emulators=[msgspec.structs.replace(old.emulators[0], record=record)])
+    [group] = drift_of(fleet(old), fleet(new)).changed
+    first = group.changes[0]
+    assert (first.kind, first.about, first.code) == ("policy-lost", "x86_64", "panic-not-reported")
+    assert {"restart", "restart+coredump"} <= set(first.policies)
+    assert len(first.machines) == 3
+    [group] = drift_of(fleet(new), fleet(old)).changed
+    assert group.changes[0].kind == "policy-kept"
+
+
+def test_what_is_not_known_any_more_is_named() -> None:
+    old = host()
+    gone = msgspec.structs.replace(old.emulators[0], record=None, problem="it does not start")
+    found = changed(old, msgspec.structs.replace(old, emulators=[gone], problems=["libvirt: timed out"]))
+    assert ("evidence-lost", "/usr/bin/qemu-system-x86_64 could not be asked: it does not start") in found
+    assert ("evidence-lost", "libvirt: timed out") in found
+    unknown = msgspec.structs.replace(old, kvm=HostKvm(usable="unknown", hyperv="no", detail="no /dev/kvm"))
+    kinds = [kind for kind, _ in changed(old, unknown)]
+    assert kinds == ["kvm", "evidence-lost"]
+
+
+def test_another_emulator_for_an_architecture_is_compared() -> None:
+    """A distribution's emulator moves to another path; what guests see is compared all the same."""
+    old = host(emulators=[asked("7.2.22")])
+    moved = msgspec.structs.replace(asked("10.0.13"), path="/usr/libexec/qemu-kvm")
+    found = changed(old, host(emulators=[moved]))
+    assert found[0][0] == "guest-visible-change"
+    assert ("emulator", "/usr/libexec/qemu-kvm runs its guests now; /usr/bin/qemu-system-x86_64 did") in found
+    found = changed(old, host(emulators=[]))
+    assert ("emulator", "no emulator runs its guests now; /usr/bin/qemu-system-x86_64 did") in found
+
+
+def test_a_system_is_counted_and_is_no_drift() -> None:
+    old = [host(name) for name in "ab"]
+    new = [
+        msgspec.structs.replace(one, system=msgspec.structs.replace(one.system, kernel="6.12.1"))
+        for one in old
+    ]
+    found = drift_of(fleet(*old), fleet(*new))
+    assert [(one.what, one.new, one.hosts) for one in found.system] == [("kernel", "6.12.1", 2)]
+    assert not found.drifted
+
+
+def test_other_words_are_counted_and_are_no_drift() -> None:
+    old = host()
+    new = msgspec.structs.replace(old, kvm=msgspec.structs.replace(old.kvm, detail="KVM's interface is 13"))
+    found = drift_of(fleet(old), fleet(new))
+    assert (found.details, found.changed, found.drifted) == (("kvm1",), (), False)
+
+
+def test_the_json_form_follows_its_schema() -> None:
+    old = fleet(host("a"), host("b\udcff", id="2"), host("c"))
+    new = read_fleet(
+        [*documents([host("a", qemu="10.0.13"), host("d", id="1")]), HostDocument("c", b"{")], NOW
+    )
+    found = drift_of(old, new)
+    assert found.silent == (Uncounted("unreadable", "c", "c", found.silent[0].detail),)
+    jsonschema.validate(msgspec.json.decode(found.to_json()), FleetDrift.json_schema())
+    assert Path(str(FleetDrift.json_schema()["$ref"])).name == "FleetDrift"
