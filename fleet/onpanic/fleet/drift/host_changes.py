@@ -1,12 +1,13 @@
 """What has changed from one record of a host to the next, the most important first: a pure function."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
 from onpanic.fleet.drift.drift_changes import DriftChange, DriftKind
 from onpanic.fleet.drift.emulator_changes import emulator_changes
-from onpanic.fleet.drift.promise_changes import promise_changes
+from onpanic.fleet.drift.promise_changes import POLICY_NAMES, promise_changes
 from onpanic.fleet.hosts.host_record import HostKvm, HostLibvirt, HostRecord
 from onpanic.fleet.verdict.natural_order import natural
 
@@ -31,18 +32,21 @@ def host_changes(old: HostRecord, new: HostRecord) -> tuple[DriftChange, ...]:
         *_of_kvm(old.kvm, new.kvm),
         *_of_problems(old.problems, new.problems),
     ]
-    together = _grouped(_grouped(found, "machines"), "policies")
+    together = _grouped(_grouped(found, "machines", natural), "policies", POLICY_NAMES.index)
     return tuple(sorted(together, key=lambda one: one.rank))
 
 
-def _grouped(changes: Iterable[DriftChange], member: str) -> list[DriftChange]:
-    """Return changes with those that differ only in a member as one."""
+def _grouped(changes: Iterable[DriftChange], member: str, order: Callable[[str], Any]) -> list[DriftChange]:
+    """Return changes with those that differ only in a member as one.
+
+    :param order: The key by which what the member names is sorted.
+    """
     names: dict[DriftChange, dict[str, None]] = {}
     for one in changes:
         alike = msgspec.structs.replace(one, **{member: ()})
         names.setdefault(alike, {}).update(dict.fromkeys(getattr(one, member)))
     return [
-        msgspec.structs.replace(one, **{member: tuple(sorted(found, key=natural))})
+        msgspec.structs.replace(one, **{member: tuple(sorted(found, key=order))})
         for one, found in names.items()
     ]
 

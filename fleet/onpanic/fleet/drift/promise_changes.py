@@ -8,7 +8,10 @@ from onpanic.fleet.judging.promise import Promise, promise_of
 from onpanic.fleet.verdict.verdict_of import POLICIES, policy_name
 from onpanic.shims.translation.mapping import DomainChanges
 
-__all__ = ("promise_changes",)
+__all__ = ("POLICY_NAMES", "promise_changes")
+
+#: What the policies are called that are compared, in the order of a verdict.
+POLICY_NAMES = tuple(map(policy_name, POLICIES))
 
 # The emulator, the machine type or what is known of them has changed, which has a kind of its own
 _OTHERWISE_TOLD = ("no-emulator", "emulator-not-asked", "no-machine-type", "machine-type-not-asked")
@@ -22,14 +25,12 @@ def promise_changes(old: HostRecord, new: HostRecord) -> Iterator[DriftChange]:
             if before is not emulator or after is None:
                 continue
             for machine in _machines(before, after):
-                for policy in POLICIES:
+                for name, policy in zip(POLICY_NAMES, POLICIES, strict=True):
                     first, second = (promise_of(host, architecture, machine, policy) for host in (old, new))
                     change = _changed(first, second)
                     if change:
                         kind, code, detail = change
-                        yield DriftChange(
-                            kind, detail, architecture, (machine,), (policy_name(policy),), code
-                        )
+                        yield DriftChange(kind, detail, architecture, (machine,), (name,), code)
 
 
 def _machines(old: HostEmulator, new: HostEmulator) -> list[str]:
