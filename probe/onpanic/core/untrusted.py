@@ -13,7 +13,8 @@ def printable(text: str, limit: int = 0) -> str:
 
     :param limit: Characters after which the line is cut; 0 for no limit.
     """
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    kept = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(kept.split())
     return line if not limit or len(line) <= limit else f"{line[:limit]}..."
 
 

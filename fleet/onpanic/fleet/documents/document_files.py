@@ -2,12 +2,21 @@
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from codecs import BOM_UTF8 as _BOM
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import BinaryIO
 
 import msgspec
 
-__all__ = ("HostDocument", "documents_of", "split_documents")
+__all__ = ("DOCUMENT_LIMIT", "FILE_LIMIT", "HostDocument", "documents_of", "split_documents")
+
+#: Bytes of a document that are read: a host with all machine types of 30 emulators has 20 MB.
+DOCUMENT_LIMIT = 64 * 2**20
+
+#: Bytes of a file that are read, if it has not a document a line; then there is no limit.
+FILE_LIMIT = 4 * DOCUMENT_LIMIT
 
 
 class HostDocument(msgspec.Struct, frozen=True):
@@ -27,28 +36,74 @@ def documents_of(sources: Iterable[str], stdin: BinaryIO) -> Iterator[HostDocume
     """Yield the documents of files and folders.
 
     A folder stands for all files in it and below it, but for hidden ones.  A file or folder that cannot be
-    read is a document with a problem.
+    read is a document with a problem; so is one without a document.
 
     :param sources: Files and folders; ``-`` for standard input.
     """
     for source in sources:
         if source == "-":
-            yield from split_documents("standard input", stdin.read())
+            yield from _documents_read("standard input", lambda: nullcontext(stdin))
         elif os.path.isdir(source):  # noqa: PTH112  as what follows
-            yield from _documents_below(source)
+            found = _documents_below(source)
+            first = next(found, HostDocument(_name(source), b"", "a folder without a file"))
+            yield from chain((first,), found)
         else:
             yield from _documents_in(source)
 
 
+def _name(path: str) -> str:
+    """Return a path as text: its bytes may be no UTF-8."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 def _documents_in(path: str) -> Iterator[HostDocument]:
     """Yield the documents of a file."""
+    return _documents_read(_name(path), lambda: open(path, "rb"))  # noqa: PTH123  of a hundred thousand files
+
+
+def _documents_read(
+    source: str, opened: Callable[[], AbstractContextManager[BinaryIO]]
+) -> Iterator[HostDocument]:
+    """Yield the documents of a file; if it cannot be read to its end, a last one with the problem."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  of a hundred thousand files
-            data = file.read()
+        with opened() as file:
+            yield from _documents_in_stream(source, file)
     except OSError as error:
-        yield HostDocument(path, b"", error.strerror or str(error))
-    else:
-        yield from split_documents(path, data)
+        yield HostDocument(source, b"", error.strerror or str(error))
+
+
+def _documents_in_stream(source: str, stream: BinaryIO) -> Iterator[HostDocument]:
+    """Yield the documents of a file as they are read, if it has one on each line."""
+    begin: list[bytes] = []
+    found: list[tuple[int, bytes]] = []
+    while len(found) < 2 and (line := stream.readline(DOCUMENT_LIMIT + 1)):
+        begin.append(line)
+        if line.strip():
+            found.append((len(begin), line))
+    if len(found) == 2 and _stands_alone(found[0][1].removeprefix(_BOM)):
+        _skip_rest(found[1][1], stream)
+        yield from _on_lines(source, chain(found, enumerate(_lines(stream), len(begin) + 1)))
+        return
+    data = b"".join(begin)
+    data += stream.read(FILE_LIMIT + 1 - len(data))
+    if len(data) > FILE_LIMIT:
+        problem = f"larger than {_mib(FILE_LIMIT)}, and not a document a line: none of its documents counts"
+        yield HostDocument(source, b"", problem)
+        return
+    yield from split_documents(source, data)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield lines; of one that is too long the begin, which is one byte longer than a document may be."""
+    while line := stream.readline(DOCUMENT_LIMIT + 1):
+        yield line
+        _skip_rest(line, stream)
+
+
+def _skip_rest(line: bytes, stream: BinaryIO) -> None:
+    """Read what is left of a line that is too long."""
+    while len(line) > DOCUMENT_LIMIT and not line.endswith(b"\n"):
+        line = stream.readline(DOCUMENT_LIMIT + 1)
 
 
 def _documents_below(top: str) -> Iterator[HostDocument]:
@@ -60,14 +115,17 @@ def _documents_below(top: str) -> Iterator[HostDocument]:
             with os.scandir(folder) as found:
                 entries = sorted(found, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            yield HostDocument(folder, b"", error.strerror or str(error))
+            yield HostDocument(_name(folder), b"", error.strerror or str(error))
             continue
         visible = [entry for entry in entries if not entry.name.startswith(".")]
         folders += [entry.path for entry in visible if entry.is_dir(follow_symlinks=False)]
         for entry in reversed(visible):
             if not entry.is_dir(follow_symlinks=False):
                 problem = "" if entry.is_file(follow_symlinks=False) else _irregular(entry.path)
-                yield from [HostDocument(entry.path, b"", problem)] if problem else _documents_in(entry.path)
+                if problem:
+                    yield HostDocument(_name(entry.path), b"", problem)
+                else:
+                    yield from _documents_in(entry.path)
 
 
 def _irregular(path: str) -> str:
@@ -86,26 +144,60 @@ def _irregular(path: str) -> str:
 
 def split_documents(source: str, data: bytes) -> Iterator[HostDocument]:
     """Yield the documents of a file: the whole of it, an item of an array, or a line each."""
-    stripped = data.strip()
-    if stripped.startswith(b"["):
-        try:
-            items = msgspec.json.decode(stripped, type=list[msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            yield HostDocument(source, data)
-            return
-        for number, item in enumerate(items, 1):
-            yield HostDocument(f"{source}[{number}]", bytes(item))
+    text = data.removeprefix(_BOM).strip()
+    if text.startswith(b"["):
+        yield from _in_array(source, text)
         return
-    lines = stripped.split(b"\n")
-    if len(lines) == 1 or not _is_document(lines[0]):
-        yield HostDocument(source, data)
-        return
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if line.strip():
-            yield HostDocument(f"{source}:{number}", line)
+    lines = text.split(b"\n")
+    several = len(lines) > 1 and not _is_json(text) and any(map(_stands_alone, lines))
+    if several:
+        yield from _on_lines(source, enumerate(data.split(b"\n"), 1))
+    else:
+        yield _document(source, text)
 
 
-def _is_document(line: bytes) -> bool:
-    """Return whether the first of several lines stands alone, so that the file has a document a line."""
-    found = line.strip()
-    return found.startswith(b"{") and len(found) > 1 and not found.endswith((b"{", b","))
+def _in_array(source: str, text: bytes) -> Iterator[HostDocument]:
+    """Yield the documents of an array; one that is damaged has none, as it does not say where each begins."""
+    try:
+        items = msgspec.json.decode(text, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        problem = f"an array that is not JSON, or truncated: none of its documents counts: {detail}"
+        yield HostDocument(source, b"", problem)
+        return
+    if not items:
+        yield HostDocument(source, b"", "an array without a document")
+    for number, item in enumerate(items, 1):
+        yield _document(f"{source}[{number}]", bytes(item))
+
+
+def _on_lines(source: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[HostDocument]:
+    """Yield a document for each line that is not blank."""
+    for number, line in lines:
+        text = (line.removeprefix(_BOM) if number == 1 else line).strip()
+        if text:
+            yield _document(f"{source}:{number}", text)
+
+
+def _document(source: str, data: bytes) -> HostDocument:
+    if len(data) > DOCUMENT_LIMIT:
+        return HostDocument(source, b"", f"larger than {_mib(DOCUMENT_LIMIT)}")
+    return HostDocument(source, data)
+
+
+def _mib(size: int) -> str:
+    return f"{size // 2**20} MiB"
+
+
+def _stands_alone(line: bytes) -> bool:
+    """Return whether a line is a JSON object."""
+    text = line.strip()
+    return text.startswith(b"{") and text.endswith(b"}") and _is_json(text)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

@@ -7,12 +7,27 @@ import msgspec
 
 from onpanic.fleet.hosts.host_record import HostName, HostRecord, HostSystem
 
-__all__ = ("Fleet", "FleetHost", "FleetNote", "HostClass", "Uncounted", "UncountedReason")
+__all__ = ("Fleet", "FleetHost", "FleetNote", "FleetNoteCode", "HostClass", "Uncounted", "UncountedReason")
 
 #: Why a document or a host is not counted: ``unreadable`` (cannot be read, or is not JSON), ``foreign`` (is
 #: not the record of a host), ``schema-version`` (another onpanic wrote it), ``no-answer`` (the host could not
 #: be asked, or there is no document of it), ``superseded`` (there is a newer document of the same host).
 UncountedReason = Literal["unreadable", "foreign", "schema-version", "no-answer", "superseded"]
+
+#: What a note is about: ``same-name`` and ``same-id`` (hosts that may be one), ``same-time`` (another
+#: document of the host has the same time, and says something else), ``no-time`` (the document does not say
+#: when it was made), ``clock-ahead`` (it is from the future), ``document-old``; ``no-libvirt`` and
+#: ``host-problem`` (something about the host is not known) in answers that depend on them.
+FleetNoteCode = Literal[
+    "clock-ahead",
+    "document-old",
+    "same-name",
+    "same-id",
+    "same-time",
+    "no-time",
+    "no-libvirt",
+    "host-problem",
+]
 
 
 class FleetHost(msgspec.Struct, frozen=True):
@@ -62,13 +77,12 @@ class Uncounted(msgspec.Struct, frozen=True):
 class FleetNote(msgspec.Struct, frozen=True):
     """Something about hosts that are counted, which may make the answer wrong.
 
-    :param code: ``clock-ahead``, ``document-old``, ``same-name``, ``same-id``; ``no-libvirt`` or
-        ``host-problem`` in answers that depend on them.
+    :param code: See `FleetNoteCode`.
     :param reason: What it is, in one sentence.
     :param hosts: The names of the hosts.
     """
 
-    code: Literal["clock-ahead", "document-old", "same-name", "same-id", "no-libvirt", "host-problem"]
+    code: FleetNoteCode
     reason: str
     hosts: tuple[str, ...]
 

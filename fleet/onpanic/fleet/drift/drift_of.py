@@ -15,9 +15,7 @@ from onpanic.fleet.drift.drift_changes import DriftChange
 from onpanic.fleet.drift.fleet_drift import ChangedHosts, DriftSide, FleetDrift, RenamedHost, SystemChange
 from onpanic.fleet.drift.host_changes import host_changes
 from onpanic.fleet.drift.host_matching import HostPair, matched_hosts
-from onpanic.fleet.hosts.host_record import HostCollected, HostName, HostRecord, HostSystem
 from onpanic.fleet.verdict.natural_order import natural
-from onpanic.probe.record.capability_record import Probed
 
 __all__ = ("drift_of",)
 
@@ -33,7 +31,7 @@ def drift_of(old: Fleet, new: Fleet) -> FleetDrift:
     groups: dict[tuple[DriftChange, ...], list[str]] = defaultdict(list)
     for (first, second), hosts in of_classes.items():
         before, after = old.classes[first].record, new.classes[second].record
-        if _comparable(before) == _comparable(after):
+        if before.comparable() == after.comparable():
             same += len(hosts)
         elif changes := host_changes(before, after):
             groups[changes] += hosts
@@ -65,24 +63,6 @@ def drift_of(old: Fleet, new: Fleet) -> FleetDrift:
 
 def _side(fleet: Fleet) -> DriftSide:
     return DriftSide(fleet.host_count, fleet.uncounted, fleet.notes)
-
-
-_NAME = HostName("")
-_COLLECTED = HostCollected("", "", 0)
-_SYSTEM = HostSystem(os="", kernel="", architecture="")
-_PROBED = Probed("", "", 0)
-
-
-def _comparable(record: HostRecord) -> HostRecord:
-    """Return a record without what differs between equal hosts, see `HostClass.record`."""
-    replace = msgspec.structs.replace
-    emulators = [
-        replace(one, record=replace(one.record, probed=_PROBED, evidence=msgspec.UNSET))
-        if one.record
-        else one
-        for one in record.emulators
-    ]
-    return replace(record, host=_NAME, collected=_COLLECTED, system=_SYSTEM, emulators=emulators)
 
 
 def _left_out(

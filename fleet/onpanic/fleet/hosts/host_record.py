@@ -1,8 +1,9 @@
 """The record of a host: its emulators with their capability records, its libvirt, and its KVM.
 
 `onpanic host` writes it.  The JSON form has schema version 1; the JSON Schema is the file
-``host.schema.json`` in this folder.  Nothing in it but `HostRecord.host`, `HostRecord.collected` and
-`CapabilityRecord.probed` differs between two hosts that can do the same.
+``host.schema.json`` in this folder.  Nothing in it but `HostRecord.host`, `HostRecord.collected`,
+`HostRecord.system`, and when and from what excerpts emulators' records were made, differs between two hosts
+that can do the same.
 """
 
 from typing import Any, Literal, Self
@@ -12,7 +13,7 @@ import msgspec
 from onpanic.core.errors import RecordError
 from onpanic.core.json_decoding import decode_json
 from onpanic.core.untrusted import wellformed
-from onpanic.probe.record.capability_record import CapabilityRecord
+from onpanic.probe.record.capability_record import CapabilityRecord, Probed
 from onpanic.shims.translation.libvirt_features import Libvirt
 
 __all__ = (
@@ -167,6 +168,17 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Return the emulator that runs guests of an architecture (libvirt's name); None if there is none."""
         return next((found for found in self.emulators if architecture in found.runs), None)
 
+    def comparable(self) -> Self:
+        """Return the record without what differs between hosts that can do the same."""
+        replace = msgspec.structs.replace
+        emulators = [
+            replace(one, record=replace(one.record, probed=_PROBED, evidence=msgspec.UNSET))
+            if one.record
+            else one
+            for one in self.emulators
+        ]
+        return replace(self, host=_NAME, collected=_COLLECTED, system=_SYSTEM, emulators=emulators)
+
     def to_json(self) -> bytes:
         """Return the record as one line of JSON."""
         return msgspec.json.encode(wellformed(msgspec.to_builtins(self)))
@@ -191,6 +203,12 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
             files(__package__).joinpath("host.schema.json").read_bytes()
         )
         return schema
+
+
+_NAME = HostName("")
+_COLLECTED = HostCollected("", "", 0)
+_SYSTEM = HostSystem(os="", kernel="", architecture="")
+_PROBED = Probed("", "", 0)
 
 
 class FailedHost(msgspec.Struct, frozen=True, kw_only=True):
