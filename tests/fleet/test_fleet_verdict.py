@@ -158,7 +158,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: Capture
     ("words", "error"),
     [
         (["nothing"], "nothing: No such file or directory"),
-        (["empty"], "empty: no host's record: there is no document"),
+        (["empty"], "empty: a folder without a file"),
         (["bad.json"], "bad.json: no host's record: 1 foreign; bad.json: not a record of a host"),
         (["a.json", "--coredump"], "--coredump without --policy"),
         (["a.json", "--grace", "0"], "--grace without --policy"),
