@@ -1,26 +1,30 @@
-"""Print what this host can do when its guests panic: its emulators, its libvirt and its KVM.
+"""Tell what this host does when its guests panic: its emulators, its libvirt and its KVM.
 
-One document describes the host: every emulator that libvirt or the distribution has, with
-its capability record; what libvirt accepts; whether KVM can be used.  Nothing is changed
-and nothing is kept.  root is needed only where the host requires it, for /dev/kvm or libvirt.
+Every emulator that libvirt or the distribution has is probed, libvirt is asked what it
+accepts, and the kernel about KVM.  Nothing is changed and nothing is kept.  Only what the
+host itself reserves for root, such as /dev/kvm, needs it.
 
-Exit status 0: the document was made.  It names what could not be found out, such as an
-emulator that does not start, and so does stderr.
+The exit status is 0 if the record was made.  The record, and a line on stderr, name what
+could not be found out, such as an emulator that does not start.
 """
 
 import argparse
 import asyncio
 import contextlib
 import os
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from onpanic.cli.argument_files import write_result
 from onpanic.cli.emulators import add_limits
-from onpanic.cli.options import text
-from onpanic.cli.output import complain
-from onpanic.core.errors import MissingExtraError
+from onpanic.cli.options import seconds, text
+from onpanic.cli.output import complain, print_json, print_note
+from onpanic.core.errors import MissingExtraError, UsageError
 from onpanic.fleet.collecting.collect_host import DEFAULT_URI, HostPlan, HostSources, collect_host
 from onpanic.fleet.hosts.host_record import HostRecord
+
+_DAY = 24.0  # hours
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,28 +35,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="M",
-        help="a further machine type or alias, for the emulators that have it; repeatable (default: the"
-        " default one and what pc, q35, virt, pseries and s390-ccw-virtio stand for)",
+        help="ask about this machine type or alias, too, where an emulator has it; repeatable (default: the"
+        " default one, and what pc, q35, virt, pseries and s390-ccw-virtio stand for)",
     )
     which.add_argument("--all-machines", action="store_true", help="every machine type of every emulator")
     which.add_argument(
         "--connect",
         type=text,
         metavar="URI",
-        help=f"libvirt connection (default: LIBVIRT_DEFAULT_URI in the environment, or {DEFAULT_URI})",
+        help=f"libvirt connection (default: $LIBVIRT_DEFAULT_URI, or {DEFAULT_URI})",
     )
     add_limits(which)
     output = parser.add_argument_group("output")
-    output.add_argument("--format", choices=("json",), default="json", help="json: one line")
     output.add_argument(
-        "--name", type=text, metavar="NAME", help="what to call the host (default: its own name)"
+        "--format",
+        choices=("text", "json", "nfd", "prometheus"),
+        default="text",
+        help="json: the record, in one line; nfd: a feature file of node-feature-discovery; prometheus:"
+        " metrics for node_exporter's textfile collector",
     )
-    output.add_argument("--evidence", action="store_true", help="json: keep excerpts of what emulators said")
     output.add_argument("-o", "--output", metavar="FILE", help="write to a file, whole or not at all")
+    output.add_argument(
+        "--name", type=text, metavar="NAME", help="what the record calls the host (default: its own name)"
+    )
+    output.add_argument("--evidence", action="store_true", help="json: with excerpts of what emulators said")
+    output.add_argument(
+        "--expiry", type=seconds, metavar="HOURS", help=f"nfd: how long the labels hold (default: {_DAY:g})"
+    )
+    output.add_argument(
+        "--namespace",
+        type=text,
+        metavar="DOMAIN",
+        help="nfd: the labels' namespace (default: NFD's own, feature.node.kubernetes.io)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, print the record, and return 0."""
+    """Ask, write the record, and return 0."""
+    _check(arguments)
     _silence_libvirt()
     plan = HostPlan(
         name=arguments.name,
@@ -65,10 +85,69 @@ def run(arguments: argparse.Namespace) -> int:
     )
     search = tuple(Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder)
     record = asyncio.run(collect_host(plan, HostSources(search=search)))
-    write_result(arguments.output, record.to_json() + b"\n")
-    for problem in problems_of(record):
-        complain(problem)
+    _write(record, arguments)
+    if arguments.format != "text" or arguments.output:  # the screen has them
+        for problem in record.every_problem():
+            complain(problem)
+    _note_missing(record, arguments.machine)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise `UsageError` for options that have no meaning with the format, or no valid value."""
+    given = {
+        "--evidence": ("json", arguments.evidence),
+        "--expiry": ("nfd", arguments.expiry),
+        "--namespace": ("nfd", arguments.namespace),
+    }
+    for option, (form, value) in given.items():
+        if value and arguments.format != form:
+            raise UsageError(f"{option} has no meaning here", f"it goes with --format {form}")
+    if arguments.namespace:
+        from onpanic.fleet.outputs.nfd_features import is_namespace
+
+        if not is_namespace(arguments.namespace):
+            raise UsageError(
+                f"--namespace {arguments.namespace}: not a namespace for labels",
+                "name a domain of yours, such as kvm.example.com",
+            )
+
+
+def _write(record: HostRecord, arguments: argparse.Namespace) -> None:
+    if arguments.format == "json":
+        if arguments.output is None:
+            print_json(record.to_json())
+        else:
+            write_result(arguments.output, record.to_json() + b"\n")
+        return
+    write_result(arguments.output, _rendered(record, arguments).encode("utf-8", "replace"))
+
+
+def _rendered(record: HostRecord, arguments: argparse.Namespace) -> str:
+    """Return the record in the format that was asked for."""
+    if arguments.format == "nfd":
+        from onpanic.fleet.outputs.nfd_features import feature_file
+
+        expires = datetime.now(UTC) + timedelta(hours=arguments.expiry or _DAY)
+        features = feature_file(record, expires, arguments.namespace or "")
+        for line in features.left_out:
+            complain(f"no labels for {line}")
+        return features.text
+    if arguments.format == "prometheus":
+        from onpanic.fleet.outputs.host_metrics import host_metrics
+
+        return host_metrics(record)
+    from onpanic.cli.terminal import style_for
+    from onpanic.fleet.outputs.host_screen import host_screen
+
+    return host_screen(record, style_for(None if arguments.output else sys.stdout))
+
+
+def _note_missing(record: HostRecord, machines: list[str]) -> None:
+    """Print a note about machine types that were asked for, and that no emulator has."""
+    for name in dict.fromkeys(machines):
+        if not any(name in one.machine_types or name in one.aliases for one in record.emulators):
+            print_note(f"no emulator of this host has the machine type {name}")
 
 
 def _silence_libvirt() -> None:
@@ -76,14 +155,3 @@ def _silence_libvirt() -> None:
 
     with contextlib.suppress(MissingExtraError):  # the record says so
         silence_libvirt()
-
-
-def problems_of(record: HostRecord) -> list[str]:
-    """Return all that could not be found out."""
-    found = list(record.problems)
-    for emulator in record.emulators:
-        words = [emulator.problem] if emulator.problem else []
-        if emulator.record is not None:
-            words += emulator.record.problems
-        found += [f"{emulator.path}: {word}" for word in words]
-    return list(dict.fromkeys(found))

@@ -179,6 +179,14 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
         ]
         return replace(self, host=_NAME, collected=_COLLECTED, system=_SYSTEM, emulators=emulators)
 
+    def every_problem(self) -> list[str]:
+        """Return what could not be found out, about the host and about each of its emulators."""
+        found = list(self.problems)
+        for one in self.emulators:
+            words = [one.problem] if one.record is None else one.record.problems
+            found += [word if word.startswith(one.path) else f"{one.path}: {word}" for word in words]
+        return found
+
     def to_json(self) -> bytes:
         """Return the record as one line of JSON."""
         return msgspec.json.encode(wellformed(msgspec.to_builtins(self)))

@@ -1,0 +1,121 @@
+"""The record of a host on one screen, as plain text."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from onpanic.core.untrusted import printable
+from onpanic.fleet.hosts.host_record import HostKvm, HostLibvirt, HostRecord
+from onpanic.fleet.outputs.policy_answers import MachineAnswers, PolicyAnswer, machine_answers
+from onpanic.probe.record.capability_record import MachineRecord
+from onpanic.probe.record.screen import Style
+
+__all__ = ("host_screen",)
+
+
+def host_screen(host: HostRecord, style: Style) -> str:
+    """Return a record as text: for each emulator which policies are kept, and what could not be found out.
+
+    Machine types with the same answers share a paragraph.
+    """
+    name = printable(host.host.name, 100)
+    system = [host.system.os, f"Linux {host.system.kernel}", host.system.architecture]
+    lines = [
+        f"{style.paint(name, 'title')}: {', '.join(printable(word, 200) for word in system if word)}",
+        f"  KVM      {_kvm(host.kvm)}",
+        f"  libvirt  {_libvirt(host.libvirt) if host.libvirt else 'not known; QEMU alone is judged'}",
+    ]
+    answers: dict[str, list[MachineAnswers]] = {}
+    for one in machine_answers(host):
+        answers.setdefault(one.emulator.path, []).append(one)
+    for emulator in host.emulators:
+        record = emulator.record
+        build = printable(record.emulator.build, 300) if record else style.paint("not asked", "no")
+        also = f" (also {', '.join(emulator.other_paths)})" if emulator.other_paths else ""
+        lines += ["", f"{style.paint(printable(emulator.path + also), 'title')}: {build}"]
+        runs = ", ".join(emulator.runs) or "no guests, unless their domain names it"
+        kinds = f"; domain types {', '.join(emulator.domain_types)}" if emulator.domain_types else ""
+        lines.append(f"  runs {printable(runs + kinds)}")
+        for group in _alike(answers.get(emulator.path, ())):
+            lines += _machines(group, style)
+    if not host.emulators:
+        lines += ["", f"{style.paint('no emulator', 'no')}: neither libvirt nor the distribution has one"]
+    problems = host.every_problem()
+    if problems:
+        lines += ["", style.paint("not found out", "title"), *(f"  {printable(one)}" for one in problems)]
+    by = printable(f"asked in {host.collected.seconds:.2f} s by {host.collected.by}, {host.collected.at}")
+    return "\n".join([*lines, "", style.paint(by, "dim")]) + "\n"
+
+
+def _kvm(kvm: HostKvm) -> str:
+    usable = {"yes": "usable", "no": "not usable", "unknown": "not known"}[kvm.usable]
+    hyperv = {"yes": ", with Hyper-V's enlightenments", "no": ", without Hyper-V", "unknown": ""}[kvm.hyperv]
+    return printable(f"{usable}{hyperv if kvm.usable == 'yes' else ''} ({kvm.detail})")
+
+
+def _libvirt(libvirt: HostLibvirt) -> str:
+    how = {"asked": "asked", "schema": "by its schema", "version": "by its version"}.get(libvirt.known_by, "")
+    words = {
+        "<panic>": libvirt.device,
+        "<panic model=…>": libvirt.models,
+        "<panic model='pvpanic'>": libvirt.pci,
+        "<vmcoreinfo>": libvirt.vmcoreinfo,
+        "<on_crash>preserve-running": libvirt.preserve_running,
+    }
+    lacks = ", ".join(word for word, known in words.items() if not known)
+    return printable(
+        f"{libvirt.version} at {libvirt.uri}; {how}: {f'lacks {lacks}' if lacks else 'accepts all'}"
+    )
+
+
+def _alike(answers: Iterable[MachineAnswers]) -> Iterator[list[MachineAnswers]]:
+    """Group machine types that have the same answers."""
+    groups: dict[object, list[MachineAnswers]] = {}
+    for one in answers:
+        machine = one.machine
+        key = (one.architecture, one.policies, machine.notifier, _mask(machine), machine.problem)
+        groups.setdefault(key, []).append(one)
+    yield from groups.values()
+
+
+def _machines(group: Sequence[MachineAnswers], style: Style) -> Iterator[str]:
+    first = group[0]
+    several = len(first.emulator.runs) > 1
+    names = ", ".join(_named(one.machine) for one in group)
+    notifier = first.machine.notifier
+    mask = _mask(first.machine)
+    says = f"the notifier {notifier}" if notifier else "no notifier"
+    says += f" with the events {mask:#x}" if mask is not None else ""
+    yield f"  {printable(f'{first.architecture}: ' * several + names)}: {printable(says)}"
+    kept = [one for one in first.policies if one.kept == "yes"]
+    if kept:
+        yield f"    {style.paint('kept', 'yes')}     {_kept(kept)}"
+    for answer, label in (("no", "refused"), ("unknown", "unknown")):
+        for code, values in _by_code(first.policies, answer).items():
+            reason = printable(next(one.reason for one in first.policies if one.code == code), 300)
+            yield f"    {style.paint(label, answer)}  {' '.join(values)}"
+            yield f"             {code}: {reason}"
+
+
+def _kept(kept: Sequence[PolicyAnswer]) -> str:
+    dumping = [one.value for one in kept if one.coredump]
+    plain = [one.value for one in kept if not one.coredump and one.value not in dumping]
+    both = f"{' '.join(dumping)}, also with coredump='yes'" if dumping else ""
+    return "; ".join(filter(None, [" ".join(plain), both]))
+
+
+def _by_code(policies: Sequence[PolicyAnswer], answer: str) -> dict[str, list[str]]:
+    """Return the values that are not kept even without a dump, by the reason."""
+    codes: dict[str, list[str]] = {}
+    for one in policies:
+        if one.kept == answer and not one.coredump:
+            codes.setdefault(one.code, []).append(one.value)
+    return codes
+
+
+def _named(machine: MachineRecord) -> str:
+    extra = [*machine.aliases, *(["default"] if machine.default else [])]
+    return machine.name + (f" ({', '.join(extra)})" if extra else "")
+
+
+def _mask(machine: MachineRecord) -> int | None:
+    notifier = machine.notifier_named()
+    return notifier.event_mask if notifier else None

@@ -1,0 +1,93 @@
+"""Which policies a host keeps, for each of its emulators and machine types."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from onpanic.fleet.hosts.host_record import HostAnswer, HostEmulator, HostRecord
+from onpanic.probe.decision.policy import ON_PANIC, Policy
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
+
+__all__ = ("MachineAnswers", "PolicyAnswer", "machine_answers")
+
+# What libvirt calls a target's architecture, where the names differ
+_ARCHITECTURES = {"i386": "i686", "arm": "armv7l"}
+
+
+class PolicyAnswer(msgspec.Struct, frozen=True):
+    """Whether a policy is kept.
+
+    :param value: The ``<on_panic>`` value.
+    :param coredump: Whether it is with a dump of the guest's memory.
+    :param kept: ``unknown`` if the host's record does not say.
+    :param code: Why not: a code of the catalogue; empty if it is kept.
+    :param reason: Why not, in one sentence.
+    """
+
+    value: str
+    coredump: bool
+    kept: HostAnswer
+    code: str = ""
+    reason: str = ""
+
+
+class MachineAnswers(msgspec.Struct, frozen=True):
+    """What a host answers about one machine type of an emulator.
+
+    :param emulator: The emulator.
+    :param architecture: libvirt's name of the architecture whose guests the host runs with the emulator, if
+        their domain does not name another one; empty if there is none.
+    :param machine: The machine type.
+    :param policies: Each value without a dump and with one.
+    """
+
+    emulator: HostEmulator
+    architecture: str
+    machine: MachineRecord
+    policies: tuple[PolicyAnswer, ...]
+
+
+def machine_answers(host: HostRecord) -> Iterator[MachineAnswers]:
+    """Yield what a host answers about each machine type that was asked about.
+
+    An emulator that runs several architectures has answers for each.
+
+    :raise MissingExtraError: When the host has libvirt, and lxml is not installed.
+    """
+    for emulator in host.emulators:
+        record = emulator.record
+        if record is None:
+            continue
+        for architecture in emulator.runs or [""]:
+            for machine in record.machines:
+                policies = tuple(
+                    _answer(host, emulator, architecture, machine, Policy(value, coredump=coredump))
+                    for value in ON_PANIC
+                    for coredump in (False, True)
+                )
+                yield MachineAnswers(emulator, architecture, machine, policies)
+
+
+def _answer(
+    host: HostRecord, emulator: HostEmulator, architecture: str, machine: MachineRecord, policy: Policy
+) -> PolicyAnswer:
+    record = emulator.record
+    assert record is not None
+    if host.libvirt is None:
+        return _without_libvirt(record, machine, policy)
+    from onpanic.fleet.judging.promise import promise_of  # needs lxml, which a host may lack
+
+    target = record.emulator.target
+    guest = architecture or _ARCHITECTURES.get(target, target)
+    only = msgspec.structs.replace(host, emulators=[msgspec.structs.replace(emulator, runs=[guest])])
+    found = promise_of(only, guest, machine.name, policy)
+    return PolicyAnswer(policy.on_panic, policy.coredump, found.kept, found.code, found.reason)
+
+
+def _without_libvirt(record: CapabilityRecord, machine: MachineRecord, policy: Policy) -> PolicyAnswer:
+    """Return what QEMU alone can keep."""
+    found = record.accepts(policy.on_panic, coredump=policy.coredump, machine=machine.name)
+    if found:
+        return PolicyAnswer(policy.on_panic, policy.coredump, "yes")
+    kept: HostAnswer = "unknown" if found.code == "probe-inconclusive" else "no"
+    return PolicyAnswer(policy.on_panic, policy.coredump, kept, found.code, found.reason)
