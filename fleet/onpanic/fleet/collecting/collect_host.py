@@ -17,6 +17,7 @@ import msgspec
 from onpanic.core.errors import EmulatorError
 from onpanic.core.tasks import run_all
 from onpanic.core.version import PROGRAM
+from onpanic.fleet.collecting.comparable_record import comparable
 from onpanic.fleet.collecting.emulator_programs import FIXED_FOLDERS, find_programs
 from onpanic.fleet.collecting.host_emulators import EmulatorSeen, emulators_seen
 from onpanic.fleet.collecting.host_kvm import Ioctl, host_kvm
@@ -139,11 +140,14 @@ class _AskedEmulators:
 
     def result(self, seen: EmulatorSeen) -> HostEmulator:
         """Return what is recorded of an emulator that was asked."""
+        found = self._answers[seen.identity]
+        target = found.record.emulator.target if found.record else ""
+        misnamed = "libvirt" not in seen.found_in and target not in ("", seen.identity[1])
         return msgspec.structs.replace(
-            self._answers[seen.identity],
+            found,
             path=seen.path,
             found_in=list(seen.found_in),
-            runs=list(seen.runs),
+            runs=[] if misnamed else list(seen.runs),
             domain_types=list(seen.domain_types),
             other_paths=list(seen.other_paths),
         )
@@ -155,7 +159,7 @@ class _AskedEmulators:
         known = Machines(held)
         record, problem = None, ""
         try:
-            record = record_from(held, command, self._monotonic() - start)
+            record = comparable(record_from(held, command, self._monotonic() - start), known.names)
         except EmulatorError as error:
             problem = error.message
         if record is not None and self._evidence:

@@ -36,13 +36,19 @@ _OTHER_NAMES = {
     "ppc64el": "ppc64",
     "ppc64le": "ppc64",
 }
-# What libvirt calls the architectures of a target, where the names differ
+# What libvirt calls the architectures of QEMU's targets, where the names differ
 _ARCHITECTURES = {
-    "i386": ("i686",),
     "arm": ("armv6l", "armv7l"),
-    "ppc64": ("ppc64", "ppc64le"),
+    "hppa": ("parisc",),
+    "i386": ("i686",),
     "or1k": ("or32",),
+    "ppc64": ("ppc64", "ppc64le"),
 }
+_SAME_NAME = (
+    *("aarch64", "alpha", "cris", "lm32", "loongarch64", "m68k", "microblaze", "microblazeel", "mips"),
+    *("mips64", "mips64el", "mipsel", "ppc", "riscv32", "riscv64", "s390x", "sh4", "sh4eb", "sparc"),
+    *("sparc64", "unicore32", "x86_64", "xtensa", "xtensaeb"),
+)
 
 
 class EmulatorProgram(msgspec.Struct, frozen=True):
@@ -81,7 +87,8 @@ def find_programs(folders: Iterable[Path], host_target: str) -> ProgramsFound:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            problems.append(printable(f"{folder}: {error.strerror}"))
+            if folder in FIXED_FOLDERS or not isinstance(error, PermissionError):  # as a shell does
+                problems.append(printable(f"{folder}: {error.strerror}"))
             continue
         for name in names:
             path = folder / name
@@ -122,7 +129,7 @@ def architectures_of(program: EmulatorProgram) -> tuple[str, ...]:
     target = program.identity[1]
     if name.startswith("qemu-system-") and name.removeprefix("qemu-system-") not in (target, *_OTHER_NAMES):
         return ()  # a variant, such as qemu-system-x86_64-microvm
-    return _ARCHITECTURES.get(target, (target,))
+    return (target,) if target in _SAME_NAME else _ARCHITECTURES.get(target, ())
 
 
 def preferred(programs: Sequence[EmulatorProgram]) -> EmulatorProgram:
@@ -131,9 +138,10 @@ def preferred(programs: Sequence[EmulatorProgram]) -> EmulatorProgram:
     :param programs: All its names.
     """
 
-    def order(program: EmulatorProgram) -> tuple[bool, bool]:
+    def order(program: EmulatorProgram) -> tuple[bool, bool, bool]:
         path = Path(program.path)
-        return path.parent not in FIXED_FOLDERS, not path.name.startswith("qemu-system-")
+        own = path.name == f"qemu-system-{program.identity[1]}"
+        return path.parent not in FIXED_FOLDERS, not own, path.is_symlink()
 
     return min(programs, key=order)
 

@@ -34,6 +34,8 @@ def host_screen(host: HostRecord, style: Style) -> str:
         runs = ", ".join(emulator.runs) or "no guests, unless their domain names it"
         kinds = f"; domain types {', '.join(emulator.domain_types)}" if emulator.domain_types else ""
         lines.append(f"  runs {printable(runs + kinds)}")
+        if record and not record.machines:
+            lines.append("  no default machine type; --machine M asks about another one")
         for group in _alike(answers.get(emulator.path, ())):
             lines += _machines(group, style)
     if not host.emulators:
