@@ -124,6 +124,12 @@ class virConnect:
     def setKeepAlive(self, interval: int, count: int) -> int:  # noqa: ARG002
         return self._call("setKeepAlive", lambda: 0)
 
+    def getCapabilities(self) -> str:
+        return self._call("getCapabilities", self._server.host_capabilities)
+
+    def domainXMLToNative(self, nativeFormat: str, domainXml: str, flags: int = 0) -> str:  # noqa: ARG002
+        return self._change("domainXMLToNative", lambda: self._server.to_native(domainXml))
+
     def getDomainCapabilities(
         self,
         emulatorbin: str | None = None,
@@ -133,7 +139,7 @@ class virConnect:
         flags: int = 0,  # noqa: ARG002
     ) -> str:
         words = {"path": emulatorbin, "domain": virttype, "machine": machine, "arch": arch}
-        return self._call("getDomainCapabilities", lambda: self._server.capabilities(**words))
+        return self._change("getDomainCapabilities", lambda: self._server.capabilities(**words))
 
     # Domains
 

@@ -97,6 +97,7 @@ class PlayedLibvirt(ScriptedCalls, Events):
     :ivar qemu_version: QEMU's version, as a number of the same form.
     :ivar driver: What ``getType`` returns.
     :ivar hostname: What ``getHostname`` returns.
+    :ivar emulators: The emulator for the guests of each architecture.
     :ivar dump_folder: Where libvirt's own dumps go; None to write no file.
     :ivar error_handler: What was registered, with its context; None for libvirt's own, which prints.
     :ivar replaced: The modules that its modules have replaced, by name; None where there was none.
@@ -110,6 +111,7 @@ class PlayedLibvirt(ScriptedCalls, Events):
         self.qemu_version = 7_002_022
         self.driver = "QEMU"
         self.hostname = "played"
+        self.emulators = {"x86_64": "/usr/bin/qemu-system-x86_64"}
         self.dump_folder: str | None = None
         self.error_handler: tuple[Callable[[Any, Any], object], Any] | None = None
         self.replaced: dict[str, Any] = {}
@@ -188,9 +190,35 @@ class PlayedLibvirt(ScriptedCalls, Events):
         domain.start(paused=paused)
         return domain
 
+    def host_capabilities(self) -> str:
+        arches = "".join(
+            f"<guest><os_type>hvm</os_type><arch name='{name}'><wordsize>64</wordsize>"
+            f"<emulator>{path}</emulator><machine>pc-i440fx-7.2</machine><domain type='qemu'/>"
+            "<domain type='kvm'/></arch></guest>"
+            for name, path in self.emulators.items()
+        )
+        return f"<capabilities><host><cpu><arch>x86_64</arch></cpu></host>{arches}</capabilities>"
+
+    def to_native(self, xml: str) -> str:
+        root = ET.fromstring(xml)
+        crash, panic = root.findtext("on_crash", "destroy"), root.find("devices/panic")
+        known = ["destroy", "restart", "preserve", "rename-restart", "coredump-destroy", "coredump-restart"]
+        known += ["preserve-running"] * (self.version >= 12_006_000)
+        models = ["isa", "hyperv", "pseries", "s390", *["pvpanic"] * (self.version >= 9_001_000)]
+        model = "isa" if panic is None else panic.get("model")
+        if crash not in known:
+            raise make_error(self, LIBVIRT["VIR_ERR_CONFIG_UNSUPPORTED"], f"unknown on_crash action: {crash}")
+        if model not in models:
+            raise make_error(self, LIBVIRT["VIR_ERR_CONFIG_UNSUPPORTED"], f"unknown panic model '{model}'")
+        if crash == "rename-restart" and self.version >= 7_007_000:
+            raise make_error(
+                self, LIBVIRT["VIR_ERR_CONFIG_UNSUPPORTED"], f"on_crash action {crash} unsupported"
+            )
+        return "/usr/bin/qemu-system-x86_64"
+
     def capabilities(self, **words: str | None) -> str:
         default = {
-            "path": "/usr/bin/qemu-system-x86_64",
+            "path": self.emulators.get(words["arch"] or "x86_64", ""),
             "domain": "kvm",
             "machine": "pc-i440fx-7.2",
             "arch": "x86_64",

@@ -38,7 +38,8 @@ def guests_in(capabilities: str) -> list[GuestArchitecture]:
             }
             emulators: dict[str, list[str]] = {path: [] for path in (common, *by_type.values()) if path}
             for kind, path in by_type.items():
-                emulators.setdefault(path, []).append(kind)
+                if path:
+                    emulators[path].append(kind)
             default = by_type.get("kvm", common)  # the best type is libvirt's default
             if name := arch.get("name"):
                 found.append(GuestArchitecture(name, emulators, default))

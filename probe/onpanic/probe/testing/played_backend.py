@@ -209,11 +209,13 @@ class PlayedBackend:
     """An `onpanic.probe.asking.emulator_backend.EmulatorBackend` that plays an emulator.
 
     :param like: The emulator.
+    :param others: Emulators that programs with certain names are instead.
     :ivar started: All emulators that it has started.
     """
 
-    def __init__(self, like: PlayedEmulator) -> None:
+    def __init__(self, like: PlayedEmulator, others: Mapping[str, PlayedEmulator] | None = None) -> None:
         self._like = like
+        self._others = others or {}
         self._channels: list[_PlayedQtest] = []
         self.started: list[PlayedProcess] = []
 
@@ -226,7 +228,8 @@ class PlayedBackend:
         self, argv: Sequence[str], reaper: Reaper, pass_fds: Sequence[int], opening: bytes
     ) -> PlayedProcess:
         """Start an emulator."""
-        process = PlayedProcess(self._like, argv, opening)
+        like = self._others.get(argv[0].rpartition("/")[2], self._like)
+        process = PlayedProcess(like, argv, opening)
         self.started.append(process)
         for value in [value for flag, value in zip(argv, argv[1:], strict=False) if flag == "-qtest"]:
             self._channels[int(value.partition(":")[2])].attach(process)
