@@ -11,6 +11,7 @@ import msgspec
 
 from onpanic.core.errors import RefusedError
 from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
+from onpanic.fleet.judging.hindrance import is_unsettled
 from onpanic.probe.decision.policy import Policy
 from onpanic.probe.decision.rules import refusal
 from onpanic.probe.record.capability_record import Builtin, MachineRecord
@@ -24,9 +25,6 @@ __all__ = ("GuestVisible", "Kept", "Promise", "promise_of")
 
 #: ``unknown`` if the host's record does not say.
 Kept = Literal["yes", "no", "unknown"]
-
-# Refusals that another look at the host would settle
-_UNSETTLED = ("probe-inconclusive", "machine-type-not-asked", "emulator-not-asked")
 
 
 class GuestVisible(msgspec.Struct, frozen=True):
@@ -142,7 +140,7 @@ def _refused(code: str, detail: str, machine: str = "", words: tuple[str, str] |
     """
     found = refusal(code, detail)
     reason, remedy = words or (found.reason, found.remedy)
-    return Promise("unknown" if code in _UNSETTLED else "no", code, reason, remedy, machine)
+    return Promise("unknown" if is_unsettled(code) else "no", code, reason, remedy, machine)
 
 
 def _visible(machine: MachineRecord, model: str | None) -> GuestVisible:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from onpanic.probe.decision.codes_of_hosts import NOTES_ON_HOSTS, REFUSALS_ON_HOSTS
 from onpanic.probe.facts import QUESTIONS
 
 __all__ = ("CATALOGUE", "Explanation", "Kind")
@@ -343,9 +344,9 @@ _FINDINGS = {
 }
 
 _BY_KIND: dict[Kind, dict[str, tuple[str, str]]] = {
-    "refusal": _REFUSALS,
+    "refusal": _REFUSALS | REFUSALS_ON_HOSTS,
     "help": _HELP,
-    "note": _NOTES,
+    "note": _NOTES | NOTES_ON_HOSTS,
     "finding": _FINDINGS,
     "fact": {question.name: (question.asks, question.known_from) for question in QUESTIONS},
 }

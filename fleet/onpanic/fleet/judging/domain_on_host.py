@@ -1,0 +1,62 @@
+"""Which of a host's records a domain is judged by, and whether the host has what the domain names at all."""
+
+from onpanic.core.errors import RefusedError
+from onpanic.core.untrusted import printable
+from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
+from onpanic.probe.decision.rules import refusal
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
+from onpanic.shims.domain_xml.domain_machine import DomainMachine
+from onpanic.shims.translation.libvirt_features import Libvirt
+
+__all__ = ("emulator_of", "libvirt_of_host", "record_of")
+
+
+def libvirt_of_host(host: HostRecord) -> Libvirt:
+    """Return what a host's libvirt supports.
+
+    :raise RefusedError: When the record says nothing about one.
+    """
+    if host.libvirt is None:
+        raise RefusedError(refusal("libvirt-not-asked", printable("; ".join(host.problems), 100)))
+    return host.libvirt.libvirt
+
+
+def emulator_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
+    """Return the emulator with which a host runs a domain.
+
+    :raise RefusedError: When it has none.
+    """
+    if machine.emulator:
+        found = next((one for one in host.emulators if one.path == machine.emulator), None)
+        if found is None:
+            raise RefusedError(refusal("no-emulator-at-path", printable(machine.emulator, 100)))
+    else:
+        architecture = machine.arch or host.system.architecture
+        found = host.emulator_for(architecture)
+        if found is None:
+            raise RefusedError(refusal("no-emulator", printable(architecture, 60)))
+    if found.domain_types and machine.kind not in found.domain_types:
+        raise RefusedError(refusal("no-domain-type", f"{printable(machine.kind, 60)}, {found.path}"))
+    return found
+
+
+def record_of(host: HostRecord, machine: DomainMachine) -> CapabilityRecord:
+    """Return the record that says what a domain's emulator can do on a host.
+
+    :raise RefusedError: When the host lacks something that the domain names, or its record does not say.
+    """
+    emulator = emulator_of(host, machine)
+    record = emulator.record
+    if record is None:
+        raise RefusedError(refusal("emulator-not-asked", f"{emulator.path}: {printable(emulator.problem)}"))
+    word = machine.machine or ""
+    name = emulator.aliases.get(word, word)
+    if any(_is_named(one, name) for one in record.machines):
+        return record
+    missing = bool(name and emulator.machine_types) and name not in emulator.machine_types
+    code = "no-machine-type" if missing else "machine-type-not-asked"
+    raise RefusedError(refusal(code, printable(name, 60) or "the default one"))
+
+
+def _is_named(machine: MachineRecord, name: str) -> bool:
+    return name in (machine.name, *machine.aliases) or (not name and machine.default)

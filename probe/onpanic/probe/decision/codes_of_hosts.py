@@ -1,0 +1,59 @@
+"""The part of the catalogue about several hosts: a domain for all of them, and a guest that migrates."""
+
+__all__ = ("NOTES_ON_HOSTS", "REFUSALS_ON_HOSTS")
+
+#: Reason and remedy of refusals, by code.
+REFUSALS_ON_HOSTS = {
+    "libvirt-not-asked": (
+        "the host's record says nothing about a libvirt",
+        "collect the host's record again with onpanic host, where libvirt answers",
+    ),
+    "host-not-counted": (
+        "there is no record of the host that can be used",
+        "collect the host's record again with onpanic host",
+    ),
+    "no-emulator-at-path": (
+        "the host has no emulator at the path in the domain's <emulator>",
+        "link the host's emulator to that path, or migrate with virsh migrate --xml and another path",
+    ),
+    "no-domain-type": (
+        "the host's libvirt starts no domain of this type with its emulator",
+        "give the host KVM, or use a domain of type qemu",
+    ),
+    "on-crash-not-known": (
+        "the host's libvirt does not know the value of <on_crash> in the domain",
+        "use libvirt 12.6 or later there, or translate the domain with onpanic to-libvirt --fleet",
+    ),
+    "notifier-differs": (
+        "the guest has another panic notifier on the other host",
+        "migrate the guest only between hosts with the same notifier, or stop it and start it there",
+    ),
+    "event-mask-differs": (
+        "the guest's panic notifier offers other events on the other host",
+        "set the bits of both hosts in <qemu:commandline>, such as -global pvpanic.events=3",
+    ),
+    "notifier-not-compared": (
+        "it is not known whether the guest has the same panic notifier on both hosts",
+        "collect the records of both hosts in the same way, and with the same onpanic",
+    ),
+    "translations-differ": (
+        "the hosts need different translations of the domain's policy",
+        "name a notifier that all hosts have with --notifier, and leave --with-vmcoreinfo out",
+    ),
+}
+
+#: Reason and remedy of notes, by code.
+NOTES_ON_HOSTS = {
+    "migration-continues-guest": (
+        "libvirt lets a preserved guest run at the end of a live migration",
+        "migrate a guest that has panicked with virsh migrate --paused",
+    ),
+    "machine-alias-differs": (
+        "the domain's machine type is an alias, which stands for different machine types on the hosts",
+        "name one of them in the domain; a guest keeps the one with which it was defined",
+    ),
+    "guest-sees-difference": (
+        "the guest's panic notifier is not the same on all hosts",
+        "onpanic fleet migrate tells between which hosts such a guest may migrate",
+    ),
+}
