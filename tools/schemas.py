@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from onpanic.fleet import FleetDrift, FleetVerdict, HostRecord
+from onpanic.fleet import FleetDrift, FleetVerdict, HostRecord, MigrationAnswer
 from onpanic.matrix import LibvirtRecord, Matrix
 from onpanic.probe import CapabilityRecord
 from onpanic.run import RunResult
@@ -21,6 +21,7 @@ SCHEMAS: dict[type, Path] = {
     HostRecord: ROOT / "fleet/onpanic/fleet/hosts/host.schema.json",
     FleetVerdict: ROOT / "fleet/onpanic/fleet/verdict/verdict.schema.json",
     FleetDrift: ROOT / "fleet/onpanic/fleet/drift/drift.schema.json",
+    MigrationAnswer: ROOT / "fleet/onpanic/fleet/migration/migration.schema.json",
     Matrix: ROOT / "compat-matrix/onpanic/matrix/model/matrix.schema.json",
 }
 

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "matrix show": ("onpanic.cli.matrix.show", "show the compatibility matrix"),
     "matrix diff": ("onpanic.cli.matrix.diff", "show what changed from one build to another"),
     "fleet verdict": ("onpanic.cli.fleet.verdict", "show which policies every host of a fleet keeps"),
+    "fleet migrate": ("onpanic.cli.fleet.migrate", "show where a guest may migrate and keep its policy"),
     "fleet diff": ("onpanic.cli.fleet.diff", "show what changed on the hosts of a fleet"),
     "explain": ("onpanic.cli.explain", "explain a code, and what to do about it"),
 }

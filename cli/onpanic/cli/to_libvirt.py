@@ -6,13 +6,15 @@ domain's own <emulator> is probed, unless another source is named.  Exit status 
 policy cannot be honoured.
 
 --connect and --libvirt-version may be repeated, for a domain that migrates: the result
-holds on all of them.
+holds on all of them.  --fleet reads the records of hosts instead, which onpanic host prints;
+no emulator is started, and a refusal names the hosts that stand in the way.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from onpanic.probe.decision.rules import Decision
     from onpanic.shims.translation.domain_emulator import Prober
     from onpanic.shims.translation.libvirt_features import Libvirt
+    from onpanic.shims.translation.mapping import Note
     from onpanic.shims.translation.translate import Translation
 
 TAKES_COMMAND = True
@@ -58,6 +61,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="ask this libvirt, and probe the emulator that it would run; repeatable",
     )
+    fleet = parser.add_argument_group("many hosts")
+    fleet.add_argument(
+        "--fleet",
+        action="append",
+        default=[],
+        metavar="DIR|FILE",
+        help="for all hosts whose records these are; - for standard input; repeatable",
+    )
+    fleet.add_argument(
+        "--expected", metavar="FILE", help="names of hosts, one a line: one without a record did not answer"
+    )
+    fleet.add_argument(
+        "--answered-only",
+        action="store_true",
+        help="translate for the hosts that are counted, whatever the others can",
+    )
+    parser.set_defaults(max_age=None)
     parser.add_argument(
         "--notifier",
         choices=NOTIFIER_MODELS,
@@ -77,6 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
     named = (arguments.record, arguments.emulator, arguments.command or None)
     if len(named) - named.count(None) > 1:
         raise UsageError("more than one source", "name one emulator, or a record")
+    if arguments.fleet:
+        # By its name, as `main` finds it: what is about a fleet builds on this package
+        return int(import_module("onpanic.cli.fleet.translation").translate(arguments))
     if arguments.connect:
         from onpanic.core.libvirt_api import libvirt_module
 
@@ -96,13 +119,20 @@ def run(arguments: argparse.Namespace) -> int:
             probers = {uri: prober for uri, (_, prober) in connected.items()}
     with naming(arguments.domain):
         translation = _translate(source, probers, libvirts, arguments)
+    write_translation(translation, translation.notes, arguments)
+    return 0
+
+
+def write_translation(
+    translation: "Translation[bytes]", notes: "Sequence[Note]", arguments: argparse.Namespace
+) -> None:
+    """Write a translated domain, and print notes about it."""
     write_result(arguments.output, translation.xml)
     if not arguments.quiet:
         if translation.policy is None:
             print_note("the domain states no policy: nothing was changed")
-        for note in translation.notes:
+        for note in notes:
             print_note(f"{note.code}: {note.reason}", note.remedy)
-    return 0
 
 
 def _translate(

@@ -4,9 +4,10 @@ Data goes through the sub-packages in this order:
 
 `hosts`       the record of one host
 `documents`   reading the records of many: a `Fleet`
-`judging`     what one host can promise
+`judging`     what one host can promise, and what a domain is like there
 `verdict`     what all of them can promise: a `FleetVerdict`
 `drift`       what has changed between two collections of one fleet
+`migration`   where a guest may migrate
 
 Names are imported when they are first used.
 """
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from onpanic.fleet.documents.read_fleet import read_fleet
     from onpanic.fleet.drift.drift_of import drift_of
     from onpanic.fleet.drift.fleet_drift import FleetDrift
+    from onpanic.fleet.fleet_translation import FleetTranslation, translate_for_fleet
     from onpanic.fleet.hosts.host_record import FailedHost, HostRecord
+    from onpanic.fleet.migration.exchange import migration_between, migration_of
+    from onpanic.fleet.migration.migration_answer import MigrationAnswer
     from onpanic.fleet.verdict.fleet_verdict import FleetVerdict
     from onpanic.fleet.verdict.verdict_of import verdict_of
 else:
@@ -33,9 +37,12 @@ else:
             "onpanic.fleet.documents.read_fleet": ("read_fleet",),
             "onpanic.fleet.drift.drift_of": ("drift_of",),
             "onpanic.fleet.drift.fleet_drift": ("FleetDrift",),
+            "onpanic.fleet.fleet_translation": ("FleetTranslation", "translate_for_fleet"),
             "onpanic.fleet.hosts.host_record": ("FailedHost", "HostRecord"),
             "onpanic.fleet.verdict.fleet_verdict": ("FleetVerdict",),
             "onpanic.fleet.verdict.verdict_of": ("verdict_of",),
+            "onpanic.fleet.migration.exchange": ("migration_between", "migration_of"),
+            "onpanic.fleet.migration.migration_answer": ("MigrationAnswer",),
         },
     )
 
@@ -45,13 +52,18 @@ __all__ = (
     "FleetDrift",
     "FleetHost",
     "FleetNote",
+    "FleetTranslation",
     "FleetVerdict",
     "HostClass",
     "HostDocument",
     "HostRecord",
+    "MigrationAnswer",
     "Uncounted",
     "documents_of",
     "drift_of",
+    "migration_between",
+    "migration_of",
     "read_fleet",
+    "translate_for_fleet",
     "verdict_of",
 )

@@ -1,0 +1,135 @@
+"""The answer to where guests may migrate, as text for one screen."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from onpanic.cli.fleet.fleet_lines import host_names, note_lines, plural, uncounted_lines
+from onpanic.core.untrusted import printable
+from onpanic.fleet.judging.guest_view import GuestView
+from onpanic.fleet.judging.hindrance import Hindrance
+from onpanic.fleet.migration.migration_answer import AskedPair, ExchangeClass, MigrationAnswer
+from onpanic.probe.record.screen import Style
+from onpanic.shims.domain_xml.policy_xml import policy_elements
+from onpanic.shims.translation.mapping import Note
+
+__all__ = ("hindrance_lines", "migration_screen")
+
+_CLASSES = 8
+_STYLES = {"yes": "yes", "some": "unknown", "no": "no", "unknown": "unknown"}
+
+
+def migration_screen(answer: MigrationAnswer, style: Style, *, everything: bool = False) -> list[str]:
+    """Return the lines of an answer.
+
+    :param everything: Whether to name all hosts, and all classes.
+    """
+    policy = " ".join(policy_elements(answer.policy).values())
+    missing = f", {answer.missing:,} not counted" if answer.missing else ""
+    head = f"{answer.architecture} {answer.machine}, {policy}: {plural(answer.hosts, 'host')}{missing}"
+    lines = [style.paint(printable(head), "title")]
+    if answer.pair is not None:
+        lines += _pair(answer.pair, style)
+    else:
+        lines += _classes(answer, style, everything=everything)
+    lines += uncounted_lines(answer.uncounted, style, everything=everything)
+    return lines + note_lines(answer.notes, style, everything=everything)
+
+
+def hindrance_lines(
+    hindrances: Iterable[Hindrance], style: Style, *, everything: bool = False, indent: str = ""
+) -> list[str]:
+    """Return what stands in the way, on which hosts, and what to do about it.
+
+    :param everything: Whether to name all hosts.
+    """
+    lines = []
+    for one in hindrances:
+        hosts = f"{plural(len(one.hosts), 'host')}: {host_names(one.hosts, everything=everything)}"
+        lines.append(f"{indent}{style.paint(f'{one.answer}: {one.code}', one.answer)}: {hosts}")
+        lines += [
+            f"{indent}  {printable(one.reason)}",
+            f"{indent}  {style.paint(printable(one.remedy), 'dim')}",
+        ]
+    return lines
+
+
+def _pair(pair: AskedPair, style: Style) -> list[str]:
+    way = printable(f"{pair.source} to {pair.target}")
+    lines = [f"{way}: {style.paint(pair.answer, _STYLES[pair.answer])}"]
+    return [*lines, *hindrance_lines(pair.hindrances, style, indent="  "), *_notes(pair.notes, style)]
+
+
+def _classes(answer: MigrationAnswer, style: Style, *, everything: bool) -> list[str]:
+    shown = answer.classes if everything else answer.classes[:_CLASSES]
+    lines = []
+    for one in shown:
+        hosts = f"{plural(len(one.hosts), 'host')}: {host_names(one.hosts, everything=everything)}"
+        lines += [f"class {one.number}, {hosts}", f"  {style.paint(printable(_domain(one)), 'dim')}"]
+    left = len(answer.classes) - len(shown)
+    if left:
+        lines.append(f"and {left:,} more, with fewer hosts: --all shows them")
+    if answer.barred:
+        lines += [
+            "no such guest on:",
+            *hindrance_lines(answer.barred, style, everything=everything, indent="  "),
+        ]
+    if len(shown) > 1:
+        lines += _table(answer, [one.number for one in shown], style)
+        lines += _reasons(answer, [one.number for one in shown], style)
+    notes = dict.fromkeys(note for one in answer.classes for note in one.notes)
+    notes |= dict.fromkeys(note for one in answer.crossings for note in one.notes)
+    return lines + _notes(list(notes), style)
+
+
+def _domain(one: ExchangeClass) -> str:
+    """Return what the guest is like in a class, in one line."""
+    words = [f"<on_crash>{one.on_crash}</on_crash>" if one.on_crash else "no <on_crash>"]
+    if one.panic:
+        words.append(f"<panic model='{one.panic}'/>")
+    if one.arguments:
+        words.append(" ".join(one.arguments))
+    return ", ".join([*words, *_seen(one.view), f"type {one.domain_type}", one.emulator])
+
+
+def _seen(view: GuestView) -> Iterable[str]:
+    for notifier in view:
+        if notifier.event_mask is not None:
+            yield f"events={notifier.event_mask:#x}"
+
+
+def _table(answer: MigrationAnswer, numbers: Sequence[int], style: Style) -> list[str]:
+    answers = {(one.source, one.target): one.answer for one in answer.crossings}
+    lines = ["from \\ to" + "".join(f"{number:>9}" for number in numbers)]
+    for source in numbers:
+        cells = []
+        for target in numbers:
+            word = "yes" if source == target else answers[source, target]
+            cells.append(" " * (9 - len(word)) + style.paint(word, _STYLES[word]))
+        lines.append(f"{source:9}" + "".join(cells))
+    return lines
+
+
+def _reasons(answer: MigrationAnswer, numbers: Sequence[int], style: Style) -> list[str]:
+    """Return why guests may not go from class to class: each reason once, with the pairs that it is about."""
+    pairs: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    for one in answer.crossings:
+        if one.source in numbers and one.target in numbers:
+            for found in one.hindrances:
+                some = f" ({plural(len(found.hosts), 'host')})" if one.answer == "some" else ""
+                key = (found.answer, found.code, found.reason, found.remedy)
+                pairs[key].append(f"{one.source} to {one.target}{some}")
+    lines = []
+    for (word, code, reason, remedy), ways in pairs.items():
+        lines.append(f"{style.paint(f'{word}: {code}', word)}: {host_names(ways)}")
+        lines += [f"  {printable(reason)}", f"  {style.paint(printable(remedy), 'dim')}"]
+    return lines
+
+
+def _notes(notes: Iterable[Note], style: Style) -> list[str]:
+    lines = []
+    for note in notes:
+        lines += [
+            f"note: {note.code}: {printable(note.reason)}",
+            f"  {style.paint(printable(note.remedy), 'dim')}",
+        ]
+    return lines

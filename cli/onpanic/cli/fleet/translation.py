@@ -1,0 +1,77 @@
+"""Translating a domain for all hosts of a fleet: onpanic to-libvirt --fleet."""
+
+import argparse
+from collections.abc import Sequence
+
+from onpanic.cli.argument_files import naming, read_domain
+from onpanic.cli.exit_status import FOUND, OK
+from onpanic.cli.fleet.fleet_lines import hosts_text, note_lines, plural, uncounted_lines
+from onpanic.cli.fleet.fleet_sources import fleet_of
+from onpanic.cli.fleet.migration_screen import hindrance_lines
+from onpanic.cli.output import complain, print_error, print_note
+from onpanic.cli.to_libvirt import write_translation
+from onpanic.core.errors import UsageError
+from onpanic.fleet.documents.fleet import Fleet
+from onpanic.fleet.fleet_translation import translate_for_fleet
+from onpanic.fleet.judging.hindrance import Hindrance
+from onpanic.probe.record.screen import Style
+
+__all__ = ("translate",)
+
+
+def translate(arguments: argparse.Namespace) -> int:
+    """Translate, print the XML and the notes, and return 0; 1 if something stands in the way.
+
+    :param arguments: Those of onpanic to-libvirt.
+    """
+    named = (arguments.record, arguments.emulator, arguments.command, arguments.connect)
+    if any((*named, arguments.libvirt_version)):
+        raise UsageError("--fleet says which emulators and libvirts there are", "name no other source")
+    if "-" in arguments.fleet and arguments.domain == "-":
+        raise UsageError("standard input is named twice", "it can be read once")
+    fleet = fleet_of(arguments.fleet, arguments)
+    source = read_domain(arguments.domain, arguments.document)
+    with naming(arguments.domain):
+        found = translate_for_fleet(
+            source, fleet, notifier=arguments.notifier, vmcoreinfo=arguments.with_vmcoreinfo
+        )
+    missing = bool(fleet.missing_count) and not arguments.answered_only
+    if found.translation is None or missing:
+        _print_refusal(fleet, found.hindrances, missing=missing)
+        return FOUND
+    write_translation(found.translation, found.notes, arguments)
+    if not arguments.quiet:
+        _print_hosts(fleet)
+    return OK
+
+
+def _print_refusal(fleet: Fleet, hindrances: Sequence[Hindrance], *, missing: bool) -> None:
+    """Print what stands in the way of an answer for all hosts, and what would mend most of them.
+
+    :param missing: Whether hosts that are not counted stand in the way, too.
+    """
+    hosts = sum(len(one.hosts) for one in hindrances)
+    if hindrances:
+        first = hindrances[0]
+        complain(
+            f"refused: {hosts:,} of {plural(fleet.host_count, 'host')} stand{'s' * (hosts == 1)} in the way",
+            f"{first.remedy} (for {plural(len(first.hosts), 'host')})",
+        )
+    else:
+        total = fleet.host_count + fleet.missing_count
+        complain(
+            f"refused: {fleet.missing_count:,} of {total:,} hosts and documents are not counted",
+            "collect the records again, or leave these hosts out with --answered-only",
+        )
+    for line in hindrance_lines(hindrances, Style(), indent="  "):
+        print_error(line)
+    if missing:
+        for line in uncounted_lines(fleet.uncounted, Style()):
+            print_error(f"  {line}")
+
+
+def _print_hosts(fleet: Fleet) -> None:
+    """Print over how many hosts an answer holds, and what may make it wrong."""
+    print_note(f"valid on {hosts_text(fleet)}")
+    for line in (*uncounted_lines(fleet.uncounted, Style()), *note_lines(fleet.notes, Style())):
+        print_note(line)

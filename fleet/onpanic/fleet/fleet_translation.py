@@ -1,0 +1,157 @@
+"""Translating a domain's policy for all hosts of a fleet: one document that is valid on each of them.
+
+Each host is asked alone first, so that a refusal names the hosts that are its cause.  Then the policy is
+translated for what all libvirts have in common, with each host's emulator, and the results must be the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Generic, TypeVar
+
+import msgspec
+
+from onpanic.core.errors import RefusedError
+from onpanic.core.untrusted import printable
+from onpanic.fleet.documents.fleet import Fleet, HostClass
+from onpanic.fleet.hosts.host_record import HostRecord
+from onpanic.fleet.judging.domain_on_host import libvirt_of_host, record_of
+from onpanic.fleet.judging.guest_view import GuestView, difference, view_of
+from onpanic.fleet.judging.hindrance import Hindrance, sorted_hindrances
+from onpanic.probe.decision.rules import Decision, refusal
+from onpanic.probe.emulator.notifier_models import NotifierModel
+from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import machine_of
+from onpanic.shims.translation.libvirt_features import Libvirt
+from onpanic.shims.translation.mapping import Note
+from onpanic.shims.translation.translate import Translation, to_libvirt
+
+__all__ = ("FleetTranslation", "translate_for_fleet")
+
+Text = TypeVar("Text", str, bytes)
+
+# The notifiers that are tried if the hosts' own choices differ
+_MODELS: tuple[NotifierModel, ...] = ("isa", "pvpanic", "hyperv")
+
+
+class FleetTranslation(msgspec.Struct, Generic[Text], frozen=True):
+    """A domain that was translated for all hosts of a fleet, or what stands in the way.
+
+    :param translation: The translated document; None if something stands in the way.
+    :param hindrances: What stands in the way, that on most hosts first.
+    :param notes: What is to be known about the domain on the hosts, with those of the translation.
+    """
+
+    translation: Translation[Text] | None
+    hindrances: tuple[Hindrance, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def translate_for_fleet(
+    xml: Text, fleet: Fleet, *, notifier: NotifierModel | None = None, vmcoreinfo: bool = False
+) -> FleetTranslation[Text]:
+    """Translate a domain's policy so that the document is valid on all hosts that are counted.
+
+    If the hosts would add different notifiers, one is used that all of them have.
+
+    :param xml: The domain's XML.
+    :param notifier: The model of the notifier to add if the domain has none; None for the best one.
+    :param vmcoreinfo: Switch the vmcoreinfo device on where the guest can have it.
+    :raise DocumentError: When the document cannot be read, or contradicts itself.
+    """
+    ways: list[NotifierModel | None] = [notifier] if notifier else [None, *_MODELS]
+    failed: list[FleetTranslation[Text]] = []
+    for model in ways:
+        found: FleetTranslation[Text] = _translated(xml, fleet, model, vmcoreinfo)
+        if found.translation is not None:
+            return _with_differences(found, fleet)
+        failed.append(found)
+    return min(failed, key=_severity)
+
+
+def _translated(
+    xml: Text, fleet: Fleet, notifier: NotifierModel | None, vmcoreinfo: bool
+) -> FleetTranslation[Text]:
+    """Return the translation that all hosts have in common, or what stands in the way."""
+
+    def translate(host: HostRecord, libvirts: Sequence[Libvirt]) -> Translation[Text]:
+        prober = partial(record_of, host)
+        return to_libvirt(xml, prober, libvirt=libvirts, notifier=notifier, vmcoreinfo=vmcoreinfo)
+
+    refused: dict[Decision, list[str]] = defaultdict(list)
+    libvirts: dict[Libvirt, None] = {}
+    for one in fleet.classes:
+        with _collected(refused, one):
+            libvirt = libvirt_of_host(one.record)
+            translate(one.record, [libvirt])
+            libvirts[libvirt] = None
+    if refused:
+        return FleetTranslation(None, sorted_hindrances(refused))
+    notes: dict[Note, None] = {}
+    results: dict[Text, tuple[Translation[Text], list[str]]] = {}
+    for one in fleet.classes:
+        with _collected(refused, one):
+            found = translate(one.record, list(libvirts))
+            notes.update(dict.fromkeys(found.notes))
+            results.setdefault(found.xml, (found, []))[1].extend(host.name for host in one.hosts)
+    ranked = sorted(results.values(), key=lambda result: -len(result[1]))
+    for _, names in ranked[1:]:
+        refused[refusal("translations-differ")] += names
+    if refused:
+        return FleetTranslation(None, sorted_hindrances(refused))
+    return FleetTranslation(ranked[0][0], notes=tuple(notes))
+
+
+@contextmanager
+def _collected(refused: dict[Decision, list[str]], hosts: HostClass) -> Iterator[None]:
+    """Collect a `RefusedError` with the names of the hosts that are its cause."""
+    try:
+        yield
+    except RefusedError as error:
+        found = error.decision
+        decision = Decision(False, found.code, found.reason, found.remedy)
+        refused[decision] += [host.name for host in hosts.hosts]
+
+
+def _severity(failed: FleetTranslation[Text]) -> tuple[int, bool]:
+    """Return how much stands in the way: a refusal with a cause says more than that translations differ."""
+    differs = any(one.code == "translations-differ" for one in failed.hindrances)
+    return sum(len(one.hosts) for one in failed.hindrances), differs
+
+
+def _with_differences(found: FleetTranslation[Text], fleet: Fleet) -> FleetTranslation[Text]:
+    """Return a translation with notes on what differs between the hosts."""
+    translation = found.translation
+    if translation is None:
+        return found
+    different: tuple[Note, ...] = _differences(translation.xml, fleet)
+    return FleetTranslation(translation, found.hindrances, (*found.notes, *different))
+
+
+def _differences(xml: str | bytes, fleet: Fleet) -> tuple[Note, ...]:
+    """Return what a guest of a domain that all hosts accept would see of the host that it runs on."""
+    machine = machine_of(Document(xml).root)
+    if machine.hypervisor != "qemu":
+        return ()
+    names: dict[str, list[str]] = defaultdict(list)
+    views: dict[GuestView, list[str]] = defaultdict(list)
+    for one in fleet.classes:
+        try:
+            record = record_of(one.record, machine)
+        except RefusedError:  # a domain without a policy is valid all the same
+            continue
+        hosts = [host.name for host in one.hosts]
+        names[record.machine(machine.machine).name] += hosts
+        views[view_of(machine, record)] += hosts
+    if len(names) > 1:
+        each = ", ".join(f"{printable(name, 60)} on {len(hosts):,}" for name, hosts in names.items())
+        return (Note.of("machine-alias-differs", each),)
+    notes = []
+    first: GuestView = next(iter(views), ())
+    for view, hosts in views.items():
+        decision = difference(first, view)
+        if decision is not None:
+            where = f"{printable(views[first][0], 60)} and {printable(hosts[0], 60)}"
+            notes.append(Note("guest-sees-difference", f"{decision.reason}: {where}", decision.remedy))
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""Where a guest may migrate and keep its policy: pure functions of a fleet's classes."""

@@ -1,0 +1,125 @@
+"""The answer to where guests may migrate.  Its JSON Schema is the file ``migration.schema.json`` here."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from onpanic.core.untrusted import wellformed
+from onpanic.fleet.documents.fleet import FleetNote, Uncounted
+from onpanic.fleet.judging.guest_view import GuestView
+from onpanic.fleet.judging.hindrance import Hindrance
+from onpanic.probe.decision.policy import Policy
+from onpanic.shims.translation.mapping import Note
+
+__all__ = ("AskedPair", "Crossing", "CrossingAnswer", "ExchangeClass", "MigrationAnswer")
+
+#: ``some`` if a guest may migrate to some hosts of the class only.
+CrossingAnswer = Literal["yes", "some", "no", "unknown"]
+
+
+class ExchangeClass(msgspec.Struct, frozen=True, kw_only=True):
+    """Hosts that can exchange a guest with the policy freely: it is the same domain on each of them.
+
+    :param number: From 1; the greatest class has the first.
+    :param hosts: Their names.
+    :param emulator: The path of the emulator.
+    :param domain_type: The type of the guest's domain: ``kvm`` or ``qemu``.
+    :param on_crash: What libvirt is given as ``<on_crash>``; None for nothing.
+    :param panic: The model of the ``<panic>`` that is added; None if none is.
+    :param arguments: The arguments that are added to QEMU's command line.
+    :param view: What the guest sees of its panic notifiers.
+    :param notes: What libvirt alone does not do.
+    """
+
+    number: int
+    hosts: tuple[str, ...]
+    emulator: str
+    domain_type: str
+    on_crash: str | None
+    panic: str | None
+    arguments: tuple[str, ...]
+    view: GuestView
+    notes: tuple[Note, ...]
+
+
+class Crossing(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a guest may migrate from the hosts of one class to those of another one.
+
+    :param source: The number of the class that it comes from.
+    :param target: The number of the class that it goes to.
+    :param answer: See `CrossingAnswer`.
+    :param hindrances: What stands in the way, on which hosts of the target.
+    :param notes: What is to be known about the guest there.
+    """
+
+    source: int
+    target: int
+    answer: CrossingAnswer
+    hindrances: tuple[Hindrance, ...]
+    notes: tuple[Note, ...]
+
+
+class AskedPair(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer about two hosts, in one direction.
+
+    :param source: The name of the host that the guest comes from.
+    :param target: The name of the host that it goes to.
+    :param answer: Whether the guest may migrate.
+    :param hindrances: What stands in the way; of one host each.
+    :param notes: What is to be known about the guest there.
+    """
+
+    source: str
+    target: str
+    answer: Literal["yes", "no", "unknown"]
+    hindrances: tuple[Hindrance, ...]
+    notes: tuple[Note, ...]
+
+
+class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where guests with a policy and a machine type may migrate.
+
+    :param architecture: libvirt's name of the guests' architecture.
+    :param machine: The machine type's own name.
+    :param policy: The policy.
+    :param hosts: Over how many hosts the answer holds.
+    :param missing: How many hosts or documents may stand for hosts that it does not hold over.
+    :param classes: Hosts that can exchange such a guest freely.
+    :param barred: Why other hosts cannot have such a guest at all.
+    :param crossings: Every pair of classes, in both directions.
+    :param pair: The two hosts that were asked about; None if all were.
+    :param uncounted: What was left out, each with its reason.
+    :param notes: What may make the answer wrong.
+    """
+
+    schema_version: Literal[1] = 1
+    architecture: str
+    machine: str
+    policy: Policy
+    hosts: int
+    missing: int
+    classes: tuple[ExchangeClass, ...]
+    barred: tuple[Hindrance, ...]
+    crossings: tuple[Crossing, ...]
+    pair: AskedPair | None = None
+    uncounted: tuple[Uncounted, ...] = ()
+    notes: tuple[FleetNote, ...] = ()
+
+    @property
+    def is_one_class(self) -> bool:
+        """Whether all hosts that are counted can exchange such a guest."""
+        return len(self.classes) == 1 and not self.barred
+
+    def to_json(self) -> bytes:
+        """Return the answer as one line of JSON."""
+        return msgspec.json.encode(wellformed(msgspec.to_builtins(self)))
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of an answer: the file that is installed with the package."""
+        from importlib.resources import files  # slow to import, and rarely needed
+
+        schema: dict[str, Any] = msgspec.json.decode(
+            files(__package__).joinpath("migration.schema.json").read_bytes()
+        )
+        return schema
