@@ -131,7 +131,7 @@ def test_the_domains_own_emulator_is_judged(devices: str) -> None:
     assert [one.code for one in found.hindrances] == (["no-emulator-at-path"] if devices else [])
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(
     hosts=st.lists(
         st.tuples(

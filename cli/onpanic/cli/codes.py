@@ -256,6 +256,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "set the bits of both hosts in <qemu:commandline>, such as -global pvpanic.events=3",
         "",
     ),
+    "notifier-acpi-differs": (
+        "refusal",
+        "the guest's ACPI tables show the panic notifier on one of the hosts only",
+        "once it has rebooted there, the guest may not find it; start guests where ACPI shows it",
+        "",
+    ),
     "notifier-not-compared": (
         "refusal",
         "it is not known whether the guest has the same panic notifier on both hosts",

@@ -19,6 +19,7 @@ from onpanic.fleet.hosts.host_record import HostRecord
 from onpanic.fleet.judging.domain_on_host import libvirt_of_host, record_of
 from onpanic.fleet.judging.guest_view import GuestView, difference, view_of
 from onpanic.fleet.judging.hindrance import Hindrance, sorted_hindrances
+from onpanic.fleet.verdict.natural_order import natural
 from onpanic.probe.decision.rules import Decision, refusal
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.shims.domain_xml.document import Document
@@ -87,7 +88,7 @@ def _translated(
             translate(one.record, [libvirt])
             libvirts[libvirt] = None
     if refused:
-        return FleetTranslation(None, sorted_hindrances(refused))
+        return FleetTranslation(None, sorted_hindrances(refused, natural))
     notes: dict[Note, None] = {}
     results: dict[Text, tuple[Translation[Text], list[str]]] = {}
     for one in fleet.classes:
@@ -99,7 +100,7 @@ def _translated(
     for _, names in ranked[1:]:
         refused[refusal("translations-differ")] += names
     if refused:
-        return FleetTranslation(None, sorted_hindrances(refused))
+        return FleetTranslation(None, sorted_hindrances(refused, natural))
     return FleetTranslation(ranked[0][0], notes=tuple(notes))
 
 

@@ -2,7 +2,8 @@
 
 The hosts are put in classes that can exchange such a guest freely; for the rest, each direction says why
 not.  The guest is the plainest one: a domain without a notifier of its own, which onpanic to-libvirt has
-translated for the libvirt of the host that it comes from.
+translated for the libvirt of the host that it comes from.  changes: it keeps its policy, but its notifier
+offers something else than before; some: it is not the same for all hosts of the class.
 
 Exit status 0: all hosts are one class, or the guest may go --from one --to the other; 1: not, or that is
 not known.  Hosts that are not counted count as unknown, unless --answered-only is given.
@@ -18,7 +19,6 @@ from onpanic.cli.options import text
 from onpanic.cli.output import print_json
 from onpanic.cli.terminal import style_for
 from onpanic.core.errors import UsageError
-from onpanic.fleet.documents.fleet import Fleet
 from onpanic.fleet.migration.exchange import migration_between, migration_of
 from onpanic.probe.decision.policy import ON_PANIC, Policy
 
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--arch",
         type=text,
         metavar="A",
-        help="the guest's architecture, as libvirt names it (default: the hosts' own)",
+        help="libvirt's name of the guest's architecture (default: the hosts' own)",
     )
     parser.add_argument(
         "--from", dest="source", type=text, metavar="HOST", help="only ask about a guest of this host"
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--from and --to belong together", "name both hosts, or neither")
     fleet = fleet_of(arguments.sources, arguments)
     policy = Policy(arguments.policy, arguments.coredump)
-    asked = (arguments.arch or _architecture(fleet), arguments.machine, policy)
+    asked = (arguments.arch, arguments.machine, policy)
     if arguments.source is None:
         answer = migration_of(fleet, *asked)
         fine = answer.is_one_class and not (answer.missing and not arguments.answered_only)
@@ -80,14 +80,3 @@ def run(arguments: argparse.Namespace) -> int:
         style = style_for(sys.stdout)
         print("\n".join(migration_screen(answer, style, everything=arguments.all)))
     return OK if fine else FOUND
-
-
-def _architecture(fleet: Fleet) -> str:
-    """Return the architecture of the hosts.
-
-    :raise UsageError: When they have several.
-    """
-    found = sorted({one.record.system.architecture for one in fleet.classes})
-    if len(found) > 1:
-        raise UsageError(f"the hosts have several architectures: {', '.join(found)}", "name one with --arch")
-    return found[0]

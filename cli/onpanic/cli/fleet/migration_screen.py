@@ -15,7 +15,7 @@ from onpanic.shims.translation.mapping import Note
 __all__ = ("hindrance_lines", "migration_screen")
 
 _CLASSES = 8
-_STYLES = {"yes": "yes", "some": "unknown", "no": "no", "unknown": "unknown"}
+_STYLES = {"yes": "yes", "changes": "unknown", "some": "unknown", "no": "no", "unknown": "unknown"}
 
 
 def migration_screen(answer: MigrationAnswer, style: Style, *, everything: bool = False) -> list[str]:
@@ -25,6 +25,8 @@ def migration_screen(answer: MigrationAnswer, style: Style, *, everything: bool 
     """
     policy = " ".join(policy_elements(answer.policy).values())
     missing = f", {answer.missing:,} not counted" if answer.missing else ""
+    if answer.others:
+        missing = f", {answer.others:,} of another architecture{missing}"
     head = f"{answer.architecture} {answer.machine}, {policy}: {plural(answer.hosts, 'host')}{missing}"
     lines = [style.paint(printable(head), "title")]
     if answer.pair is not None:
@@ -45,7 +47,7 @@ def hindrance_lines(
     lines = []
     for one in hindrances:
         hosts = f"{plural(len(one.hosts), 'host')}: {host_names(one.hosts, everything=everything)}"
-        lines.append(f"{indent}{style.paint(f'{one.answer}: {one.code}', one.answer)}: {hosts}")
+        lines.append(f"{indent}{style.paint(f'{one.answer}: {one.code}', _STYLES[one.answer])}: {hosts}")
         lines += [
             f"{indent}  {printable(one.reason)}",
             f"{indent}  {style.paint(printable(one.remedy), 'dim')}",
@@ -120,7 +122,7 @@ def _reasons(answer: MigrationAnswer, numbers: Sequence[int], style: Style) -> l
                 pairs[key].append(f"{one.source} to {one.target}{some}")
     lines = []
     for (word, code, reason, remedy), ways in pairs.items():
-        lines.append(f"{style.paint(f'{word}: {code}', word)}: {host_names(ways)}")
+        lines.append(f"{style.paint(f'{word}: {code}', _STYLES[word])}: {host_names(ways)}")
         lines += [f"  {printable(reason)}", f"  {style.paint(printable(remedy), 'dim')}"]
     return lines
 

@@ -54,7 +54,7 @@ def difference(here: GuestView, there: GuestView) -> Decision | None:
             unknown = refusal("notifier-not-compared", "the events were read on one host only")
         if one.acpi != other.acpi:
             if "unknown" not in (one.acpi, other.acpi):
-                return refusal("notifier-differs", "ACPI shows it on one host only")
+                return refusal("notifier-acpi-differs")
             unknown = unknown or refusal("notifier-not-compared", "ACPI was read on one host only")
     return unknown
 

@@ -1,13 +1,17 @@
-"""What stands in the way on some hosts, and whether that is certain."""
+"""What stands in the way on some hosts, and how much it does."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import msgspec
 
 from onpanic.probe.decision.rules import Decision
 
-__all__ = ("Hindrance", "is_unsettled", "sorted_hindrances")
+__all__ = ("Hindrance", "HindranceAnswer", "hindrance_answer", "is_unsettled", "sorted_hindrances")
+
+#: ``no`` if it is impossible, ``unknown`` if the records do not say enough, and ``changes`` if it works, but
+#: the guest sees another device than before.
+HindranceAnswer = Literal["no", "changes", "unknown"]
 
 # Refusals that another look at the host would settle
 _UNSETTLED = frozenset(
@@ -21,18 +25,21 @@ _UNSETTLED = frozenset(
     )
 )
 
+# Refusals of what works, see `HindranceAnswer`
+_CHANGES = frozenset(("event-mask-differs", "notifier-acpi-differs"))
+
 
 class Hindrance(msgspec.Struct, frozen=True):
     """What stands in the way on some hosts.
 
-    :param answer: ``unknown`` if the hosts' records do not say enough.
+    :param answer: See `HindranceAnswer`.
     :param code: A code of the catalogue.
     :param reason: What it is, in one sentence.
     :param remedy: What to do about it.
     :param hosts: The names of the hosts.
     """
 
-    answer: Literal["no", "unknown"]
+    answer: HindranceAnswer
     code: str
     reason: str
     remedy: str
@@ -41,8 +48,13 @@ class Hindrance(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, refused: Decision, hosts: Sequence[str]) -> "Hindrance":
         """Return the hindrance that a refusal is on some hosts."""
-        answer: Literal["no", "unknown"] = "unknown" if is_unsettled(refused.code) else "no"
+        answer = hindrance_answer(refused.code)
         return cls(answer, refused.code, refused.reason, refused.remedy, tuple(hosts))
+
+
+def hindrance_answer(code: str) -> HindranceAnswer:
+    """Return how much a refusal stands in the way."""
+    return "unknown" if is_unsettled(code) else "changes" if code in _CHANGES else "no"
 
 
 def is_unsettled(code: str) -> bool:
@@ -50,9 +62,11 @@ def is_unsettled(code: str) -> bool:
     return code in _UNSETTLED
 
 
-def sorted_hindrances(found: dict[Decision, list[str]]) -> tuple[Hindrance, ...]:
+def sorted_hindrances(found: dict[Decision, list[str]], order: Callable[[str], Any]) -> tuple[Hindrance, ...]:
     """Return hindrances, those on most hosts first.
 
     :param found: The names of the hosts, by refusal.
+    :param order: The key by which the names are sorted.
     """
-    return tuple(Hindrance.of(one, hosts) for one, hosts in sorted(found.items(), key=lambda i: -len(i[1])))
+    ranked = sorted(found.items(), key=lambda item: (-len(item[1]), item[0].code, item[0].reason))
+    return tuple(Hindrance.of(refused, sorted(hosts, key=order)) for refused, hosts in ranked)

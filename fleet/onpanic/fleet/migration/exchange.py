@@ -13,12 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from onpanic.core.errors import RefusedError, UsageError
 from onpanic.core.untrusted import printable
 from onpanic.fleet.documents.fleet import Fleet, FleetHost, HostClass
 from onpanic.fleet.hosts.host_record import HostRecord
-from onpanic.fleet.judging.hindrance import is_unsettled, sorted_hindrances
+from onpanic.fleet.judging.guest_view import GuestView
+from onpanic.fleet.judging.hindrance import hindrance_answer, sorted_hindrances
 from onpanic.fleet.migration.migrating_guest import Arrival, MigratingGuest, arrival, guest_of
 from onpanic.fleet.migration.migration_answer import (
     AskedPair,
@@ -27,11 +29,13 @@ from onpanic.fleet.migration.migration_answer import (
     ExchangeClass,
     MigrationAnswer,
 )
+from onpanic.fleet.verdict.natural_order import natural
+from onpanic.fleet.verdict.verdict_rows import architecture_rows, versions
 from onpanic.probe.decision.policy import Policy
 from onpanic.probe.decision.rules import Decision, refusal
 from onpanic.shims.translation.mapping import Note
 
-__all__ = ("canonical_machine", "migration_between", "migration_of")
+__all__ = ("migration_between", "migration_of")
 
 
 class _Members(msgspec.Struct):
@@ -42,75 +46,37 @@ class _Members(msgspec.Struct):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(host.name for one in self.hosts for host in one.hosts)
+        return tuple(sorted((host.name for one in self.hosts for host in one.hosts), key=natural))
 
 
-def canonical_machine(fleet: Fleet, architecture: str, word: str) -> str:
-    """Return the own name of a machine type: a guest migrates with it, not with an alias.
-
-    :param word: The machine type, or an alias.
-    :raise UsageError: When the word is an alias that stands for different machine types on the hosts.
-    """
-    names: dict[str, int] = defaultdict(int)
-    for one in fleet.classes:
-        emulator = one.record.emulator_for(architecture)
-        if emulator is not None and word in emulator.aliases:
-            names[emulator.aliases[word]] += len(one.hosts)
-    if len(names) > 1:
-        found = ", ".join(f"{printable(name, 60)} ({count:,})" for name, count in sorted(names.items()))
-        raise UsageError(
-            f"{printable(word, 60)} is not one machine type on all hosts, but an alias of {found}",
-            "name one of them: a guest migrates with the one that it was defined with",
-        )
-    return next(iter(names), word)
-
-
-def migration_of(fleet: Fleet, architecture: str, machine: str, policy: Policy) -> MigrationAnswer:
+def migration_of(fleet: Fleet, architecture: str | None, machine: str, policy: Policy) -> MigrationAnswer:
     """Return between which hosts of a fleet guests may migrate.
 
-    :param architecture: libvirt's name of the guests' architecture.
-    :param machine: The machine type; an alias if it stands for one machine type on all hosts.
-    :raise UsageError: See `canonical_machine`.
+    :param architecture: libvirt's name of the guests' architecture; None for the hosts' own one that has the
+        machine type.
+    :param machine: The machine type; an alias if it stands for one machine type on all hosts, since a guest
+        migrates with the machine type's own name.
+    :raise UsageError: When no host has the machine type, or several architectures have it, or it is an alias
+        of several.
     """
-    machine = canonical_machine(fleet, architecture, machine)
-    found: dict[tuple[object, ...], _Members] = {}
-    barred: dict[Decision, list[str]] = defaultdict(list)
-    for one in fleet.classes:
-        try:
-            guest = guest_of(one.record, architecture, machine, policy)
-        except RefusedError as error:
-            barred[_decision(error)] += [host.name for host in one.hosts]
-            continue
-        found.setdefault((guest.document, guest.view), _Members(guest, [])).hosts.append(one)
-    groups = sorted(found.values(), key=lambda one: -len(one.names))
-    return MigrationAnswer(
-        architecture=architecture,
-        machine=machine,
-        policy=policy,
-        hosts=fleet.host_count,
-        missing=fleet.missing_count,
-        classes=tuple(_exchange_class(number, one) for number, one in enumerate(groups, 1)),
-        barred=sorted_hindrances(barred),
-        crossings=tuple(_crossings(groups, policy)),
-        uncounted=fleet.uncounted,
-        notes=fleet.notes,
-    )
+    architecture, machine, classes = _asked(fleet, architecture, machine)
+    return _answer(fleet, classes, architecture, machine, policy)
 
 
 def migration_between(
-    fleet: Fleet, source: str, target: str, architecture: str, machine: str, policy: Policy
+    fleet: Fleet, source: str, target: str, architecture: str | None, machine: str, policy: Policy
 ) -> MigrationAnswer:
     """Return whether a guest may migrate from one host to another one.
 
-    The answer holds over these two hosts; the parameters are those of `migration_of`.
+    The answer holds over these two hosts; the other parameters are those of `migration_of`.
 
     :param source: The name of a host of the fleet, counted or not.
     :param target: Another one, or the same.
-    :raise UsageError: When there is no such host; see `canonical_machine`, too.
+    :raise UsageError: When there is no such host; see `migration_of`, too.
     """
-    machine = canonical_machine(fleet, architecture, machine)
+    architecture, machine, _ = _asked(fleet, architecture, machine)
     chosen = _only(fleet, (source, target))
-    records = {name: _record(fleet, name) for name in (source, target)}
+    records = {name: _record(chosen, name) for name in (source, target)}
     refused: dict[Decision, list[str]] = defaultdict(list)
     for name, record in records.items():
         if record is None:
@@ -124,19 +90,68 @@ def migration_between(
             refused[_decision(error)].append(source)
         if arrived.refused is not None:
             refused[arrived.refused].append(target)
-    hindrances = sorted_hindrances(refused)
+    hindrances = sorted_hindrances(refused, natural)
     pair = AskedPair(
         source=source,
         target=target,
-        answer="unknown"
-        if any(one.answer == "unknown" for one in hindrances)
-        else "no"
-        if hindrances
-        else "yes",
+        answer=hindrances[0].answer if hindrances else "yes",
         hindrances=hindrances,
         notes=arrived.notes,
     )
-    return msgspec.structs.replace(migration_of(chosen, architecture, machine, policy), pair=pair)
+    return replace(_answer(chosen, chosen.classes, architecture, machine, policy), pair=pair)
+
+
+def _asked(fleet: Fleet, architecture: str | None, machine: str) -> tuple[str, str, list[HostClass]]:
+    """Return the architecture, the machine type's own name, and the hosts that the answer is about."""
+    rows = architecture_rows(fleet, [architecture] if architecture else (), [machine])
+    name = printable(machine, 60)
+    if not rows:
+        where = f" for {printable(architecture, 60)}" if architecture else ""
+        raise UsageError(f"no host has a machine type {name}{where}", "name a machine type or an alias")
+    if len(rows) > 1:
+        found = ", ".join(one.architecture for one in rows)
+        raise UsageError(f"{name} is a machine type of several architectures: {found}", "name one of them")
+    counts = versions(rows[0], machine)
+    if len(counts) > 1:
+        found = ", ".join(f"{printable(one, 60)} ({count:,})" for one, count in counts.items())
+        raise UsageError(
+            f"{name} is not one machine type on all hosts, but an alias of {found}",
+            "name one of them: a guest migrates with the one that it was defined with",
+        )
+    return rows[0].architecture, next(iter(counts), machine), [hosts for hosts, _ in rows[0].classes]
+
+
+def _answer(
+    fleet: Fleet, classes: Sequence[HostClass], architecture: str, machine: str, policy: Policy
+) -> MigrationAnswer:
+    """Return the answer about some classes of a fleet.
+
+    :param machine: The machine type's own name.
+    """
+    found: dict[tuple[str, GuestView], _Members] = {}
+    barred: dict[Decision, list[str]] = defaultdict(list)
+    for one in classes:
+        try:
+            guest = guest_of(one.record, architecture, machine, policy)
+        except RefusedError as error:
+            barred[_decision(error)] += [host.name for host in one.hosts]
+            continue
+        found.setdefault((guest.document, guest.view), _Members(guest, [])).hosts.append(one)
+    groups = sorted(found.values(), key=lambda one: (-len(one.names), natural(one.names[0])))
+    count = sum(len(one.hosts) for one in classes)
+    return MigrationAnswer(
+        architecture=architecture,
+        machine=machine,
+        policy=policy,
+        hosts=count,
+        others=fleet.host_count - count,
+        missing=fleet.missing_count,
+        classes=tuple(_exchange_class(number, one) for number, one in enumerate(groups, 1)),
+        barred=sorted_hindrances(barred, natural),
+        crossings=tuple(_crossings(groups, policy)),
+        uncounted=fleet.uncounted,
+        notes=fleet.notes,
+    )
 
 
 def _exchange_class(number: int, members: _Members) -> ExchangeClass:
@@ -166,22 +181,18 @@ def _crossings(groups: Sequence[_Members], policy: Policy) -> Iterable[Crossing]
 def _crossing(source: int, target: int, arrived: Sequence[tuple[Arrival, HostClass]]) -> Crossing:
     refused: dict[Decision, list[str]] = defaultdict(list)
     notes: dict[Note, None] = {}
-    answers: set[CrossingAnswer] = set()
+    answers: dict[CrossingAnswer, None] = {}
     for one, hosts in arrived:
         notes.update(dict.fromkeys(one.notes))
-        if one.refused is None:
-            answers.add("yes")
-        else:
-            answers.add("unknown" if is_unsettled(one.refused.code) else "no")
+        answers["yes" if one.refused is None else hindrance_answer(one.refused.code)] = None
+        if one.refused is not None:
             refused[one.refused] += [host.name for host in hosts.hosts]
-    answer: CrossingAnswer = "unknown" if "unknown" in answers else "no"
-    if "yes" in answers:
-        answer = "some" if refused else "yes"
+    first, *others = answers
     return Crossing(
         source=source,
         target=target,
-        answer=answer,
-        hindrances=sorted_hindrances(refused),
+        answer="some" if others else first,
+        hindrances=sorted_hindrances(refused, natural),
         notes=tuple(notes),
     )
 
@@ -210,10 +221,7 @@ def _only(fleet: Fleet, names: Sequence[str]) -> Fleet:
             f"there is no document about a host {printable(unknown[0], 60)!r}",
             f"name a host as its record does: {some}",
         )
-    notes = [
-        msgspec.structs.replace(note, hosts=tuple(name for name in note.hosts if name in names))
-        for note in fleet.notes
-    ]
+    notes = [replace(note, hosts=tuple(name for name in note.hosts if name in names)) for note in fleet.notes]
     return Fleet(tuple(classes), uncounted, tuple(note for note in notes if note.hosts))
 
 

@@ -13,8 +13,9 @@ from onpanic.shims.translation.mapping import Note
 
 __all__ = ("AskedPair", "Crossing", "CrossingAnswer", "ExchangeClass", "MigrationAnswer")
 
-#: ``some`` if a guest may migrate to some hosts of the class only.
-CrossingAnswer = Literal["yes", "some", "no", "unknown"]
+#: ``changes`` if the guest keeps its policy, but sees another notifier than before; ``some`` if it is not the
+#: same for all hosts of the class.
+CrossingAnswer = Literal["yes", "changes", "some", "no", "unknown"]
 
 
 class ExchangeClass(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,14 +65,14 @@ class AskedPair(msgspec.Struct, frozen=True, kw_only=True):
 
     :param source: The name of the host that the guest comes from.
     :param target: The name of the host that it goes to.
-    :param answer: Whether the guest may migrate.
+    :param answer: Whether the guest may migrate; ``changes`` as in `CrossingAnswer`.
     :param hindrances: What stands in the way; of one host each.
     :param notes: What is to be known about the guest there.
     """
 
     source: str
     target: str
-    answer: Literal["yes", "no", "unknown"]
+    answer: Literal["yes", "changes", "no", "unknown"]
     hindrances: tuple[Hindrance, ...]
     notes: tuple[Note, ...]
 
@@ -82,7 +83,9 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     :param architecture: libvirt's name of the guests' architecture.
     :param machine: The machine type's own name.
     :param policy: The policy.
-    :param hosts: Over how many hosts the answer holds.
+    :param hosts: Over how many hosts the answer holds: those of the architecture, and others that have an
+        emulator for it.
+    :param others: How many other hosts are counted.
     :param missing: How many hosts or documents may stand for hosts that it does not hold over.
     :param classes: Hosts that can exchange such a guest freely.
     :param barred: Why other hosts cannot have such a guest at all.
@@ -97,6 +100,7 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     policy: Policy
     hosts: int
+    others: int
     missing: int
     classes: tuple[ExchangeClass, ...]
     barred: tuple[Hindrance, ...]

@@ -32,6 +32,10 @@ REFUSALS_ON_HOSTS = {
         "the guest's panic notifier offers other events on the other host",
         "set the bits of both hosts in <qemu:commandline>, such as -global pvpanic.events=3",
     ),
+    "notifier-acpi-differs": (
+        "the guest's ACPI tables show the panic notifier on one of the hosts only",
+        "once it has rebooted there, the guest may not find it; start guests where ACPI shows it",
+    ),
     "notifier-not-compared": (
         "it is not known whether the guest has the same panic notifier on both hosts",
         "collect the records of both hosts in the same way, and with the same onpanic",
