@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_asking
+import bench_fleet
 import bench_matrix
 import bench_watch
 import bench_why
@@ -271,6 +272,7 @@ def main() -> None:
     asking()
     bench_matrix.collecting(show)
     bench_matrix.building()
+    bench_fleet.verdicts(show)
     bench_watch.reactions(emulator, show)
     bench_why.last_words(emulator, show)
     bench_why.through_libvirt(show)

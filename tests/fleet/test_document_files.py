@@ -4,9 +4,11 @@ import io
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from onpanic.fleet import HostDocument, documents_of
+from onpanic.fleet.documents.document_files import split_documents
 
 
 def read(*sources: Path | str) -> list[HostDocument]:
@@ -51,3 +53,29 @@ def test_standard_input_is_a_source(tmp_path: Path) -> None:
         "standard input",
         str(tmp_path / "a.json"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b'{"a": 1}', {"f": {"a": 1}}),
+        (b'\n\n{\n"a":\n1\n}\n', {"f": {"a": 1}}),
+        (b'{"a": 1}\n\n{"b": 2}\n', {"f:1": {"a": 1}, "f:3": {"b": 2}}),
+        (b'{"a": 1,\n{"b": 2}\n', {"f:1": None, "f:2": {"b": 2}}),
+        (b'{"a": 1}\n{"b": ', {"f:1": {"a": 1}, "f:2": None}),
+        (b' [{"a": 1},\n{"b": 2}]\n', {"f[1]": {"a": 1}, "f[2]": {"b": 2}}),
+        (b'[{"a": 1},\n{"b": ', {"f": None}),
+        (b"", {"f": None}),
+    ],
+    ids=["one", "indented", "lines", "first cut", "last cut", "array", "array cut", "empty"],
+)
+def test_a_file_is_split(data: bytes, found: dict[str, object]) -> None:
+    """A line that is cut off loses one document."""
+
+    def value(document: bytes) -> object:
+        try:
+            return msgspec.json.decode(document)
+        except msgspec.DecodeError:
+            return None
+
+    assert {one.source: value(one.data) for one in split_documents("f", data)} == found
