@@ -2,11 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Literal
 
 import msgspec
 
 from onpanic.fleet.documents.fleet import Fleet, FleetNote, HostClass
+from onpanic.fleet.hosts.host_record import HostEmulator, HostLibvirt
 from onpanic.fleet.judging.promise import Promise, promise_of
 from onpanic.fleet.verdict.fleet_verdict import (
     ArchitectureVerdict,
@@ -91,12 +93,29 @@ def _sorted(note: FleetNote) -> FleetNote:
 
 def _architecture(fleet: Fleet, rows: ArchitectureRows, judging: "_Judging") -> ArchitectureVerdict:
     count = sum(len(one.hosts) for one, _ in rows.classes)
-    classes = [one for one, _ in rows.classes]
+    classes = _alike(rows)
     machines = [
         MachineVerdict(machine, versions(rows, machine), judging.machine(classes, rows.architecture, machine))
         for machine in rows.machines
     ]
     return ArchitectureVerdict(rows.architecture, count, fleet.host_count - count, machines, rows.further)
+
+
+def _alike(rows: ArchitectureRows) -> list[list[HostClass]]:
+    """Return classes together that promise the same for guests of an architecture."""
+    found: dict[tuple[bytes, HostLibvirt | None, str], list[HostClass]] = defaultdict(list)
+    for one, emulator in rows.classes:
+        key = _digest(emulator) if emulator else b""
+        found[key, one.record.libvirt, one.record.kvm.usable].append(one)
+    return list(found.values())
+
+
+def _digest(emulator: HostEmulator) -> bytes:
+    """Return what emulators have in common that promise the same: not when they were probed."""
+    record = emulator.record
+    parts = (record.emulator, record.facts, record.machines) if record else ()
+    data = msgspec.json.encode((msgspec.structs.replace(emulator, record=None), parts))
+    return blake2b(data, digest_size=32).digest()
 
 
 class _FailureKey(msgspec.Struct, frozen=True):
@@ -135,8 +154,13 @@ class _Judging:
         self._watched: dict[str, dict[int, int]] = defaultdict(dict)
         self._watched_policies: dict[str, dict[str, None]] = defaultdict(dict)
 
-    def machine(self, classes: Sequence[HostClass], architecture: str, machine: str) -> list[PolicyVerdict]:
-        """Judge each policy for one machine type."""
+    def machine(
+        self, classes: Sequence[Sequence[HostClass]], architecture: str, machine: str
+    ) -> list[PolicyVerdict]:
+        """Judge each policy for one machine type.
+
+        :param classes: The hosts; those together that promise the same.
+        """
         return [self._judge(classes, architecture, machine, name, one) for name, one in self._policies]
 
     def watch_needs(self) -> list[WatchNeed]:
@@ -149,16 +173,22 @@ class _Judging:
         return sorted(found, key=lambda one: (-one.hosts, one.code))
 
     def _judge(
-        self, classes: Sequence[HostClass], architecture: str, machine: str, name: str, policy: Policy
+        self,
+        classes: Sequence[Sequence[HostClass]],
+        architecture: str,
+        machine: str,
+        name: str,
+        policy: Policy,
     ) -> PolicyVerdict:
         count: Counter[str] = Counter()
-        for one in classes:
-            promise = promise_of(one.record, architecture, machine, policy)
-            count[promise.kept] += len(one.hosts)
-            if promise.kept == "yes":
-                count[self._keeper(one, promise, name)] += len(one.hosts)
-            else:
-                self._add(one, promise, (architecture, machine), name)
+        for alike in classes:
+            promise = promise_of(alike[0].record, architecture, machine, policy)
+            for one in alike:
+                count[promise.kept] += len(one.hosts)
+                if promise.kept == "yes":
+                    count[self._keeper(one, promise, name)] += len(one.hosts)
+                else:
+                    self._add(one, promise, (architecture, machine), name)
         return PolicyVerdict(
             name,
             "no" if count["no"] else "unknown" if count["unknown"] or self._missing else "yes",
