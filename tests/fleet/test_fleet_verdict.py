@@ -105,6 +105,15 @@ def test_one_policy_that_a_host_does_not_keep(tmp_path: Path, capsys: Capture) -
     assert "    q35: old\n" in out
 
 
+def test_a_machine_type_that_a_host_lacks(tmp_path: Path, capsys: Capture) -> None:
+    """The remedy is to use one that all have, so those are named."""
+    write(tmp_path, a=host("a").to_json(), new=host("new", qemu="11.1").to_json())
+    status, out, _ = answer(capsys, tmp_path, "--machine", "pc-q35-11.1", "--policy", "restart")
+    assert status == 1
+    assert "  on all hosts: pc, q35, " in out
+    assert "more\n" in out.partition("on all hosts")[2]
+
+
 def test_one_policy_of_which_something_is_not_known(tmp_path: Path, capsys: Capture) -> None:
     """A host without a document, whose name is expected; the hosts that answered can be judged alone."""
     write(tmp_path, a=host("a").to_json())

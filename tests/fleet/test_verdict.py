@@ -141,6 +141,10 @@ def test_versioned_machine_types_are_rows_where_they_are_named() -> None:
 def test_a_row_that_one_host_lacks_fails_there() -> None:
     found = verdict_of(fleet(host("a"), host("b", qemu="11.1")), machines=["pc-q35-11.1"], policies=RESTART)
     assert [(one.code, one.parts[0].hosts) for one in found.failures] == [("no-machine-type", ["a"])]
+    [common] = [one.common for one in found.architectures]
+    assert common[:2] == ["pc", "q35"]
+    assert "pc-q35-7.2" in common
+    assert "pc-q35-11.1" not in common
 
 
 def test_a_verdict_says_where_a_watcher_is_needed() -> None:

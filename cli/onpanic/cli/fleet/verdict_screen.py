@@ -22,6 +22,7 @@ __all__ = ("policy_screen", "verdict_screen")
 
 _REASONS = 3
 _PARTS = 2
+_MACHINES = 8
 _COREDUMP = "+coredump"
 _ACTING = frozenset(policy_name(one) for one in POLICIES if one.on_panic not in ("default", "ignore"))
 _LEGEND = {"+": "+ with a coredump, too", "*": "* with onpanic watch: libvirt alone does not do it"}
@@ -195,6 +196,19 @@ def _versions(machine: MachineVerdict) -> str:
     )
 
 
+def _common(verdict: FleetVerdict, *, several: bool, everything: bool) -> list[str]:
+    """Return which machine types all hosts have, if one lacks a machine type."""
+    if not everything and all(failure.code != "no-machine-type" for failure in verdict.failures):
+        return []
+    return [
+        "on all hosts"
+        + f" that run {printable(one.architecture, 40)}" * several
+        + f": {host_names(one.common, everything=everything, shown=_MACHINES)}"
+        for one in verdict.architectures
+        if one.common
+    ]
+
+
 def _sections(
     verdict: FleetVerdict, style: Style, *, policies: bool = True, everything: bool = False
 ) -> list[str]:
@@ -209,6 +223,7 @@ def _sections(
             lines += ["", style.paint(f"{title}; what would mend most comes first", "title")]
             lines += _failures(failures, style, several=several, policies=policies, everything=everything)
     for title, found in (
+        ("machine types", _common(verdict, several=several, everything=everything)),
         ("not counted", uncounted_lines(verdict.uncounted, style, everything=everything)),
         ("notes", note_lines(verdict.notes, style, everything=everything)),
     ):

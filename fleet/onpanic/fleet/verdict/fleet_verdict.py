@@ -68,6 +68,8 @@ class ArchitectureVerdict(msgspec.Struct, frozen=True):
     :param others: How many hosts are of another architecture, and have no emulator for it.
     :param machines: The machine types that were judged.
     :param further: Machine types that hosts were asked about and that were not judged.
+    :param common: The machine types and aliases that the emulators of all these hosts have; empty if one did
+        not say which it has.
     """
 
     architecture: str
@@ -75,6 +77,7 @@ class ArchitectureVerdict(msgspec.Struct, frozen=True):
     others: int
     machines: list[MachineVerdict]
     further: list[str]
+    common: list[str]
 
 
 class FailurePlace(msgspec.Struct, frozen=True, order=True):

@@ -22,7 +22,12 @@ from onpanic.fleet.verdict.fleet_verdict import (
 )
 from onpanic.fleet.verdict.host_notes import host_notes
 from onpanic.fleet.verdict.natural_order import natural
-from onpanic.fleet.verdict.verdict_rows import ArchitectureRows, architecture_rows, versions
+from onpanic.fleet.verdict.verdict_rows import (
+    ArchitectureRows,
+    architecture_rows,
+    common_machines,
+    versions,
+)
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import ON_PANIC, Policy
 
@@ -98,7 +103,10 @@ def _architecture(fleet: Fleet, rows: ArchitectureRows, judging: "_Judging") -> 
         MachineVerdict(machine, versions(rows, machine), judging.machine(classes, rows.architecture, machine))
         for machine in rows.machines
     ]
-    return ArchitectureVerdict(rows.architecture, count, fleet.host_count - count, machines, rows.further)
+    others = fleet.host_count - count
+    return ArchitectureVerdict(
+        rows.architecture, count, others, machines, rows.further, common_machines(rows)
+    )
 
 
 def _alike(rows: ArchitectureRows) -> list[list[HostClass]]:

@@ -16,7 +16,7 @@ from onpanic.fleet.documents.fleet import Fleet, HostClass
 from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
 from onpanic.fleet.verdict.natural_order import natural
 
-__all__ = ("ArchitectureRows", "architecture_rows", "own_names", "versions")
+__all__ = ("ArchitectureRows", "architecture_rows", "common_machines", "own_names", "versions")
 
 # libvirt's names of what uname -m prints, where they differ
 _UNAME = {"i386": "i686", "i486": "i686", "i586": "i686", "arm64": "aarch64", "amd64": "x86_64"}
@@ -66,6 +66,19 @@ def own_names(record: HostRecord) -> Iterable[str]:
     """Return libvirt's name of a host's architecture; all that it emulates if the host does not say."""
     name = record.system.architecture
     return [_UNAME.get(name, name)] if name else [runs for one in record.emulators for runs in one.runs]
+
+
+def common_machines(rows: ArchitectureRows) -> list[str]:
+    """Return the aliases and then the machine types that all emulators have; none if one did not say."""
+    emulators = [emulator for _, emulator in rows.classes if emulator is not None]
+    if not emulators:
+        return []
+    first = emulators[0]
+    aliases, names = {*first.aliases}, {*first.machine_types}
+    for emulator in emulators[1:]:
+        aliases &= {*emulator.aliases}
+        names &= {*emulator.machine_types}
+    return [*sorted(aliases, key=natural), *sorted(names - aliases, key=natural)] if names else []
 
 
 def versions(rows: ArchitectureRows, machine: str) -> dict[str, int]:
