@@ -52,7 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="M",
-        help="a machine type or alias; may be repeated (default: all aliases, and the default ones)",
+        help="a machine type or alias; may be repeated (default: the default one of each emulator,"
+        " and pc, q35, virt, pseries and s390-ccw-virtio)",
     )
     parser.add_argument(
         "--all",

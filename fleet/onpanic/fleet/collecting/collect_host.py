@@ -24,6 +24,7 @@ from onpanic.fleet.collecting.host_kvm import Ioctl, host_kvm
 from onpanic.fleet.collecting.host_libvirt import LibvirtSeen, ask_host_libvirt
 from onpanic.fleet.collecting.host_system import host_id, host_system
 from onpanic.fleet.hosts.host_record import HostCollected, HostEmulator, HostName, HostRecord
+from onpanic.fleet.hosts.usual_machines import USUAL_MACHINES
 from onpanic.probe.api import record_from
 from onpanic.probe.asking.emulator_backend import PROCESSES, EmulatorBackend
 from onpanic.probe.asking.plan import ProbePlan
@@ -33,10 +34,7 @@ from onpanic.probe.host import qemu_target
 from onpanic.probe.observations.machines import Machines
 from onpanic.probe.record.evidence import with_evidence
 
-__all__ = ("ALIASES", "DEFAULT_URI", "HostPlan", "HostSources", "collect_host")
-
-#: The machine types that are asked about where an emulator has them, beside its default one.
-ALIASES = ("pc", "q35", "virt", "pseries", "s390-ccw-virtio")
+__all__ = ("DEFAULT_URI", "HostPlan", "HostSources", "collect_host")
 
 #: The libvirt that runs a host's guests.
 DEFAULT_URI = "qemu:///system"
@@ -123,7 +121,7 @@ class _AskedEmulators:
     """The emulators that were asked, each once."""
 
     def __init__(self, plan: HostPlan, sources: HostSources, reaper: Reaper) -> None:
-        also = () if plan.all_machines else tuple(dict.fromkeys((*ALIASES, *plan.machines)))
+        also = () if plan.all_machines else tuple(dict.fromkeys((*USUAL_MACHINES, *plan.machines)))
         self._plan = ProbePlan(
             all_machines=plan.all_machines, timeout=plan.timeout, jobs=plan.jobs, if_there=also
         )

@@ -65,7 +65,7 @@ def verdict_of(
 
     :param policies: The policies to judge.
     :param architectures: libvirt's names of the architectures; empty for those of the hosts.
-    :param machines: Machine types or aliases; empty for the default ones and the aliases.
+    :param machines: Machine types or aliases; empty for the usual ones.
     :param everything: All architectures and machine types that hosts were asked about.
     :param answered_only: Judge the hosts that answered, whatever was not counted.
     """

@@ -14,6 +14,7 @@ import msgspec
 
 from onpanic.fleet.documents.fleet import Fleet, HostClass
 from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
+from onpanic.fleet.hosts.usual_machines import USUAL_MACHINES
 from onpanic.fleet.verdict.natural_order import natural
 
 __all__ = ("ArchitectureRows", "architecture_rows", "common_machines", "own_names", "versions")
@@ -44,7 +45,7 @@ def architecture_rows(
 
     :param architectures: libvirt's names of those that are wanted; empty for those that hosts are of.
     :param machines: The machine types or aliases that are wanted; empty for the default one of each emulator
-        and all aliases, as far as hosts were asked about them and started them.
+        and `USUAL_MACHINES`, as far as hosts were asked about them and started them.
     :param everything: Also architectures that are only emulated, and every machine type that was asked about.
     """
     own = {name for one in fleet.classes for name in own_names(one.record)}
@@ -114,10 +115,14 @@ def _rows(fleet: Fleet, architecture: str, machines: Sequence[str], *, everythin
 
 
 def _usual(emulator: HostEmulator) -> set[str]:
-    """Return the names under which the aliased and default machine types that were started are known."""
-    machines = emulator.record.machines if emulator.record else []
-    aliased = {alias for one in machines if one.started for alias in one.aliases}
-    return aliased | {one.name for one in machines if one.started and one.default and not one.aliases}
+    """Return what the default machine type and those of `USUAL_MACHINES` are called, if they were started."""
+    found = set()
+    for one in emulator.record.machines if emulator.record else []:
+        names = (*one.aliases, one.name)
+        usual = [name for name in names if name in USUAL_MACHINES]
+        if one.started and (usual or one.default):
+            found.add((*usual, *names)[0])
+    return found
 
 
 def _asked(emulator: HostEmulator) -> set[str]:
