@@ -1,6 +1,7 @@
 """``onpanic fleet verdict``: its answers, its exit statuses, and what it does with bad input."""
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,8 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: Capture
         (["a.json", "--expected", "nothing"], "nothing: No such file or directory"),
         (["a.json", "--max-age", "soon"], "argument --max-age: a number and s, m, h, d or w"),
         (["-", "-"], "standard input is named twice"),
+        (["-", "--expected", "-"], "standard input is named twice"),
+        ([""], "'': No such file or directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -188,3 +191,12 @@ def test_what_cannot_be_answered(
     status, out, err = answer(capsys, *words)
     assert (status, out) == (2, "")
     assert error in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_source_that_may_not_be_read_is_an_error(tmp_path: Path, capsys: Capture) -> None:
+    write(tmp_path, a=host("a").to_json(), b=host("b").to_json())
+    (tmp_path / "b.json").chmod(0)
+    status, out, err = answer(capsys, tmp_path / "a.json", tmp_path / "b.json")
+    assert (status, out) == (2, "")
+    assert "b.json: Permission denied" in err

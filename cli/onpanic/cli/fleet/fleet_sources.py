@@ -1,6 +1,8 @@
 """Reading a fleet: the documents that arguments name, and the options about which of them count."""
 
 import argparse
+import errno
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -49,10 +51,10 @@ def fleet_of(sources: Sequence[str], arguments: argparse.Namespace, now: datetim
     :param sources: Files and folders; ``-`` for standard input.
     :param arguments: What the options of `add_reading_options` say.
     :param now: The present; by the clock if None.
-    :raise FileError: When a source does not exist.
+    :raise FileError: When a source does not exist, or may not be read.
     :raise UsageError: When no document is the record of a host.
     """
-    _check(sources)
+    _check([*sources, arguments.expected] if arguments.expected == "-" else sources)
     expected = read_names(arguments.expected) if arguments.expected else []
     found = read_fleet(
         documents_of(sources, _stdin()),
@@ -61,7 +63,9 @@ def fleet_of(sources: Sequence[str], arguments: argparse.Namespace, now: datetim
         max_age=arguments.max_age,
     )
     if not found.host_count:
-        raise UsageError(f"{', '.join(sources)}: no host's record: {_problems(found)}", _HINT)
+        named = ", ".join("standard input" if one == "-" else one for one in sources[:3])
+        more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
+        raise UsageError(f"{named}{more}: no host's record: {_problems(found)}", _HINT)
     return found
 
 
@@ -95,21 +99,29 @@ def age(text: str) -> timedelta:
 
 
 def _check(sources: Sequence[str]) -> None:
-    """Check that sources exist: a name that is mistyped must not look like a host that did not answer.
+    """Check that sources can be read: a name that is mistyped must not look like a host that did not answer.
 
-    :raise FileError: When one does not.
+    :raise FileError: When one cannot.
     :raise UsageError: When standard input is named twice.
     """
     if sources.count("-") > 1:
         raise UsageError("standard input is named twice", "it can be read once")
     for source in sources:
-        try:
-            if source != "-":
-                Path(source).stat()
-        except OSError as error:
-            raise FileError(
-                f"{source}: {error.strerror}", "name files or folders of hosts' records"
-            ) from error
+        if source != "-":
+            problem = _problem(source)
+            if problem:
+                raise FileError(
+                    f"{source or repr(source)}: {problem}", "name files or folders of hosts' records"
+                )
+
+
+def _problem(source: str) -> str:
+    """Return why a file or folder cannot be read; empty if it can.  It is not opened: it may be a pipe."""
+    try:
+        os.stat(source)  # noqa: PTH116  Path("") is a folder
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(source, os.R_OK) else os.strerror(errno.EACCES)
 
 
 def _problems(fleet: Fleet) -> str:

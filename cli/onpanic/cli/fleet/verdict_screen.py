@@ -93,7 +93,7 @@ def _answer(verdict: FleetVerdict, policy: Policy, style: Style) -> str:
         )
         if given
     )
-    name = printable(policy.on_panic, 60) + " with a coredump" * policy.coredump + extra
+    name = (printable(policy.on_panic, 60) or "''") + " with a coredump" * policy.coredump + extra
     head = f"{style.paint(name, 'title')}: {style.paint(answer, verdict.everywhere)}"
     return f"{head}{left}"
 

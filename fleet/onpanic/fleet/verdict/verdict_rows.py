@@ -105,7 +105,9 @@ def _rows(fleet: Fleet, architecture: str, machines: Sequence[str], *, everythin
             usual.update(dict.fromkeys(_usual(emulator), len(hosts.hosts)))
             asked |= _asked(emulator)
     if machines:
-        known = [one for one in machines if any(_has(emulator, one) for _, emulator in classes)]
+        known = [
+            one for one in dict.fromkeys(machines) if any(_has(emulator, one) for _, emulator in classes)
+        ]
         return ArchitectureRows(architecture, classes, known, [])
     shown = sorted(usual, key=lambda name: (-usual[name], natural(name))) or [""]
     hidden = sorted(asked - {*shown}, key=natural)
