@@ -10,9 +10,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from onpanic.core.errors import DocumentError, MissingExtraError, UsageError
-from onpanic.core.libvirt_api import libvirt_module
 from onpanic.core.untrusted import printable
-from onpanic.shims.translation.asking_libvirt import ask_libvirt
 
 __all__ = ("Libvirt",)
 
@@ -116,6 +114,8 @@ class Libvirt(msgspec.Struct, frozen=True):
         """
         found = _asked.get(connection)
         if found is None:
+            from onpanic.shims.translation.asking_libvirt import ask_libvirt  # loads asyncio
+
             found, answers = cls.of(connection.getLibVersion()), ask_libvirt(connection)
             if answers is not None:
                 found = msgspec.structs.replace(
@@ -162,6 +162,8 @@ def _installed() -> Libvirt:
 
 
 def _by_client_library() -> Libvirt:
+    from onpanic.core.libvirt_api import libvirt_module  # loads asyncio
+
     try:
         return Libvirt.of(libvirt_module().getVersion())
     except MissingExtraError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from onpanic.core.errors import RefusedError
 from onpanic.core.untrusted import printable
@@ -11,7 +12,6 @@ from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, check_target
-from onpanic.shims.translation.domain_emulator import Prober, record_for
 from onpanic.shims.translation.domain_notifiers import (
     DomainNotifier,
     domain_notifiers,
@@ -20,6 +20,9 @@ from onpanic.shims.translation.domain_notifiers import (
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.libvirt_refusals import check_domain, check_panic_devices
 from onpanic.shims.translation.mapping import AddedNotifier, TranslationContext
+
+if TYPE_CHECKING:
+    from onpanic.shims.translation.domain_emulator import Prober
 
 __all__ = ("check_requirements",)
 
@@ -37,7 +40,7 @@ _DEFEATED = {
 def check_requirements(
     policy: Policy,
     machine: DomainMachine,
-    record: CapabilityRecord | Prober | None,
+    record: "CapabilityRecord | Prober | None",
     libvirt: Libvirt,
     notifier: NotifierModel | None = None,
 ) -> TranslationContext:
@@ -73,6 +76,8 @@ def check_requirements(
             without_vmcoreinfo="only QEMU has it",
         )
     if not isinstance(record, CapabilityRecord):
+        from onpanic.shims.translation.domain_emulator import record_for  # loads all that probing needs
+
         record = (record or partial(record_for, notifier=notifier))(machine)
     return _check_qemu(policy, machine, record, libvirt, notifier)
 
