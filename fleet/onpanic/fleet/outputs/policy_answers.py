@@ -6,7 +6,8 @@ import msgspec
 
 from onpanic.fleet.hosts.host_record import HostAnswer, HostEmulator, HostRecord
 from onpanic.probe.decision.policy import ON_PANIC, Policy
-from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
+from onpanic.probe.decision.rules import decide
+from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord, capabilities_of
 
 __all__ = ("MachineAnswers", "PolicyAnswer", "machine_answers")
 
@@ -80,13 +81,18 @@ def _answer(
     target = record.emulator.target
     guest = architecture or _ARCHITECTURES.get(target, target)
     only = msgspec.structs.replace(host, emulators=[msgspec.structs.replace(emulator, runs=[guest])])
-    found = promise_of(only, guest, machine.name, policy)
+    try:
+        found = promise_of(only, guest, machine.name, policy)
+    except ValueError as error:  # a name that no domain can have
+        return PolicyAnswer(policy.on_panic, policy.coredump, "unknown", "machine-type-not-asked", str(error))
     return PolicyAnswer(policy.on_panic, policy.coredump, found.kept, found.code, found.reason)
 
 
 def _without_libvirt(record: CapabilityRecord, machine: MachineRecord, policy: Policy) -> PolicyAnswer:
     """Return what QEMU alone can keep."""
-    found = record.accepts(policy.on_panic, coredump=policy.coredump, machine=machine.name)
+    target = record.emulator.target
+    known = capabilities_of(record.facts, machine.facts, target, machine.name, machine.builtin)
+    found = decide(policy, "qemu", known)
     if found:
         return PolicyAnswer(policy.on_panic, policy.coredump, "yes")
     kept: HostAnswer = "unknown" if found.code == "probe-inconclusive" else "no"
