@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
@@ -31,6 +31,7 @@ from .running.emulators import suite_root
 from .running.guest import Guest, played_monitor
 from .running.libvirtd import HOST, HOST_AND_NEWEST, DaemonEndedError, run_libvirtd
 from .running.processes import processes_with, survivors_of
+from .running.promtool import Promtool, PromtoolMissingError, promtool_path, run_promtool
 
 # No test asserts a duration, and no run depends on what another one has found
 settings.register_profile("onpanic", deadline=None, database=None, print_blob=True)
@@ -131,6 +132,15 @@ def complaint(onpanic: Callable[..., subprocess.CompletedProcess[str]]) -> Calla
         return lines[0].removeprefix("onpanic: ")
 
     return run
+
+
+@pytest.fixture(scope="session")
+def promtool(unavailable: Callable[[str], NoReturn]) -> Promtool:
+    """Return a function that runs promtool, which must be content, and returns its output."""
+    try:
+        return partial(run_promtool, promtool_path())
+    except PromtoolMissingError as error:
+        unavailable(str(error))
 
 
 @pytest.fixture

@@ -3,11 +3,15 @@
 import fcntl
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from .emulators import emulators_folder
 
-__all__ = ("PromtoolMissingError", "promtool_path")
+__all__ = ("Promtool", "PromtoolMissingError", "promtool_path", "run_promtool")
+
+#: Runs promtool with arguments and an input (``stdin``), and returns its output.
+Promtool = Callable[..., str]
 
 
 class PromtoolMissingError(Exception):
@@ -30,6 +34,15 @@ def promtool_path() -> str:
         if not program.exists():
             _fetch(root)
     return str(program)
+
+
+def run_promtool(program: str, *words: str | Path, stdin: str = "") -> str:
+    """Run promtool, which must be content, and return its output."""
+    done = subprocess.run(
+        [program, *words], input=stdin, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def _fetch(root: Path) -> None:

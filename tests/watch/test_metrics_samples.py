@@ -2,11 +2,10 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from onpanic.watch.reporting.lines import Line
 from onpanic.watch.reporting.metric_values import METRICS, Metric
 from onpanic.watch.reporting.metrics import Metrics
 
-from ..running.promtool import PromtoolMissingError, promtool_path
+from ..running.promtool import Promtool
 from .conftest import WatchProcess
 from .panicking_guests import until
 
@@ -30,26 +29,6 @@ OTHERS = {"up", "node_textfile_mtime_seconds"}
 TARGET = {"instance", "job"}
 #: Grafana's own variables, with a value that PromQL accepts.
 BUILT_IN = {"$__rate_interval": "5m", "$__range": "24h"}
-
-Promtool = Callable[..., str]
-
-
-@pytest.fixture(scope="session")
-def promtool(unavailable: Callable[[str], NoReturn]) -> Promtool:
-    """Return a function that runs promtool, which must be content, and returns its output."""
-    try:
-        program = promtool_path()
-    except PromtoolMissingError as error:
-        unavailable(str(error))
-
-    def run(*words: str | Path, stdin: str = "") -> str:
-        done = subprocess.run(
-            [program, *words], input=stdin, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    return run
 
 
 def written() -> set[str]:
@@ -95,7 +74,7 @@ def test_prometheus_accepts_the_rules(promtool: Promtool) -> None:
 def test_prometheus_accepts_the_configuration(promtool: Promtool) -> None:
     """It finds the rules beside it."""
     said = promtool("check", "config", SCRAPES)
-    assert "1 rule files found" in said
+    assert "2 rule files found" in said
     assert "SUCCESS" in said
 
 
