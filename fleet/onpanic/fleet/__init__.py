@@ -9,6 +9,8 @@ Data goes through the sub-packages in this order:
 `drift`       what has changed between two collections of one fleet
 `migration`   where a guest may migrate
 
+`collecting` makes the record of this host, and `outputs` shows a host's record in other forms.
+
 Names are imported when they are first used.
 """
 
