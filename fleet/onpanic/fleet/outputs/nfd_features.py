@@ -36,7 +36,7 @@ class FeatureFile(msgspec.Struct, frozen=True):
     """A feature file.
 
     :param text: Its contents.
-    :param left_out: Machine types about which it says nothing, each with the reason.
+    :param left_out: Machine types about which it says nothing, in a line for each reason.
     """
 
     text: str
@@ -59,34 +59,47 @@ def feature_file(host: HostRecord, expires: datetime, namespace: str = "") -> Fe
     stamp = expires.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     text = f"# +expiry-time={stamp}\n"
     prefix = f"{namespace}/" if namespace else ""
-    left_out = []
-    for machine, names in _groups(machine_answers(host)):
-        bad = next((name for name in names if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name)), "")
-        lines = "".join(f"{prefix}{name}=true\n" for name in names)
-        if bad:
-            left_out.append(printable(f"{machine}: {bad} is not the name of a label", 200))
+    left_out: dict[str, list[str]] = {}
+    for group in _groups(machine_answers(host), host.system.architecture):
+        lines = "".join(f"{prefix}{name}=true\n" for name in group.labels)
+        if not all(len(name) <= _NAME_LIMIT and _NAME.fullmatch(name) for name in group.labels):
+            left_out.setdefault(f"{group.architecture}, not the name of a label", []).append(group.machine)
         elif len(text) + len(lines) >= LIMIT:
-            left_out.append(printable(f"{machine}: the file would be longer than {LIMIT >> 10} KiB", 200))
+            left_out.setdefault(f"{group.architecture}, no room in 64 KiB", []).append(group.machine)
         else:
             text += lines
-    return FeatureFile(text, tuple(left_out))
+    said = (f"{len(names)} machine types of {why}: {' '.join(names)}" for why, names in left_out.items())
+    return FeatureFile(text, tuple(map(printable, said)))
 
 
-def _groups(answers: Iterable[MachineAnswers]) -> list[tuple[str, list[str]]]:
-    """Return the names of labels for each name of a machine type; aliases, and default ones, come first."""
-    groups: dict[str, tuple[bool, list[str]]] = {}
+class _LabelGroup(msgspec.Struct, frozen=True):
+    """The names of the labels about one name of a machine type.
+
+    :param machine: The name: the machine type's own, or its alias.
+    :param rank: Groups with a lower rank come first.
+    """
+
+    architecture: str
+    machine: str
+    rank: tuple[bool, bool]
+    labels: tuple[str, ...]
+
+
+def _groups(answers: Iterable[MachineAnswers], own: str) -> list[_LabelGroup]:
+    """Return the groups of labels: first the host's own architecture, and aliases and default ones of each."""
+    groups: dict[str, _LabelGroup] = {}
     for one in answers:
         if not one.architecture:
             continue
         machine = one.machine
         for name in (*machine.aliases, machine.name):
-            important = machine.default or name in machine.aliases
+            usual = machine.default or name in machine.aliases
             subject = f"{one.architecture}.{name}"
-            labels = [
+            labels = tuple(
                 f"onpanic-{subject}.{'coredump-' * policy.coredump}{policy.value}"
                 for policy in one.policies
                 if policy.kept == "yes" and policy.value != "default"  # which every host keeps
-            ]
-            groups.setdefault(subject, (important, labels))
-    ordered = sorted(groups.items(), key=lambda item: not item[1][0])
-    return [(subject, labels) for subject, (_, labels) in ordered if labels]
+            )
+            group = _LabelGroup(one.architecture, name, (one.architecture != own, not usual), labels)
+            groups.setdefault(subject, group)
+    return sorted((group for group in groups.values() if group.labels), key=lambda group: group.rank)
