@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -133,6 +134,14 @@ def test_without_a_daemon_the_programs_are_known_by_their_names(
     assert s390x
     assert s390x.record
     assert [one.name for one in s390x.record.machines] == ["s390-ccw-virtio-7.2"]
+
+
+def test_without_libvirts_python_module(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record says which package is missing."""
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    found = collect(X86)
+    assert (found.libvirt, found.emulators[0].runs) == (None, ["x86_64"])
+    assert found.problems == ["libvirt: connecting: libvirt-python is not installed"]
 
 
 @pytest.mark.parametrize("call", ["open", "getLibVersion", "domainXMLToNative", "getCapabilities"])

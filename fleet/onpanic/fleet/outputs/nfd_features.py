@@ -86,7 +86,7 @@ class _LabelGroup(msgspec.Struct, frozen=True):
 
 
 def _groups(answers: Iterable[MachineAnswers], own: str) -> list[_LabelGroup]:
-    """Return the groups of labels: first the host's own architecture, and aliases and default ones of each."""
+    """Return the groups of labels: first the host's own architecture; aliases and defaults first."""
     groups: dict[str, _LabelGroup] = {}
     for one in answers:
         if not one.architecture:
