@@ -26,7 +26,7 @@ NO_LIBVIRT = ("--connect", "qemu+unix:///system?socket=/nonexistent/socket")
     ("words", "message"),
     [
         (("--evidence",), "--evidence has no meaning here"),
-        (("--format", "json", "--expiry", "2"), "--expiry has no meaning here"),
+        (("--format", "nfd", "--expiry", "0"), "hours: more than 0"),
         (("--format", "nfd", "--namespace", "kubernetes.io"), "kubernetes.io: not a namespace for labels"),
     ],
 )

@@ -18,13 +18,14 @@ from pathlib import Path
 
 from onpanic.cli.argument_files import write_result
 from onpanic.cli.emulators import add_limits
-from onpanic.cli.options import seconds, text
+from onpanic.cli.options import text
 from onpanic.cli.output import complain, print_json, print_note
 from onpanic.core.errors import MissingExtraError, UsageError
 from onpanic.fleet.collecting.collect_host import DEFAULT_URI, HostPlan, HostSources, collect_host
 from onpanic.fleet.hosts.host_record import HostRecord
 
 _DAY = 24.0  # hours
+_LONGEST = 24.0 * 366
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("--evidence", action="store_true", help="json: with excerpts of what emulators said")
     output.add_argument(
-        "--expiry", type=seconds, metavar="HOURS", help=f"nfd: how long the labels hold (default: {_DAY:g})"
+        "--expiry", type=_hours, metavar="HOURS", help=f"nfd: how long the labels hold (default: {_DAY:g})"
     )
     output.add_argument(
         "--namespace",
@@ -148,6 +149,17 @@ def _note_missing(record: HostRecord, machines: list[str]) -> None:
     for name in dict.fromkeys(machines):
         if not any(name in one.machine_types or name in one.aliases for one in record.emulators):
             print_note(f"no emulator of this host has the machine type {name}")
+
+
+def _hours(value: str) -> float:
+    """Return the value of ``--expiry``."""
+    try:
+        hours = float(value)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"hours: more than 0, and at most {_LONGEST:g}")
+    return hours
 
 
 def _silence_libvirt() -> None:
