@@ -15,12 +15,16 @@ from jsonschema import Draft202012Validator
 
 from onpanic.fleet import HostDocument, HostRecord, read_fleet
 from onpanic.fleet.collecting.collect_host import HostPlan, HostSources, collect_host
+from onpanic.fleet.collecting.comparable_record import comparable
 from onpanic.probe.asking.emulator_backend import PROCESSES
+from onpanic.probe.facts.fact import no
+from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.probe.testing import QEMU_7_2, PlayedEmulator
 from onpanic.probe.testing.played_backend import PlayedBackend
 
 from ..played.constants import LIBVIRT as C
 from ..played.libvirt import PlayedLibvirt
+from .fleets import record
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 S390X = QEMU_7_2.but(
@@ -91,6 +95,23 @@ def test_two_looks_at_a_host_are_one_class(collect: Collect) -> None:
     fleet = read_fleet([HostDocument(one.host.name, one.to_json()) for one in looks], NOW)
     assert [len(one.hosts) for one in fleet.classes] == [2]
     assert b"written to 0xe0000000" not in looks[0].to_json()
+
+
+def test_what_depends_on_the_moment_is_left_out() -> None:
+    """Where firmware has placed a register, and the number of a file that the emulator has inherited."""
+
+    def seen(address: int, descriptor: int) -> CapabilityRecord:
+        words = f"1 written to {address:#x}: no event", f"could not load /dev/fd/{descriptor}"
+        known = record("7.2.22")
+        machine = msgspec.structs.replace(
+            known.machines[0], facts={"panic-reported": no("observed", words[0])}, problem=words[1]
+        )
+        return comparable(msgspec.structs.replace(known, machines=[machine]), [])
+
+    found = seen(0xFEBFF000, 7)
+    assert found == seen(0xE0000000, 12)
+    assert found.problems == ["could not load /dev/fd/N"]
+    assert seen(0x505, 7) != found
 
 
 def test_an_emulator_that_only_libvirt_knows_is_asked_too(

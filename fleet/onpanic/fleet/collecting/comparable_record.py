@@ -11,6 +11,8 @@ __all__ = ("comparable",)
 
 # Where the firmware or the probe has placed a PCI device's register; an I/O port has four digits at most
 _PLACED = re.compile(rb"written to 0x[0-9a-f]{5,}")
+# A file that the emulator inherits, in its words about why it does not start
+_INHERITED = re.compile(rb"/fd/[0-9]+")
 
 
 def comparable(record: CapabilityRecord, names: Sequence[str]) -> CapabilityRecord:
@@ -25,4 +27,5 @@ def comparable(record: CapabilityRecord, names: Sequence[str]) -> CapabilityReco
     machines = [one for one in record.machines if one.started or not names or one.name in names]
     problems = dict.fromkeys(one.problem for one in machines if one.problem)
     found = msgspec.structs.replace(record, machines=machines, problems=list(problems))
-    return CapabilityRecord.from_json(_PLACED.sub(b"written to its register", found.to_json()))
+    data = _INHERITED.sub(b"/fd/N", _PLACED.sub(b"written to its register", found.to_json()))
+    return CapabilityRecord.from_json(data)
