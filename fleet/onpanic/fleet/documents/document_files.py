@@ -84,6 +84,9 @@ def _documents_in_stream(source: str, stream: BinaryIO) -> Iterator[HostDocument
         _skip_rest(found[1][1], stream)
         yield from _on_lines(source, chain(found, enumerate(_lines(stream), len(begin) + 1)))
         return
+    if found and len(found[0][1]) > DOCUMENT_LIMIT and not found[0][1].lstrip().startswith(b"["):
+        yield HostDocument(source, b"", f"a line of more than {_mib(DOCUMENT_LIMIT)}: nothing of it counts")
+        return
     data = b"".join(begin)
     data += stream.read(FILE_LIMIT + 1 - len(data))
     if len(data) > FILE_LIMIT:
@@ -176,11 +179,15 @@ def _on_lines(source: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[HostD
     for number, line in lines:
         text = (line.removeprefix(_BOM) if number == 1 else line).strip()
         if text:
-            yield _document(f"{source}:{number}", text)
+            yield _document(f"{source}:{number}", text, len(line))
 
 
-def _document(source: str, data: bytes) -> HostDocument:
-    if len(data) > DOCUMENT_LIMIT:
+def _document(source: str, data: bytes, length: int = 0) -> HostDocument:
+    """Return a document.
+
+    :param length: How long its line is, as far as it was read.
+    """
+    if max(len(data), length) > DOCUMENT_LIMIT:
         return HostDocument(source, b"", f"larger than {_mib(DOCUMENT_LIMIT)}")
     return HostDocument(source, data)
 

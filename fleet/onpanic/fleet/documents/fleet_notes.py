@@ -41,7 +41,7 @@ def notes_on(
     kinds: tuple[tuple[FleetNoteCode, str, list[str]], ...] = (
         (
             "same-time",
-            "another document of the same time says something else",
+            "another document, of the same time or without one, says something else",
             [label for one, label in hosts if id(one) in doubtful],
         ),
         (

@@ -28,7 +28,8 @@ class NewestDocuments(NamedTuple):
 
     :param counted: One for each host.
     :param superseded: The others.
-    :param undecided: Of `counted` those beside which a different document has the same time, or none.
+    :param undecided: Of `counted` those beside which there is a different document of the same time, or the
+        one of the two has no time.
     """
 
     counted: list[FoundDocument]
@@ -68,7 +69,8 @@ def _rank(one: FoundDocument) -> tuple[int, datetime, bool, str]:
 
 
 def _undecided(one: FoundDocument, chosen: FoundDocument) -> bool:
-    return one.at == chosen.at and one.number != chosen.number
+    same_time = one.at == chosen.at or one.at is None or chosen.at is None
+    return same_time and one.number != chosen.number
 
 
 def _superseded(one: FoundDocument, chosen: FoundDocument) -> Uncounted:

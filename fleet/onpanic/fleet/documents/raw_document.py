@@ -77,7 +77,7 @@ class RawHost(msgspec.Struct):
     system: HostSystem | None = None
     kvm: msgspec.Raw = _EMPTY
     libvirt: msgspec.Raw = _EMPTY
-    emulators: list[_RawEmulator] = []
+    emulators: list[_RawEmulator] | None = None
     problems: msgspec.Raw = _EMPTY
 
 
@@ -101,9 +101,9 @@ def split_document(data: bytes) -> RawHost:
         raise ForeignError("the host has no name")
     if raw.failure is None and raw.collected is None:
         raise ForeignError("it does not say when it was made, or why the host did not answer")
-    if raw.failure is None and raw.system is None:
-        raise ForeignError("not a record of a host: it has no system")
-    if any(one.record and one.record.probed is None for one in raw.emulators):
+    if raw.failure is None and (raw.system is None or raw.emulators is None):
+        raise ForeignError("not a record of a host: it has no system, or no emulators")
+    if any(one.record and one.record.probed is None for one in raw.emulators or ()):
         raise ForeignError("not a record of a host: an emulator's record does not say when it was made")
     return raw
 
@@ -111,7 +111,7 @@ def split_document(data: bytes) -> RawHost:
 def bytes_key(raw: RawHost) -> BytesKey:
     """Return everything but what may differ between equal hosts, as it is written."""
     parts: list[bytes | tuple[bytes, ...] | None] = [bytes(raw.kvm), bytes(raw.libvirt), bytes(raw.problems)]
-    for one in raw.emulators:
+    for one in raw.emulators or ():
         lists = (one.found_in, one.runs, one.domain_types, one.machine_types, one.aliases, one.other_paths)
         parts.append(tuple(map(bytes, (one.path, one.problem, *lists))))
         found = one.record
@@ -135,14 +135,8 @@ def decode_record(data: bytes) -> HostRecord:
 
 
 def meaning_key(record: HostRecord) -> bytes:
-    """Return a digest that two records have in common if they say the same, however they are written.
-
-    :raise ForeignError: When it has a number that no record has.
-    """
-    try:
-        data = msgspec.json.encode(record.comparable(), order="deterministic")
-    except OverflowError as error:
-        raise ForeignError(f"not a record of a host: {error}") from error
+    """Return a digest that two records have in common if they say the same, however they are written."""
+    data = msgspec.json.encode(record.comparable(), order="deterministic")
     return blake2b(data, digest_size=32).digest()
 
 
