@@ -191,6 +191,18 @@ def test_what_libvirt_accepts_is_a_change() -> None:
     assert ("libvirt", "it accepts <on_crash>preserve-running</on_crash> now") in found
 
 
+def test_a_policy_that_is_kept_by_other_means_says_how() -> None:
+    """libvirt knows the PCI notifier since 9.1; before, QEMU's command line adds it."""
+    board = emulator("10.0.13", "aarch64", ("virt",), kvm=False)
+    old, new = (host(libvirt=version, emulators=[board]) for version in ("9.0.0", "9.1.0"))
+    [group] = drift_of(fleet(old), fleet(new)).changed
+    first = group.changes[0]
+    assert (first.kind, first.about) == ("policy-changed", "aarch64")
+    assert {"restart", "pause"} <= set(first.policies)
+    assert "<panic model>: none before, pvpanic now" in first.detail
+    assert "-device pvpanic-pci" in first.detail
+
+
 def test_a_policy_that_is_no_longer_kept_says_why() -> None:
     """QEMU without its notifiers keeps no policy that acts on a panic."""
     old = host(emulators=[asked("7.2.22")])

@@ -73,13 +73,17 @@ def _of_pair(pair: _EmulatorPair) -> Iterator[DriftChange]:
             yield DriftChange(
                 "emulator", f"{name} were {_listed(before)}, and now are {_listed(after)}", about
             )
+    first, second = old.record, new.record
+    if first and second and first.emulator.build != second.emulator.build:
+        detail = f"it was {first.emulator.build}, and now is {second.emulator.build}"
+        yield DriftChange("emulator", detail, about)
     yield from _of_machine_types(pair)
     yield from _of_aliases(pair)
-    if old.record and new.record:
-        yield from _of_records(about, old, new, old.record, new.record)
-    elif old.record:
+    if first and second:
+        yield from _of_records(about, old, new, first, second)
+    elif first:
         yield DriftChange("evidence-lost", f"{new.path} could not be asked: {new.problem}", about)
-    elif new.record:
+    elif second:
         yield DriftChange("evidence-found", f"{old.path} could not be asked: {old.problem}", about)
 
 
@@ -125,10 +129,6 @@ def _version(emulator: HostEmulator) -> str:
 def _of_records(
     about: str, old: HostEmulator, new: HostEmulator, before: CapabilityRecord, after: CapabilityRecord
 ) -> Iterator[DriftChange]:
-    if before.emulator.build != after.emulator.build:
-        yield DriftChange(
-            "emulator", f"it was {before.emulator.build}, and now is {after.emulator.build}", about
-        )
     first, second = ({one.name: one for one in record.machines} for record in (before, after))
     lost = tuple(name for name in first if name not in second and name in new.machine_types)
     found = tuple(name for name in second if name not in first and name in old.machine_types)

@@ -51,9 +51,8 @@ def _changed(old: Promise, new: Promise) -> tuple[DriftKind, str, str] | None:
     if old.code in _OTHERWISE_TOLD or new.code in _OTHERWISE_TOLD:
         return None
     if old.kept == new.kept:
-        if old.kept == "yes" and old.changes and new.changes and old.changes != new.changes:
-            return "policy-changed", "", _difference(old.changes, new.changes)
-        return None
+        words = _difference(old.changes, new.changes) if old.changes and new.changes else ""
+        return ("policy-changed", "", words) if words else None
     if new.kept == "unknown":
         return "evidence-lost", new.code, new.reason
     if old.kept == "unknown":
@@ -66,12 +65,16 @@ def _changed(old: Promise, new: Promise) -> tuple[DriftKind, str, str] | None:
 
 
 def _difference(old: DomainChanges, new: DomainChanges) -> str:
-    """Return how what libvirt is given differs."""
+    """Return how what libvirt is given differs; of the notes only those that one of them has."""
+    first, second = ([note.code for note in one.notes] for one in (old, new))
     parts = {
         "<on_crash>": (old.on_crash, new.on_crash),
         "<panic model>": (old.panic, new.panic),
-        "arguments": (" ".join(old.arguments), " ".join(new.arguments)),
-        "notes": tuple(" ".join(note.code for note in one.notes) for one in (old, new)),
+        "QEMU's arguments": (" ".join(old.arguments), " ".join(new.arguments)),
+        "notes": (
+            " ".join(code for code in first if code not in second),
+            " ".join(code for code in second if code not in first),
+        ),
     }
     return "; ".join(
         f"{name}: {before or 'none'} before, {after or 'none'} now"
