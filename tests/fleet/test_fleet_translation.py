@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from onpanic.cli import main
 from onpanic.fleet import Fleet, HostRecord, translate_for_fleet
+from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import Fact
-from onpanic.shims import Libvirt, to_libvirt
+from onpanic.shims import Libvirt, from_libvirt, to_libvirt
 
 from .fleets import documents, emulator, fleet, host
 
@@ -119,6 +120,33 @@ def lacking(facts: dict[str, Fact]) -> dict[str, Fact]:
     return {"pvpanic-attachable": msgspec.structs.replace(fact, answer="no")}
 
 
+@pytest.mark.parametrize(("model", "device"), [("isa", "pvpanic"), ("pvpanic", "pvpanic-pci")])
+def test_the_events_that_all_hosts_offer_can_be_set(model: NotifierModel, device: str) -> None:
+    """The argument is the domain's own afterwards: no note is left, and another translation keeps it."""
+    one = fleet(old(), new())
+    found = translate_for_fleet(domain(), one, notifier=model, same_events=True)
+    assert found.translation is not None
+    assert f"<qemu:arg value='{device}.events=3'/>" in found.translation.xml
+    assert "guest-sees-difference" not in [note.code for note in found.notes]
+    again = translate_for_fleet(found.translation.xml, one, notifier=model, same_events=True)
+    assert again.translation is not None
+    assert again.translation.xml == found.translation.xml
+    assert f"{device}.events=3" in from_libvirt(found.translation.xml).xml
+
+
+def test_events_are_set_only_where_every_qemu_knows_them() -> None:
+    """A QEMU without the property does not start if it is set."""
+    emulators = [
+        emulator("4.2.0", machines=["pc-i440fx-4.2"]),
+        emulator("7.2.22", machines=["pc-i440fx-4.2"]),
+    ]
+    hosts = [host(f"h{number}", emulators=[one]) for number, one in enumerate(emulators)]
+    xml = domain(machine="pc-i440fx-4.2")
+    found = translate_for_fleet(xml, fleet(*hosts), same_events=True)
+    assert found.translation is not None
+    assert "events" not in found.translation.xml
+
+
 def test_an_alias_is_noted_if_it_stands_for_several() -> None:
     found = translate_for_fleet(domain(machine="q35"), fleet(host("a"), host("b", qemu="11.1.3")))
     assert found.translation is not None
@@ -172,8 +200,9 @@ def test_the_command_refuses_to_skip_a_host(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr()
     assert "<panic model='isa'/>" in said.out
     assert "2 hosts" in said.err
-    assert main(["to-libvirt", str(xml), *records[:2], "--connect", "qemu:///system"]) == 2
-    assert "--fleet" in capsys.readouterr().err
+    for wrong in ([*records[:2], "--connect", "qemu:///system"], ["--same-events"]):
+        assert main(["to-libvirt", str(xml), *wrong]) == 2
+        assert "--fleet" in capsys.readouterr().err
 
 
 def test_the_command_names_what_would_mend_most_hosts(

@@ -16,6 +16,7 @@ from onpanic.fleet.hosts.host_record import HostName
 from onpanic.fleet.migration.exchange import migration_between, migration_of
 from onpanic.probe.decision.policy import ON_PANIC, Policy
 
+from ..schemas import undescribed
 from .fleets import NOW, documents, emulator, fleet, host
 
 MACHINES = ("pc-q35-7.2", "pc-i440fx-5.2")
@@ -176,6 +177,8 @@ def test_a_host_that_did_not_answer_is_unknown() -> None:
 def test_the_answer_conforms_to_its_schema() -> None:
     answer = asked(fleet(old(), new(), host("c", qemu="5.2.0")))
     validate(msgspec.json.decode(answer.to_json()), MigrationAnswer.json_schema())
+    current = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(MigrationAnswer)))
+    assert undescribed(current) == undescribed(MigrationAnswer.json_schema())
 
 
 QEMUS = ("5.2.0", "7.2.22", "10.0.13", "11.1.3")

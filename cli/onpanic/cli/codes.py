@@ -253,7 +253,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "event-mask-differs": (
         "refusal",
         "the guest's panic notifier offers other events on the other host",
-        "set the bits of both hosts in <qemu:commandline>, such as -global pvpanic.events=3",
+        "onpanic to-libvirt --fleet --same-events sets those that all hosts offer; or accept the change",
         "",
     ),
     "notifier-acpi-differs": (

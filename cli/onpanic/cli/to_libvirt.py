@@ -77,6 +77,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="translate for the hosts that are counted, whatever the others can",
     )
+    fleet.add_argument(
+        "--same-events",
+        action="store_true",
+        help="where QEMUs offer different events, set those that all of them offer (<qemu:commandline>)",
+    )
     parser.set_defaults(max_age=None)
     parser.add_argument(
         "--notifier",
@@ -100,6 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fleet:
         # By its name, as `main` finds it: what is about a fleet builds on this package
         return int(import_module("onpanic.cli.fleet.translation").translate(arguments))
+    if arguments.expected or arguments.answered_only or arguments.same_events:
+        raise UsageError("an option about many hosts without --fleet", "name the hosts' records with --fleet")
     if arguments.connect:
         from onpanic.core.libvirt_api import libvirt_module
 

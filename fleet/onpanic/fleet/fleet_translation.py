@@ -5,10 +5,11 @@ translated for what all libvirts have in common, with each host's emulator, and 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial, reduce
+from operator import and_
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
@@ -22,8 +23,11 @@ from onpanic.fleet.judging.hindrance import Hindrance, sorted_hindrances
 from onpanic.fleet.verdict.natural_order import natural
 from onpanic.probe.decision.rules import Decision, refusal
 from onpanic.probe.emulator.notifier_models import NotifierModel
+from onpanic.probe.record.capability_record import CapabilityRecord
+from onpanic.shims.domain_xml.apply_translation import add_arguments
 from onpanic.shims.domain_xml.document import Document
-from onpanic.shims.domain_xml.domain_machine import machine_of
+from onpanic.shims.domain_xml.domain_machine import DEVICES, DomainMachine, machine_of
+from onpanic.shims.domain_xml.qemu_arguments import PANICKED_EVENT
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.mapping import Note
 from onpanic.shims.translation.translate import Translation, to_libvirt
@@ -34,6 +38,9 @@ Text = TypeVar("Text", str, bytes)
 
 # The notifiers that are tried if the hosts' own choices differ
 _MODELS: tuple[NotifierModel, ...] = ("isa", "pvpanic", "hyperv")
+
+# QEMU's version from which on the events of a pvpanic can be set
+_SETTABLE_EVENTS = [5, 2]
 
 
 class FleetTranslation(msgspec.Struct, Generic[Text], frozen=True):
@@ -50,7 +57,12 @@ class FleetTranslation(msgspec.Struct, Generic[Text], frozen=True):
 
 
 def translate_for_fleet(
-    xml: Text, fleet: Fleet, *, notifier: NotifierModel | None = None, vmcoreinfo: bool = False
+    xml: Text,
+    fleet: Fleet,
+    *,
+    notifier: NotifierModel | None = None,
+    vmcoreinfo: bool = False,
+    same_events: bool = False,
 ) -> FleetTranslation[Text]:
     """Translate a domain's policy so that the document is valid on all hosts that are counted.
 
@@ -59,15 +71,27 @@ def translate_for_fleet(
     :param xml: The domain's XML.
     :param notifier: The model of the notifier to add if the domain has none; None for the best one.
     :param vmcoreinfo: Switch the vmcoreinfo device on where the guest can have it.
+    :param same_events: Where the hosts' QEMUs offer different events to the guest, set those that all of them
+        offer, through ``<qemu:commandline>``.
     :raise DocumentError: When the document cannot be read, or contradicts itself.
     """
     ways: list[NotifierModel | None] = [notifier] if notifier else [None, *_MODELS]
     failed: list[FleetTranslation[Text]] = []
     for model in ways:
         found: FleetTranslation[Text] = _translated(xml, fleet, model, vmcoreinfo)
-        if found.translation is not None:
-            return _with_differences(found, fleet)
-        failed.append(found)
+        if found.translation is None:
+            failed.append(found)
+            continue
+        machine = machine_of(Document(found.translation.xml).root)
+        views = _views(machine, fleet)
+        words = _common_events(machine, views, fleet) if same_events else []
+        if words:
+            document = Document(xml)
+            add_arguments(document, words)
+            return translate_for_fleet(
+                cast("Text", document.edited()), fleet, notifier=model, vmcoreinfo=vmcoreinfo
+            )
+        return _with_notes(found, _differences(machine, views, fleet))
     return min(failed, key=_severity)
 
 
@@ -121,32 +145,59 @@ def _severity(failed: FleetTranslation[Text]) -> tuple[int, bool]:
     return sum(len(one.hosts) for one in failed.hindrances), differs
 
 
-def _with_differences(found: FleetTranslation[Text], fleet: Fleet) -> FleetTranslation[Text]:
-    """Return a translation with notes on what differs between the hosts."""
-    translation = found.translation
-    if translation is None:
-        return found
-    different: tuple[Note, ...] = _differences(translation.xml, fleet)
-    return FleetTranslation(translation, found.hindrances, (*found.notes, *different))
+def _with_notes(found: FleetTranslation[Text], notes: Sequence[Note]) -> FleetTranslation[Text]:
+    return FleetTranslation(found.translation, found.hindrances, (*found.notes, *notes))
 
 
-def _differences(xml: str | bytes, fleet: Fleet) -> tuple[Note, ...]:
-    """Return what a guest of a domain that all hosts accept would see of the host that it runs on."""
-    machine = machine_of(Document(xml).root)
-    if machine.hypervisor != "qemu":
-        return ()
-    names: dict[str, list[str]] = defaultdict(list)
+def _views(machine: DomainMachine, fleet: Fleet) -> dict[GuestView, list[str]]:
+    """Return what the guest sees, with the hosts on which it does; of hosts whose records say it."""
     views: dict[GuestView, list[str]] = defaultdict(list)
-    for one in fleet.classes:
-        try:
-            record = record_of(one.record, machine)
-        except RefusedError:  # a domain without a policy is valid all the same
-            continue
-        hosts = [host.name for host in one.hosts]
-        names[record.machine(machine.machine).name] += hosts
-        views[view_of(machine, record)] += hosts
+    for one, record in _records(machine, fleet):
+        views[view_of(machine, record)] += [host.name for host in one.hosts]
+    return views
+
+
+def _records(machine: DomainMachine, fleet: Fleet) -> Iterator[tuple[HostClass, CapabilityRecord]]:
+    """Yield the record that a domain is judged by on each host; a domain without a policy needs none."""
+    if machine.hypervisor == "qemu":
+        for one in fleet.classes:
+            with suppress(RefusedError):
+                yield one, record_of(one.record, machine)
+
+
+def _common_events(machine: DomainMachine, views: Iterable[GuestView], fleet: Fleet) -> list[str]:
+    """Return the arguments that make all hosts offer the same events; empty if none are needed."""
+    if not all(_can_set_events(record) for _, record in _records(machine, fleet)):
+        return []
+    masks: dict[str, set[int | None]] = defaultdict(set)
+    for view in views:
+        for one in view:
+            if one.type in DEVICES:
+                masks[one.type].add(one.event_mask)
+    words = []
+    for device, found in masks.items():
+        known = [mask for mask in found if mask is not None]
+        common = reduce(and_, known, -1)
+        if len(found) > 1 and len(known) == len(found) and common & PANICKED_EVENT:
+            words += ["-global", f"{device}.events={common}"]
+    return words
+
+
+def _can_set_events(record: CapabilityRecord) -> bool:
+    """Return whether a QEMU has the property ``events``; one without it does not start if it is set."""
+    parts = record.emulator.version.split(".")[:2]
+    return len(parts) == 2 and all(map(str.isdecimal, parts)) and [*map(int, parts)] >= _SETTABLE_EVENTS
+
+
+def _differences(
+    machine: DomainMachine, views: Mapping[GuestView, Sequence[str]], fleet: Fleet
+) -> tuple[Note, ...]:
+    """Return what a guest of a domain that all hosts accept would see of the host that it runs on."""
+    names: dict[str, int] = defaultdict(int)
+    for one, record in _records(machine, fleet):
+        names[record.machine(machine.machine).name] += len(one.hosts)
     if len(names) > 1:
-        each = ", ".join(f"{printable(name, 60)} on {len(hosts):,}" for name, hosts in names.items())
+        each = ", ".join(f"{printable(name, 60)} on {count:,}" for name, count in names.items())
         return (Note.of("machine-alias-differs", each),)
     notes = []
     first: GuestView = next(iter(views), ())

@@ -33,7 +33,11 @@ def translate(arguments: argparse.Namespace) -> int:
     source = read_domain(arguments.domain, arguments.document)
     with naming(arguments.domain):
         found = translate_for_fleet(
-            source, fleet, notifier=arguments.notifier, vmcoreinfo=arguments.with_vmcoreinfo
+            source,
+            fleet,
+            notifier=arguments.notifier,
+            vmcoreinfo=arguments.with_vmcoreinfo,
+            same_events=arguments.same_events,
         )
     missing = bool(fleet.missing_count) and not arguments.answered_only
     if found.translation is None or missing:

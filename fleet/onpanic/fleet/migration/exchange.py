@@ -35,7 +35,11 @@ from onpanic.probe.decision.policy import Policy
 from onpanic.probe.decision.rules import Decision, refusal
 from onpanic.shims.translation.mapping import Note
 
-__all__ = ("migration_between", "migration_of")
+__all__ = ("CLASSES_COMPARED", "migration_between", "migration_of")
+
+
+#: So many classes are compared, the greatest ones: nobody reads more, and the number of pairs is squared.
+CLASSES_COMPARED = 50
 
 
 class _Members(msgspec.Struct):
@@ -148,7 +152,7 @@ def _answer(
         missing=fleet.missing_count,
         classes=tuple(_exchange_class(number, one) for number, one in enumerate(groups, 1)),
         barred=sorted_hindrances(barred, natural),
-        crossings=tuple(_crossings(groups, policy)),
+        crossings=tuple(_crossings(groups[:CLASSES_COMPARED], policy)),
         uncounted=fleet.uncounted,
         notes=fleet.notes,
     )

@@ -89,7 +89,7 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     :param missing: How many hosts or documents may stand for hosts that it does not hold over.
     :param classes: Hosts that can exchange such a guest freely.
     :param barred: Why other hosts cannot have such a guest at all.
-    :param crossings: Every pair of classes, in both directions.
+    :param crossings: Every pair of the first 50 classes, in both directions.
     :param pair: The two hosts that were asked about; None if all were.
     :param uncounted: What was left out, each with its reason.
     :param notes: What may make the answer wrong.

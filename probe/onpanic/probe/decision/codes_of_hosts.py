@@ -30,7 +30,7 @@ REFUSALS_ON_HOSTS = {
     ),
     "event-mask-differs": (
         "the guest's panic notifier offers other events on the other host",
-        "set the bits of both hosts in <qemu:commandline>, such as -global pvpanic.events=3",
+        "onpanic to-libvirt --fleet --same-events sets those that all hosts offer; or accept the change",
     ),
     "notifier-acpi-differs": (
         "the guest's ACPI tables show the panic notifier on one of the hosts only",

@@ -8,7 +8,7 @@ from onpanic.shims.domain_xml.elements import Element, child, children, first_ch
 from onpanic.shims.domain_xml.policy_xml import WrittenChanges, policy_elements, stored_policy_xml
 from onpanic.shims.domain_xml.qemu_arguments import ARG, COMMANDLINE, QEMU_NAMESPACE
 
-__all__ = ("add_vmcoreinfo", "apply_translation", "arguments_in_sequence", "state_policy")
+__all__ = ("add_arguments", "add_vmcoreinfo", "apply_translation", "arguments_in_sequence", "state_policy")
 
 # libvirt prints these before <metadata>, <on_crash> and <features>: the first one that exists is the place
 _BEFORE_METADATA = ("description", "title", "genid", "uuid", "name")
@@ -69,6 +69,14 @@ def add_vmcoreinfo(document: Document) -> None:
         _insert_after_first(document, _BEFORE_FEATURES, _wrapped("<features>", xml, "</features>"))
     else:
         document.append(features, xml)
+
+
+def add_arguments(document: Document, words: Sequence[str]) -> None:
+    """Add arguments to QEMU's command line, as a user would: they are no part of a translation.
+
+    :param words: Arguments without characters that have a meaning in XML.
+    """
+    _add_arguments(document, first_children(document.root, COMMANDLINE).get(COMMANDLINE), words)
 
 
 def state_policy(document: Document, policy: Policy, *, replace_on_crash: bool = False) -> None:
