@@ -11,9 +11,19 @@ from jsonschema import validate
 
 from onpanic.cli import main
 from onpanic.core.errors import UsageError
-from onpanic.fleet import FailedHost, Fleet, HostDocument, HostRecord, MigrationAnswer, read_fleet
+from onpanic.fleet import (
+    DomainGuest,
+    FailedHost,
+    Fleet,
+    HostDocument,
+    HostRecord,
+    MigrationAnswer,
+    PlainGuest,
+    migration_of,
+    read_fleet,
+    translate_for_fleet,
+)
 from onpanic.fleet.hosts.host_record import HostName
-from onpanic.fleet.migration.exchange import migration_between, migration_of
 from onpanic.probe.decision.policy import ON_PANIC, Policy
 
 from ..schemas import undescribed
@@ -32,16 +42,15 @@ def new(name: str = "new", libvirt: str = "12.8.0") -> HostRecord:
 
 
 def asked(one: Fleet, policy: Policy = RESTART, machine: str = MACHINES[0]) -> MigrationAnswer:
-    return migration_of(one, "x86_64", machine, policy)
+    return migration_of(one, PlainGuest(policy, machine, "x86_64"))
 
 
 def between(
     here: HostRecord, there: HostRecord, architecture: str, machine: str, value: str
 ) -> tuple[str, list[str], list[str]]:
     """Return whether a guest may migrate, the codes of what stands in the way, and those of the notes."""
-    policy = Policy(value)
-    one = fleet(here, there)
-    pair = migration_between(one, here.host.name, there.host.name, architecture, machine, policy).pair
+    guest = PlainGuest(Policy(value), machine, architecture)
+    pair = migration_of(fleet(here, there), guest, between=(here.host.name, there.host.name)).pair
     assert pair is not None
     return pair.answer, [found.code for found in pair.hindrances], [note.code for note in pair.notes]
 
@@ -158,7 +167,7 @@ def test_hosts_of_another_architecture_do_not_count() -> None:
     )
     found = asked(fleet(old("a"), old("b"), arm))
     assert (found.hosts, found.others, found.is_one_class) == (2, 1, True)
-    assert migration_of(fleet(old(), arm), None, "virt", RESTART).architecture == "aarch64"
+    assert migration_of(fleet(old(), arm), PlainGuest(RESTART, "virt")).architecture == "aarch64"
     with pytest.raises(UsageError, match="no host has a machine type"):
         asked(fleet(old(), arm), machine="pc-q35-99.0")
 
@@ -166,12 +175,81 @@ def test_hosts_of_another_architecture_do_not_count() -> None:
 def test_a_host_that_did_not_answer_is_unknown() -> None:
     failed = FailedHost(host=HostName("c"), failure="no route to host")
     one = read_fleet([*documents([old()]), HostDocument("c.json", msgspec.json.encode(failed))], NOW)
-    pair = migration_between(one, "old", "c", "x86_64", MACHINES[0], RESTART).pair
+    guest = PlainGuest(RESTART, MACHINES[0])
+    pair = migration_of(one, guest, between=("old", "c")).pair
     assert pair is not None
     assert (pair.answer, [found.code for found in pair.hindrances]) == ("unknown", ["host-not-counted"])
     assert asked(one).missing == 1
     with pytest.raises(UsageError, match="'d'"):
-        migration_between(one, "old", "d", "x86_64", MACHINES[0], RESTART)
+        migration_of(one, guest, between=("old", "d"))
+
+
+DOMAIN = """\
+<domain type='{kind}'>
+  <name>web</name>
+  <os><type arch='x86_64' machine='{machine}'>hvm</type></os>
+  <features><acpi/></features>
+  {policy}
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    {panic}
+  </devices>
+</domain>
+"""
+
+
+def domain(policy: str, panic: str = "", kind: str = "kvm", machine: str = MACHINES[0]) -> str:
+    return DOMAIN.format(policy=policy, panic=panic, kind=kind, machine=machine)
+
+
+def test_a_domain_is_judged_as_it_is() -> None:
+    """With the same events on all hosts, its guest may go everywhere."""
+    one = fleet(old(), new())
+    for same_events, answers in ((False, ["changes", "changes"]), (True, [])):
+        found = translate_for_fleet(domain("<on_panic>restart</on_panic>"), one, same_events=same_events)
+        assert found.translation is not None
+        answer = migration_of(one, DomainGuest.from_xml(found.translation.xml))
+        assert answer.domain == "web"
+        assert answer.policy == Policy("restart")
+        assert [crossing.answer for crossing in answer.crossings] == answers
+
+
+def test_a_domain_without_a_policy_has_the_one_that_libvirt_carries_out() -> None:
+    xml = domain("<on_crash>preserve-running</on_crash>", "<panic model='isa'/>")
+    answer = migration_of(fleet(old(), new()), DomainGuest.from_xml(xml))
+    assert answer.policy == Policy("ignore")
+    assert [found.hosts for found in answer.classes] == [("new",)]
+    assert [(found.code, found.hosts) for found in answer.barred] == [("on-crash-not-known", ("old",))]
+
+
+@pytest.mark.parametrize(
+    ("xml", "words"),
+    [
+        (domain("<on_panic>restart</on_panic>"), "not translated"),
+        (domain("", kind="xen"), "QEMU"),
+        (domain("", machine=""), "machine type"),
+    ],
+)
+def test_a_domain_that_says_too_little_is_refused(xml: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        DomainGuest.from_xml(xml)
+
+
+def test_a_domain_that_was_changed_afterwards_is_refused() -> None:
+    found = translate_for_fleet(domain("<on_panic>restart</on_panic>"), fleet(old())).translation
+    assert found is not None
+    with pytest.raises(UsageError, match="on-crash-drifted"):
+        DomainGuest.from_xml(found.xml.replace("<on_crash>restart", "<on_crash>destroy"))
+
+
+def test_a_panic_that_ends_qemu_keeps_no_coredump() -> None:
+    """libvirt up to 7.0 lets it, if every action is to destroy."""
+    policy = "<on_reboot>destroy</on_reboot><on_panic coredump='yes'>destroy</on_panic>"
+    found = translate_for_fleet(domain(policy, machine=MACHINES[1]), fleet(old())).translation
+    assert found is not None
+    one = fleet(old(), host("b", libvirt="7.0.0", machines=MACHINES))
+    answer = migration_of(one, DomainGuest.from_xml(found.xml))
+    assert [(found.code, found.hosts) for found in answer.barred] == [("panic-ends-emulator", ("b",))]
 
 
 def test_the_answer_conforms_to_its_schema() -> None:
@@ -212,8 +290,8 @@ def fleets(draw: st.DrawFn) -> tuple[Fleet, str, str, list[str]]:
 def test_classes_and_pairs_agree(drawn: tuple[Fleet, str, str, list[str]], value: str) -> None:
     """Every host is in one class or barred, classes exchange guests, and no pair is denied that can."""
     one, architecture, machine, names = drawn
-    policy = Policy(value)
-    answer = migration_of(one, architecture, machine, policy)
+    guest = PlainGuest(Policy(value), machine, architecture)
+    answer = migration_of(one, guest)
     barred = [name for found in answer.barred for name in found.hosts]
     assert sorted([*barred, *(name for found in answer.classes for name in found.hosts)]) == sorted(names)
     home = {name: found.number for found in answer.classes for name in found.hosts}
@@ -224,7 +302,7 @@ def test_classes_and_pairs_agree(drawn: tuple[Fleet, str, str, list[str]], value
         for name in hindrance.hosts
     }
     for here, there in product(names, names):
-        pair = migration_between(one, here, there, architecture, machine, policy).pair
+        pair = migration_of(one, guest, between=(here, there)).pair
         assert pair is not None
         if here in barred:
             assert pair.answer != "yes"
@@ -279,3 +357,15 @@ def test_the_command_prints_the_answer_as_json(folder: Path, capsys: pytest.Capt
 def test_the_command_needs_both_hosts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert migrate(folder, "--from", "b") == 2
     assert "--to" in capsys.readouterr().err
+
+
+def test_the_command_takes_a_domain(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    xml = folder / ".web.xml"
+    xml.write_text(domain("<on_crash>restart</on_crash>", "<panic model='isa'/>"))
+    assert main(["fleet", "migrate", str(folder), "--domain", str(xml)]) == 1
+    said = capsys.readouterr().out
+    assert "web, x86_64 pc-q35-7.2, <on_panic>restart</on_panic>" in said
+    assert "changes: event-mask-differs" in said
+    assert migrate(folder, "--domain", str(xml)) == 2
+    assert main(["fleet", "migrate", str(folder), "--policy", "restart"]) == 2
+    assert "--domain" in capsys.readouterr().err

@@ -9,17 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from onpanic.fleet import Fleet, HostRecord, migration_between, translate_for_fleet
+from onpanic.fleet import DomainGuest, Fleet, PlainGuest, migration_of, translate_for_fleet
 from onpanic.fleet.hosts.host_record import HostLibvirt
-from onpanic.fleet.judging.domain_on_host import record_of
-from onpanic.fleet.judging.guest_view import view_of
-from onpanic.fleet.migration.migrating_guest import MigratingGuest, arrival
 from onpanic.probe import CapabilityRecord, probe
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims import Libvirt
-from onpanic.shims.domain_xml.document import Document
-from onpanic.shims.domain_xml.domain_machine import machine_of
-from onpanic.shims.translation.mapping import DomainChanges
 
 from ..running.libvirtd import HOST, folder_of
 from ..watch import panicking_guests as guests
@@ -102,10 +96,11 @@ def both(pair: tuple[RealHost, RealHost]) -> Fleet:
     return fleet(*(one.record for one in pair))
 
 
-def said(records: Fleet, here: HostRecord, there: HostRecord, policy: Policy) -> list[str]:
-    """Return what stands in the way of a guest: the codes."""
-    names = here.host.name, there.host.name
-    found = migration_between(records, *names, "x86_64", MACHINE, policy).pair
+def said(
+    pair: tuple[RealHost, RealHost], guest: DomainGuest | PlainGuest, here: RealHost, there: RealHost
+) -> list[str]:
+    """Return what is said to stand in the way of a guest: the codes."""
+    found = migration_of(both(pair), guest, between=(here.name, there.name)).pair
     assert found is not None
     return [one.code for one in found.hindrances]
 
@@ -156,6 +151,7 @@ def test_a_guest_keeps_its_policy_and_its_events(
     xml = domain(disk, "<on_panic>preserve</on_panic>")
     found = translate_for_fleet(xml, both(pair), same_events=True).translation
     assert found is not None
+    assert said(pair, DomainGuest.from_xml(found.xml), here, there) == []
     guest = migrated(found.xml, here, there)
     assert monitor(guest, READ_EVENTS).split()[-1] == "0x03"
     monitor(guest, PANIC)
@@ -168,9 +164,8 @@ def test_without_the_same_events_a_guest_sees_others(
 ) -> None:
     """The migration works, so it is not called impossible."""
     here, there = pair
-    records = both(pair)
-    assert said(records, here.record, there.record, Policy("preserve")) == ["event-mask-differs"]
-    found = translate_for_fleet(domain(disk, "<on_panic>preserve</on_panic>"), records)
+    assert said(pair, PlainGuest(Policy("preserve"), MACHINE), here, there) == ["event-mask-differs"]
+    found = translate_for_fleet(domain(disk, "<on_panic>preserve</on_panic>"), both(pair))
     assert found.translation is not None
     assert "guest-sees-difference" in [note.code for note in found.notes]
     seen: list[str] = []
@@ -203,12 +198,7 @@ def test_an_older_libvirt_refuses_preserve_running(
     xml = domain(disk, "<on_panic>ignore</on_panic>", "<panic model='isa'/>")
     alone = translate_for_fleet(xml, fleet(new.record)).translation
     assert alone is not None
-    machine = machine_of(Document(alone.xml).root)
-    view = view_of(machine, record_of(new.record, machine))
-    guest = MigratingGuest(alone.xml, machine, DomainChanges("preserve-running"), view)
-    refused = arrival(guest, Policy("ignore"), old.record).refused
-    assert refused is not None
-    assert refused.code == "on-crash-not-known"
+    assert said(pair, DomainGuest.from_xml(alone.xml), new, old) == ["on-crash-not-known"]
     with pytest.raises(libvirt.libvirtError, match="preserve-running"):
         migrated(alone.xml, new, old)
     for_both = translate_for_fleet(xml, both(pair)).translation

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from onpanic.fleet.drift.fleet_drift import FleetDrift
     from onpanic.fleet.fleet_translation import FleetTranslation, translate_for_fleet
     from onpanic.fleet.hosts.host_record import FailedHost, HostRecord
-    from onpanic.fleet.migration.exchange import migration_between, migration_of
+    from onpanic.fleet.migration.asked_guest import DomainGuest, PlainGuest
+    from onpanic.fleet.migration.exchange import migration_of
     from onpanic.fleet.migration.migration_answer import MigrationAnswer
     from onpanic.fleet.verdict.fleet_verdict import FleetVerdict
     from onpanic.fleet.verdict.verdict_of import verdict_of
@@ -43,12 +44,14 @@ else:
             "onpanic.fleet.hosts.host_record": ("FailedHost", "HostRecord"),
             "onpanic.fleet.verdict.fleet_verdict": ("FleetVerdict",),
             "onpanic.fleet.verdict.verdict_of": ("verdict_of",),
-            "onpanic.fleet.migration.exchange": ("migration_between", "migration_of"),
+            "onpanic.fleet.migration.asked_guest": ("DomainGuest", "PlainGuest"),
+            "onpanic.fleet.migration.exchange": ("migration_of",),
             "onpanic.fleet.migration.migration_answer": ("MigrationAnswer",),
         },
     )
 
 __all__ = (
+    "DomainGuest",
     "FailedHost",
     "Fleet",
     "FleetDrift",
@@ -60,10 +63,10 @@ __all__ = (
     "HostDocument",
     "HostRecord",
     "MigrationAnswer",
+    "PlainGuest",
     "Uncounted",
     "documents_of",
     "drift_of",
-    "migration_between",
     "migration_of",
     "read_fleet",
     "translate_for_fleet",

@@ -1,9 +1,11 @@
 """Show where a guest may migrate and keep its policy.
 
 The hosts are put in classes that can exchange such a guest freely; for the rest, each direction says why
-not.  The guest is the plainest one: a domain without a notifier of its own, which onpanic to-libvirt has
-translated for the libvirt of the host that it comes from.  changes: it keeps its policy, but its notifier
-offers something else than before; some: it is not the same for all hosts of the class.
+not.  The guest is that of a --domain, or with --policy and --machine the plainest one: without a notifier
+of its own, and translated for the libvirt of the host that it comes from.
+
+changes: the guest keeps its policy, but its notifier offers something else than before; some: it is not the
+same for all hosts of the class.
 
 Exit status 0: all hosts are one class, or the guest may go --from one --to the other; 1: not, or that is
 not known.  Hosts that are not counted count as unknown, unless --answered-only is given.
@@ -12,6 +14,7 @@ not known.  Hosts that are not counted count as unknown, unless --answered-only 
 import argparse
 import sys
 
+from onpanic.cli.argument_files import add_document, naming, read_domain
 from onpanic.cli.exit_status import FOUND, OK
 from onpanic.cli.fleet.fleet_sources import add_sources, fleet_of
 from onpanic.cli.fleet.migration_screen import migration_screen
@@ -19,29 +22,30 @@ from onpanic.cli.options import text
 from onpanic.cli.output import print_json
 from onpanic.cli.terminal import style_for
 from onpanic.core.errors import UsageError
-from onpanic.fleet.migration.exchange import migration_between, migration_of
+from onpanic.fleet.migration.asked_guest import DomainGuest, PlainGuest
+from onpanic.fleet.migration.exchange import AskedGuest, migration_of
 from onpanic.probe.decision.policy import ON_PANIC, Policy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_sources(parser)
-    parser.add_argument(
-        "--policy", required=True, choices=ON_PANIC, metavar="VALUE", help="the guest's <on_panic> value"
-    )
-    parser.add_argument("--coredump", action="store_true", help="with a dump of the guest's memory first")
-    parser.add_argument(
+    guest = parser.add_argument_group("the guest")
+    guest.add_argument("--domain", metavar="FILE", help="that of a domain, as virsh dumpxml prints it")
+    add_document(parser)
+    guest.add_argument("--policy", choices=ON_PANIC, metavar="VALUE", help="its <on_panic> value")
+    guest.add_argument("--coredump", action="store_true", help="with a dump of its memory first")
+    guest.add_argument(
         "--machine",
-        required=True,
         type=text,
         metavar="M",
-        help="the guest's machine type; an alias if it stands for the same one on all hosts",
+        help="its machine type; an alias if it stands for the same one on all hosts",
     )
-    parser.add_argument(
+    guest.add_argument(
         "--arch",
         type=text,
         metavar="A",
-        help="libvirt's name of the guest's architecture (default: the hosts' own)",
+        help="libvirt's name of its architecture (default: the hosts' own)",
     )
     parser.add_argument(
         "--from", dest="source", type=text, metavar="HOST", help="only ask about a guest of this host"
@@ -65,14 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer, print the answer, and return the exit status."""
     if (arguments.source is None) != (arguments.target is None):
         raise UsageError("--from and --to belong together", "name both hosts, or neither")
+    guest = _guest(arguments)
     fleet = fleet_of(arguments.sources, arguments)
-    policy = Policy(arguments.policy, arguments.coredump)
-    asked = (arguments.arch, arguments.machine, policy)
     if arguments.source is None:
-        answer = migration_of(fleet, *asked)
+        answer = migration_of(fleet, guest)
         fine = answer.is_one_class and not (answer.missing and not arguments.answered_only)
     else:
-        answer = migration_between(fleet, arguments.source, arguments.target, *asked)
+        answer = migration_of(fleet, guest, between=(arguments.source, arguments.target))
         fine = answer.pair is not None and answer.pair.answer == "yes"
     if arguments.format == "json" and not arguments.quiet:
         print_json(answer.to_json())
@@ -80,3 +83,18 @@ def run(arguments: argparse.Namespace) -> int:
         style = style_for(sys.stdout)
         print("\n".join(migration_screen(answer, style, everything=arguments.all)))
     return OK if fine else FOUND
+
+
+def _guest(arguments: argparse.Namespace) -> AskedGuest:
+    """Return the guest that the arguments name."""
+    named = (arguments.policy, arguments.machine, arguments.arch, arguments.coredump or None)
+    if arguments.domain is None:
+        if arguments.policy is None or arguments.machine is None:
+            raise UsageError("no guest is named", "name a --domain, or a --policy and a --machine")
+        return PlainGuest(Policy(arguments.policy, arguments.coredump), arguments.machine, arguments.arch)
+    if any(word is not None for word in named):
+        raise UsageError("--domain says what its policy and its machine type are", "name no others")
+    if arguments.domain == "-" in arguments.sources:
+        raise UsageError("standard input is named twice", "it can be read once")
+    with naming(arguments.domain):
+        return DomainGuest.from_xml(read_domain(arguments.domain, arguments.document))

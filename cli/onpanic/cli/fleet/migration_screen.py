@@ -27,7 +27,8 @@ def migration_screen(answer: MigrationAnswer, style: Style, *, everything: bool 
     missing = f", {answer.missing:,} not counted" if answer.missing else ""
     if answer.others:
         missing = f", {answer.others:,} of another architecture{missing}"
-    head = f"{answer.architecture} {answer.machine}, {policy}: {plural(answer.hosts, 'host')}{missing}"
+    name = f"{answer.domain}, " if answer.domain else ""
+    head = f"{name}{answer.architecture} {answer.machine}, {policy}: {plural(answer.hosts, 'host')}{missing}"
     lines = [style.paint(printable(head), "title")]
     if answer.pair is not None:
         lines += _pair(answer.pair, style)

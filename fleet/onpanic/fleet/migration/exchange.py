@@ -11,6 +11,7 @@ these two may not.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -21,7 +22,8 @@ from onpanic.fleet.documents.fleet import Fleet, FleetHost, HostClass
 from onpanic.fleet.hosts.host_record import HostRecord
 from onpanic.fleet.judging.guest_view import GuestView
 from onpanic.fleet.judging.hindrance import hindrance_answer, sorted_hindrances
-from onpanic.fleet.migration.migrating_guest import Arrival, MigratingGuest, arrival, guest_of
+from onpanic.fleet.migration.asked_guest import DomainGuest, PlainGuest
+from onpanic.fleet.migration.migrating_guest import Arrival, MigratingGuest, arrival
 from onpanic.fleet.migration.migration_answer import (
     AskedPair,
     Crossing,
@@ -31,12 +33,14 @@ from onpanic.fleet.migration.migration_answer import (
 )
 from onpanic.fleet.verdict.natural_order import natural
 from onpanic.fleet.verdict.verdict_rows import architecture_rows, versions
-from onpanic.probe.decision.policy import Policy
 from onpanic.probe.decision.rules import Decision, refusal
 from onpanic.shims.translation.mapping import Note
 
-__all__ = ("CLASSES_COMPARED", "migration_between", "migration_of")
+__all__ = ("CLASSES_COMPARED", "AskedGuest", "migration_of")
 
+
+#: The guest that is asked about.
+AskedGuest: TypeAlias = PlainGuest | DomainGuest
 
 #: So many classes are compared, the greatest ones: nobody reads more, and the number of pairs is squared.
 CLASSES_COMPARED = 50
@@ -53,60 +57,56 @@ class _Members(msgspec.Struct):
         return tuple(sorted((host.name for one in self.hosts for host in one.hosts), key=natural))
 
 
-def migration_of(fleet: Fleet, architecture: str | None, machine: str, policy: Policy) -> MigrationAnswer:
+def migration_of(
+    fleet: Fleet, guest: AskedGuest, *, between: tuple[str, str] | None = None
+) -> MigrationAnswer:
     """Return between which hosts of a fleet guests may migrate.
 
-    :param architecture: libvirt's name of the guests' architecture; None for the hosts' own one that has the
-        machine type.
-    :param machine: The machine type; an alias if it stands for one machine type on all hosts, since a guest
-        migrates with the machine type's own name.
+    A guest migrates with its machine type's own name.  An alias is replaced if it stands for one machine type
+    on all hosts.
+
+    :param guest: The guest.
+    :param between: The names of the host that it comes from, and of the one that it goes to, counted or not:
+        the answer then holds over these two.  None for all hosts.
     :raise UsageError: When no host has the machine type, or several architectures have it, or it is an alias
-        of several.
+        of several; and when there is no such host.
     """
-    architecture, machine, classes = _asked(fleet, architecture, machine)
-    return _answer(fleet, classes, architecture, machine, policy)
+    guest, classes = _named(fleet, guest)
+    if between is None:
+        return _answer(fleet, classes, guest)
+    chosen = _only(fleet, between)
+    return replace(_answer(chosen, chosen.classes, guest), pair=_pair(chosen, guest, *between))
 
 
-def migration_between(
-    fleet: Fleet, source: str, target: str, architecture: str | None, machine: str, policy: Policy
-) -> MigrationAnswer:
-    """Return whether a guest may migrate from one host to another one.
-
-    The answer holds over these two hosts; the other parameters are those of `migration_of`.
-
-    :param source: The name of a host of the fleet, counted or not.
-    :param target: Another one, or the same.
-    :raise UsageError: When there is no such host; see `migration_of`, too.
-    """
-    architecture, machine, _ = _asked(fleet, architecture, machine)
-    chosen = _only(fleet, (source, target))
-    records = {name: _record(chosen, name) for name in (source, target)}
+def _pair(fleet: Fleet, guest: AskedGuest, source: str, target: str) -> AskedPair:
+    """Return the answer about two hosts of a fleet."""
+    records = {name: _record(fleet, name) for name in (source, target)}
     refused: dict[Decision, list[str]] = defaultdict(list)
     for name, record in records.items():
         if record is None:
-            refused[refusal("host-not-counted", _why_uncounted(chosen, name))].append(name)
+            refused[refusal("host-not-counted", _why_uncounted(fleet, name))].append(name)
     here, there = records[source], records[target]
     arrived = Arrival(None)
     if here is not None and there is not None:
         try:
-            arrived = arrival(guest_of(here, architecture, machine, policy), policy, there)
+            arrived = arrival(guest.on(here), there)
         except RefusedError as error:
             refused[_decision(error)].append(source)
         if arrived.refused is not None:
             refused[arrived.refused].append(target)
     hindrances = sorted_hindrances(refused, natural)
-    pair = AskedPair(
+    return AskedPair(
         source=source,
         target=target,
         answer=hindrances[0].answer if hindrances else "yes",
         hindrances=hindrances,
         notes=arrived.notes,
     )
-    return replace(_answer(chosen, chosen.classes, architecture, machine, policy), pair=pair)
 
 
-def _asked(fleet: Fleet, architecture: str | None, machine: str) -> tuple[str, str, list[HostClass]]:
-    """Return the architecture, the machine type's own name, and the hosts that the answer is about."""
+def _named(fleet: Fleet, guest: AskedGuest) -> tuple[AskedGuest, list[HostClass]]:
+    """Return the guest with its machine type's own name, and the hosts that the answer is about."""
+    architecture, machine = guest.architecture, guest.machine
     rows = architecture_rows(fleet, [architecture] if architecture else (), [machine])
     name = printable(machine, 60)
     if not rows:
@@ -122,21 +122,17 @@ def _asked(fleet: Fleet, architecture: str | None, machine: str) -> tuple[str, s
             f"{name} is not one machine type on all hosts, but an alias of {found}",
             "name one of them: a guest migrates with the one that it was defined with",
         )
-    return rows[0].architecture, next(iter(counts), machine), [hosts for hosts, _ in rows[0].classes]
+    named = guest.of(rows[0].architecture, next(iter(counts), machine))
+    return named, [hosts for hosts, _ in rows[0].classes]
 
 
-def _answer(
-    fleet: Fleet, classes: Sequence[HostClass], architecture: str, machine: str, policy: Policy
-) -> MigrationAnswer:
-    """Return the answer about some classes of a fleet.
-
-    :param machine: The machine type's own name.
-    """
+def _answer(fleet: Fleet, classes: Sequence[HostClass], asked: AskedGuest) -> MigrationAnswer:
+    """Return the answer about some classes of a fleet."""
     found: dict[tuple[str, GuestView], _Members] = {}
     barred: dict[Decision, list[str]] = defaultdict(list)
     for one in classes:
         try:
-            guest = guest_of(one.record, architecture, machine, policy)
+            guest = asked.on(one.record)
         except RefusedError as error:
             barred[_decision(error)] += [host.name for host in one.hosts]
             continue
@@ -144,15 +140,16 @@ def _answer(
     groups = sorted(found.values(), key=lambda one: (-len(one.names), natural(one.names[0])))
     count = sum(len(one.hosts) for one in classes)
     return MigrationAnswer(
-        architecture=architecture,
-        machine=machine,
-        policy=policy,
+        architecture=asked.architecture or "",
+        machine=asked.machine,
+        domain=asked.name,
+        policy=asked.policy,
         hosts=count,
         others=fleet.host_count - count,
         missing=fleet.missing_count,
         classes=tuple(_exchange_class(number, one) for number, one in enumerate(groups, 1)),
         barred=sorted_hindrances(barred, natural),
-        crossings=tuple(_crossings(groups[:CLASSES_COMPARED], policy)),
+        crossings=tuple(_crossings(groups[:CLASSES_COMPARED])),
         uncounted=fleet.uncounted,
         notes=fleet.notes,
     )
@@ -173,12 +170,12 @@ def _exchange_class(number: int, members: _Members) -> ExchangeClass:
     )
 
 
-def _crossings(groups: Sequence[_Members], policy: Policy) -> Iterable[Crossing]:
+def _crossings(groups: Sequence[_Members]) -> Iterable[Crossing]:
     """Yield every pair of classes, in both directions."""
     for source, here in enumerate(groups, 1):
         for target, there in enumerate(groups, 1):
             if source != target:
-                arrived = [(arrival(here.guest, policy, one.record), one) for one in there.hosts]
+                arrived = [(arrival(here.guest, one.record), one) for one in there.hosts]
                 yield _crossing(source, target, arrived)
 
 

@@ -82,6 +82,7 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     :param architecture: libvirt's name of the guests' architecture.
     :param machine: The machine type's own name.
+    :param domain: The name of the domain that was asked about; empty for the plainest guest.
     :param policy: The policy.
     :param hosts: Over how many hosts the answer holds: those of the architecture, and others that have an
         emulator for it.
@@ -98,6 +99,7 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Literal[1] = 1
     architecture: str
     machine: str
+    domain: str
     policy: Policy
     hosts: int
     others: int
