@@ -142,6 +142,12 @@ def test_what_the_target_lacks_is_named(there: HostRecord, answer: str, code: st
     assert between(old(), there, "x86_64", MACHINES[0], "restart")[:2] == (answer, [code])
 
 
+def test_another_name_of_the_same_emulator_is_found() -> None:
+    found = emulator("7.2.22", machines=MACHINES)
+    there = msgspec.structs.replace(found, path="/usr/bin/kvm", other_paths=[found.path])
+    assert between(old("a"), host("b", emulators=[there]), "x86_64", MACHINES[0], "restart")[0] == "yes"
+
+
 def test_hosts_without_such_a_guest_are_named_with_the_reason() -> None:
     found = asked(fleet(old("a"), old("b"), host("c", qemu="5.2.0")))
     assert [(one.code, one.hosts) for one in found.barred] == [("no-machine-type", ("c",))]

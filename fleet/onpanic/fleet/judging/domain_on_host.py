@@ -27,7 +27,9 @@ def emulator_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
     :raise RefusedError: When it has none.
     """
     if machine.emulator:
-        found = next((one for one in host.emulators if one.path == machine.emulator), None)
+        found = next(
+            (one for one in host.emulators if machine.emulator in (one.path, *one.other_paths)), None
+        )
         if found is None:
             raise RefusedError(refusal("no-emulator-at-path", printable(machine.emulator, 100)))
     else:
