@@ -1,5 +1,7 @@
 """Which of a host's records a domain is judged by, and whether the host has what the domain names at all."""
 
+from msgspec.structs import replace
+
 from onpanic.core.errors import RefusedError
 from onpanic.core.untrusted import printable
 from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
@@ -53,8 +55,9 @@ def record_of(host: HostRecord, machine: DomainMachine) -> CapabilityRecord:
         raise RefusedError(refusal("emulator-not-asked", f"{emulator.path}: {printable(emulator.problem)}"))
     word = machine.machine or ""
     name = emulator.aliases.get(word, word)
-    if any(_is_named(one, name) for one in record.machines):
-        return record
+    found = next((one for one in record.machines if _is_named(one, name)), None)
+    if found is not None:
+        return record if _is_named(found, word) else _with_alias(record, found, word)
     missing = bool(name and emulator.machine_types) and name not in emulator.machine_types
     code = "no-machine-type" if missing else "machine-type-not-asked"
     raise RefusedError(refusal(code, printable(name, 60) or "the default one"))
@@ -62,3 +65,9 @@ def record_of(host: HostRecord, machine: DomainMachine) -> CapabilityRecord:
 
 def _is_named(machine: MachineRecord, name: str) -> bool:
     return name in (machine.name, *machine.aliases) or (not name and machine.default)
+
+
+def _with_alias(record: CapabilityRecord, machine: MachineRecord, word: str) -> CapabilityRecord:
+    """Return a record that knows an alias of one of its machine types, as the host's list has it."""
+    named = replace(machine, aliases=[*machine.aliases, word])
+    return replace(record, machines=[named, *(one for one in record.machines if one is not machine)])
