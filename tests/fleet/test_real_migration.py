@@ -218,3 +218,24 @@ def test_an_older_libvirt_refuses_the_pci_notifier(
     xml = domain(disk, "<on_panic>restart</on_panic>", panic)
     hindrances = translate_for_fleet(xml, both(pair)).hindrances
     assert [(one.code, one.hosts) for one in hindrances] == [("libvirt-too-old", (HOST,))]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        (EMULATOR, "/opt/qemu-system-x86_64", "no-emulator-at-path"),
+        ('type="qemu"', 'type="hvf"', "no-domain-type"),
+        (MACHINE, "pc-q35-99.0", "no-machine-type"),
+    ],
+    ids=lambda word: word if "-" in word else "",
+)
+def test_what_a_host_lacks_its_libvirt_refuses(
+    old: str, new: str, code: str, pair: tuple[RealHost, RealHost], disk: Path, libvirt: Any
+) -> None:
+    """An emulator, a type of domain (macOS has this one), or a machine type."""
+    xml = domain(disk, "<on_panic>restart</on_panic>").replace(old, new)
+    hindrances = translate_for_fleet(xml, both(pair)).hindrances
+    assert [(one.code, one.hosts) for one in hindrances] == [(code, (HOST, NEWEST))]
+    for one in pair:
+        with pytest.raises(libvirt.libvirtError):
+            one.connection.defineXML(xml)
