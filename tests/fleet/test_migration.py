@@ -355,6 +355,16 @@ def test_the_command_answers_about_two_hosts(
     assert (f"host '{target}'" in said.err) == (not word)
 
 
+def test_the_command_says_what_a_watcher_must_do_on_the_other_host(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--policy", "pause", "--coredump", "--machine", MACHINES[0], "--from", "b", "--to", "c"]
+    assert main(["fleet", "migrate", str(folder), *words]) == 0
+    said = capsys.readouterr().out
+    assert "note: migration-continues-guest" in said
+    assert "note: watch-dumps" in said
+
+
 def test_the_command_prints_the_answer_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert migrate(folder, "--format", "json") == 1
     assert msgspec.json.decode(capsys.readouterr().out.encode(), type=MigrationAnswer).hosts == 3

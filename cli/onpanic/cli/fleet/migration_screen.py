@@ -31,7 +31,7 @@ def migration_screen(answer: MigrationAnswer, style: Style, *, everything: bool 
     head = f"{name}{answer.architecture} {answer.machine}, {policy}: {plural(answer.hosts, 'host')}{missing}"
     lines = [style.paint(printable(head), "title")]
     if answer.pair is not None:
-        lines += _pair(answer.pair, style)
+        lines += _pair(answer.pair, answer.classes, style)
     else:
         lines += _classes(answer, style, everything=everything)
     lines += uncounted_lines(answer.uncounted, style, everything=everything)
@@ -56,10 +56,19 @@ def hindrance_lines(
     return lines
 
 
-def _pair(pair: AskedPair, style: Style) -> list[str]:
+def _pair(pair: AskedPair, classes: Iterable[ExchangeClass], style: Style) -> list[str]:
+    """Return the answer about two hosts.
+
+    :param classes: Those of the two hosts, with notes on the guest.
+    """
     way = printable(f"{pair.source} to {pair.target}")
     lines = [f"{way}: {style.paint(pair.answer, _STYLES[pair.answer])}"]
-    return [*lines, *hindrance_lines(pair.hindrances, style, indent="  "), *_notes(pair.notes, style)]
+    lines += hindrance_lines(pair.hindrances, style, indent="  ")
+    if pair.answer not in ("yes", "changes"):
+        return lines
+    return lines + _notes(
+        dict.fromkeys([*pair.notes, *(note for one in classes for note in one.notes)]), style
+    )
 
 
 def _classes(answer: MigrationAnswer, style: Style, *, everything: bool) -> list[str]:
@@ -81,7 +90,7 @@ def _classes(answer: MigrationAnswer, style: Style, *, everything: bool) -> list
         lines += _reasons(answer, [one.number for one in shown], style)
     notes = dict.fromkeys(note for one in answer.classes for note in one.notes)
     notes |= dict.fromkeys(note for one in answer.crossings for note in one.notes)
-    return lines + _notes(list(notes), style)
+    return lines + _notes(notes, style)
 
 
 def _domain(one: ExchangeClass) -> str:

@@ -1,6 +1,7 @@
 """Translating a domain for all hosts of a fleet: onpanic to-libvirt --fleet."""
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 
 from onpanic.cli.argument_files import naming, read_domain
@@ -55,11 +56,14 @@ def _print_refusal(fleet: Fleet, hindrances: Sequence[Hindrance], *, missing: bo
     :param missing: Whether hosts that are not counted stand in the way, too.
     """
     hosts = sum(len(one.hosts) for one in hindrances)
-    if hindrances:
-        first = hindrances[0]
+    mended: Counter[str] = Counter()
+    for one in hindrances:
+        mended[one.remedy] += len(one.hosts)
+    if mended:
+        [(remedy, count)] = mended.most_common(1)
         complain(
             f"refused: {hosts:,} of {plural(fleet.host_count, 'host')} stand{'s' * (hosts == 1)} in the way",
-            f"{first.remedy} (for {plural(len(first.hosts), 'host')})",
+            f"{remedy} (for {plural(count, 'host')})",
         )
     else:
         total = fleet.host_count + fleet.missing_count

@@ -53,8 +53,14 @@ class _Members(msgspec.Struct):
     hosts: list[HostClass]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted((host.name for one in self.hosts for host in one.hosts), key=natural))
+    def count(self) -> int:
+        """How many hosts they are."""
+        return sum(len(one.hosts) for one in self.hosts)
+
+    @property
+    def first(self) -> str:
+        """The name of the first host that was read."""
+        return self.hosts[0].hosts[0].name
 
 
 def migration_of(
@@ -137,7 +143,7 @@ def _answer(fleet: Fleet, classes: Sequence[HostClass], asked: AskedGuest) -> Mi
             barred[_decision(error)] += [host.name for host in one.hosts]
             continue
         found.setdefault((guest.document, guest.view), _Members(guest, [])).hosts.append(one)
-    groups = sorted(found.values(), key=lambda one: (-len(one.names), natural(one.names[0])))
+    groups = sorted(found.values(), key=lambda one: (-one.count, natural(one.first)))
     count = sum(len(one.hosts) for one in classes)
     return MigrationAnswer(
         architecture=asked.architecture or "",
@@ -159,7 +165,7 @@ def _exchange_class(number: int, members: _Members) -> ExchangeClass:
     guest = members.guest
     return ExchangeClass(
         number=number,
-        hosts=members.names,
+        hosts=tuple(sorted((host.name for one in members.hosts for host in one.hosts), key=natural)),
         emulator=guest.machine.emulator or "",
         domain_type=guest.machine.kind,
         on_crash=guest.changes.on_crash,
