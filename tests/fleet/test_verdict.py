@@ -160,6 +160,7 @@ def test_a_verdict_says_where_a_watcher_is_needed() -> None:
         "watch-dumps": (2, ["preserve+coredump", "rename-restart+coredump", "pause+coredump"]),
         "watch-renames": (2, ["rename-restart", "rename-restart+coredump"]),
     }
+    assert found.watched == 2
     waiting = verdict_of(some, policies=[Policy("restart", grace=5)])
     assert [(one.code, one.hosts) for one in waiting.watch] == [("watch-waits", 2)]
 

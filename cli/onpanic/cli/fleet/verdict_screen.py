@@ -25,7 +25,10 @@ _PARTS = 2
 _MACHINES = 8
 _COREDUMP = "+coredump"
 _ACTING = frozenset(policy_name(one) for one in POLICIES if one.on_panic not in ("default", "ignore"))
-_LEGEND = {"+": "+ with a coredump, too", "*": "* with onpanic watch: libvirt alone does not do it"}
+_LEGEND = {
+    "+": "+ with a coredump, too",
+    "*": "* with onpanic watch, on {}: libvirt alone does not do it",
+}
 
 
 def verdict_screen(verdict: FleetVerdict, style: Style, *, everything: bool = False) -> str:
@@ -39,7 +42,8 @@ def verdict_screen(verdict: FleetVerdict, style: Style, *, everything: bool = Fa
     cells = [_cell(row, column, one) for one in verdict.architectures for row, column in _cells(one)]
     legend = [text for mark, text in _LEGEND.items() if any(mark in cell for cell in cells)]
     if legend:
-        lines.append(style.paint("; ".join(legend), "dim"))
+        watched = plural(verdict.watched, "host")
+        lines.append(style.paint("; ".join(legend).format(watched), "dim"))
     return "\n".join([*lines, *_sections(verdict, style, everything=everything)])
 
 

@@ -150,6 +150,7 @@ class FleetVerdict(msgspec.Struct, frozen=True, kw_only=True):
     :param failures: Why policies are not kept; what would mend most hosts comes first.
     :param unknowns: Why it is not known whether policies are kept, likewise.
     :param watch: What hosts need ``onpanic watch`` for.
+    :param watched: How many hosts need it for one policy or more.
     :param uncounted: What was left out, each with its reason.
     :param notes: What may make the verdict wrong.
     """
@@ -164,6 +165,7 @@ class FleetVerdict(msgspec.Struct, frozen=True, kw_only=True):
     failures: list[FleetFailure]
     unknowns: list[FleetFailure]
     watch: list[WatchNeed]
+    watched: int
     uncounted: list[Uncounted]
     notes: list[FleetNote]
 

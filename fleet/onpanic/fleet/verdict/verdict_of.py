@@ -84,6 +84,7 @@ def verdict_of(
         failures=_failures(judging.failed["no"]),
         unknowns=_failures(judging.failed["unknown"]),
         watch=judging.watch_needs(),
+        watched=judging.watched(),
         uncounted=sorted(fleet.uncounted, key=lambda one: (one.why, natural(one.name), natural(one.source))),
         notes=sorted(
             map(_sorted, [*fleet.notes, *host_notes(fleet)]),
@@ -179,6 +180,13 @@ class _Judging:
             for policies in [self._watched_policies[code]]
         ]
         return sorted(found, key=lambda one: (-one.hosts, one.code))
+
+    def watched(self) -> int:
+        """Return how many hosts need a watcher."""
+        hosts: dict[int, int] = {}
+        for found in self._watched.values():
+            hosts |= found
+        return sum(hosts.values())
 
     def _judge(
         self,
