@@ -2,10 +2,12 @@
 
 import argparse
 import errno
+import gc
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -56,12 +58,13 @@ def fleet_of(sources: Sequence[str], arguments: argparse.Namespace, now: datetim
     """
     _check([*sources, arguments.expected] if arguments.expected == "-" else sources)
     expected = read_names(arguments.expected) if arguments.expected else []
-    found = read_fleet(
-        documents_of(sources, _stdin()),
-        now or datetime.now(UTC),
-        expected=expected,
-        max_age=arguments.max_age,
-    )
+    with _without_garbage_collection():
+        found = read_fleet(
+            documents_of(sources, _stdin()),
+            now or datetime.now(UTC),
+            expected=expected,
+            max_age=arguments.max_age,
+        )
     if not found.host_count:
         named = ", ".join("standard input" if one == "-" else one for one in sources[:3])
         more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
@@ -96,6 +99,18 @@ def age(text: str) -> timedelta:
     if unit is None or not 0 <= number * unit <= _LONGEST_AGE:
         raise argparse.ArgumentTypeError("a number and s, m, h, d or w, such as 12h or 7d")
     return timedelta(seconds=number * unit)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Do without it while a fleet is read: it takes a third of the time, and there are no cycles to find."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _check(sources: Sequence[str]) -> None:
