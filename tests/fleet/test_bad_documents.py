@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from onpanic.fleet import FailedHost, Fleet, HostDocument, documents_of, drift_of, read_fleet
 from onpanic.fleet.documents.document_files import DOCUMENT_LIMIT
 from onpanic.fleet.hosts.host_record import HostName, HostSystem
+from onpanic.probe import CapabilityRecord
 
-from .fleets import NOW, documents, emulator, fleet, host
+from .fleets import NOW, RECORDS, documents, emulator, fleet, host
 
 NOON, ONE = "2026-11-27T12:00:00Z", "2026-11-27T13:00:00+01:00"
 DAMAGED_ARRAY = "an array that is not JSON, or truncated"
@@ -137,6 +138,26 @@ def test_what_means_the_same_is_one_class() -> None:
     tree = json.loads(host("b").to_json())
     pretty = json.dumps(tree, indent=4, sort_keys=True).replace("\n", "\r\n").encode()
     found = read_fleet([*documents([host("a")]), HostDocument("b.json", pretty)], NOW)
+    assert [len(one.hosts) for one in found.classes] == [2]
+
+
+def without(member: str, value: Any) -> Any:
+    """Return a JSON value in which no object has a member."""
+    if isinstance(value, dict):
+        return {name: without(member, item) for name, item in value.items() if name != member}
+    return [without(member, item) for item in value] if isinstance(value, list) else value
+
+
+def test_excerpts_make_no_other_class() -> None:
+    """Facts refer to the excerpts by numbers, which say nothing about the host."""
+    path = next(RECORDS.glob("qemu-system-x86_64-7.2.22*.json"))
+    full = msgspec.structs.replace(
+        emulator("7.2.22", machines=("pc",)), record=CapabilityRecord.from_json(path.read_bytes())
+    )
+    first, second = (host(name, emulators=[full]).to_json() for name in "ab")
+    plain = json.dumps(without("evidence", json.loads(second))).encode()
+    assert len(plain) < len(second)
+    found = read_fleet([HostDocument("a", first), HostDocument("b", plain)], NOW)
     assert [len(one.hosts) for one in found.classes] == [2]
 
 

@@ -13,6 +13,7 @@ import msgspec
 from onpanic.core.errors import RecordError
 from onpanic.core.json_decoding import decode_json
 from onpanic.core.untrusted import wellformed
+from onpanic.probe.facts import Fact
 from onpanic.probe.record.capability_record import CapabilityRecord, Probed
 from onpanic.shims.translation.libvirt_features import Libvirt
 
@@ -172,9 +173,7 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Return the record without what differs between hosts that can do the same."""
         replace = msgspec.structs.replace
         emulators = [
-            replace(one, record=replace(one.record, probed=_PROBED, evidence=msgspec.UNSET))
-            if one.record
-            else one
+            replace(one, record=_without_excerpts(replace(one.record, probed=_PROBED))) if one.record else one
             for one in self.emulators
         ]
         return replace(self, host=_NAME, collected=_COLLECTED, system=_SYSTEM, emulators=emulators)
@@ -217,6 +216,26 @@ _NAME = HostName("")
 _COLLECTED = HostCollected("", "", 0)
 _SYSTEM = HostSystem(os="", kernel="", architecture="")
 _PROBED = Probed("", "", 0)
+
+
+def _without_excerpts(record: CapabilityRecord) -> CapabilityRecord:
+    """Return a record without excerpts, and without the numbers by which facts refer to them."""
+    if record.evidence is msgspec.UNSET:
+        return record
+    replace = msgspec.structs.replace
+
+    def plain(facts: dict[str, Fact]) -> dict[str, Fact]:
+        return {name: replace(fact, evidence=msgspec.UNSET) for name, fact in facts.items()}
+
+    machines = [
+        replace(
+            machine,
+            facts=plain(machine.facts),
+            notifiers=[replace(one, facts=plain(one.facts)) for one in machine.notifiers],
+        )
+        for machine in record.machines
+    ]
+    return replace(record, facts=plain(record.facts), machines=machines, evidence=msgspec.UNSET)
 
 
 class FailedHost(msgspec.Struct, frozen=True, kw_only=True):
