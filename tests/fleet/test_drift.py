@@ -180,6 +180,23 @@ def test_a_host_that_is_left_out_is_not_called_gone() -> None:
     assert [one.name for one in drift_of(new, fleet(*hosts)).returned] == ["b", "c"]
 
 
+def test_a_host_is_known_by_the_file_of_its_last_document() -> None:
+    """A collector names files after its inventory, in which a host may have another name than its own."""
+    record = host("kvm1", libvirt=None, emulators=[])
+    old = read_fleet(
+        [HostDocument("old/kvm1.example.org.json", record.to_json()), *documents([host("a")])], NOW
+    )
+    failed = msgspec.json.encode(
+        FailedHost(host=HostName("kvm1.example.org"), failure="down", at="2027-01-01")
+    )
+    for data in (failed, b"{"):
+        new = [HostDocument("new/kvm1.example.org.json", data), *documents([host("a")])]
+        assert [one.name for one in drift_of(old, read_fleet(new, NOW)).silent] == ["kvm1"]
+    lines = [HostDocument("fleet.jsonl:1", record.to_json()), *documents([host("a")])]
+    damaged = [HostDocument("fleet.jsonl:1", b"{"), *documents([host("a")])]
+    assert drift_of(read_fleet(lines, NOW), read_fleet(damaged, NOW)).gone == ("kvm1",)
+
+
 def changed(old: HostRecord, new: HostRecord) -> list[tuple[str, str]]:
     [group] = drift_of(fleet(old), fleet(new)).changed
     return [(change.kind, change.detail) for change in group.changes]

@@ -1,5 +1,6 @@
 """A document that is about a host."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import PurePath
 
@@ -8,6 +9,9 @@ import msgspec
 from onpanic.fleet.hosts.host_record import HostName, HostSystem
 
 __all__ = ("FoundDocument", "file_names", "moment")
+
+# FILE:LINE, or FILE[NUMBER] for the item of an array
+_ONE_OF_SEVERAL = re.compile(r"(:\d+|\[\d+\])\Z", re.ASCII)
 
 
 class FoundDocument(msgspec.Struct):
@@ -39,6 +43,11 @@ def moment(stamp: str) -> datetime | None:
 
 
 def file_names(source: str) -> set[str]:
-    """Return the names that the host of a document may have if the file is named after it."""
+    """Return the names that the host of a document may have if the file is named after it.
+
+    A file that holds several documents is named after no host.
+    """
+    if _ONE_OF_SEVERAL.search(source):
+        return set()
     path = PurePath(source)
     return {path.name, path.stem}

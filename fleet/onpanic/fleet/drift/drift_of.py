@@ -5,12 +5,12 @@ Records are compared for each two classes that have a host in common, never for 
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import PurePath
 from typing import Literal
 
 import msgspec
 
 from onpanic.fleet.documents.fleet import Fleet, FleetHost, Uncounted
+from onpanic.fleet.documents.found_document import file_names
 from onpanic.fleet.drift.drift_changes import DriftChange
 from onpanic.fleet.drift.fleet_drift import ChangedHosts, DriftSide, FleetDrift, RenamedHost, SystemChange
 from onpanic.fleet.drift.host_changes import host_changes
@@ -70,15 +70,18 @@ def _left_out(
 ) -> tuple[tuple[str, ...], tuple[Uncounted, ...]]:
     """Return the hosts that a collection does not have, and those that it has and leaves out.
 
-    A document that does not say whose it is counts as that of the host that its file is named after.
+    A document that does not say whose it is counts as that of the host that its file is named after, or whose
+    document in the other collection is in a file of that name.
     """
     reasons: dict[str, Uncounted] = {}
     for one in uncounted:
         if one.why != "superseded":
-            reasons.setdefault(one.name or PurePath(one.source).stem, one)
+            for name in (one.name,) if one.name else file_names(one.source):
+                reasons.setdefault(name, one)
     missing, known = [], []
     for host in hosts:
-        reason = reasons.get(host.host.name) or reasons.get(host.name)
+        names = (host.host.name, host.name, *sorted(file_names(host.source)))
+        reason = next((reasons[name] for name in names if name in reasons), None)
         if reason:
             known.append(msgspec.structs.replace(reason, name=host.name))
         else:
