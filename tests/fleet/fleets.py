@@ -87,6 +87,7 @@ def host(
         ),
         kvm=HostKvm(usable="yes", hyperv="yes", detail="KVM's interface is 12"),
         libvirt=found,
+        libvirt_found="no" if found is None else "yes",
         emulators=list(emulators) if emulators is not None else [emulator(qemu, machines=machines)],
     )
 

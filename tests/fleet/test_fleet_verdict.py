@@ -145,7 +145,7 @@ def test_the_watcher_is_named_where_it_is_needed(tmp_path: Path, capsys: Capture
     assert out.startswith("restart after 5 s of grace: yes\n")
     assert "  x86_64  pc  all 2 hosts; 1 with onpanic watch; 1 without libvirt\n" in out
     assert "on 1 host: libvirt cannot wait" in out
-    assert "1 host: there is no libvirt, or it was not asked: the emulator alone decides: b\n" in out
+    assert "1 host: there is no libvirt: the emulator alone decides: b\n" in out
 
 
 def test_what_a_host_could_not_find_out_is_a_note(tmp_path: Path, capsys: Capture) -> None:

@@ -1,5 +1,6 @@
 """What one host can promise, and why not."""
 
+import msgspec
 import pytest
 
 from onpanic.fleet.judging.promise import promise_of
@@ -13,13 +14,20 @@ def test_a_promise_says_what_libvirt_is_given() -> None:
     assert (found.kept, found.machine) == ("yes", "pc-q35-7.2")
     assert found.changes is not None
     assert (found.changes.on_crash, found.changes.panic) == ("coredump-restart", "isa")
-    assert found.visible is not None
-    assert (found.visible.model, found.visible.event_mask) == ("isa", 3)
 
 
 def test_without_libvirt_the_emulator_decides() -> None:
     found = promise_of(host(libvirt=None), "x86_64", "q35", Policy("pause"))
     assert (found.kept, found.changes) == ("yes", None)
+
+
+def test_a_libvirt_that_was_not_asked_may_defeat_a_policy() -> None:
+    """What the emulator refuses is refused all the same."""
+    silent = msgspec.structs.replace(host(libvirt=None), libvirt_found="unknown")
+    found = promise_of(silent, "x86_64", "q35", Policy("pause"))
+    assert (found.kept, found.code) == ("unknown", "libvirt-not-asked")
+    builtin = msgspec.structs.replace(silent, emulators=[emulator("1.5.0")])
+    assert promise_of(builtin, "x86_64", "pc", Policy("pause")).kept == "no"
 
 
 @pytest.mark.parametrize(

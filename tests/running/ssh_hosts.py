@@ -69,7 +69,9 @@ class SshHost(NamedTuple):
 
 
 @contextmanager
-def run_host(name: str, root: Root, folder: Path, shown: Mapping[Path, str] | None = None) -> Iterator[SshHost]:
+def run_host(
+    name: str, root: Root, folder: Path, shown: Mapping[Path, str] | None = None
+) -> Iterator[SshHost]:
     """Run a host until the context is left.
 
     It has its own processes, names and files; its network is that of the tests.  libvirtd runs in session mode

@@ -21,7 +21,7 @@ from onpanic.fleet.collecting.comparable_record import comparable
 from onpanic.fleet.collecting.emulator_programs import FIXED_FOLDERS, find_programs
 from onpanic.fleet.collecting.host_emulators import EmulatorSeen, emulators_seen
 from onpanic.fleet.collecting.host_kvm import Ioctl, host_kvm
-from onpanic.fleet.collecting.host_libvirt import LibvirtSeen, ask_host_libvirt
+from onpanic.fleet.collecting.host_libvirt import LIBVIRT_PLACES, LibvirtSeen, ask_host_libvirt, libvirt_found
 from onpanic.fleet.collecting.host_system import host_id, host_system
 from onpanic.fleet.hosts.host_record import HostCollected, HostEmulator, HostName, HostRecord
 from onpanic.fleet.hosts.usual_machines import USUAL_MACHINES
@@ -67,6 +67,7 @@ class HostSources(msgspec.Struct, frozen=True, kw_only=True):
     :param search: The folders of the PATH, in its order.
     :param fixed: Folders where emulators are as well.
     :param uname: What uname(2) says.
+    :param libvirt: Where a host that has a libvirt has something.
     :param ioctl: What asks `kvm`.
     :param backend: What starts emulators.
     """
@@ -76,6 +77,7 @@ class HostSources(msgspec.Struct, frozen=True, kw_only=True):
     machine_id: Path = Path("/etc/machine-id")
     os_release: tuple[Path, ...] = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
     kvm: Path = Path("/dev/kvm")
+    libvirt: tuple[Path, ...] = LIBVIRT_PLACES
     uname: os.uname_result = msgspec.field(default_factory=os.uname)
     ioctl: Ioctl = fcntl.ioctl
     backend: EmulatorBackend = PROCESSES
@@ -102,6 +104,8 @@ async def collect_host(plan: HostPlan, sources: HostSources) -> HostRecord:
         await run_all(ask_host_libvirt(plan.uri, plan.timeout, seen), asked.ask_all(first))
         emulators = emulators_seen(found.programs, seen.guests, target)
         await asked.ask_all(emulators)
+    # A libvirt that the user names exists, as far as the user knows
+    has_libvirt = libvirt_found(seen, sources.libvirt if plan.uri == DEFAULT_URI else (Path("/"),))
     return HostRecord(
         host=HostName(plan.name or uname.nodename, host_id(sources.machine_id)),
         collected=HostCollected(
@@ -112,8 +116,9 @@ async def collect_host(plan: HostPlan, sources: HostSources) -> HostRecord:
         system=host_system(sources.os_release, uname),
         kvm=host_kvm(sources.kvm, uname.machine, sources.ioctl),
         libvirt=seen.libvirt,
+        libvirt_found=has_libvirt,
         emulators=[asked.result(one) for one in emulators],
-        problems=[*found.problems, *seen.problems],
+        problems=[*found.problems, *(seen.problems if has_libvirt != "no" else [])],
     )
 
 

@@ -6,6 +6,7 @@ A libvirt that does not answer costs its deadline, and nothing that it has answe
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,11 +15,21 @@ from onpanic.core.errors import MissingExtraError, OnpanicError
 from onpanic.core.libvirt_api import CallThread, libvirt_module, open_connection
 from onpanic.core.untrusted import printable
 from onpanic.fleet.collecting.libvirt_guests import GuestArchitecture, guests_in
-from onpanic.fleet.hosts.host_record import HostLibvirt
+from onpanic.fleet.hosts.host_record import HostAnswer, HostLibvirt
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.local_uri import local_parts
 
-__all__ = ("LibvirtSeen", "ask_host_libvirt")
+__all__ = ("LIBVIRT_PLACES", "LibvirtSeen", "ask_host_libvirt", "libvirt_found")
+
+#: Where a host that has a libvirt has its daemons and their sockets, the modular ones included.
+LIBVIRT_PLACES = (
+    *(Path("/run/libvirt", name) for name in ("libvirt-sock", "virtqemud-sock")),
+    *(
+        Path(folder, name)
+        for folder in ("/usr/sbin", "/usr/bin", "/run/current-system/sw/bin")
+        for name in ("libvirtd", "virtqemud")
+    ),
+)
 
 Result = TypeVar("Result")
 
@@ -85,6 +96,19 @@ async def _ask(uri: str, asking: "_LibvirtCalls", seen: LibvirtSeen) -> None:
         msgspec.structs.replace(guest, default=defaults.get(guest.architecture, guest.default))
         for guest in guests
     ]
+
+
+def libvirt_found(seen: LibvirtSeen, places: Sequence[Path]) -> HostAnswer:
+    """Return whether the host has a libvirt; ``unknown`` if it may have one that did not answer.
+
+    :param places: See `LIBVIRT_PLACES`.
+    """
+    if seen.libvirt is not None:
+        return "yes"
+    try:
+        return "unknown" if any(place.exists() for place in places) else "no"
+    except OSError:  # the user may not look
+        return "unknown"
 
 
 class _LibvirtCalls:

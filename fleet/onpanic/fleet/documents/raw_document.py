@@ -77,6 +77,7 @@ class RawHost(msgspec.Struct):
     system: HostSystem | None = None
     kvm: msgspec.Raw = _EMPTY
     libvirt: msgspec.Raw = _EMPTY
+    libvirt_found: msgspec.Raw = _EMPTY
     emulators: list[_RawEmulator] | None = None
     problems: msgspec.Raw = _EMPTY
 
@@ -110,7 +111,9 @@ def split_document(data: bytes) -> RawHost:
 
 def bytes_key(raw: RawHost) -> BytesKey:
     """Return everything but what may differ between equal hosts, as it is written."""
-    parts: list[bytes | tuple[bytes, ...] | None] = [bytes(raw.kvm), bytes(raw.libvirt), bytes(raw.problems)]
+    parts: list[bytes | tuple[bytes, ...] | None] = [
+        *map(bytes, (raw.kvm, raw.libvirt, raw.libvirt_found, raw.problems))
+    ]
     for one in raw.emulators or ():
         lists = (one.found_in, one.runs, one.domain_types, one.machine_types, one.aliases, one.other_paths)
         parts.append(tuple(map(bytes, (one.path, one.problem, *lists))))

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from onpanic.fleet.drift.drift_changes import DriftChange, DriftKind
 from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
-from onpanic.fleet.judging.promise import Promise, promise_of
+from onpanic.fleet.judging.host_promise import Promise
+from onpanic.fleet.judging.promise import promise_of
 from onpanic.fleet.verdict.verdict_of import POLICIES, policy_name
 from onpanic.shims.translation.mapping import DomainChanges
 

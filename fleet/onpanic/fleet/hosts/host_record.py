@@ -151,7 +151,9 @@ class HostCollected(msgspec.Struct, frozen=True):
 class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known about one host.
 
-    :param libvirt: None if the host has none, or it could not be asked: then `problems` says so.
+    :param libvirt: None if the host has none, or it could not be asked.
+    :param libvirt_found: Whether the host has a libvirt; ``unknown`` if it may have one that could not be
+        asked, and then `problems` says why.
     :param emulators: The host's emulators, by path.
     :param problems: What could not be found out, each with the other side's own words.
     """
@@ -162,6 +164,7 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
     system: HostSystem
     kvm: HostKvm
     libvirt: HostLibvirt | None
+    libvirt_found: HostAnswer = "unknown"
     emulators: list[HostEmulator]
     problems: list[str] = []
 

@@ -1,12 +1,31 @@
 """What a domain's guest sees of its panic notifiers on a host, and how that differs between two hosts."""
 
-from onpanic.fleet.judging.promise import GuestVisible
+import msgspec
+
 from onpanic.probe.decision.rules import Decision, refusal
 from onpanic.probe.record.capability_record import Builtin, CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import DEVICES, DomainMachine
 from onpanic.shims.translation.domain_notifiers import domain_notifiers
 
-__all__ = ("GuestView", "difference", "view_of")
+__all__ = ("GuestView", "GuestVisible", "difference", "view_of")
+
+
+class GuestVisible(msgspec.Struct, frozen=True):
+    """What a guest sees of a panic notifier: it must not change under a running guest.
+
+    :param model: libvirt's model of the notifier; None if there is none.
+    :param type: The QOM type of its device; None if it is not a device.
+    :param event_mask: The event bits that it offers; None if they were not read.
+    :param acpi: Whether ACPI tables show it; ``unknown`` if that was not asked.
+    :param builtin: A pvpanic that the machine type creates by itself; None without one.
+    """
+
+    model: str | None
+    type: str | None
+    event_mask: int | None
+    acpi: str
+    builtin: Builtin | None
+
 
 #: What a guest sees: one for each notifier; one without a model if it has none.
 GuestView = tuple[GuestVisible, ...]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import msgspec
 
 from onpanic.fleet.hosts.host_record import HostAnswer, HostEmulator, HostRecord
+from onpanic.fleet.judging.host_promise import Promise, promise_without_libvirt
 from onpanic.probe.decision.policy import ON_PANIC, Policy
-from onpanic.probe.decision.rules import decide
-from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord, capabilities_of
+from onpanic.probe.record.capability_record import MachineRecord
 
 __all__ = ("MachineAnswers", "PolicyAnswer", "machine_answers")
 
@@ -72,28 +72,20 @@ def machine_answers(host: HostRecord) -> Iterator[MachineAnswers]:
 def _answer(
     host: HostRecord, emulator: HostEmulator, architecture: str, machine: MachineRecord, policy: Policy
 ) -> PolicyAnswer:
+    found = _promise(host, emulator, architecture, machine, policy)
+    return PolicyAnswer(policy.on_panic, policy.coredump, found.kept, found.code, found.reason)
+
+
+def _promise(
+    host: HostRecord, emulator: HostEmulator, architecture: str, machine: MachineRecord, policy: Policy
+) -> Promise:
     record = emulator.record
     assert record is not None
     if host.libvirt is None:
-        return _without_libvirt(record, machine, policy)
+        return promise_without_libvirt(host, record, machine, policy)
     from onpanic.fleet.judging.promise import promise_of  # needs lxml, which a host may lack
 
     target = record.emulator.target
     guest = architecture or _ARCHITECTURES.get(target, target)
     only = msgspec.structs.replace(host, emulators=[msgspec.structs.replace(emulator, runs=[guest])])
-    try:
-        found = promise_of(only, guest, machine.name, policy)
-    except ValueError as error:  # a name that no domain can have
-        return PolicyAnswer(policy.on_panic, policy.coredump, "unknown", "machine-type-not-asked", str(error))
-    return PolicyAnswer(policy.on_panic, policy.coredump, found.kept, found.code, found.reason)
-
-
-def _without_libvirt(record: CapabilityRecord, machine: MachineRecord, policy: Policy) -> PolicyAnswer:
-    """Return what QEMU alone can keep."""
-    target = record.emulator.target
-    known = capabilities_of(record.facts, machine.facts, target, machine.name, machine.builtin)
-    found = decide(policy, "qemu", known)
-    if found:
-        return PolicyAnswer(policy.on_panic, policy.coredump, "yes")
-    kept: HostAnswer = "unknown" if found.code == "probe-inconclusive" else "no"
-    return PolicyAnswer(policy.on_panic, policy.coredump, kept, found.code, found.reason)
+    return promise_of(only, guest, machine.name, policy)

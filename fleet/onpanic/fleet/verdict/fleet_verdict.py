@@ -33,7 +33,7 @@ class PolicyVerdict(msgspec.Struct, frozen=True):
     :param unknown: Of how many that is not known.
     :param by_libvirt: How many of those that keep it need nothing but libvirt.
     :param by_watch: How many of those that keep it need ``onpanic watch``, see `FleetVerdict.watch`.
-    :param without_libvirt: How many of those that keep it have no libvirt that could be asked.
+    :param without_libvirt: How many of those that keep it have no libvirt.
     """
 
     policy: str

@@ -1,4 +1,4 @@
-"""Notes on hosts whose libvirt was not asked, and on what could not be found out about hosts."""
+"""Notes on hosts without libvirt, and on what could not be found out about hosts."""
 
 from collections import defaultdict
 
@@ -14,10 +14,10 @@ def host_notes(fleet: Fleet) -> list[FleetNote]:
     problems: dict[str, list[str]] = defaultdict(list)
     for found in fleet.classes:
         names = [host.name for host in found.hosts]
-        if found.record.libvirt is None:
+        if found.record.libvirt_found == "no":
             without += names
         for problem in dict.fromkeys(found.record.problems):
             problems[printable(problem, 300)] += names
-    reason = "there is no libvirt, or it was not asked: the emulator alone decides"
+    reason = "there is no libvirt: the emulator alone decides"
     notes = [FleetNote("no-libvirt", reason, tuple(without))] if without else []
     return notes + [FleetNote("host-problem", problem, tuple(names)) for problem, names in problems.items()]

@@ -9,7 +9,8 @@ import msgspec
 
 from onpanic.fleet.documents.fleet import Fleet, FleetNote, HostClass
 from onpanic.fleet.hosts.host_record import HostEmulator, HostLibvirt
-from onpanic.fleet.judging.promise import Promise, promise_of
+from onpanic.fleet.judging.host_promise import Promise
+from onpanic.fleet.judging.promise import promise_of
 from onpanic.fleet.verdict.fleet_verdict import (
     ArchitectureVerdict,
     FailurePart,
@@ -112,10 +113,11 @@ def _architecture(fleet: Fleet, rows: ArchitectureRows, judging: "_Judging") -> 
 
 def _alike(rows: ArchitectureRows) -> list[list[HostClass]]:
     """Return classes together that promise the same for guests of an architecture."""
-    found: dict[tuple[bytes, HostLibvirt | None, str], list[HostClass]] = defaultdict(list)
+    found: dict[tuple[bytes, HostLibvirt | None, str, str], list[HostClass]] = defaultdict(list)
     for one, emulator in rows.classes:
         key = _digest(emulator) if emulator else b""
-        found[key, one.record.libvirt, one.record.kvm.usable].append(one)
+        host = one.record
+        found[key, host.libvirt, host.libvirt_found, host.kvm.usable].append(one)
     return list(found.values())
 
 
