@@ -290,6 +290,14 @@ def test_a_system_is_counted_and_is_no_drift() -> None:
     assert not found.drifted
 
 
+def test_hosts_that_were_not_asked_again_are_named() -> None:
+    """That nothing has changed says nothing about them."""
+    old = fleet(host("a"), host("b"), host("c", at="?"))
+    new = fleet(host("a", at="2026-11-27T12:00:00+01:00"), host("b", at="2026-11-27T11:00:01Z"), host("c"))
+    found = drift_of(old, new)
+    assert (found.stale, found.drifted) == (("a",), False)
+
+
 def test_other_words_are_counted_and_are_no_drift() -> None:
     old = host()
     new = msgspec.structs.replace(old, kvm=msgspec.structs.replace(old.kvm, detail="KVM's interface is 13"))

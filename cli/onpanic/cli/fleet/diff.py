@@ -75,6 +75,10 @@ def _lines(found: FleetDrift, old: Fleet, new: Fleet, *, everything: bool) -> It
             yield f"  {head}"
             yield from (f"      {_words(change)}" for _, change in changes)
     yield from _hosts(found, everything=everything)
+    if found.stale:
+        names = host_names(found.stale, everything=everything)
+        count = plural(len(found.stale), "host")
+        yield style.paint(f"{count} with a record in NEW that is no newer than in OLD: {names}", "unknown")
     for one in found.system:
         before, after = printable(one.old, 100) or "unknown", printable(one.new, 100) or "unknown"
         yield style.paint(f"{plural(one.hosts, 'host')}: {one.what} was {before}, and now is {after}", "dim")

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from onpanic.fleet.documents.fleet import Fleet, FleetHost, Uncounted
-from onpanic.fleet.documents.found_document import file_names
+from onpanic.fleet.documents.found_document import file_names, moment
 from onpanic.fleet.drift.drift_changes import DriftChange
 from onpanic.fleet.drift.fleet_drift import ChangedHosts, DriftSide, FleetDrift, RenamedHost, SystemChange
 from onpanic.fleet.drift.host_changes import host_changes
@@ -54,11 +54,19 @@ def drift_of(old: Fleet, new: Fleet) -> FleetDrift:
         renamed=tuple(
             RenamedHost(pair.old.host.name, pair.new.host.name) for pair in found.pairs if pair.renamed
         ),
-        reinstalled=tuple(
-            sorted((pair.new.host.name for pair in found.pairs if pair.reinstalled), key=natural)
-        ),
+        reinstalled=_names(pair for pair in found.pairs if pair.reinstalled),
+        stale=_names(pair for pair in found.pairs if _is_stale(pair)),
         system=tuple(_system(found.pairs)),
     )
+
+
+def _names(pairs: Iterable[HostPair]) -> tuple[str, ...]:
+    return tuple(sorted((pair.new.host.name for pair in pairs), key=natural))
+
+
+def _is_stale(pair: HostPair) -> bool:
+    before, after = moment(pair.old.host.at), moment(pair.new.host.at)
+    return before is not None and after is not None and after <= before
 
 
 def _side(fleet: Fleet) -> DriftSide:

@@ -74,6 +74,9 @@ class FleetDrift(msgspec.Struct, frozen=True, kw_only=True):
     :param returned: Hosts of the new collection that the old one left out, with the reason.
     :param renamed: Hosts that have another name now; they are in one of the other members, too.
     :param reinstalled: Hosts that have another identifier now; they are in one of the other members, too.
+    :param stale: Hosts whose record in the new collection is not newer than the one in the old: they were not
+        asked again, a clock is wrong, or the collections were exchanged.  They are in one of the other
+        members, too.
     :param system: What hosts of both run, where it has changed.
     """
 
@@ -89,6 +92,7 @@ class FleetDrift(msgspec.Struct, frozen=True, kw_only=True):
     returned: tuple[Uncounted, ...]
     renamed: tuple[RenamedHost, ...]
     reinstalled: tuple[str, ...]
+    stale: tuple[str, ...]
     system: tuple[SystemChange, ...]
 
     @property
