@@ -220,6 +220,23 @@ def test_a_policy_that_is_kept_by_other_means_says_how() -> None:
     assert "-device pvpanic-pci" in first.detail
 
 
+def test_without_libvirt_another_notifier_is_named() -> None:
+    """QEMU's best notifier of a machine type is what a guest is given."""
+    old = host(emulators=[asked("7.2.22")], libvirt=None)
+    known = old.emulators[0].record
+    assert known is not None
+    other = [msgspec.structs.replace(one, notifier="pvpanic", default=False) for one in known.machines]
+    other[-1] = msgspec.structs.replace(other[-1], default=True)
+    record = msgspec.structs.replace(known, machines=other)
+    new = msgspec.structs.replace(old, emulators=[msgspec.structs.replace(old.emulators[0], record=record)])
+    found = changed(old, new)
+    assert found[0] == ("policy-changed", "notifier: isa before, pvpanic now")
+    kinds = {kind for kind, _ in changed(host(emulators=[asked("7.2.22")]), old)}
+    assert kinds == {"libvirt"}
+    default = ("emulator", "the default machine type was pc-i440fx-7.2, and now is pc-q35-5.2")
+    assert default in found
+
+
 def test_a_policy_that_is_no_longer_kept_says_why() -> None:
     """QEMU without its notifiers keeps no policy that acts on a panic."""
     old = host(emulators=[asked("7.2.22")])

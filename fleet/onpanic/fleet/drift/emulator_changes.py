@@ -80,6 +80,7 @@ def _of_pair(pair: _EmulatorPair) -> Iterator[DriftChange]:
     yield from _of_machine_types(pair)
     yield from _of_aliases(pair)
     if first and second:
+        yield from _of_default(about, first, second)
         yield from _of_records(about, old, new, first, second)
     elif first:
         yield DriftChange("evidence-lost", f"{new.path} could not be asked: {new.problem}", about)
@@ -120,6 +121,14 @@ def _of_aliases(pair: _EmulatorPair) -> Iterator[DriftChange]:
             yield DriftChange(
                 "emulator", f"it stood for {name}, and now stands for {new.aliases[alias]}", about, (alias,)
             )
+
+
+def _of_default(about: str, old: CapabilityRecord, new: CapabilityRecord) -> Iterator[DriftChange]:
+    """Yield that another machine type is the default one, unless an alias says so already."""
+    before, after = (next((one for one in record.machines if one.default), None) for record in (old, new))
+    if before and after and before.name != after.name and not {*before.aliases} & {*after.aliases}:
+        detail = f"the default machine type was {before.name}, and now is {after.name}"
+        yield DriftChange("emulator", detail, about)
 
 
 def _version(emulator: HostEmulator) -> str:

@@ -52,7 +52,11 @@ def _changed(old: Promise, new: Promise) -> tuple[DriftKind, str, str] | None:
     if old.code in _OTHERWISE_TOLD or new.code in _OTHERWISE_TOLD:
         return None
     if old.kept == new.kept:
-        words = _difference(old.changes, new.changes) if old.changes and new.changes else ""
+        words = (
+            _difference(old.changes, new.changes)
+            if old.changes and new.changes
+            else _other_notifier(old, new)
+        )
         return ("policy-changed", "", words) if words else None
     if new.kept == "unknown":
         return "evidence-lost", new.code, new.reason
@@ -63,6 +67,14 @@ def _changed(old: Promise, new: Promise) -> tuple[DriftKind, str, str] | None:
         if new.kept == "yes"
         else ("policy-lost", new.code, new.reason)
     )
+
+
+def _other_notifier(old: Promise, new: Promise) -> str:
+    """Return which notifier keeps the policy, if it is another one, and libvirt does not say."""
+    if old.changes or new.changes:
+        return ""
+    before, after = (one.visible.model if one.visible else None for one in (old, new))
+    return f"notifier: {before or 'none'} before, {after or 'none'} now" if before != after else ""
 
 
 def _difference(old: DomainChanges, new: DomainChanges) -> str:
