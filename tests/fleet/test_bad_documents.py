@@ -1,8 +1,10 @@
 """Documents that are damaged, foreign, or contradict each other: each is counted, or named with why."""
 
 import codecs
+import errno
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -323,3 +325,20 @@ def test_a_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "\udcff\n.json").write_bytes(b"{")
     [left_out] = read_fleet(documents_of([str(tmp_path)], io.BytesIO()), NOW).uncounted
     assert b"\\n.json" in msgspec.json.encode(left_out)
+
+
+class BrokenStream(io.BytesIO):
+    """A file whose disk fails after what it holds."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return line
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_named() -> None:
+    """What was read before counts."""
+    found = list(documents_of(["-"], BrokenStream(b"\n".join(lines("a", "b", "c")) + b"\n")))
+    assert [one.problem for one in found] == ["", "", "", "Input/output error"]
+    assert read_fleet(found, NOW).host_count == 3

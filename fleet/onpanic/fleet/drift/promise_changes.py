@@ -59,9 +59,13 @@ def _changed(old: Promise, new: Promise) -> tuple[DriftKind, str, str] | None:
         )
         return ("policy-changed", "", words) if words else None
     if new.kept == "unknown":
-        return "evidence-lost", new.code, new.reason
+        return (
+            "evidence-lost",
+            new.code,
+            f"whether it is kept was {old.kept}, and now is unknown: {new.reason}",
+        )
     if old.kept == "unknown":
-        return "evidence-found", new.code, f"kept: {new.kept}"
+        return "evidence-found", new.code, f"whether it is kept was unknown, and now is {new.kept}"
     return (
         ("policy-kept", old.code, f"it was not: {old.reason}")
         if new.kept == "yes"
