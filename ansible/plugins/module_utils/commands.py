@@ -37,7 +37,8 @@ def read_complaint(stderr):
         elif line.startswith("onpanic: ") and not line.startswith("onpanic: note: "):
             reason = line[len("onpanic: ") :]
     if not reason:  # it was not onpanic that printed this
-        return "", " / ".join(stderr.split("\n")[-3:]).strip(" /"), remedy
+        lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+        return "", " / ".join(lines[-2:]), remedy
     if reason.startswith("refused: "):
         found = _CODE.match(reason[len("refused: ") :])
         if found:

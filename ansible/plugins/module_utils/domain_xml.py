@@ -2,7 +2,7 @@
 # MIT License (see LICENSE in the collection's root, or https://spdx.org/licenses/MIT.html)
 """What the module domain_policy reads in a domain's XML, and the two elements that it writes.
 
-Everything else about the XML is decided by onpanic to-libvirt and onpanic from-libvirt.  Only two elements are
+Everything else about the XML is decided by onpanic to-libvirt and onpanic from-libvirt.  Only these two are
 replaced in the text, so that the rest of the document keeps every byte.
 """
 

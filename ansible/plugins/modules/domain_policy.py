@@ -10,14 +10,14 @@ module: domain_policy
 short_description: Keeps what happens when the guest of a libvirt domain panics
 version_added: "1.0.0"
 description:
-  - Keeps the policy of a domain that libvirt has. C(onpanic to-libvirt) translates it into what the host's libvirt and
-    the domain's emulator can do, and stores it in the domain's metadata.
+  - Keeps the policy of a domain that libvirt has. C(onpanic to-libvirt) translates it into what the host's
+    libvirt and the domain's emulator can do, and stores it in the domain's metadata.
   - The module fails, and changes nothing, if they cannot keep the policy.
   - A running guest is not touched. It keeps its policy until it is shut down and started again.
 author:
   - The onpanic developers (@onpanic)
 requirements:
-  - onpanic on the host with libvirt's Python bindings, as the role P(onpanic.onpanic.onpanic#role) installs it
+  - onpanic on the host with libvirt's Python bindings; P(onpanic.onpanic.onpanic#role) installs both
   - C(virsh) on the host
 attributes:
   check_mode:
@@ -35,8 +35,8 @@ options:
   state:
     description:
       - With V(present) the domain has the policy.
-      - With V(absent) it has none, and what was written into it for one is removed. Its C(<on_crash>) is then the one
-        that the policy had.
+      - With V(absent) it has none, and what was written into it for one is removed. Its C(<on_crash>) is then
+        the one that the policy had.
     type: str
     choices: [present, absent]
     default: present
@@ -75,8 +75,8 @@ options:
     choices: [isa, pvpanic, hyperv, pseries, s390]
   with_vmcoreinfo:
     description:
-      - Whether the vmcoreinfo device is switched on where the guest can have it, so that its last words can be read
-        after a panic.
+      - Whether the vmcoreinfo device is switched on where the guest can have it, so that its last words can
+        be read after a panic.
       - With V(false) the device is left as it is.
     type: bool
     default: false
@@ -125,15 +125,15 @@ policy:
   description: The policy that the domain has, or would have; none if it has none.
   returned: success
   type: dict
-  sample: {"on_panic": "restart", "coredump": true, "grace": 120.0, "on_crash": "destroy", "on_crash_coredump": false}
+  sample: {"on_panic": "restart", "coredump": true, "grace": 120.0, "on_crash": "destroy"}
 running:
   description: Whether the domain's guest runs.
   returned: success
   type: bool
 restart_needed:
   description:
-    - Whether the guest runs with another policy than the domain has now. It keeps it until it is shut down and started
-      again; a reboot of the guest does not suffice.
+    - Whether the guest runs with another policy than the domain has now. It keeps it until it is shut down
+      and started again; a reboot of the guest does not suffice.
     - In check mode, whether it would.
   returned: success
   type: bool
@@ -168,7 +168,6 @@ remedy:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.onpanic.onpanic.plugins.module_utils.commands import (
     find_program,
     read_complaint,
@@ -332,7 +331,7 @@ class Domain:
 
 
 def _is_met(policy, stored):
-    """Return whether a stored policy is the one that is asked for; its <on_crash> counts if it is asked for."""
+    """Return whether a stored policy is the one that is asked for; <on_crash> counts if it is asked for."""
     names = _POLICY if policy["on_crash"] else ("on_panic", "coredump", "grace")
     return all(policy[name] == stored[name] for name in names)
 

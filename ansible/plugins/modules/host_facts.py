@@ -10,8 +10,8 @@ module: host_facts
 short_description: Returns what a host does when the guest of a virtual machine panics
 version_added: "1.0.0"
 description:
-  - Runs C(onpanic host) and returns the host's record, which names its emulators, its libvirt, its KVM, and the policies
-    that they can keep.
+  - Runs C(onpanic host) and returns the host's record, which names its emulators, its libvirt, its KVM, and
+    the policies that they can keep.
   - Nothing on the host is changed. No guest is started or asked.
 author:
   - The onpanic developers (@onpanic)
@@ -49,8 +49,8 @@ options:
   facts:
     description:
       - Whether the record is returned as a fact.
-      - Without it, only RV(document) is returned. It takes much less of the controller's time and memory for many
-        hosts.
+      - Without it, only RV(document) is returned, which takes less of the controller's time and memory if
+        there are many hosts.
     type: bool
     default: true
 """
@@ -98,7 +98,6 @@ import platform
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.onpanic.onpanic.plugins.module_utils.commands import (
     find_program,
     read_complaint,
