@@ -15,7 +15,7 @@ BLOCKS = list(EXAMPLES["blocks"]())
 SESSIONS = [block for block in BLOCKS if EXAMPLES["runs_here"](block)]
 PROGRAMS = [block for block in BLOCKS if block.language == "python"]
 #: Languages whose blocks are not run: they show files, formats, and what needs another machine.
-SHOWN = {"", "ini", "json", "sh", "text", "toml", "xml"}
+SHOWN = {"", "ini", "json", "sh", "text", "toml", "xml", "yaml"}
 
 
 def identity(block: Any) -> str:

@@ -8,8 +8,12 @@ from onpanic.matrix.debian import PACKAGES, Root, fetch
 from onpanic.matrix.sources.debian_libvirts import LIBVIRT_PACKAGES
 
 from .libvirtd import EVERY
+from .ssh_hosts import HOST_PACKAGES
 
-__all__ = ("FULL_SUITE", "emulators_folder", "suite_root")
+__all__ = ("FULL_SUITE", "HOSTS", "emulators_folder", "suite_root")
+
+#: The suites that hosts to log in to run, each with its version of Python.
+HOSTS = {"bookworm": "3.11", "trixie": "3.13", "sid": "3.14"}
 
 #: One suite has the emulators of all architectures; they are large.
 FULL_SUITE = "trixie"
@@ -25,6 +29,7 @@ def suite_root(suite: str) -> Root:
         *PACKAGES,
         *(OTHER_ARCHITECTURES if suite == FULL_SUITE else ()),
         *(LIBVIRT_PACKAGES if suite in EVERY else ()),
+        *(HOST_PACKAGES if suite in HOSTS else ()),
     )
     folder = emulators_folder()
     folder.mkdir(parents=True, exist_ok=True)

@@ -74,8 +74,8 @@ def run_host(
 ) -> Iterator[SshHost]:
     """Run a host until the context is left.
 
-    It has its own processes, names and files; its network is that of the tests.  libvirtd runs in session mode
-    as an unprivileged user, since the system's needs a user and a network.
+    It has its own processes, name and files; its network is that of the tests.  libvirtd runs in session
+    mode as an unprivileged user, since the system's needs a user and a network.
 
     :param name: The host's name.
     :param root: A suite that was fetched with `HOST_PACKAGES`.
@@ -129,7 +129,7 @@ def _write_files(folder: Path, root: Root, name: str, port: int, user: str) -> N
 
 
 def _authorities(root: Root) -> str:
-    """Return the certificates that Debian's pip reads when it starts; their package's script would join them."""
+    """Return the certificates that Debian's pip reads when it starts, as their package installs them."""
     found = (root.path / "usr/share/ca-certificates").rglob("*.crt")
     return "".join(path.read_text("utf-8") for path in sorted(found))
 
@@ -158,12 +158,12 @@ def _command(root: Root, folder: Path, name: str, shown: Mapping[Path, str]) -> 
         words += ["--symlink", f"usr/{link}", f"/{link}"]
     words += ["--dev", "/dev", "--dev-bind-try", "/dev/kvm", "/dev/kvm", "--proc", "/proc"]
     words += ["--ro-bind", "/sys", "/sys"]
-    for path in ("/tmp", "/var/tmp"):  # the host's
-        words += ["--perms", "1777", "--tmpfs", path]
-    for path in ("/run", "/run/sshd", "/var/lib", "/var/log"):
-        words += ["--perms", "0755", "--dir", path]
-    for path in ("etc", "root", "opt", "srv"):
-        words += ["--bind", str(folder / path), f"/{path}"]
+    for temporary in ("/tmp", "/var/tmp"):  # the host's own
+        words += ["--perms", "1777", "--tmpfs", temporary]
+    for fresh in ("/run", "/run/sshd", "/var/lib", "/var/log"):
+        words += ["--perms", "0755", "--dir", fresh]
+    for own in ("etc", "root", "opt", "srv"):
+        words += ["--bind", str(folder / own), f"/{own}"]
     words += ["--bind", str(folder / "local"), "/usr/local"]
     words += ["--bind", str(folder / "libvirt"), "/run/onpanic"]
     for path, where in shown.items():

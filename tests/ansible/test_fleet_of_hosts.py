@@ -1,0 +1,76 @@
+"""The collection on real hosts, over ssh: from an inventory to a verdict."""
+
+import re
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from onpanic.fleet.documents.document_files import documents_of
+from onpanic.fleet.documents.read_fleet import read_fleet
+
+from ..running.ssh_hosts import SshHost
+from .conftest import ROOT, Ansible
+
+pytestmark = [pytest.mark.consumers, pytest.mark.emulators, pytest.mark.libvirt]
+
+PLAYBOOKS = Path(__file__).parent / "playbooks"
+
+
+@pytest.mark.timeout(600)
+def test_from_the_inventory_to_the_verdict(
+    ansible: Ansible, inventory: Path, hosts: dict[str, SshHost], wheels: Path
+) -> None:
+    """Install onpanic, judge the hosts, and keep a domain's policy on each; one test, for the hosts' sake.
+
+    A host on which onpanic fails, and one that cannot be reached, are in the verdict.
+    """
+    (wheel,) = wheels.glob("onpanic-*.whl")
+    install = ("-i", inventory, PLAYBOOKS / "install.yml", "-e", f"onpanic_wheel={wheel}")
+    assert changed(play(ansible, *install)) == dict.fromkeys(hosts, True)
+    assert changed(play(ansible, *install, "--limit", "sid")) == {"sid": False}
+    for host in hosts.values():
+        unit = host.folder.parent / "etc/systemd/system/onpanic-watch.service"
+        assert f"ExecStart=/opt/onpanic/bin/onpanic watch --connect {host.uri} " in unit.read_text("utf-8")
+
+    kept = ansible.folder / "kept"
+    printed = play(ansible, "-i", inventory, "onpanic.onpanic.verdict", "-e", f"onpanic_keep={kept}")
+    assert "3 hosts, of 3 kinds; 2 more not counted" in printed
+    assert "2 did not answer: broken (/bin/false ended with status 1), unreachable" in printed
+    for line in shown():
+        assert line in printed
+    fleet = read_fleet(documents_of([str(kept)], BytesIO()), datetime.now(UTC))
+    assert {host.name for one in fleet.classes for host in one.hosts} == set(hosts)
+    found = {one.record.libvirt.version[:2] for one in fleet.classes if one.record.libvirt}
+    assert found == {"9.", "11", "12"}
+    silent = {one.name: one.detail for one in fleet.uncounted}
+    assert set(silent) == {"broken", "unreachable"}
+    assert "Connection refused" in silent["unreachable"]
+
+    one = ("-i", inventory, "onpanic.onpanic.verdict", "-e", "onpanic_policy=restart")
+    printed = play(ansible, *one, "--limit", "sid,unreachable", status=2)
+    assert "restart: not known; 1 more not counted" in printed
+    assert "Not every host is known to keep the policy" in printed
+
+    play(ansible, "-i", inventory, PLAYBOOKS / "policies.yml")
+
+
+def shown() -> list[str]:
+    """Return the lines of the verdict that the documentation shows."""
+    page = (ROOT / "docs/ansible.md").read_text("utf-8")
+    (block,) = re.findall(r"^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [line for line in block.splitlines() if line.startswith('        "')]
+
+
+def play(ansible: Ansible, *words: str | Path, status: int = 0) -> str:
+    """Run a playbook, which must end with a status; return what it prints."""
+    done = ansible.run("ansible-playbook", *words)
+    assert done.returncode == status, done.stdout[-6000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def changed(printed: str) -> dict[str, bool]:
+    """Return for each host of a recap whether something was changed."""
+    found = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", printed, re.MULTILINE)
+    return {name: count != "0" for name, count in found}
