@@ -77,8 +77,9 @@ def _other_notifier(old: Promise, new: Promise) -> str:
     """Return which notifier keeps the policy, if it is another one, and libvirt does not say."""
     if old.changes or new.changes:
         return ""
-    before, after = (one.visible.model if one.visible else None for one in (old, new))
-    return f"notifier: {before or 'none'} before, {after or 'none'} now" if before != after else ""
+    if old.notifier == new.notifier:
+        return ""
+    return f"notifier: {old.notifier or 'none'} before, {new.notifier or 'none'} now"
 
 
 def _difference(old: DomainChanges, new: DomainChanges) -> str:

@@ -26,6 +26,8 @@ class Promise(msgspec.Struct, frozen=True):
     :param remedy: What to do about it.
     :param machine: The machine type's own name on this host; empty if the host does not have it.
     :param changes: What the policy becomes on the host's libvirt; None if it is not kept, or without one.
+    :param notifier: libvirt's model of the notifier that reports the panic; None if it is not kept, or
+        without one.
     """
 
     kept: Kept
@@ -34,6 +36,7 @@ class Promise(msgspec.Struct, frozen=True):
     remedy: str = ""
     machine: str = ""
     changes: DomainChanges | None = None
+    notifier: str | None = None
 
 
 def refused_promise(refused: Decision, machine: str = "") -> Promise:
@@ -57,4 +60,4 @@ def promise_without_libvirt(
         return refused_promise(decision, machine.name)
     if host.libvirt_found != "no":
         return refused_promise(refusal("libvirt-not-asked"), machine.name)
-    return Promise("yes", machine=machine.name)
+    return Promise("yes", machine=machine.name, notifier=machine.notifier)

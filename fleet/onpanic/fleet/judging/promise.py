@@ -45,7 +45,8 @@ def promise_of(host: HostRecord, architecture: str, machine: str, policy: Policy
         context = check_requirements(policy, domain, record, host.libvirt.libvirt)
     except RefusedError as error:
         return refused_promise(cast("Decision", error.decision), name)
-    return Promise("yes", machine=name, changes=changes_for(policy, context))
+    notifier = context.added.model if context.added else next(iter(context.notifiers), None)
+    return Promise("yes", machine=name, changes=changes_for(policy, context), notifier=notifier)
 
 
 def _can_be_named(name: str) -> bool:
