@@ -23,6 +23,7 @@ import bench_matrix
 import bench_watch
 import bench_why
 from bare import start
+from bench_rows import show
 
 from onpanic.probe import probe
 from onpanic.probe.host import host_emulator
@@ -111,10 +112,6 @@ def medians(rounds: int, **candidates: Callable[[], object]) -> dict[str, float]
             if round_:  # the first round warms the caches
                 taken[name].append(time.perf_counter() - begin)
     return {name: statistics.median(times) for name, times in taken.items()}
-
-
-def show(name: str, ratio: float, aim: str, detail: str) -> None:
-    print(f"{name:24} {ratio:7.2f}   aim {aim:8} {detail}", flush=True)
 
 
 def ms(seconds: float) -> str:
@@ -272,7 +269,7 @@ def main() -> None:
     asking()
     bench_matrix.collecting(show)
     bench_matrix.building()
-    bench_fleet.verdicts(show)
+    bench_fleet.verdicts()
     bench_watch.reactions(emulator, show)
     bench_why.last_words(emulator, show)
     bench_why.through_libvirt(show)

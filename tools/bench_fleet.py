@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from bench_rows import show
+
 __all__ = ("verdicts",)
 
 ROOT = Path(__file__).parent.parent
@@ -27,10 +29,8 @@ ROUNDS = 3
 AIM = 2.0  # seconds for 1,000 hosts
 MEMORY = 200  # MiB for them
 
-Show = Callable[[str, float, str, str], None]
 
-
-def verdicts(show: Show) -> None:
+def verdicts() -> None:
     """Show the time and the memory of the command for each size."""
     hosts = _hosts()
     with tempfile.TemporaryDirectory(prefix="onpanic-") as name:
@@ -101,6 +101,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    from bench import show
-
-    verdicts(show)
+    verdicts()

@@ -13,7 +13,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "probe": ("onpanic.cli.probe", "ask an emulator what happens when its guest panics"),
     "accept": ("onpanic.cli.accept", "tell whether a policy is accepted, and why not"),
     "check": ("onpanic.cli.check", "check whether a QEMU build is fit to be shipped"),
-    "to-libvirt": ("onpanic.cli.to_libvirt", "translate a domain's <on_panic> policy for libvirt"),
+    "to-libvirt": (
+        "onpanic.cli.translation.to_libvirt",
+        "translate a domain's <on_panic> policy for libvirt",
+    ),
     "from-libvirt": ("onpanic.cli.from_libvirt", "state the <on_panic> policy of a libvirt domain"),
     "domcaps": ("onpanic.cli.domcaps", "print libvirt's domain capabilities with <on_panic> filled in"),
     "status": ("onpanic.cli.status", "show the state of a guest, and what can be done about it"),

@@ -10,17 +10,17 @@ from onpanic.cli.fleet.fleet_lines import hosts_text, note_lines, plural, uncoun
 from onpanic.cli.fleet.fleet_sources import fleet_of
 from onpanic.cli.fleet.migration_screen import hindrance_lines
 from onpanic.cli.output import complain, print_error, print_note
-from onpanic.cli.to_libvirt import write_translation
+from onpanic.cli.translation.translation_output import write_translation
 from onpanic.core.errors import UsageError
 from onpanic.fleet.documents.fleet import Fleet
 from onpanic.fleet.fleet_translation import translate_for_fleet
 from onpanic.fleet.judging.hindrance import Hindrance
 from onpanic.probe.record.screen import Style
 
-__all__ = ("translate",)
+__all__ = ("translate_for_hosts",)
 
 
-def translate(arguments: argparse.Namespace) -> int:
+def translate_for_hosts(arguments: argparse.Namespace) -> int:
     """Translate, print the XML and the notes, and return 0; 1 if something stands in the way.
 
     :param arguments: Those of onpanic to-libvirt.

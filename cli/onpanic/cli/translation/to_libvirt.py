@@ -11,17 +11,16 @@ no emulator is started, and a refusal names the hosts that stand in the way.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
-from onpanic.cli.argument_files import add_document, naming, read_domain, read_record, write_result
+from onpanic.cli.argument_files import add_document, naming, read_domain, read_record
 from onpanic.cli.options import add_timeout, text
-from onpanic.cli.output import print_note
+from onpanic.cli.translation.translation_output import write_translation
 from onpanic.core.errors import RefusedError, SourceError, UsageError
 from onpanic.core.untrusted import printable
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from onpanic.probe.decision.rules import Decision
     from onpanic.shims.translation.domain_emulator import Prober
     from onpanic.shims.translation.libvirt_features import Libvirt
-    from onpanic.shims.translation.mapping import Note
     from onpanic.shims.translation.translate import Translation
 
 TAKES_COMMAND = True
@@ -103,8 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
     if len(named) - named.count(None) > 1:
         raise UsageError("more than one source", "name one emulator, or a record")
     if arguments.fleet:
-        # By its name, as `main` finds it: what is about a fleet builds on this package
-        return int(import_module("onpanic.cli.fleet.translation").translate(arguments))
+        from onpanic.cli.translation.translating_for_fleet import translate_for_hosts
+
+        return translate_for_hosts(arguments)
     if arguments.expected or arguments.answered_only or arguments.same_events:
         raise UsageError("an option about many hosts without --fleet", "name the hosts' records with --fleet")
     if arguments.connect:
@@ -128,18 +127,6 @@ def run(arguments: argparse.Namespace) -> int:
         translation = _translate(source, probers, libvirts, arguments)
     write_translation(translation, translation.notes, arguments)
     return 0
-
-
-def write_translation(
-    translation: "Translation[bytes]", notes: "Sequence[Note]", arguments: argparse.Namespace
-) -> None:
-    """Write a translated domain, and print notes about it."""
-    write_result(arguments.output, translation.xml)
-    if not arguments.quiet:
-        if translation.policy is None:
-            print_note("the domain states no policy: nothing was changed")
-        for note in notes:
-            print_note(f"{note.code}: {note.reason}", note.remedy)
 
 
 def _translate(

@@ -1,0 +1,1 @@
+"""The command ``onpanic to-libvirt``: for one host, for libvirts that are asked, and for a fleet."""
