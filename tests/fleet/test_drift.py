@@ -292,7 +292,9 @@ def test_another_emulator_for_an_architecture_is_compared() -> None:
     found = changed(old, host(emulators=[moved]))
     assert found[0][0] == "guest-visible-change"
     assert ("emulator", "/usr/libexec/qemu-kvm runs its guests now; /usr/bin/qemu-system-x86_64 did") in found
+    assert not any(detail.endswith(("is gone", "is new")) for _, detail in found)
     found = changed(old, host(emulators=[]))
+    assert ("emulator", "/usr/bin/qemu-system-x86_64 is gone") in found
     assert ("emulator", "no emulator runs its guests now; /usr/bin/qemu-system-x86_64 did") in found
 
 

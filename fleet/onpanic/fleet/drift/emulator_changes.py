@@ -41,9 +41,9 @@ def emulator_changes(old: HostRecord, new: HostRecord) -> Iterator[DriftChange]:
     before, after = ({one.path: one for one in host.emulators} for host in (old, new))
     further = (path for path in before if path in after and (path, path) not in known)
     pairs += [_EmulatorPair(path, before[path], after[path]) for path in further]
-    for path in before.keys() - after.keys():
+    for path in sorted(before.keys() - after.keys() - {old for old, _ in known}):
         yield DriftChange("emulator", f"{path} is gone")
-    for path in after.keys() - before.keys():
+    for path in sorted(after.keys() - before.keys() - {new for _, new in known}):
         yield DriftChange("emulator", f"{path} is new")
     for pair in pairs:
         yield from _of_pair(pair)
