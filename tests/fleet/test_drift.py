@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onpanic.fleet import FailedHost, Fleet, FleetDrift, HostDocument, HostRecord, drift_of, read_fleet
@@ -71,6 +71,7 @@ def kinds(found: FleetDrift) -> list[DriftKind]:
     return [change.kind for group in found.changed for change in group.changes]
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(FLEETS)
 def test_nothing_has_changed_since_the_same_collection(example: Played) -> None:
     one = played(example)
@@ -80,6 +81,7 @@ def test_nothing_has_changed_since_the_same_collection(example: Played) -> None:
     assert (found.details, found.system) == ((), ())
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(FLEETS, FLEETS)
 def test_every_host_is_counted_once(before: Played, after: Played) -> None:
     old, new = played(before), played(after)
@@ -89,6 +91,7 @@ def test_every_host_is_counted_once(before: Played, after: Played) -> None:
     assert both + len(found.arrived) + len(found.returned) == found.new.hosts == new.host_count
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(FLEETS, FLEETS)
 def test_the_way_back_is_the_mirror_image(before: Played, after: Played) -> None:
     old, new = played(before), played(after)
@@ -100,6 +103,7 @@ def test_the_way_back_is_the_mirror_image(before: Played, after: Played) -> None
     assert {MIRRORED[kind] for kind in kinds(there)} == {same[kind] for kind in kinds(back)}
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(FLEETS, FLEETS)
 def test_what_matters_most_comes_first(before: Played, after: Played) -> None:
     found = drift_of(played(before), played(after))
