@@ -31,7 +31,7 @@ quick: $(VENV)/dev.done
 	@$(RUN_TESTS) -m "not ($(SLOW))" $(PYTEST)
 
 bench: $(VENV)/dev.done
-	@tools/packages qemu-system-x86 bubblewrap libvirt-clients libvirt-daemon-driver-qemu
+	@tools/packages qemu-system-x86 bubblewrap libvirt-clients libvirt-daemon-driver-qemu openssh-client
 	@ONPANIC_EMULATORS=$(abspath $(EMULATORS)) $(BIN)/python tools/bench.py
 
 lint: $(VENV)/dev.done

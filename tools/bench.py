@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import bench_ansible
 import bench_asking
 import bench_fleet
 import bench_matrix
@@ -270,6 +271,7 @@ def main() -> None:
     bench_matrix.collecting(show)
     bench_matrix.building()
     bench_fleet.verdicts()
+    bench_ansible.fleet(show)
     bench_watch.reactions(emulator, show)
     bench_why.last_words(emulator, show)
     bench_why.through_libvirt(show)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import COLLECTION, ROOT, Ansible
+from ..running.ansible_programs import COLLECTION, Ansible
 
+ROOT = Path(__file__).parent.parent.parent
 #: Those that need an environment of their own each, and find what this project's linters and ansible-lint do.
 SKIPPED = ("ansible-doc", "import", "pep8", "pslint", "pylint", "runtime-metadata", "shellcheck", "yamllint")
 

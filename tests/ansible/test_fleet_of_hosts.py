@@ -10,32 +10,39 @@ import pytest
 from onpanic.fleet.documents.document_files import documents_of
 from onpanic.fleet.documents.read_fleet import read_fleet
 
+from ..running.ansible_programs import Ansible, login
 from ..running.ssh_hosts import SshHost
-from .conftest import ROOT, Ansible
 
 pytestmark = [pytest.mark.consumers, pytest.mark.emulators, pytest.mark.libvirt]
 
+ROOT = Path(__file__).parent.parent.parent
 PLAYBOOKS = Path(__file__).parent / "playbooks"
 
 
 @pytest.mark.timeout(600)
-def test_from_the_inventory_to_the_verdict(
-    ansible: Ansible, inventory: Path, hosts: dict[str, SshHost], wheels: Path
-) -> None:
+def test_from_the_inventory_to_the_verdict(ansible: Ansible, hosts: dict[str, SshHost], wheel: Path) -> None:
     """Install onpanic, judge the hosts, and keep a domain's policy on each; one test, for the hosts' sake.
 
     A host on which onpanic fails, and one that cannot be reached, are in the verdict.
     """
-    (wheel,) = wheels.glob("onpanic-*.whl")
+    inventory = ansible.inventory(
+        [
+            "[hypervisors]",
+            *(f"{name} {login(host)} onpanic_connect={host.uri}" for name, host in hosts.items()),
+            "[silent]",
+            f"broken {login(hosts['sid'])} onpanic_executable=/bin/false",
+            "unreachable ansible_port=9",  # discard(9), which nothing serves
+        ]
+    )
     install = ("-i", inventory, PLAYBOOKS / "install.yml", "-e", f"onpanic_wheel={wheel}")
-    assert changed(play(ansible, *install)) == dict.fromkeys(hosts, True)
-    assert changed(play(ansible, *install, "--limit", "sid")) == {"sid": False}
+    assert changed(ansible.play(*install)) == dict.fromkeys(hosts, True)
+    assert changed(ansible.play(*install, "--limit", "sid")) == {"sid": False}
     for host in hosts.values():
         unit = host.folder.parent / "etc/systemd/system/onpanic-watch.service"
         assert f"ExecStart=/opt/onpanic/bin/onpanic watch --connect {host.uri} " in unit.read_text("utf-8")
 
     kept = ansible.folder / "kept"
-    printed = play(ansible, "-i", inventory, "onpanic.onpanic.verdict", "-e", f"onpanic_keep={kept}")
+    printed = ansible.play("-i", inventory, "onpanic.onpanic.verdict", "-e", f"onpanic_keep={kept}")
     assert "3 hosts, of 3 kinds; 2 more not counted" in printed
     assert "2 did not answer: broken (/bin/false ended with status 1), unreachable" in printed
     for line in shown():
@@ -49,11 +56,11 @@ def test_from_the_inventory_to_the_verdict(
     assert "Connection refused" in silent["unreachable"]
 
     one = ("-i", inventory, "onpanic.onpanic.verdict", "-e", "onpanic_policy=restart")
-    printed = play(ansible, *one, "--limit", "sid,unreachable", status=2)
+    printed = ansible.play(*one, "--limit", "sid,unreachable", status=2)
     assert "restart: not known; 1 more not counted" in printed
     assert "Not every host is known to keep the policy" in printed
 
-    play(ansible, "-i", inventory, PLAYBOOKS / "policies.yml")
+    ansible.play("-i", inventory, PLAYBOOKS / "policies.yml")
 
 
 def shown() -> list[str]:
@@ -61,13 +68,6 @@ def shown() -> list[str]:
     page = (ROOT / "docs/ansible.md").read_text("utf-8")
     (block,) = re.findall(r"^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     return [line for line in block.splitlines() if line.startswith('        "')]
-
-
-def play(ansible: Ansible, *words: str | Path, status: int = 0) -> str:
-    """Run a playbook, which must end with a status; return what it prints."""
-    done = ansible.run("ansible-playbook", *words)
-    assert done.returncode == status, done.stdout[-6000:] + done.stderr[-3000:]
-    return done.stdout
 
 
 def changed(printed: str) -> dict[str, bool]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC
 from onpanic.shims import policy_of
 
-from .conftest import COLLECTION
+from ..running.ansible_programs import COLLECTION
 
 UTILS = COLLECTION / "plugins/module_utils"
 XML: dict[str, Any] = runpy.run_path(str(UTILS / "domain_xml.py"))
