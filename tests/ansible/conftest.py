@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,10 +29,11 @@ def programs(tmp_path_factory: pytest.TempPathFactory, unavailable: Unavailable)
         unavailable(str(error))
 
 
-@pytest.fixture
-def ansible(programs: Path, folder: Path) -> Ansible:
+@pytest.fixture(scope="session")
+def ansible(programs: Path) -> Iterator[Ansible]:
     """Return Ansible, with the collection built and installed as users install it."""
-    return Ansible.with_collection(programs, folder)
+    with tempfile.TemporaryDirectory(prefix="onpanic-", ignore_cleanup_errors=True) as name:
+        yield Ansible.with_collection(programs, Path(name))
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ SKIPPED = ("ansible-doc", "import", "pep8", "pslint", "pylint", "runtime-metadat
 
 
 @pytest.mark.consumers
-def test_ansible_lint_finds_nothing(ansible: Ansible) -> None:
-    done = ansible.run("ansible-lint", "--offline", "--profile", "production", cwd=copied(ansible.folder))
+def test_ansible_lint_finds_nothing(ansible: Ansible, tmp_path: Path) -> None:
+    done = ansible.run("ansible-lint", "--offline", "--profile", "production", cwd=copied(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 failure(s), 0 warning(s) in" in done.stderr
 
 
 @pytest.mark.consumers
-def test_ansible_test_finds_nothing(ansible: Ansible) -> None:
+def test_ansible_test_finds_nothing(ansible: Ansible, tmp_path: Path) -> None:
     """It would fetch a script that installs pip; this one installs the pip that comes with Python."""
     cache = ansible.folder / ".ansible/test/cache"
     cache.mkdir(parents=True)
@@ -31,7 +31,7 @@ def test_ansible_test_finds_nothing(ansible: Ansible) -> None:
     skipped = [word for name in SKIPPED for word in ("--skip-test", name)]
     version = ".".join(map(str, sys.version_info[:2]))
     words = ("sanity", "--color", "no", "--python", version, *skipped)
-    done = ansible.run("ansible-test", *words, cwd=copied(ansible.folder))
+    done = ansible.run("ansible-test", *words, cwd=copied(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -45,12 +45,12 @@ def test_what_it_has_is_documented(ansible: Ansible) -> None:
 
 
 @pytest.mark.consumers
-def test_examples_of_the_documentation_are_valid(ansible: Ansible) -> None:
+def test_examples_of_the_documentation_are_valid(ansible: Ansible, tmp_path: Path) -> None:
     """Playbooks in the page, and in the collection's own README."""
     text = "".join(path.read_text("utf-8") for path in (ROOT / "docs/ansible.md", COLLECTION / "README.md"))
     examples = re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert len(examples) == 4
-    path = ansible.folder / "examples.yml"
+    path = tmp_path / "examples.yml"
     path.write_text("".join(examples), "utf-8")
     done = ansible.run("ansible-playbook", "--syntax-check", "-i", "localhost,", path)
     assert done.returncode == 0, done.stdout + done.stderr
