@@ -1,6 +1,7 @@
 """The collection on real hosts, over ssh: from an inventory to a verdict."""
 
 import re
+import tomllib
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -35,11 +36,15 @@ def test_from_the_inventory_to_the_verdict(ansible: Ansible, hosts: dict[str, Ss
         ]
     )
     install = ("-i", inventory, PLAYBOOKS / "install.yml", "-e", f"onpanic_wheel={wheel}")
+    assert changed(ansible.play(*install, "--check", "--limit", "sid")) == {"sid": True}
+    assert not list((hosts["sid"].folder.parent / "opt").iterdir())
     assert changed(ansible.play(*install)) == dict.fromkeys(hosts, True)
     assert changed(ansible.play(*install, "--limit", "sid")) == {"sid": False}
     for host in hosts.values():
         unit = host.folder.parent / "etc/systemd/system/onpanic-watch.service"
         assert f"ExecStart=/opt/onpanic/bin/onpanic watch --connect {host.uri} " in unit.read_text("utf-8")
+        settings = unit.parent.parent.parent / "onpanic/watch.toml"
+        assert tomllib.loads(settings.read_text("utf-8")) == {"dump-quota": "200G", "grace": 30.0}
 
     kept = ansible.folder / "kept"
     printed = ansible.play("-i", inventory, "onpanic.onpanic.verdict", "-e", f"onpanic_keep={kept}")

@@ -45,5 +45,13 @@ def test_its_tests_pass(unpacked: Path, run: Run) -> None:
         PYTHONPATH=":".join(str(unpacked / root) for root in roots),
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    needed = ("Makefile", "LICENSE", "README.md", "docs/samples", "tools", "compat-matrix/records")
+    needed = (
+        "Makefile",
+        "LICENSE",
+        "README.md",
+        "docs/samples",
+        "tools",
+        "compat-matrix/records",
+        "ansible/galaxy.yml",
+    )
     assert [name for name in needed if not (unpacked / name).exists()] == []
