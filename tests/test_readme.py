@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 EXAMPLES: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "examples.py"))
 BLOCKS = list(EXAMPLES["blocks"]())
-SESSIONS = [block for block in BLOCKS if EXAMPLES["runs_here"](block)]
+#: Each session once: some are on two pages.
+SESSIONS = list({block.text: block for block in BLOCKS if EXAMPLES["runs_here"](block)}.values())
 PROGRAMS = [block for block in BLOCKS if block.language == "python"]
 #: Languages whose blocks are not run: they show files, formats, and what needs another machine.
 SHOWN = {"", "ini", "json", "sh", "text", "toml", "xml", "yaml"}
