@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from onpanic.matrix.libvirts.libvirt_files import libvirt_files, read_libvirt
 from onpanic.matrix.libvirts.libvirt_table import libvirt_changes
 from onpanic.matrix.lint import lint_libvirt
 
-from ..running.libvirtd import folder_of, restarted
+from ..running.libvirtd import HOST, folder_of, restarted
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.emulators, pytest.mark.processes]
 
@@ -30,41 +30,40 @@ def published_record(version: str) -> LibvirtRecord | None:
 
 
 def test_a_libvirt_is_collected(
-    onpanic: Run, libvirt: Any, libvirtd: Callable[[], AbstractContextManager[str]], tmp_path: Path
+    onpanic: Run,
+    libvirt: Any,
+    libvirt_name: str,
+    libvirtd: Callable[[], AbstractContextManager[str]],
+    tmp_path: Path,
 ) -> None:
-    """What is seen is what is published.  Nothing of the guests is left, and the user's domain is."""
+    """What is seen is what is published.  Nothing of the guests is left, and the user's domain is.
+
+    The host's libvirt has another ``auto_dump_path``: the dumps are found there, and none is left.
+    """
     own = "<domain type='qemu'><name>own</name><memory>16384</memory><os><type>hvm</type></os></domain>"
-    with libvirtd() as uri, closing(libvirt.open(uri)) as connection:
+    with ExitStack() as stack:
+        uri = stack.enter_context(libvirtd())
+        folder = folder_of(uri)
+        if libvirt_name == HOST:
+            with (folder / "qemu.conf").open("a") as conf:
+                conf.write(f'auto_dump_path = "{folder}/elsewhere"\n')
+            stack.enter_context(restarted(uri))
+        connection = stack.enter_context(closing(libvirt.open(uri)))
         connection.defineXML(own)
         done = onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "records"), "--libvirt", uri)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert [domain.name() for domain in connection.listAllDomains()] == ["own"]
-        files = [path for path in folder_of(uri).rglob("*onpanic-*") if path.is_file()]
+        files = [path for path in folder.rglob("*onpanic-*") if path.is_file()]
         assert files == []
+        assert libvirt_name != HOST or list((folder / "elsewhere").iterdir()) == []
         [path] = libvirt_files(tmp_path / "records")
         record = read_libvirt(path)
         assert record.libvirt.version == version_of(connection)
+    ends = [guest.end for guest in record.guests if guest.on_crash == "coredump-destroy"]
+    assert "elf" in [end.dump for end in ends if end]
     assert lint_libvirt(path.stem, record) == []
     expected = published_record(record.libvirt.version)
     assert expected is None or libvirt_changes(expected, record) == []
-
-
-@pytest.mark.libvirts("host")
-def test_dumps_are_found_where_the_configuration_puts_them(
-    onpanic: Run, libvirtd: Callable[[], AbstractContextManager[str]], tmp_path: Path
-) -> None:
-    """The record has their format, and none is left in ``auto_dump_path``."""
-    with libvirtd() as uri:
-        folder = folder_of(uri)
-        with (folder / "qemu.conf").open("a") as conf:
-            conf.write(f'auto_dump_path = "{folder}/elsewhere"\n')
-        with restarted(uri):
-            done = onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "records"), "--libvirt", uri)
-            assert (done.returncode, done.stderr) == (0, "")
-            assert list((folder / "elsewhere").iterdir()) == []
-    [path] = libvirt_files(tmp_path / "records")
-    ends = [guest.end for guest in read_libvirt(path).guests if guest.on_crash == "coredump-destroy"]
-    assert "elf" in [end.dump for end in ends if end]
 
 
 def version_of(connection: Any) -> str:
