@@ -13,7 +13,7 @@ from onpanic.fleet import HostRecord
 from onpanic.fleet.hosts.host_record import HostEmulator
 from onpanic.fleet.outputs.host_metrics import HOST_METRICS, host_metrics
 from onpanic.fleet.outputs.host_screen import host_screen
-from onpanic.fleet.outputs.nfd_features import LIMIT, feature_file, is_namespace
+from onpanic.fleet.outputs.nfd_features import LIMIT, NAMESPACE, feature_file, is_namespace
 from onpanic.probe.decision.policy import ON_PANIC
 from onpanic.probe.record.screen import Style
 from onpanic.watch.reporting.metric_values import METRICS
@@ -22,7 +22,7 @@ from .fleets import emulator, host
 
 EXPIRES = datetime(2026, 11, 28, 13, tzinfo=timezone(timedelta(hours=1)))
 #: What Kubernetes accepts as a label, as far as NFD's files can have it.
-LABEL = re.compile(r"(?:([a-z0-9.-]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)=true")
+LABEL = re.compile(r"([a-z0-9.-]+)/([A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)=true")
 
 BROKEN = HostEmulator(
     path="/usr/bin/qemu-system-i386",
@@ -50,11 +50,15 @@ def with_names(names: Sequence[str], libvirt: str | None = None) -> HostRecord:
 
 
 def labels(text: str) -> list[str]:
-    """Return the names of the labels in a feature file; each line is one that NFD and Kubernetes accept."""
+    """Return the names of the labels in a feature file; each line is one that NFD and Kubernetes accept.
+
+    All are in NFD's own namespace.
+    """
     first, *lines = text.splitlines()
     assert first == "# +expiry-time=2026-11-28T12:00:00Z"
     matches = [LABEL.fullmatch(line) for line in lines]
     assert all(matches), [line for line, match in zip(lines, matches, strict=True) if not match]
+    assert {match[1] for match in matches if match} <= {NAMESPACE}
     found = [match[2] for match in matches if match]
     assert len(set(found)) == len(found)
     return found
@@ -206,6 +210,16 @@ def test_metrics_can_be_read(names: list[str]) -> None:
         assert family.type == "gauge"
         keys = [tuple(sorted(sample.labels.items())) for sample in family.samples]
         assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("broken_first", [True, False])
+def test_two_emulators_that_are_printed_alike_have_one_gauge(broken_first: bool) -> None:
+    """What one of them lacks is not hidden by the other."""
+    two = [msgspec.structs.replace(BROKEN, path="/usr/bin/qemu-system-\x01")]
+    two.append(msgspec.structs.replace(emulator("7.2.22"), path="/usr/bin/qemu-system-\x02"))
+    text = host_metrics(host(emulators=two if broken_first else two[::-1]))
+    assert text.count("\nonpanic_host_emulator_success{") == 1
+    assert 'onpanic_host_emulator_success{emulator="/usr/bin/qemu-system-"} 0\n' in text
 
 
 def test_an_emulator_that_runs_no_guests_has_no_architecture() -> None:

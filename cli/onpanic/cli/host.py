@@ -127,10 +127,10 @@ def _write(record: HostRecord, arguments: argparse.Namespace) -> None:
 def _rendered(record: HostRecord, arguments: argparse.Namespace) -> str:
     """Return the record in the format that was asked for."""
     if arguments.format == "nfd":
-        from onpanic.fleet.outputs.nfd_features import feature_file
+        from onpanic.fleet.outputs.nfd_features import NAMESPACE, feature_file
 
         expires = datetime.now(UTC) + timedelta(hours=arguments.expiry or _DAY)
-        features = feature_file(record, expires, arguments.namespace or "")
+        features = feature_file(record, expires, arguments.namespace or NAMESPACE)
         for line in features.left_out:
             complain(f"no labels for {line}")
         return features.text

@@ -133,11 +133,15 @@ def _events(answers: Iterable[MachineAnswers]) -> Iterator[Sample]:
 
 
 def _lines(metric: HostMetric, samples: Iterable[Sample]) -> Iterator[str]:
-    """Yield the lines of a metric; none if it has no sample, and one for each set of labels."""
-    values = {
-        ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items() if text): value
-        for labels, value in samples
-    }
+    """Yield the lines of a metric; none if it has no sample.
+
+    There is one for each set of labels, as it is printed: of several values the least one, so that what one
+    emulator lacks is not hidden by another one.
+    """
+    values: dict[str, float] = {}
+    for given, value in samples:
+        labels = ",".join(f'{name}="{_escaped(text)}"' for name, text in given.items() if text)
+        values[labels] = min(value, values.get(labels, value))
     if values:
         yield f"# HELP {metric.name} {metric.text}\n# TYPE {metric.name} gauge\n"
     for labels, value in values.items():

@@ -2,10 +2,11 @@
 
 A label says that the host keeps a policy for guests of one architecture and machine type::
 
-    onpanic-x86_64.q35.restart=true
+    feature.node.kubernetes.io/onpanic-x86_64.q35.restart=true
 
-NFD puts a name without a namespace into its own, feature.node.kubernetes.io.  A policy that the host does not
-keep, or that is unknown, has no label, so that the operators Exists and DoesNotExist can be used.
+The namespace is always written: NFD can be told not to add its own to names without one.  A policy that
+the host does not keep, or that is unknown, has no label, so that the operators Exists and DoesNotExist can
+be used.
 """
 
 import re
@@ -18,10 +19,12 @@ from onpanic.core.untrusted import printable
 from onpanic.fleet.hosts.host_record import HostRecord
 from onpanic.fleet.outputs.policy_answers import MachineAnswers, machine_answers
 
-__all__ = ("LIMIT", "FeatureFile", "feature_file", "is_namespace")
+__all__ = ("LIMIT", "NAMESPACE", "FeatureFile", "feature_file", "is_namespace")
 
 #: Bytes; NFD does not read a longer file.
 LIMIT = 64 * 2**10
+#: NFD's own namespace.
+NAMESPACE = "feature.node.kubernetes.io"
 
 _NAME_LIMIT = 63  # of a label's name, without its namespace
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -49,19 +52,18 @@ def is_namespace(name: str) -> bool:
     return valid and (not _RESERVED.fullmatch(name) or bool(_OF_NFD.fullmatch(name)))
 
 
-def feature_file(host: HostRecord, expires: datetime, namespace: str = "") -> FeatureFile:
+def feature_file(host: HostRecord, expires: datetime, namespace: str = NAMESPACE) -> FeatureFile:
     """Return a host's feature file.
 
     :param expires: When NFD removes the labels unless there is a newer file.
-    :param namespace: The labels' namespace, see `is_namespace`; empty for NFD's own.
+    :param namespace: The labels' namespace, see `is_namespace`.
     :raise MissingExtraError: See `machine_answers`.
     """
     stamp = expires.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     text = f"# +expiry-time={stamp}\n"
-    prefix = f"{namespace}/" if namespace else ""
     left_out: dict[str, list[str]] = {}
     for group in _groups(machine_answers(host), host.system.architecture):
-        lines = "".join(f"{prefix}{name}=true\n" for name in group.labels)
+        lines = "".join(f"{namespace}/{name}=true\n" for name in group.labels)
         if not all(len(name) <= _NAME_LIMIT and _NAME.fullmatch(name) for name in group.labels):
             left_out.setdefault(f"{group.architecture}, not the name of a label", []).append(group.machine)
         elif len(text) + len(lines) >= LIMIT:
