@@ -83,6 +83,14 @@ def test_a_host_without_os_release(tmp_path: Path) -> None:
     assert (found.os, found.kernel) == ("", os.uname().release)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_not_read(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """Nothing may ever be written to a pipe."""
+    make(tmp_path / "odd")
+    assert host_system((tmp_path / "odd",), os.uname()).os == ""
+    assert host_id(tmp_path / "odd") is None
+
+
 def test_the_identifier_does_not_disclose_the_machine_id(tmp_path: Path) -> None:
     """It is that of sd_id128_get_machine_app_specific(3): a UUID of version 4, the same each time."""
     file = tmp_path / "machine-id"

@@ -1,5 +1,6 @@
 """What the host runs, and which host it is: os-release(5), uname(2) and machine-id(5)."""
 
+import errno
 import hashlib
 import hmac
 import os
@@ -39,7 +40,7 @@ def host_id(machine_id: Path) -> str | None:
     :return: None if the host has no machine ID, or not yet.
     """
     try:
-        text = read_at_most(machine_id, _LIMIT).decode("ascii").strip()
+        text = _contents(machine_id).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         return None
     if not re.fullmatch("[0-9a-f]{32}", text) or not int(text, 16):
@@ -52,12 +53,22 @@ def _pretty_name(files: Sequence[Path]) -> str:
     """Return an operating system's name for people; empty if no file says it."""
     for file in files:
         try:
-            lines = read_at_most(file, _LIMIT).decode("utf-8", "replace").splitlines()
+            lines = _contents(file).decode("utf-8", "replace").splitlines()
         except OSError:
             continue
         values = [line.partition("=")[2] for line in lines if line.startswith("PRETTY_NAME=")]
         return _unquoted(values[-1]) if values else ""
     return ""
+
+
+def _contents(file: Path) -> bytes:
+    """Return what a small file contains.
+
+    :raise OSError: When it cannot be read, or is a pipe or a device, from which nothing may ever come.
+    """
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "not a file")
+    return read_at_most(file, _LIMIT)
 
 
 def _unquoted(value: str) -> str:
