@@ -76,6 +76,17 @@ def test_a_variant_is_an_emulator_that_runs_no_guests_by_default(tmp_path: Path)
     assert {one.runs for one in seen.values()} == {()}
 
 
+def test_a_name_with_a_line_feed_is_a_name(tmp_path: Path) -> None:
+    path = program(tmp_path / "qemu-system-x86_64\n")
+    assert by_path(found_in(tmp_path)).keys() == {path}
+
+
+@pytest.mark.parametrize("target", ["hppa", "or1k", "avr"])
+def test_a_target_whose_guests_libvirt_does_not_run(target: str, tmp_path: Path) -> None:
+    path = program(tmp_path / f"qemu-system-{target}")
+    assert by_path(found_in(tmp_path))[path].runs == ()
+
+
 def test_the_first_program_on_the_path_runs_guests(tmp_path: Path) -> None:
     first = program(tmp_path / "local" / "qemu-system-x86_64")
     second = program(tmp_path / "bin" / "qemu-system-x86_64")

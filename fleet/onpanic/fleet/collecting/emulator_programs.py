@@ -23,7 +23,7 @@ __all__ = (
 #: Where distributions install emulators; RHEL does so outside the PATH.
 FIXED_FOLDERS = (Path("/usr/bin"), Path("/usr/libexec"))
 
-_NAME = re.compile(r"qemu-system-.+|qemu-kvm|kvm")
+_NAME = re.compile(r"qemu-system-.+|qemu-kvm|kvm", re.DOTALL)
 
 # What Debian and others also call a target, by links to its program
 _OTHER_NAMES = {
@@ -36,12 +36,11 @@ _OTHER_NAMES = {
     "ppc64el": "ppc64",
     "ppc64le": "ppc64",
 }
-# What libvirt calls the architectures of QEMU's targets, where the names differ
+# What libvirt calls the architectures of QEMU's targets, where the names differ.  For guests of parisc and
+# or32 it looks for emulators of these names, so it does not find those for hppa and or1k.
 _ARCHITECTURES = {
     "arm": ("armv6l", "armv7l"),
-    "hppa": ("parisc",),
     "i386": ("i686",),
-    "or1k": ("or32",),
     "ppc64": ("ppc64", "ppc64le"),
 }
 _SAME_NAME = (
