@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from onpanic.fleet import HostDocument, HostRecord, read_fleet
 from onpanic.fleet.collecting.collect_host import HostPlan, HostSources, collect_host
 from onpanic.fleet.collecting.comparable_record import comparable
+from onpanic.fleet.collecting.host_libvirt import LibvirtSeen, ask_host_libvirt
 from onpanic.probe.asking.emulator_backend import PROCESSES
 from onpanic.probe.facts.fact import no
 from onpanic.probe.record.capability_record import CapabilityRecord
@@ -158,11 +159,13 @@ def test_without_a_daemon_the_programs_are_known_by_their_names(
 
 
 def test_without_libvirts_python_module(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The record says which package is missing."""
+    """The record says which package is missing, and which extra has it."""
     monkeypatch.setitem(sys.modules, "libvirt", None)
     found = collect(X86)
     assert (found.libvirt, found.emulators[0].runs) == (None, ["x86_64"])
-    assert found.problems == ["libvirt: connecting: libvirt-python is not installed"]
+    (problem,) = found.problems
+    assert problem.startswith("libvirt: connecting: libvirt-python is not installed; ")
+    assert "'onpanic[libvirt]'" in problem
 
 
 @pytest.mark.parametrize("call", ["open", "getLibVersion", "domainXMLToNative", "getCapabilities"])
@@ -181,6 +184,25 @@ def test_a_libvirt_that_hangs_costs_its_deadline(
     assert problem.endswith(": no answer within 0.2 s")
     known = {"open": None, "getLibVersion": None, "domainXMLToNative": "version", "getCapabilities": "asked"}
     assert (found.libvirt.known_by if found.libvirt else None) == known[call]
+
+
+def test_a_libvirt_that_was_just_started_has_as_long_as_emulators_are_asked(
+    played_libvirt: PlayedLibvirt,
+) -> None:
+    """It probes them itself before it answers, on the same processors."""
+    hang = played_libvirt.hang("getCapabilities")
+    seen = LibvirtSeen()
+
+    async def look() -> None:
+        idle = asyncio.get_running_loop().create_future()
+        asking = asyncio.create_task(ask_host_libvirt("qemu:///system", 0, seen, idle))
+        while seen.libvirt is None:
+            await asyncio.sleep(0.01)
+        hang.release()
+        await asking
+
+    asyncio.run(look())
+    assert (seen.problems, [guest.architecture for guest in seen.guests or ()]) == ([], ["x86_64"])
 
 
 def _end_calls() -> None:

@@ -47,7 +47,8 @@ class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
     :param machines: Further machine types, which an emulator may not have.
     :param all_machines: Ask about all machine types of every emulator.
     :param uri: libvirt's connection URI.
-    :param timeout: Seconds that libvirt has, and that an emulator has for each machine type.
+    :param timeout: Seconds that an emulator has for each machine type, and that libvirt has after the
+        emulators that are programs of the distribution.
     :param jobs: How many emulators run at a time; 0 for one for each CPU.
     :param evidence: Keep excerpts of what emulators said.
     """
@@ -101,7 +102,13 @@ async def collect_host(plan: HostPlan, sources: HostSources) -> HostRecord:
         asked = _AskedEmulators(plan, sources, reaper)
         first = emulators_seen(found.programs, None, target)
         seen = LibvirtSeen()
-        await run_all(ask_host_libvirt(plan.uri, plan.timeout, seen), asked.ask_all(first))
+        idle = asyncio.get_running_loop().create_future()
+
+        async def ask_first() -> None:
+            await asked.ask_all(first)
+            idle.set_result(asyncio.get_running_loop().time())
+
+        await run_all(ask_host_libvirt(plan.uri, plan.timeout, seen, idle), ask_first())
         emulators = emulators_seen(found.programs, seen.guests, target)
         await asked.ask_all(emulators)
     # A libvirt that the user names exists, as far as the user knows

@@ -47,21 +47,28 @@ class LibvirtSeen(msgspec.Struct):
     problems: list[str] = msgspec.field(default_factory=list)
 
 
-async def ask_host_libvirt(uri: str, timeout: float, seen: LibvirtSeen) -> None:  # noqa: ASYNC109
+async def ask_host_libvirt(
+    uri: str,
+    timeout: float,  # noqa: ASYNC109
+    seen: LibvirtSeen,
+    idle: "asyncio.Future[float]",
+) -> None:
     """Ask libvirt.  Defines nothing and starts no domain.
 
     A user who may not change anything gets a read-only connection, for which the version tells what libvirt
     accepts.
 
     :param uri: The connection URI.
-    :param timeout: Seconds that all answers may take.
+    :param timeout: Seconds that all answers may take from when the host is idle: a libvirt that was just
+        started probes all emulators, too.
     :param seen: Gets the answers.
+    :param idle: Done when nothing else is asked of the host; since when, in the event loop's time.
     """
-    asking = _LibvirtCalls(timeout)
+    asking = _LibvirtCalls(timeout, idle)
     try:
         await _ask(uri, asking, seen)
     except MissingExtraError as error:
-        seen.problems.append(f"libvirt: {asking.subject}: {error.message}")
+        seen.problems.append(f"libvirt: {asking.subject}: {error.message}; {error.hint}")
     except OnpanicError as error:
         seen.problems.append(error.message)
     except TimeoutError:
@@ -117,10 +124,11 @@ class _LibvirtCalls:
     :ivar subject: What it was asked last.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, idle: "asyncio.Future[float]") -> None:
         self.subject = ""
         self._thread = CallThread()
-        self._deadline = asyncio.get_running_loop().time() + timeout
+        self._timeout = timeout
+        self._idle = idle
 
     async def call(self, subject: str, function: Callable[[], Result]) -> Result:
         """Make a call.
@@ -128,8 +136,13 @@ class _LibvirtCalls:
         :raise TimeoutError: When it does not return before the deadline.
         """
         self.subject = subject
-        async with asyncio.timeout_at(self._deadline):
-            result: Result = await self._thread.call(function)
+        answer = asyncio.ensure_future(self._thread.call(function))
+        try:
+            await asyncio.wait((answer, self._idle), return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.timeout_at(self._idle.result() + self._timeout if self._idle.done() else None):
+                result: Result = await answer
+        finally:
+            answer.cancel()
         return result
 
     def end(self) -> None:
