@@ -154,6 +154,8 @@ def test_actions(
     [
         ("<panic/>", "aarch64", "virt", OLD, "libvirt-too-old"),
         ("<panic/>", "aarch64", "virt-9.0", OLD, "libvirt-too-old"),
+        ("<panic/>", "armv6l", "virt", OLD, "libvirt-too-old"),
+        ("<panic/>", "armv7l", "virt", OLD, "libvirt-too-old"),
         ("<panic/>", "riscv64", "virt", OLD, "no-default-panic-model"),
         ("<panic/>", "riscv64", "virt", NEW, "no-default-panic-model"),
         ("<panic model='default'/>", "loongarch64", "virt", NEW, "no-default-panic-model"),

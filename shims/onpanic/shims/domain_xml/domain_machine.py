@@ -282,7 +282,7 @@ def _default_model(target: str, kind: str, name: str) -> str:
     if target.startswith(_X86) or kind == "test":
         return "isa"
     virt = name in ("", "virt") or name.startswith("virt-")
-    return "pvpanic" if target in ("aarch64", "armv7l", "arm") and virt else ""
+    return "pvpanic" if target in ("aarch64", "armv6l", "armv7l", "arm") and virt else ""
 
 
 def _notifiers(has_flags: bool, own: str | None, models: list[str], devices: list[str]) -> tuple[str, ...]:
