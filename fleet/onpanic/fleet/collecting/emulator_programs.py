@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from onpanic.core.untrusted import printable
+from onpanic.fleet.hosts.guest_architectures import guest_architectures
 
 __all__ = (
     "FIXED_FOLDERS",
@@ -36,18 +37,6 @@ _OTHER_NAMES = {
     "ppc64el": "ppc64",
     "ppc64le": "ppc64",
 }
-# What libvirt calls the architectures of QEMU's targets, where the names differ.  For guests of parisc and
-# or32 it looks for emulators of these names, so it does not find those for hppa and or1k.
-_ARCHITECTURES = {
-    "arm": ("armv6l", "armv7l"),
-    "i386": ("i686",),
-    "ppc64": ("ppc64", "ppc64le"),
-}
-_SAME_NAME = (
-    *("aarch64", "alpha", "cris", "lm32", "loongarch64", "m68k", "microblaze", "microblazeel", "mips"),
-    *("mips64", "mips64el", "mipsel", "ppc", "riscv32", "riscv64", "s390x", "sh4", "sh4eb", "sparc"),
-    *("sparc64", "unicore32", "x86_64", "xtensa", "xtensaeb"),
-)
 
 
 class EmulatorProgram(msgspec.Struct, frozen=True):
@@ -128,7 +117,7 @@ def architectures_of(program: EmulatorProgram) -> tuple[str, ...]:
     target = program.identity[1]
     if name.startswith("qemu-system-") and name.removeprefix("qemu-system-") not in (target, *_OTHER_NAMES):
         return ()  # a variant, such as qemu-system-x86_64-microvm
-    return (target,) if target in _SAME_NAME else _ARCHITECTURES.get(target, ())
+    return guest_architectures(target)
 
 
 def preferred(programs: Sequence[EmulatorProgram]) -> EmulatorProgram:

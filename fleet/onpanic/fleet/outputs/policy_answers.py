@@ -4,15 +4,13 @@ from collections.abc import Iterator
 
 import msgspec
 
+from onpanic.fleet.hosts.guest_architectures import guest_architectures
 from onpanic.fleet.hosts.host_record import HostAnswer, HostEmulator, HostRecord
 from onpanic.fleet.judging.host_promise import Promise, promise_without_libvirt
 from onpanic.probe.decision.policy import ON_PANIC, Policy
 from onpanic.probe.record.capability_record import MachineRecord
 
 __all__ = ("MachineAnswers", "PolicyAnswer", "machine_answers")
-
-# What libvirt calls a target's architecture, where the names differ
-_ARCHITECTURES = {"i386": "i686", "arm": "armv7l"}
 
 
 class PolicyAnswer(msgspec.Struct, frozen=True):
@@ -86,6 +84,6 @@ def _promise(
     from onpanic.fleet.judging.promise import promise_of  # needs lxml, which a host may lack
 
     target = record.emulator.target
-    guest = architecture or _ARCHITECTURES.get(target, target)
+    guest = architecture or next(iter(guest_architectures(target)), target)
     only = msgspec.structs.replace(host, emulators=[msgspec.structs.replace(emulator, runs=[guest])])
     return promise_of(only, guest, machine.name, policy)
