@@ -128,6 +128,25 @@ def test_a_host_without_any_emulator_still_has_a_row() -> None:
     assert cells(found) == {("x86_64", "", "restart+coredump"): ("no", 0, 1, 0)}
 
 
+def test_a_host_that_says_nothing_about_itself_is_in_the_way() -> None:
+    """It may run guests of any architecture, so no verdict may leave it out."""
+    silent = host("silent", emulators=[])
+    silent = msgspec.structs.replace(silent, system=msgspec.structs.replace(silent.system, architecture=""))
+    found = verdict_of(fleet(host("a"), silent))
+    assert [(one.architecture, one.hosts, one.others) for one in found.architectures] == [("x86_64", 2, 0)]
+    assert found.everywhere == "no"
+
+
+def test_machine_types_that_all_hosts_have() -> None:
+    """A host without an emulator has none; hosts may have an alias in common, and no version."""
+    old, new = host("old", qemu="2.10.2"), host("new", qemu="11.1")
+    [both] = verdict_of(fleet(old, new)).architectures
+    assert {"pc", "q35"} <= set(both.common)
+    assert "pc-q35-2.10" not in both.common
+    [one] = verdict_of(fleet(old, host("bare", emulators=[]))).architectures
+    assert one.common == []
+
+
 def test_versioned_machine_types_are_rows_where_they_are_named() -> None:
     some = fleet(host("a", machines=["pc", "pc-q35-6.2"]), host("b"))
     [found] = verdict_of(some).architectures

@@ -68,8 +68,8 @@ class ArchitectureVerdict(msgspec.Struct, frozen=True):
     :param others: How many hosts are of another architecture, and have no emulator for it.
     :param machines: The machine types that were judged.
     :param further: Machine types that hosts were asked about and that were not judged.
-    :param common: The machine types and aliases that the emulators of all these hosts have; empty if one did
-        not say which it has.
+    :param common: The machine types and aliases that all these hosts have; empty if one has no emulator, or
+        did not say which it has.
     """
 
     architecture: str

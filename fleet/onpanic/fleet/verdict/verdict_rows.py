@@ -2,7 +2,8 @@
 
 An architecture's row holds for its own hosts, and for those of other architectures that emulate it.  A host
 of another architecture without such an emulator never runs such a guest, so it stands in no one's way; one
-of the architecture itself without an emulator does.
+of the architecture itself without an emulator does, and so does one that says neither what it is nor what it
+emulates.
 
 Rejected: rows over all hosts.  Then one Arm host would make every policy of x86 guests fail.
 """
@@ -70,16 +71,13 @@ def own_names(record: HostRecord) -> Iterable[str]:
 
 
 def common_machines(rows: ArchitectureRows) -> list[str]:
-    """Return the aliases and then the machine types that all emulators have; none if one did not say."""
-    emulators = [emulator for _, emulator in rows.classes if emulator is not None]
-    if not emulators:
+    """Return the aliases and then the machine types that all hosts have; none if one did not say."""
+    aliases = [{*emulator.aliases} if emulator else set() for _, emulator in rows.classes]
+    names = [{*emulator.machine_types} if emulator else set() for _, emulator in rows.classes]
+    if not all(names):
         return []
-    first = emulators[0]
-    aliases, names = {*first.aliases}, {*first.machine_types}
-    for emulator in emulators[1:]:
-        aliases &= {*emulator.aliases}
-        names &= {*emulator.machine_types}
-    return [*sorted(aliases, key=natural), *sorted(names - aliases, key=natural)] if names else []
+    found = set.intersection(*aliases)
+    return [*sorted(found, key=natural), *sorted(set.intersection(*names) - found, key=natural)]
 
 
 def versions(rows: ArchitectureRows, machine: str) -> dict[str, int]:
@@ -96,7 +94,8 @@ def _rows(fleet: Fleet, architecture: str, machines: Sequence[str], *, everythin
     classes = []
     for one in fleet.classes:
         emulator = one.record.emulator_for(architecture)
-        if emulator is not None or architecture in own_names(one.record):
+        own = [*own_names(one.record)]
+        if emulator is not None or architecture in own or not own:
             classes.append((one, emulator))
     usual: Counter[str] = Counter()
     asked: set[str] = set()
