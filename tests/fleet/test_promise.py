@@ -47,3 +47,9 @@ def test_what_a_host_lacks_is_named(architecture: str, machine: str, kept: str, 
 def test_an_emulator_with_a_builtin_notifier_is_refused() -> None:
     found = promise_of(host(emulators=[emulator("1.5.0")]), "x86_64", "pc", Policy("restart"))
     assert (found.kept, found.code) == ("no", "builtin-panic-device")
+
+
+@pytest.mark.parametrize("policy", [Policy("crash"), Policy("ignore", coredump=True), Policy("nope")])
+def test_what_no_host_keeps_is_refused_whatever_the_record_says(policy: Policy) -> None:
+    for machine in ("q35", "pc-q35-6.2", "pc-q35-99.0"):
+        assert promise_of(host(), "x86_64", machine, policy).kept == "no"

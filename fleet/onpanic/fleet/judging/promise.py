@@ -13,7 +13,7 @@ from onpanic.fleet.hosts.host_record import HostRecord
 from onpanic.fleet.judging.domain_on_host import record_of
 from onpanic.fleet.judging.host_promise import Promise, promise_without_libvirt, refused_promise
 from onpanic.probe.decision.policy import Policy
-from onpanic.probe.decision.rules import Decision, refusal
+from onpanic.probe.decision.rules import Decision, refusal, refusal_of_policy
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, machine_of
 from onpanic.shims.domain_xml.xml_parser import parse_xml
 from onpanic.shims.translation.mapping import changes_for
@@ -29,6 +29,9 @@ def promise_of(host: HostRecord, architecture: str, machine: str, policy: Policy
     :param machine: The machine type or its alias; empty for the emulator's default one.
     :param policy: The policy.
     """
+    refused = refusal_of_policy(policy, "qemu")
+    if refused is not None:
+        return refused_promise(refused)
     if not (_can_be_named(architecture) and _can_be_named(machine)):
         return _not_a_name(machine)
     kind = _domain_type(host, architecture)
