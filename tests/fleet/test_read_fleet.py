@@ -84,6 +84,14 @@ def test_a_host_that_did_not_answer_is_counted() -> None:
     assert found.missing_count == 2
 
 
+def test_the_record_of_another_host_in_a_file_is_no_answer() -> None:
+    """Files are named after the hosts that were asked; here one host's record is in two of them."""
+    sources = [HostDocument(f"{name}.json", host("b").to_json()) for name in ("a", "b")]
+    found = read_fleet(sources, NOW, expected=["a", "b"])
+    assert [(one.why, one.name) for one in found.uncounted] == [("superseded", "b"), ("no-answer", "a")]
+    assert found.missing_count == 1
+
+
 def test_two_hosts_with_one_name_both_count() -> None:
     found = fleet(host("localhost", id="1"), host("localhost", id="2"))
     assert found.host_count == 2

@@ -82,7 +82,9 @@ def read_names(path: str) -> list[str]:
         data = _stdin().read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}", "name a file with a host's name on each line") from error
-    lines = (line.partition("#")[0].strip() for line in data.decode(errors="replace").splitlines())
+    lines = (
+        line.partition("#")[0].strip() for line in data.decode("utf-8-sig", errors="replace").splitlines()
+    )
     return [line for line in lines if line]
 
 

@@ -68,7 +68,7 @@ def read_fleet(
         groups[one.number].append(FleetHost(label, one.stamp, one.source, one.host, one.system))
     classes = [HostClass(tuple(hosts), reading.records[number]) for number, hosts in groups.items()]
     classes.sort(key=lambda found: -len(found.hosts))
-    uncounted = [*reading.uncounted, *superseded, *silent, *_missing(expected, reading)]
+    uncounted = [*reading.uncounted, *superseded, *silent, *_missing(expected, reading, counted)]
     notes = notes_on(list(zip(answered, named, strict=True)), undecided, now, max_age)
     return Fleet(tuple(classes), tuple(uncounted), tuple(notes))
 
@@ -149,10 +149,16 @@ def _words(error: Exception, data: bytes) -> str:
     return f"not JSON, or truncated: {error}"
 
 
-def _missing(expected: Sequence[str], reading: _FleetReading) -> list[Uncounted]:
-    """Return the hosts that no document is about, by its own name or that of its file."""
+def _missing(
+    expected: Sequence[str], reading: _FleetReading, counted: Sequence[FoundDocument]
+) -> list[Uncounted]:
+    """Return the hosts that no document is about, by its own name or that of its file.
+
+    The file of a document that does not count says nothing: a host's record may have been written to the file
+    of another one.
+    """
     known = {one.host.name for one in reading.found} | {one.name for one in reading.uncounted}
-    for source in (one.source for found in (reading.found, reading.uncounted) for one in found):
+    for source in (one.source for found in (counted, reading.uncounted) for one in found):
         known |= file_names(source)
     return [
         Uncounted("no-answer", "", printable(name, 100), "there is no document of it")
