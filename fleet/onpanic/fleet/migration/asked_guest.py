@@ -1,16 +1,16 @@
 """The guest that is asked about: the plainest one with a policy, or that of a domain."""
 
 from functools import lru_cache
-from html import escape
 from typing import Self
 
 import msgspec
 from msgspec.structs import replace
 
 from onpanic.core.errors import DocumentError, RefusedError, UsageError
-from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
+from onpanic.fleet.hosts.host_record import HostRecord
 from onpanic.fleet.judging.domain_on_host import libvirt_of_host
 from onpanic.fleet.judging.guest_view import view_of
+from onpanic.fleet.judging.plain_guest import domain_type, plain_document
 from onpanic.fleet.judging.promise import promise_of
 from onpanic.fleet.migration.migrating_guest import MigratingGuest, settled
 from onpanic.probe.decision.policy import Policy
@@ -25,22 +25,6 @@ from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.mapping import DomainChanges
 
 __all__ = ("DomainGuest", "PlainGuest")
-
-# libvirt writes the emulator into a domain that names none
-_PLAIN = """\
-<domain type="{}">
-  <name>guest</name>
-  <os>
-    <type arch="{}" machine="{}">hvm</type>
-  </os>
-  <features>
-    <acpi/>
-  </features>
-  <devices>
-    <emulator>{}</emulator>
-  </devices>
-</domain>
-"""
 
 _TRANSLATE = "onpanic to-libvirt --fleet translates it for all hosts"
 
@@ -79,8 +63,8 @@ class PlainGuest(msgspec.Struct, frozen=True):
         if promise.changes is None or emulator is None or emulator.record is None:
             raise RefusedError(Decision(False, promise.code, promise.reason, promise.remedy))
         try:
-            document, machine = _plain_document(
-                (_kind(emulator), architecture, promise.machine, emulator.path),
+            document, machine = _translated_document(
+                (domain_type(emulator), architecture, promise.machine, emulator.path),
                 self.policy,
                 promise.changes,
                 libvirt.models,
@@ -157,21 +141,16 @@ class DomainGuest(msgspec.Struct, frozen=True):
         return replace(guest, changes=replace(changes, notes=notes), view=view_of(self.described, record))
 
 
-def _kind(emulator: HostEmulator) -> str:
-    """Return the type of such a guest's domain: KVM's if the host's libvirt offers it."""
-    return "kvm" if "kvm" in emulator.domain_types else "qemu"
-
-
 @lru_cache(maxsize=4096)
-def _plain_document(
+def _translated_document(
     words: tuple[str, str, str, str], policy: Policy, changes: DomainChanges, models: bool
 ) -> tuple[str, DomainMachine]:
-    """Return the domain that says nothing else, and its machine.
+    """Return the translated domain, and its machine.
 
-    :param words: The domain's type, its architecture, its machine type and its emulator.
+    :param words: What `plain_document` is given.
     :param models: Whether libvirt has models of ``<panic>``.
     """
-    plain = Document(_PLAIN.format(*map(escape, words)))
+    plain = Document(plain_document(*words))
     apply_translation(
         plain,
         policy,

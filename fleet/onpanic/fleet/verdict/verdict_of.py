@@ -113,11 +113,11 @@ def _architecture(fleet: Fleet, rows: ArchitectureRows, judging: "_Judging") -> 
 
 def _alike(rows: ArchitectureRows) -> list[list[HostClass]]:
     """Return classes together that promise the same for guests of an architecture."""
-    found: dict[tuple[bytes, HostLibvirt | None, str, str], list[HostClass]] = defaultdict(list)
+    found: dict[tuple[bytes, HostLibvirt | None, str], list[HostClass]] = defaultdict(list)
     for one, emulator in rows.classes:
         key = _digest(emulator) if emulator else b""
         host = one.record
-        found[key, host.libvirt, host.libvirt_found, host.kvm.usable].append(one)
+        found[key, host.libvirt, host.libvirt_found].append(one)
     return list(found.values())
 
 
