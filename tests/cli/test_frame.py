@@ -22,12 +22,20 @@ def test_the_version(command: Command) -> None:
     assert command("--version") == (0, f"onpanic {__version__}\n", "")
 
 
-@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["matrix"], ["matrix", "--help"]])
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
 def test_the_overview_lists_every_command(words: list[str], command: Command) -> None:
     done = command(*words)
     assert (done.status, done.err) == (0, "")
     assert [name for name in COMMANDS if f"\n  {name} " not in done.out] == []
     assert "exit status:" in done.out
+
+
+@pytest.mark.parametrize("words", [["fleet"], ["fleet", "--help"], ["matrix"]])
+def test_a_group_lists_its_commands(words: list[str], command: Command) -> None:
+    done = command(*words)
+    assert (done.status, done.err) == (0, "")
+    listed = [name for name in COMMANDS if f"\n  {name} " in done.out]
+    assert listed == [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

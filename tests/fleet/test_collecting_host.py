@@ -159,13 +159,13 @@ def test_without_a_daemon_the_programs_are_known_by_their_names(
 
 
 def test_without_libvirts_python_module(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The record says which package is missing, and which extra has it."""
+    """The record says which package is missing, and how to get it."""
     monkeypatch.setitem(sys.modules, "libvirt", None)
     found = collect(X86)
     assert (found.libvirt, found.emulators[0].runs) == (None, ["x86_64"])
-    (problem,) = found.problems
-    assert problem.startswith("libvirt: connecting: libvirt-python is not installed; ")
-    assert "'onpanic[libvirt]'" in problem
+    assert found.problems == [
+        "libvirt: libvirt-python is not installed; install it with pip install 'onpanic[libvirt]'"
+    ]
 
 
 @pytest.mark.parametrize("call", ["open", "getLibVersion", "domainXMLToNative", "getCapabilities"])
@@ -220,6 +220,13 @@ def test_a_libvirt_that_is_not_the_hosts_is_not_asked(
     assert "on another host" in found.problems[0]
     played_libvirt.driver = "Xen"
     assert "its driver is Xen, not QEMU" in collect(X86, uri="xen:///system").problems[0]
+
+
+def test_a_libvirt_that_does_not_matter_is_not_asked(collect: Collect) -> None:
+    """The host's policies are then those of its emulators."""
+    found = collect(X86, uri=None)
+    assert (found.libvirt, found.libvirt_found, found.problems) == (None, "no", [])
+    assert found.emulators[0].found_in == ["path"]
 
 
 @pytest.mark.processes

@@ -35,6 +35,16 @@ def test_a_command_without_lxml_ends_with_one_clear_line(command: str, tmp_path:
     assert "pip install 'onpanic[xml]'" in hint
 
 
+def test_the_help_needs_no_extra() -> None:
+    words = [["fleet", name, "--help"] for name in ("verdict", "migrate", "diff")]
+    code = f"""
+from onpanic.cli import main
+assert [main(words) for words in {words!r}] == [0, 0, 0]
+"""
+    done = without("lxml", "libvirt", code=code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("name", ["to_libvirt", "from_libvirt", "Translation", "policy_of"])
 def test_a_name_that_needs_lxml_names_the_extra(name: str) -> None:
     done = without("lxml", code=f"from onpanic.shims import {name}")

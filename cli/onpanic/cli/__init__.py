@@ -94,7 +94,7 @@ def _without_command(argv: list[str]) -> int:
     if argv[bool(group) :] in ([], ["-h"], ["--help"]):
         from onpanic.cli.commands import overview
 
-        print(overview(), end="")
+        print(overview(argv[0] if group else ""), end="")
         return 0
     from onpanic.core.errors import UsageError
 

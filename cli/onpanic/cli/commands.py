@@ -62,7 +62,17 @@ onpanic run ends with QEMU's own status, or with those that its help lists.
 """
 
 
-def overview() -> str:
-    """Return what ``onpanic --help`` prints."""
-    rows = [f"  {name:15} {summary}\n" for name, (_, summary) in COMMANDS.items()]
+def overview(group: str = "") -> str:
+    """Return what ``onpanic --help`` prints.
+
+    :param group: The first word of commands, such as ``fleet``: return those alone.
+    """
+    rows = [
+        f"  {name:15} {summary}\n"
+        for name, (_, summary) in COMMANDS.items()
+        if not group or name.startswith(f"{group} ")
+    ]
+    if group:
+        head = f"usage: onpanic {group} COMMAND ...\n\ncommands:\n"
+        return head + "".join(rows) + f"\nonpanic {group} COMMAND --help describes a command.\n"
     return _HEAD + "".join(rows) + _FOOT

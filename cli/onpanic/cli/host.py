@@ -40,11 +40,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " default one, and what pc, q35, virt, pseries and s390-ccw-virtio stand for)",
     )
     which.add_argument("--all-machines", action="store_true", help="every machine type of every emulator")
-    which.add_argument(
+    libvirt = which.add_mutually_exclusive_group()
+    libvirt.add_argument(
         "--connect",
         type=text,
         metavar="URI",
         help=f"libvirt connection (default: $LIBVIRT_DEFAULT_URI, or {DEFAULT_URI})",
+    )
+    libvirt.add_argument(
+        "--no-libvirt", action="store_true", help="do not ask libvirt: record what the emulators alone can do"
     )
     add_limits(which)
     output = parser.add_argument_group("output")
@@ -79,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         machines=tuple(arguments.machine),
         all_machines=arguments.all_machines,
-        uri=arguments.connect or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI,
+        uri=None if arguments.no_libvirt else _uri(arguments),
         timeout=arguments.timeout,
         jobs=arguments.jobs,
         evidence=arguments.evidence,
@@ -92,6 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
             complain(problem)
     _note_missing(record, arguments.machine)
     return 0
+
+
+def _uri(arguments: argparse.Namespace) -> str:
+    return arguments.connect or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI
 
 
 def _check(arguments: argparse.Namespace) -> None:

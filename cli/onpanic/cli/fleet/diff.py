@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from onpanic.cli.exit_status import FOUND, OK
 from onpanic.cli.fleet.fleet_lines import host_names, hosts_text, note_lines, plural, uncounted_lines
@@ -21,10 +22,11 @@ from onpanic.cli.terminal import style_for
 from onpanic.core.errors import UsageError
 from onpanic.core.untrusted import printable
 from onpanic.fleet.documents.fleet import Fleet, Uncounted
-from onpanic.fleet.drift.drift_changes import DriftChange
-from onpanic.fleet.drift.drift_of import drift_of
-from onpanic.fleet.drift.fleet_drift import FleetDrift
 from onpanic.probe.record.screen import Style
+
+if TYPE_CHECKING:
+    from onpanic.fleet.drift.drift_changes import DriftChange
+    from onpanic.fleet.drift.fleet_drift import FleetDrift
 
 _COLOURS = {
     "guest-visible-change": "no",
@@ -49,6 +51,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print the changes, and return the exit status."""
+    from onpanic.fleet.drift.drift_of import drift_of  # needs lxml
+
     if arguments.old == arguments.new == "-":
         raise UsageError("standard input is named twice", "it can be read once")
     old, new = (fleet_of([source], arguments) for source in (arguments.old, arguments.new))
@@ -61,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     return FOUND if found.drifted else OK
 
 
-def _lines(found: FleetDrift, old: Fleet, new: Fleet, *, everything: bool) -> Iterator[str]:
+def _lines(found: "FleetDrift", old: Fleet, new: Fleet, *, everything: bool) -> Iterator[str]:
     style = style_for(sys.stdout)
     for word, fleet in (("from", old), ("to", new)):
         yield f"{word:4} {hosts_text(fleet)}"
@@ -93,7 +97,7 @@ def _lines(found: FleetDrift, old: Fleet, new: Fleet, *, everything: bool) -> It
         yield f"{plural(found.same, 'host')} without a change"
 
 
-def _head(change: DriftChange, style: Style, *, everything: bool) -> str:
+def _head(change: "DriftChange", style: Style, *, everything: bool) -> str:
     """Return the kind of a change, and what it is about."""
     about = [printable(change.about, 100)] if change.about else []
     about += [f"the {change.notifier} notifier"] if change.notifier else []
@@ -103,12 +107,12 @@ def _head(change: DriftChange, style: Style, *, everything: bool) -> str:
     return f"{kind}{': ' * bool(about)}{'; '.join(about)}"
 
 
-def _words(change: DriftChange) -> str:
+def _words(change: "DriftChange") -> str:
     code = f"{change.code}: " if change.code else ""
     return f"{code}{printable(change.detail, _DETAIL)}"
 
 
-def _hosts(found: FleetDrift, *, everything: bool) -> Iterator[str]:
+def _hosts(found: "FleetDrift", *, everything: bool) -> Iterator[str]:
     """Yield the lines about hosts that only one collection has, or that have another name or identifier."""
     renamed = [f"{one.old} is {one.new}" for one in found.renamed]
     for words, names in (

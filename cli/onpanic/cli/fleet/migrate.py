@@ -13,18 +13,19 @@ not known.  Hosts that are not counted count as unknown, unless --answered-only 
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from onpanic.cli.argument_files import add_document, naming, read_domain
 from onpanic.cli.exit_status import FOUND, OK
 from onpanic.cli.fleet.fleet_sources import add_sources, fleet_of
-from onpanic.cli.fleet.migration_screen import migration_screen
 from onpanic.cli.options import text
 from onpanic.cli.output import print_json
 from onpanic.cli.terminal import style_for
 from onpanic.core.errors import UsageError
-from onpanic.fleet.migration.asked_guest import DomainGuest, PlainGuest
-from onpanic.fleet.migration.exchange import AskedGuest, migration_of
 from onpanic.probe.decision.policy import ON_PANIC, Policy
+
+if TYPE_CHECKING:
+    from onpanic.fleet.migration.exchange import AskedGuest
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +68,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer, print the answer, and return the exit status."""
+    from onpanic.fleet.migration.exchange import migration_of  # needs lxml
+
     if (arguments.source is None) != (arguments.target is None):
         raise UsageError("--from and --to belong together", "name both hosts, or neither")
     guest = _guest(arguments)
@@ -80,13 +83,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json" and not arguments.quiet:
         print_json(answer.to_json())
     elif not arguments.quiet:
+        from onpanic.cli.fleet.migration_screen import migration_screen
+
         style = style_for(sys.stdout)
         print("\n".join(migration_screen(answer, style, everything=arguments.all)))
     return OK if fine else FOUND
 
 
-def _guest(arguments: argparse.Namespace) -> AskedGuest:
+def _guest(arguments: argparse.Namespace) -> "AskedGuest":
     """Return the guest that the arguments name."""
+    from onpanic.fleet.migration.asked_guest import DomainGuest, PlainGuest
+
     named = (arguments.policy, arguments.machine, arguments.arch, arguments.coredump or None)
     if arguments.domain is None:
         if arguments.policy is None or arguments.machine is None:

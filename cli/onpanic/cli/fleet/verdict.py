@@ -10,16 +10,17 @@ known of one, or there are hosts or documents that could not be counted (see --a
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from onpanic.cli.exit_status import FOUND, OK
 from onpanic.cli.fleet.fleet_sources import add_sources, fleet_of
 from onpanic.cli.output import print_json
 from onpanic.core.errors import UsageError
-from onpanic.fleet.documents.fleet import Fleet
-from onpanic.fleet.verdict.fleet_verdict import FleetVerdict
-from onpanic.fleet.verdict.verdict_of import POLICIES, verdict_of
-from onpanic.fleet.verdict.verdict_rows import own_names
 from onpanic.probe.decision.policy import ON_PANIC, Policy
+
+if TYPE_CHECKING:
+    from onpanic.fleet.documents.fleet import Fleet
+    from onpanic.fleet.verdict.fleet_verdict import FleetVerdict
 
 _ABOUT_ONE = ("coredump", "on_crash", "on_crash_coredump", "grace")
 
@@ -28,7 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_sources(parser)
     policy = parser.add_argument_group("one policy")
-    policy.add_argument("--policy", metavar="VALUE", help=f"the <on_panic> value: {', '.join(ON_PANIC)}")
+    policy.add_argument(
+        "--policy", choices=ON_PANIC, metavar="VALUE", help=f"the <on_panic> value: {', '.join(ON_PANIC)}"
+    )
     policy.add_argument("--coredump", action="store_true", help="with a dump of the guest's memory first")
     policy.add_argument("--on-crash", metavar="V", help="the <on_crash> value beside it")
     policy.add_argument(
@@ -68,6 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge, print the verdict, and return the exit status."""
+    from onpanic.fleet.verdict.verdict_of import POLICIES, verdict_of  # needs lxml
+
     policy = _policy(arguments)
     fleet = fleet_of(arguments.sources, arguments)
     verdict = verdict_of(
@@ -106,11 +111,13 @@ def _policy(arguments: argparse.Namespace) -> Policy | None:
     )
 
 
-def _check(verdict: FleetVerdict, fleet: Fleet, arguments: argparse.Namespace) -> None:
+def _check(verdict: "FleetVerdict", fleet: "Fleet", arguments: argparse.Namespace) -> None:
     """Check that there is something to say about what was asked.
 
     :raise UsageError: When no host has an architecture or a machine type that is wanted.
     """
+    from onpanic.fleet.verdict.verdict_rows import own_names
+
     emulators = [emulator for one in fleet.classes for emulator in one.record.emulators]
     known = {runs for one in emulators for runs in one.runs}
     known |= {name for one in fleet.classes for name in own_names(one.record)}
@@ -124,7 +131,7 @@ def _check(verdict: FleetVerdict, fleet: Fleet, arguments: argparse.Namespace) -
             raise UsageError(f"no host has a machine type {name}", "name a machine type or an alias")
 
 
-def _print(verdict: FleetVerdict, policy: Policy | None, *, everything: bool) -> None:
+def _print(verdict: "FleetVerdict", policy: Policy | None, *, everything: bool) -> None:
     from onpanic.cli.fleet.verdict_screen import policy_screen, verdict_screen
     from onpanic.cli.terminal import style_for
 

@@ -46,7 +46,7 @@ class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
     :param name: What to call it; None for its own name.
     :param machines: Further machine types, which an emulator may not have.
     :param all_machines: Ask about all machine types of every emulator.
-    :param uri: libvirt's connection URI.
+    :param uri: libvirt's connection URI; None to ask no libvirt, and judge the emulators alone.
     :param timeout: Seconds that an emulator has for each machine type, and that libvirt has after the
         emulators that are programs of the distribution.
     :param jobs: How many emulators run at a time; 0 for one for each CPU.
@@ -56,7 +56,7 @@ class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     machines: tuple[str, ...] = ()
     all_machines: bool = False
-    uri: str = DEFAULT_URI
+    uri: str | None = DEFAULT_URI
     timeout: float = 10.0
     jobs: int = 0
     evidence: bool = False
@@ -108,11 +108,13 @@ async def collect_host(plan: HostPlan, sources: HostSources) -> HostRecord:
             await asked.ask_all(first)
             idle.set_result(asyncio.get_running_loop().time())
 
-        await run_all(ask_host_libvirt(plan.uri, plan.timeout, seen, idle), ask_first())
+        questions = [ask_first()]
+        if plan.uri is not None:
+            questions.append(ask_host_libvirt(plan.uri, plan.timeout, seen, idle))
+        await run_all(*questions)
         emulators = emulators_seen(found.programs, seen.guests, target)
         await asked.ask_all(emulators)
-    # A libvirt that the user names exists, as far as the user knows
-    has_libvirt = libvirt_found(seen, sources.libvirt if plan.uri == DEFAULT_URI else (Path("/"),))
+    has_libvirt = libvirt_found(seen, _libvirt_places(plan, sources))
     return HostRecord(
         host=HostName(plan.name or uname.nodename, host_id(sources.machine_id)),
         collected=HostCollected(
@@ -127,6 +129,14 @@ async def collect_host(plan: HostPlan, sources: HostSources) -> HostRecord:
         emulators=[asked.result(one) for one in emulators],
         problems=[*found.problems, *(seen.problems if has_libvirt != "no" else [])],
     )
+
+
+def _libvirt_places(plan: HostPlan, sources: HostSources) -> Sequence[Path]:
+    """Return the files of which one exists if the host has the libvirt of the plan."""
+    if plan.uri is None:
+        return ()
+    # A libvirt that the user names exists, as far as the user knows
+    return sources.libvirt if plan.uri == DEFAULT_URI else (Path("/"),)
 
 
 class _AskedEmulators:

@@ -68,7 +68,7 @@ async def ask_host_libvirt(
     try:
         await _ask(uri, asking, seen)
     except MissingExtraError as error:
-        seen.problems.append(f"libvirt: {asking.subject}: {error.message}; {error.hint}")
+        seen.problems.append(f"libvirt: {error.message}; {error.hint}")
     except OnpanicError as error:
         seen.problems.append(error.message)
     except TimeoutError:
