@@ -48,7 +48,7 @@ def test_from_the_inventory_to_the_verdict(ansible: Ansible, hosts: dict[str, Ss
 
     kept = ansible.folder / "kept"
     printed = ansible.play("-i", inventory, "onpanic.onpanic.verdict", "-e", f"onpanic_keep={kept}")
-    assert "3 hosts, of 3 kinds; 2 more not counted" in printed
+    assert "3 hosts, 3 distinct; 2 more not counted" in printed
     assert "2 did not answer: broken (/bin/false ended with status 1), unreachable" in printed
     for line in shown():
         assert line in printed

@@ -42,25 +42,25 @@ def test_what_guests_see_comes_first(command: Run, week: tuple[Path, Path]) -> N
     assert (done.status, done.err) == (1, "")
     lines = [line for line in done.out.splitlines() if not line.startswith("     ") or "0x07" in line]
     assert lines[:5] == [
-        "from 5 hosts",
-        "to   4 hosts, 1 not counted",
+        "old: 5 hosts",
+        "new: 4 hosts, 1 not counted",
         "2 hosts: kvm1, kvm2",
         "  guest-visible-change: x86_64; the isa notifier; pc-q35-6.2",
         "      the device offered the bits 0x03, and now 0x07",
     ]
     for line in (
         "1 host gone: kvm5",
-        "1 host not counted any more: kvm4 (no-answer: no route to host)",
+        "1 host no longer counted: kvm4 (no-answer: no route to host)",
         "1 host new: kvm6",
         "1 host renamed: kvm3 is kvm3b",
-        "1 host without a change",
+        "1 host unchanged",
     ):
         assert line in lines
 
 
 def test_nothing_has_changed(command: Run, week: tuple[Path, Path]) -> None:
     done = command("fleet", "diff", week[0], week[0])
-    assert (done.status, done.out.splitlines()[-1]) == (0, "nothing changed on 5 hosts")
+    assert (done.status, done.out.splitlines()[-1]) == (0, "no change on 5 hosts")
     assert command("fleet", "diff", "-q", week[0], week[0]) == (0, "", "")
 
 

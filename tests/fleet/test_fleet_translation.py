@@ -205,7 +205,7 @@ def test_the_command_refuses_to_skip_a_host(tmp_path: Path, capsys: pytest.Captu
         assert "--fleet" in capsys.readouterr().err
 
 
-def test_the_command_names_what_would_mend_most_hosts(
+def test_the_command_names_the_remedy_for_most_hosts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [one.data for one in documents([old("a"), host("b", qemu="5.2.0"), host("c", qemu="5.2.0")])]
@@ -214,5 +214,5 @@ def test_the_command_names_what_would_mend_most_hosts(
     arguments = ["to-libvirt", str(tmp_path / "domain.xml"), "--fleet", str(tmp_path / "fleet.jsonl")]
     assert main(arguments) == 1
     said = capsys.readouterr().err
-    assert "refused: 2 of 3 hosts stand in the way" in said
+    assert "refused: not valid on 2 of 3 hosts" in said
     assert "no: no-machine-type: 2 hosts: b, c" in said

@@ -62,7 +62,7 @@ def test_the_answer_about_a_thousand_hosts_is_one_screen(thousand: Path, capsys:
     status, out, err = answer(capsys, thousand, "--max-age", "1000w")
     assert (status, err) == (0, "")
     assert len(out.splitlines()) < 24
-    assert out.startswith("995 hosts, of 2 kinds; 4 more not counted\n")
+    assert out.startswith("995 hosts, 2 distinct; 4 more not counted\n")
     assert "old0, old1, old2, old3 and 89 more" in out
     for named in (
         "fleet.jsonl:401 (not JSON, or truncated",
@@ -122,11 +122,11 @@ def test_one_policy_of_which_something_is_not_known(tmp_path: Path, capsys: Capt
     words = (tmp_path, "--expected", tmp_path / ".expected", "--policy", "restart")
     status, out, _ = answer(capsys, *words)
     assert status == 1
-    assert out.startswith("restart: not known; 1 more not counted (--answered-only leaves them out)\n")
-    assert "  1 did not answer: b (there is no document of it)\n" in out
+    assert out.startswith("restart: unknown; 1 more not counted (--answered-only ignores them)\n")
+    assert "  1 did not answer: b (there is no record of it)\n" in out
     status, out, _ = answer(capsys, *words, "--answered-only")
     assert status == 0
-    assert out.startswith("restart: yes, of the hosts that answered; 1 more not counted\n")
+    assert out.startswith("restart: yes, on the hosts that are counted; 1 more not counted\n")
 
 
 def test_an_expected_host_whose_document_cannot_be_read_is_counted_once(
@@ -135,7 +135,7 @@ def test_an_expected_host_whose_document_cannot_be_read_is_counted_once(
     write(tmp_path, a=host("a").to_json(), b=host("b").to_json()[:-9])
     (tmp_path / ".expected").write_text("a\nb\n")
     _, out, _ = answer(capsys, tmp_path, "--expected", tmp_path / ".expected")
-    assert out.startswith("1 host, of 1 kind; 1 more not counted\n")
+    assert out.startswith("1 host; 1 more not counted\n")
 
 
 def test_the_watcher_is_named_where_it_is_needed(tmp_path: Path, capsys: Capture) -> None:
@@ -145,7 +145,7 @@ def test_the_watcher_is_named_where_it_is_needed(tmp_path: Path, capsys: Capture
     assert out.startswith("restart after 5 s of grace: yes\n")
     assert "  x86_64  pc  all 2 hosts; 1 with onpanic watch; 1 without libvirt\n" in out
     assert "on 1 host: libvirt cannot wait" in out
-    assert "1 host: there is no libvirt: the emulator alone decides: b\n" in out
+    assert "1 host: no libvirt: the emulator alone decides: b\n" in out
 
 
 def test_what_a_host_could_not_find_out_is_a_note(tmp_path: Path, capsys: Capture) -> None:
@@ -161,7 +161,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: Capture
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
     status, out, _ = answer(capsys, "-")
     assert status == 0
-    assert out.startswith("2 hosts, of 1 kind\n")
+    assert out.startswith("2 hosts, 1 distinct\n")
 
 
 @pytest.mark.parametrize(

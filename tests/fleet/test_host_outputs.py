@@ -75,17 +75,20 @@ def test_a_screen_answers() -> None:
     assert "kvm1: Debian GNU/Linux 12 (bookworm), Linux 6.1.0-31-amd64, x86_64\n" in text
     assert "  libvirt  9.0.0 at qemu:///system; by its version: lacks <panic model='pvpanic'>" in text
     assert "/usr/bin/qemu-system-x86_64 (also /usr/bin/kvm): QEMU 7.2.22" in text
-    assert "  pc-i440fx-7.2 (pc, default), pc-q35-7.2 (q35): the notifier isa with the events 0x3\n" in text
+    assert "  pc-i440fx-7.2 (pc, default), pc-q35-7.2 (q35): notifier isa, events 0x3\n" in text
     assert "crash-needs-xen" in text
     assert "/usr/bin/qemu-system-i386: not asked\n" in text
-    assert "\nnot found out\n  /usr/bin/qemu-system-i386: it does not start\n" in text
-    assert text.endswith("\n\nasked in 0.90 s by onpanic 0.1.0, 2026-11-27T11:00:00Z\n")
+    assert "\ncould not be determined\n  /usr/bin/qemu-system-i386: it does not start\n" in text
+    assert text.endswith("\n\ncollected in 0.90 s by onpanic 0.1.0 at 2026-11-27T11:00:00Z\n")
 
 
 def test_a_screen_of_a_host_without_emulators() -> None:
-    text = host_screen(host(libvirt=None, emulators=[]), Style())
+    found = host(libvirt=None, emulators=[])
+    text = host_screen(found, Style())
     assert "no emulator" in text
-    assert "QEMU alone is judged" in text
+    assert "  libvirt  none; QEMU alone decides\n" in text
+    unknown = msgspec.structs.replace(found, libvirt_found="unknown")
+    assert "  libvirt  could not be asked\n" in host_screen(unknown, Style())
 
 
 @given(st.text(), st.sampled_from([None, "9.0.0"]))

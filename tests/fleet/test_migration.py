@@ -352,7 +352,7 @@ def test_the_command_answers_about_two_hosts(
     assert migrate(folder, "--from", "b", "--to", target) == status
     said = capsys.readouterr()
     assert (f"b to {target}: {word}" in said.out) == bool(word)
-    assert (f"host '{target}'" in said.err) == (not word)
+    assert (f"named '{target}'" in said.err) == (not word)
 
 
 def test_the_command_says_what_a_watcher_must_do_on_the_other_host(

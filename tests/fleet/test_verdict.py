@@ -60,7 +60,7 @@ def test_the_policies_are_those_that_qemu_may_keep() -> None:
     assert dumped == plain - {"default", "ignore"}
 
 
-def test_a_failure_names_its_hosts_and_what_would_mend_most_comes_first() -> None:
+def test_a_failure_names_its_hosts_and_the_remedy_for_most_comes_first() -> None:
     old = [host(f"old{n}", qemu="1.5.0") for n in (10, 9)]
     bare = host("bare", libvirt="1.2.0")
     found = verdict_of(fleet(bare, *old, *(host(f"kvm{n}") for n in range(5))), policies=RESTART)

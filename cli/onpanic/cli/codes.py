@@ -204,8 +204,8 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "machine-type-not-asked": (
         "refusal",
-        "the host's record says nothing about this machine type",
-        "collect the host's record again with onpanic host --machine",
+        "the host's record does not cover this machine type",
+        "collect the host's record again with onpanic host --machine TYPE",
         "",
     ),
     "emulator-not-asked": (
@@ -216,8 +216,8 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "libvirt-not-asked": (
         "refusal",
-        "the host's record says nothing about a libvirt",
-        "collect the host's record again with onpanic host, where libvirt answers",
+        "the host's record does not say what its libvirt accepts",
+        "start libvirt on the host, install libvirt-python there, and collect its record again",
         "",
     ),
     "host-not-counted": (

@@ -1,11 +1,11 @@
-"""Tell what this host does when its guests panic: its emulators, its libvirt and its KVM.
+"""Show which <on_panic> policies this host can keep, and make its record for onpanic fleet.
 
-Every emulator that libvirt or the distribution has is probed, libvirt is asked what it
-accepts, and the kernel about KVM.  Nothing is changed and nothing is kept.  Only what the
-host itself reserves for root, such as /dev/kvm, needs it.
+Every emulator of libvirt and of the distribution is probed, libvirt is asked what it
+accepts, and the kernel about KVM.  Nothing is changed, and nothing is cached.  root is only
+needed for what the host reserves for root, such as /dev/kvm.
 
-The exit status is 0 if the record was made.  The record, and a line on stderr, name what
-could not be found out, such as an emulator that does not start.
+The exit status is 0 if the record was made.  What could not be determined, such as an
+emulator that does not start, is named in the record and on stderr.
 """
 
 import argparse
@@ -36,10 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="M",
-        help="ask about this machine type or alias, too, where an emulator has it; repeatable (default: the"
+        help="also ask about this machine type or alias, if an emulator has it; repeatable (default: the"
         " default one, and what pc, q35, virt, pseries and s390-ccw-virtio stand for)",
     )
-    which.add_argument("--all-machines", action="store_true", help="every machine type of every emulator")
+    which.add_argument(
+        "--all-machines", action="store_true", help="ask about every machine type of every emulator"
+    )
     libvirt = which.add_mutually_exclusive_group()
     libvirt.add_argument(
         "--connect",
@@ -61,11 +63,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("-o", "--output", metavar="FILE", help="write to a file, whole or not at all")
     output.add_argument(
-        "--name", type=text, metavar="NAME", help="what the record calls the host (default: its own name)"
+        "--name", type=text, metavar="NAME", help="the host's name in the record (default: its own name)"
     )
-    output.add_argument("--evidence", action="store_true", help="json: with excerpts of what emulators said")
+    output.add_argument("--evidence", action="store_true", help="json: keep excerpts of what emulators said")
     output.add_argument(
-        "--expiry", type=_hours, metavar="HOURS", help=f"nfd: how long the labels hold (default: {_DAY:g})"
+        "--expiry",
+        type=_hours,
+        metavar="HOURS",
+        help=f"nfd: how long the labels are valid (default: {_DAY:g})",
     )
     output.add_argument(
         "--namespace",
@@ -111,14 +116,14 @@ def _check(arguments: argparse.Namespace) -> None:
     }
     for option, (form, value) in given.items():
         if value and arguments.format != form:
-            raise UsageError(f"{option} has no meaning here", f"it goes with --format {form}")
+            raise UsageError(f"{option} has no meaning here", f"it needs --format {form}")
     if arguments.namespace:
         from onpanic.fleet.outputs.nfd_features import is_namespace
 
         if not is_namespace(arguments.namespace):
             raise UsageError(
                 f"--namespace {arguments.namespace}: not a namespace for labels",
-                "name a domain of yours, such as kvm.example.com",
+                "give a domain of yours, such as kvm.example.com",
             )
 
 

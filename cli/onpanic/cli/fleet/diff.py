@@ -1,11 +1,11 @@
 """Show what changed on a fleet's hosts from one collection of their records to the next.
 
-OLD and NEW are each a folder, a file, or - for standard input.  Hosts are the same ones if they have the
-same identifier, or else the same name.  What guests can see comes first, then policies, and what explains
-them: libvirt, machine types, emulators, KVM, and what is not known any more.
+OLD and NEW are each a folder, a file, or - for standard input.  A host is recognized by its identifier, or
+else by its name.  Changes that guests can see come first, then changes of policies, libvirt, machine types,
+emulators and KVM, and facts that are no longer known.
 
-The exit status is 0 if nothing changed, 1 if something did, and 2 if a collection cannot be read or is about
-no host.  Another operating system or kernel is shown, and does not count as a change.
+The exit status is 0 if nothing changed, 1 if something did, and 2 if a collection cannot be read or has no
+record of a host.  A new operating system or kernel is shown, but does not count as a change.
 """
 
 import argparse
@@ -67,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(found: "FleetDrift", old: Fleet, new: Fleet, *, everything: bool) -> Iterator[str]:
     style = style_for(sys.stdout)
-    for word, fleet in (("from", old), ("to", new)):
-        yield f"{word:4} {hosts_text(fleet)}"
+    for word, fleet in (("old", old), ("new", new)):
+        yield f"{word}: {hosts_text(fleet)}"
         yield from (f"     {line}" for line in uncounted_lines(fleet.uncounted, style, everything=everything))
         yield from (f"     {line}" for line in note_lines(fleet.notes, style, everything=everything))
     for group in found.changed:
@@ -82,19 +82,19 @@ def _lines(found: "FleetDrift", old: Fleet, new: Fleet, *, everything: bool) -> 
     if found.stale:
         names = host_names(found.stale, everything=everything)
         count = plural(len(found.stale), "host")
-        yield style.paint(f"{count} with a record in NEW that is no newer than in OLD: {names}", "unknown")
+        yield style.paint(f"{count} whose record in NEW is not newer than in OLD: {names}", "unknown")
     for one in found.system:
         before, after = printable(one.old, 100) or "unknown", printable(one.new, 100) or "unknown"
-        yield style.paint(f"{plural(one.hosts, 'host')}: {one.what} was {before}, and now is {after}", "dim")
+        yield style.paint(f"{plural(one.hosts, 'host')}: {one.what} was {before}, now {after}", "dim")
     if found.details:
         names = host_names(found.details, everything=everything)
         yield style.paint(
-            f"{plural(len(found.details), 'host')} with other words in the record only: {names}", "dim"
+            f"{plural(len(found.details), 'host')} whose record differs in wording only: {names}", "dim"
         )
     if not found.drifted:
-        yield f"nothing changed on {plural(found.same + len(found.details), 'host')}"
+        yield f"no change on {plural(found.same + len(found.details), 'host')}"
     else:
-        yield f"{plural(found.same, 'host')} without a change"
+        yield f"{plural(found.same, 'host')} unchanged"
 
 
 def _head(change: "DriftChange", style: Style, *, everything: bool) -> str:
@@ -117,7 +117,7 @@ def _hosts(found: "FleetDrift", *, everything: bool) -> Iterator[str]:
     renamed = [f"{one.old} is {one.new}" for one in found.renamed]
     for words, names in (
         ("gone", found.gone),
-        ("not counted any more", _reasons(found.silent)),
+        ("no longer counted", _reasons(found.silent)),
         ("new", found.arrived),
         ("counted again", _reasons(found.returned)),
         ("renamed", renamed),

@@ -21,7 +21,7 @@ __all__ = ("add_reading_options", "add_sources", "age", "fleet_of", "read_names"
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_AGE = 100 * 366 * 86400
-_HINT = "onpanic host prints the record of a host; name files or folders of such records"
+_HINT = "onpanic host --format json prints the record of a host; give files or folders of such records"
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         "sources",
         nargs="+",
         metavar="DIR|FILE",
-        help="records of hosts: a document a file, one a line, or an array; - for standard input",
+        help="records of hosts: one per file, one per line, or a JSON array; - for standard input",
     )
     add_reading_options(parser)
 
@@ -40,10 +40,10 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expected",
         metavar="FILE",
-        help="names of hosts, one a line: one without a document did not answer",
+        help="names of hosts, one per line: a host without a record counts as one that did not answer",
     )
     parser.add_argument(
-        "--max-age", type=age, metavar="AGE", help="note documents that are older, such as 12h or 7d"
+        "--max-age", type=age, metavar="AGE", help="note records that are older, such as 12h or 7d"
     )
 
 
@@ -81,7 +81,9 @@ def read_names(path: str) -> list[str]:
     try:
         data = _stdin().read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror}", "name a file with a host's name on each line") from error
+        raise FileError(
+            f"{path}: {error.strerror}", "give a file with the name of a host on each line"
+        ) from error
     lines = (
         line.partition("#")[0].strip() for line in data.decode("utf-8-sig", errors="replace").splitlines()
     )
@@ -122,13 +124,13 @@ def _check(sources: Sequence[str]) -> None:
     :raise UsageError: When standard input is named twice.
     """
     if sources.count("-") > 1:
-        raise UsageError("standard input is named twice", "it can be read once")
+        raise UsageError("standard input is named twice", "it can be read only once")
     for source in sources:
         if source != "-":
             problem = _problem(source)
             if problem:
                 raise FileError(
-                    f"{source or repr(source)}: {problem}", "name files or folders of hosts' records"
+                    f"{source or repr(source)}: {problem}", "give files or folders with the records of hosts"
                 )
 
 

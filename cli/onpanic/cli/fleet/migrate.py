@@ -1,14 +1,15 @@
-"""Show where a guest may migrate and keep its policy.
+"""Show where a guest can migrate and keep its policy.
 
-The hosts are put in classes that can exchange such a guest freely; for the rest, each direction says why
-not.  The guest is that of a --domain, or with --policy and --machine the plainest one: without a notifier
-of its own, and translated for the libvirt of the host that it comes from.
+Hosts among which the guest can migrate freely form a class.  For each pair of classes, a table says whether
+it can migrate from one to the other, and the reasons follow.  The guest is that of a --domain; or, with
+--policy and --machine, one without a notifier of its own whose policy onpanic to-libvirt has translated for
+its host.
 
-changes: the guest keeps its policy, but its notifier offers something else than before; some: it is not the
-same for all hosts of the class.
+The answer changes means that the guest keeps its policy, but sees another notifier; some, that the hosts of
+the class differ.
 
-Exit status 0: all hosts are one class, or the guest may go --from one --to the other; 1: not, or that is
-not known.  Hosts that are not counted count as unknown, unless --answered-only is given.
+Exit status 0: all hosts are one class, or the guest can migrate --from one host --to the other; 1: not so, or
+not known.  Hosts that are not counted are unknown, unless --answered-only is given.
 """
 
 import argparse
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_sources(parser)
     guest = parser.add_argument_group("the guest")
-    guest.add_argument("--domain", metavar="FILE", help="that of a domain, as virsh dumpxml prints it")
+    guest.add_argument("--domain", metavar="FILE", help="its domain, as virsh dumpxml prints it")
     add_document(parser)
     guest.add_argument("--policy", choices=ON_PANIC, metavar="VALUE", help="its <on_panic> value")
     guest.add_argument("--coredump", action="store_true", help="with a dump of its memory first")
@@ -49,15 +50,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="libvirt's name of its architecture (default: the hosts' own)",
     )
     parser.add_argument(
-        "--from", dest="source", type=text, metavar="HOST", help="only ask about a guest of this host"
+        "--from", dest="source", type=text, metavar="HOST", help="ask only about a guest of this host"
     )
     parser.add_argument(
-        "--to", dest="target", type=text, metavar="HOST", help="and about this one as its target"
+        "--to", dest="target", type=text, metavar="HOST", help="and its migration to this one"
     )
     parser.add_argument(
         "--answered-only",
         action="store_true",
-        help="answer for the hosts that are counted, whatever the others can",
+        help="judge only the hosts that are counted",
     )
     parser.add_argument("--all", action="store_true", help="name all hosts, and all classes")
     parser.add_argument("--format", choices=("text", "json"), default="text")
@@ -97,10 +98,12 @@ def _guest(arguments: argparse.Namespace) -> "AskedGuest":
     named = (arguments.policy, arguments.machine, arguments.arch, arguments.coredump or None)
     if arguments.domain is None:
         if arguments.policy is None or arguments.machine is None:
-            raise UsageError("no guest is named", "name a --domain, or a --policy and a --machine")
+            raise UsageError("no guest is given", "give --domain, or --policy and --machine")
         return PlainGuest(Policy(arguments.policy, arguments.coredump), arguments.machine, arguments.arch)
     if any(word is not None for word in named):
-        raise UsageError("--domain says what its policy and its machine type are", "name no others")
+        raise UsageError(
+            "--domain excludes --policy, --coredump, --machine and --arch", "the domain says what they are"
+        )
     if arguments.domain == "-" in arguments.sources:
         raise UsageError("standard input is named twice", "it can be read once")
     with naming(arguments.domain):

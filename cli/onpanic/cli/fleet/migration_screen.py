@@ -41,7 +41,7 @@ def migration_screen(answer: MigrationAnswer, style: Style, *, everything: bool 
 def hindrance_lines(
     hindrances: Iterable[Hindrance], style: Style, *, everything: bool = False, indent: str = ""
 ) -> list[str]:
-    """Return what stands in the way, on which hosts, and what to do about it.
+    """Return why not, on which hosts, and what to do about it.
 
     :param everything: Whether to name all hosts.
     """
@@ -82,7 +82,7 @@ def _classes(answer: MigrationAnswer, style: Style, *, everything: bool) -> list
         lines.append(f"and {left:,} more, with fewer hosts: --all shows them")
     if answer.barred:
         lines += [
-            "no such guest on:",
+            "not possible on:",
             *hindrance_lines(answer.barred, style, everything=everything, indent="  "),
         ]
     if len(shown) > 1:

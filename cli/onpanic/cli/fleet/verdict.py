@@ -1,11 +1,11 @@
 """Show which <on_panic> policies every host of a fleet keeps, which hosts do not keep the others, and why.
 
-A cell of the table says on how many hosts a value is kept: all, or the number.  + also with
-coredump='yes'; * with onpanic watch, since libvirt alone does not do it.  The hosts are those of the
+A cell of the table says on how many hosts a value is kept: all, a number, no, or ? if that is not known.
++ means also with coredump='yes'; * means that the host must run onpanic watch.  The hosts are those of the
 architecture, and others that have an emulator for it.
 
-With --policy, answer for one policy.  Exit status 0: every host keeps it; 1: one does not, or it is not
-known of one, or there are hosts or documents that could not be counted (see --answered-only).
+With --policy, the answer is about one policy.  Exit status 0: every host keeps it; 1: a host does not, or is
+not known to, or a host or file could not be counted (see --answered-only).
 """
 
 import argparse
@@ -38,30 +38,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--on-crash-coredump", action="store_true", help="with a dump first on a crash as well"
     )
     policy.add_argument(
-        "--grace", type=float, metavar="SECONDS", help="let the guest help itself for so long first"
+        "--grace", type=float, metavar="SECONDS", help="how long the guest may take to recover by itself"
     )
-    policy.add_argument(
-        "--answered-only", action="store_true", help="judge the hosts that answered, and no others"
-    )
+    policy.add_argument("--answered-only", action="store_true", help="judge only the hosts that are counted")
     parser.add_argument(
         "--arch",
         action="append",
         default=[],
         metavar="A",
-        help="libvirt's name of an architecture; may be repeated (default: those of the hosts)",
+        help="libvirt's name of an architecture; repeatable (default: those of the hosts)",
     )
     parser.add_argument(
         "--machine",
         action="append",
         default=[],
         metavar="M",
-        help="a machine type or alias; may be repeated (default: the default one of each emulator,"
+        help="a machine type or alias; repeatable (default: the default one of each emulator,"
         " and pc, q35, virt, pseries and s390-ccw-virtio)",
     )
     parser.add_argument(
         "--all",
         action="store_true",
-        help="all architectures, machine types, reasons and names",
+        help="show all architectures, machine types, reasons and names",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
@@ -128,7 +126,9 @@ def _check(verdict: "FleetVerdict", fleet: "Fleet", arguments: argparse.Namespac
     found = {machine.machine for one in verdict.architectures for machine in one.machines}
     for name in arguments.machine:
         if name not in found:
-            raise UsageError(f"no host has a machine type {name}", "name a machine type or an alias")
+            raise UsageError(
+                f"no host has a machine type {name}", "onpanic fleet verdict --all lists those of the hosts"
+            )
 
 
 def _print(verdict: "FleetVerdict", policy: Policy | None, *, everything: bool) -> None:

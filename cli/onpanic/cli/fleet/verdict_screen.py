@@ -26,8 +26,8 @@ _MACHINES = 8
 _COREDUMP = "+coredump"
 _ACTING = frozenset(policy_name(one) for one in POLICIES if one.on_panic not in ("default", "ignore"))
 _LEGEND = {
-    "+": "+ with a coredump, too",
-    "*": "* with onpanic watch, on {}: libvirt alone does not do it",
+    "+": "+ also with a coredump",
+    "*": "* needs onpanic watch, on {}",
 }
 
 
@@ -69,7 +69,8 @@ def policy_screen(verdict: FleetVerdict, policy: Policy, style: Style, *, everyt
 
 
 def _title(verdict: FleetVerdict, style: Style) -> str:
-    text = f"{plural(verdict.hosts, 'host')}, of {plural(verdict.classes, 'kind')}"
+    text = plural(verdict.hosts, "host")
+    text += f", {verdict.classes:,} distinct" * (verdict.hosts > 1)
     missing = f"; {verdict.missing:,} more not counted" if verdict.missing else ""
     return style.paint(text, "title") + style.paint(missing, "unknown") * bool(missing)
 
@@ -78,11 +79,11 @@ def _answer(verdict: FleetVerdict, policy: Policy, style: Style) -> str:
     """Return the answer about one policy, in one line."""
     kept = any(row.policies[0].kept for one in verdict.architectures for row in one.machines)
     no = "no, not everywhere" if kept else "no, on no host"
-    answer = {"yes": "yes", "no": no, "unknown": "not known"}[verdict.everywhere]
+    answer = {"yes": "yes", "no": no, "unknown": "unknown"}[verdict.everywhere]
     if verdict.missing and verdict.answered_only:
-        left = f", of the hosts that answered; {verdict.missing:,} more not counted"
+        left = f", on the hosts that are counted; {verdict.missing:,} more not counted"
     elif verdict.missing:
-        left = f"; {verdict.missing:,} more not counted (--answered-only leaves them out)"
+        left = f"; {verdict.missing:,} more not counted (--answered-only ignores them)"
     else:
         left = ""
     extra = "".join(
@@ -110,7 +111,7 @@ def _count(policy: PolicyVerdict, hosts: int, style: Style) -> str:
         text = style.paint(
             f"{policy.kept:,} of {plural(hosts, 'host')}", "no" if policy.refused else "unknown"
         )
-        text += f", not known of {policy.unknown:,}" * bool(policy.unknown)
+        text += f", unknown on {policy.unknown:,}" * bool(policy.unknown)
     if policy.by_watch:
         text += f"; {policy.by_watch:,} with onpanic watch"
     if policy.without_libvirt:
@@ -124,7 +125,7 @@ def _heading(one: ArchitectureVerdict, verdict: FleetVerdict, style: Style) -> s
         text += f": {plural(one.hosts, 'host')}; {plural(one.others, 'other')} cannot run such guests"
     elif len(verdict.architectures) > 1:
         text += f": {plural(one.hosts, 'host')}"
-    further = f"; {plural(len(one.further), 'further machine type')} with --all" if one.further else ""
+    further = f" (--all shows {plural(len(one.further), 'more machine type')})" if one.further else ""
     return text + style.paint(further, "dim") * bool(further)
 
 
@@ -222,9 +223,9 @@ def _sections(
     """
     several = len(verdict.architectures) > 1
     lines = []
-    for title, failures in (("not kept", verdict.failures), ("not known", verdict.unknowns)):
+    for title, failures in (("not kept", verdict.failures), ("unknown", verdict.unknowns)):
         if failures:
-            lines += ["", style.paint(f"{title}; what would mend most comes first", "title")]
+            lines += ["", style.paint(f"{title}, the remedy for most hosts first", "title")]
             lines += _failures(failures, style, several=several, policies=policies, everything=everything)
     for title, found in (
         ("machine types", _common(verdict, several=several, everything=everything)),
@@ -250,7 +251,7 @@ def _failures(
             yield f"    {_places(part.places, several=several, policies=policies)}: {names}"
         rest = sum(len(part.hosts) for part in failure.parts[len(parts) :])
         if rest:
-            yield f"    and {plural(rest, 'host')} where other policies fail; --all names them"
+            yield f"    and {plural(rest, 'host')} with other policies; --all names them"
     if len(shown) < len(failures):
         yield f"  and {plural(len(failures) - len(shown), 'more reason')}; --all shows them"
 
@@ -277,7 +278,7 @@ def _policies(names: Sequence[str]) -> str:
     if found > _ACTING:
         return "every value"
     if found == _ACTING:
-        return "every value that acts"
+        return "every value but default and ignore"
     plain = [name for name in names if not name.endswith(_COREDUMP)]
     rest = [name for name in names if name.endswith(_COREDUMP) and name.removesuffix(_COREDUMP) not in found]
     return ", ".join(printable(name, 60) for name in plain + rest)

@@ -6,8 +6,8 @@ domain's own <emulator> is probed, unless another source is named.  Exit status 
 policy cannot be honoured.
 
 --connect and --libvirt-version may be repeated, for a domain that migrates: the result
-holds on all of them.  --fleet reads the records of hosts instead, which onpanic host prints;
-no emulator is started, and a refusal names the hosts that stand in the way.
+holds on all of them.  --fleet reads the records of hosts instead, as onpanic host prints them.
+No emulator is started then, and a refusal names the hosts that are the reason.
 """
 
 import argparse
@@ -65,20 +65,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR|FILE",
-        help="for all hosts whose records these are; - for standard input; repeatable",
+        help="translate for all hosts with these records; - for standard input; repeatable",
     )
     fleet.add_argument(
-        "--expected", metavar="FILE", help="names of hosts, one a line: one without a record did not answer"
+        "--expected",
+        metavar="FILE",
+        help="names of hosts, one per line: a host without a record counts as one that did not answer",
     )
     fleet.add_argument(
         "--answered-only",
         action="store_true",
-        help="translate for the hosts that are counted, whatever the others can",
+        help="translate only for the hosts that are counted",
     )
     fleet.add_argument(
         "--same-events",
         action="store_true",
-        help="where QEMUs offer different events, set those that all of them offer (<qemu:commandline>)",
+        help="if QEMUs offer different events, set those that all of them offer (<qemu:commandline>)",
     )
     parser.set_defaults(max_age=None)
     parser.add_argument(

@@ -21,15 +21,17 @@ __all__ = ("translate_for_hosts",)
 
 
 def translate_for_hosts(arguments: argparse.Namespace) -> int:
-    """Translate, print the XML and the notes, and return 0; 1 if something stands in the way.
+    """Translate, print the XML and the notes, and return 0; 1 if the policy is refused.
 
     :param arguments: Those of onpanic to-libvirt.
     """
     named = (arguments.record, arguments.emulator, arguments.command, arguments.connect)
     if any((*named, arguments.libvirt_version)):
-        raise UsageError("--fleet says which emulators and libvirts there are", "name no other source")
+        raise UsageError(
+            "--fleet excludes other sources", "the records say which emulators and libvirts there are"
+        )
     if "-" in arguments.fleet and arguments.domain == "-":
-        raise UsageError("standard input is named twice", "it can be read once")
+        raise UsageError("standard input is named twice", "it can be read only once")
     fleet = fleet_of(arguments.fleet, arguments)
     source = read_domain(arguments.domain, arguments.document)
     with naming(arguments.domain):
@@ -51,31 +53,38 @@ def translate_for_hosts(arguments: argparse.Namespace) -> int:
 
 
 def _print_refusal(fleet: Fleet, hindrances: Sequence[Hindrance], *, missing: bool) -> None:
-    """Print what stands in the way of an answer for all hosts, and what would mend most of them.
+    """Print why there is no translation for all hosts, and the remedy for most of them.
 
-    :param missing: Whether hosts that are not counted stand in the way, too.
+    :param missing: Whether hosts that are not counted are a reason, too.
     """
-    hosts = sum(len(one.hosts) for one in hindrances)
-    mended: Counter[str] = Counter()
+    remedies: Counter[str] = Counter()
     for one in hindrances:
-        mended[one.remedy] += len(one.hosts)
-    if mended:
-        [(remedy, count)] = mended.most_common(1)
+        remedies[one.remedy] += len(one.hosts)
+    if remedies:
+        [(remedy, count)] = remedies.most_common(1)
         complain(
-            f"refused: {hosts:,} of {plural(fleet.host_count, 'host')} stand{'s' * (hosts == 1)} in the way",
+            f"refused: {_of_hosts(hindrances)} of {plural(fleet.host_count, 'host')}",
             f"{remedy} (for {plural(count, 'host')})",
         )
     else:
         total = fleet.host_count + fleet.missing_count
         complain(
             f"refused: {fleet.missing_count:,} of {total:,} hosts and documents are not counted",
-            "collect the records again, or leave these hosts out with --answered-only",
+            "collect their records again, or ignore them with --answered-only",
         )
     for line in hindrance_lines(hindrances, Style(), indent="  "):
         print_error(line)
     if missing:
         for line in uncounted_lines(fleet.uncounted, Style()):
             print_error(f"  {line}")
+
+
+def _of_hosts(hindrances: Sequence[Hindrance]) -> str:
+    """Return on how many hosts the domain is not valid, and of how many that is not known."""
+    hosts: Counter[str] = Counter()
+    for one in hindrances:
+        hosts["not known to be valid" if one.answer == "unknown" else "not valid"] += len(one.hosts)
+    return ", and ".join(f"{words} on {count:,}" for words, count in sorted(hosts.items()))
 
 
 def _print_hosts(fleet: Fleet) -> None:

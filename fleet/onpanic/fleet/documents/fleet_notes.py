@@ -41,7 +41,7 @@ def notes_on(
     kinds: tuple[tuple[FleetNoteCode, str, list[str]], ...] = (
         (
             "same-time",
-            "another document, of the same time or without one, says something else",
+            "another record, of the same time or without one, differs",
             [label for one, label in hosts if id(one) in doubtful],
         ),
         (
@@ -56,7 +56,7 @@ def notes_on(
         ),
         (
             "document-old",
-            "the record is older than the limit",
+            "the record is older than --max-age",
             [label for one, label in hosts if max_age is not None and one.at and now - one.at > max_age],
         ),
     )

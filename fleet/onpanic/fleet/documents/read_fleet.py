@@ -161,7 +161,7 @@ def _missing(
     for source in (one.source for found in (counted, reading.uncounted) for one in found):
         known |= file_names(source)
     return [
-        Uncounted("no-answer", "", printable(name, 100), "there is no document of it")
+        Uncounted("no-answer", "", printable(name, 100), "there is no record of it")
         for name in dict.fromkeys(expected)
         if name not in known
     ]

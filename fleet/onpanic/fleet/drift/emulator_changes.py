@@ -15,7 +15,7 @@ __all__ = ("emulator_changes",)
 # Machine types come from the emulators' lists, as a record has only those that were asked about
 _ASKED = Asked(acpi=True)
 
-_AGAIN = "onpanic host asks about it with --machine"
+_AGAIN = "collect it with onpanic host --machine"
 
 
 class _EmulatorPair(NamedTuple):
@@ -30,8 +30,8 @@ def emulator_changes(old: HostRecord, new: HostRecord) -> Iterator[DriftChange]:
     """Yield what has changed about emulators and their machine types."""
     pairs = list(_by_architecture(old, new))
     for side, other, words in (
-        (old, new, "no emulator runs its guests now; {} did"),
-        (new, old, "{} runs its guests now; none did"),
+        (old, new, "there is no emulator for its guests; it was {}"),
+        (new, old, "{} is now the emulator for its guests; there was none"),
     ):
         for emulator in side.emulators:
             for architecture in emulator.runs:
@@ -64,18 +64,18 @@ def _by_architecture(old: HostRecord, new: HostRecord) -> Iterator[_EmulatorPair
 def _of_pair(pair: _EmulatorPair) -> Iterator[DriftChange]:
     about, old, new = pair
     if old.path != new.path:
-        yield DriftChange("emulator", f"{new.path} runs its guests now; {old.path} did", about)
+        yield DriftChange(
+            "emulator", f"{new.path} is now the emulator for its guests; it was {old.path}", about
+        )
     for name, before, after in (
         ("domain types", old.domain_types, new.domain_types),
         ("architectures", old.runs, new.runs),
     ):
         if sorted(before) != sorted(after):
-            yield DriftChange(
-                "emulator", f"{name} were {_listed(before)}, and now are {_listed(after)}", about
-            )
+            yield DriftChange("emulator", f"{name} were {_listed(before)}, now {_listed(after)}", about)
     first, second = old.record, new.record
     if first and second and first.emulator.build != second.emulator.build:
-        detail = f"it was {first.emulator.build}, and now is {second.emulator.build}"
+        detail = f"was {first.emulator.build}, now {second.emulator.build}"
         yield DriftChange("emulator", detail, about)
     yield from _of_machine_types(pair)
     yield from _of_aliases(pair)
@@ -119,7 +119,7 @@ def _of_aliases(pair: _EmulatorPair) -> Iterator[DriftChange]:
     for alias, name in old.aliases.items():
         if alias in new.aliases and new.aliases[alias] != name:
             yield DriftChange(
-                "emulator", f"it stood for {name}, and now stands for {new.aliases[alias]}", about, (alias,)
+                "emulator", f"stood for {name}, now stands for {new.aliases[alias]}", about, (alias,)
             )
 
 
@@ -127,7 +127,7 @@ def _of_default(about: str, old: CapabilityRecord, new: CapabilityRecord) -> Ite
     """Yield that another machine type is the default one, unless an alias says so already."""
     before, after = (next((one for one in record.machines if one.default), None) for record in (old, new))
     if before and after and before.name != after.name and not {*before.aliases} & {*after.aliases}:
-        detail = f"the default machine type was {before.name}, and now is {after.name}"
+        detail = f"the default machine type was {before.name}, now {after.name}"
         yield DriftChange("emulator", detail, about)
 
 
@@ -142,9 +142,9 @@ def _of_records(
     lost = tuple(name for name in first if name not in second and name in new.machine_types)
     found = tuple(name for name in second if name not in first and name in old.machine_types)
     if lost:
-        yield DriftChange("evidence-lost", f"it was asked about, and is not now: {_AGAIN}", about, lost)
+        yield DriftChange("evidence-lost", f"the new record does not cover it: {_AGAIN}", about, lost)
     if found:
-        yield DriftChange("evidence-found", "it was not asked about, and is now", about, found)
+        yield DriftChange("evidence-found", "the old record did not cover it", about, found)
     if not (first.keys() & second.keys()) or before.emulator.target != after.emulator.target:
         return
     for one in changes(before, after, _ASKED):
@@ -159,11 +159,11 @@ def _of_machine(about: str, old: MachineRecord, new: MachineRecord) -> Iterator[
     if not old.started or not new.started:
         if new.started:
             yield DriftChange(
-                "behaviour-gained", f"it did not start ({old.problem}), and does now", about, (new.name,)
+                "behaviour-gained", f"did not start ({old.problem}), now does", about, (new.name,)
             )
         return
     if old.builtin and new.builtin and old.builtin != new.builtin:
-        detail = f"its builtin notifier was {_builtin(old)}, and now is {_builtin(new)}"
+        detail = f"its builtin notifier was {_builtin(old)}, now {_builtin(new)}"
         yield DriftChange("guest-visible-change", detail, about, (new.name,))
     yield from _answered(about, new.name, MACHINE_QUESTIONS, old.facts, new.facts)
     for before in old.notifiers:
@@ -192,7 +192,7 @@ def _answered(
     for name in questions:
         before, after = old.get(name), new.get(name)
         if before and after and before.answer == "unknown" and after.answer != "unknown":
-            detail = f"{name} was unknown, and now is {after.answer} ({after.detail})"
+            detail = f"{name} was unknown, now {after.answer} ({after.detail})"
             yield DriftChange("evidence-found", detail, about, (machine,) if machine else (), notifier=model)
 
 

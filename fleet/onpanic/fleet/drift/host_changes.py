@@ -57,19 +57,17 @@ def _of_libvirt(old: HostLibvirt | None, new: HostLibvirt | None) -> Iterator[Dr
             first, second = (
                 f"libvirt {one.version}" if one else "none, or none that could be asked" for one in (old, new)
             )
-            yield DriftChange("libvirt", f"it was {first}, and now is {second}")
+            yield DriftChange("libvirt", f"was {first}, now {second}")
         return
     if old.version != new.version:
-        yield DriftChange("libvirt", f"it was libvirt {old.version}, and now is {new.version}")
+        yield DriftChange("libvirt", f"was libvirt {old.version}, now {new.version}")
     for name, words in _FEATURES.items():
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
-            yield DriftChange(
-                "libvirt", f"it accepts {words} now" if after else f"it does not accept {words} any more"
-            )
+            yield DriftChange("libvirt", f"now accepts {words}" if after else f"no longer accepts {words}")
     if old.checks_actions != new.checks_actions:
         what = "refuses actions that it does not carry out"
-        yield DriftChange("libvirt", f"it {what} now" if new.checks_actions else f"it no longer {what}")
+        yield DriftChange("libvirt", f"now {what}" if new.checks_actions else f"no longer {what}")
 
 
 def _of_kvm(old: HostKvm, new: HostKvm) -> Iterator[DriftChange]:
@@ -78,10 +76,10 @@ def _of_kvm(old: HostKvm, new: HostKvm) -> Iterator[DriftChange]:
             kind: DriftKind = (
                 "evidence-lost" if after == "unknown" else "evidence-found" if before == "unknown" else "kvm"
             )
-            yield DriftChange(kind, f"KVM: {name} was {before}, and now is {after} ({new.detail})")
+            yield DriftChange(kind, f"KVM: {name} was {before}, now {after} ({new.detail})")
 
 
 def _of_problems(old: Iterable[str], new: Iterable[str]) -> Iterator[DriftChange]:
     before, after = set(old), set(new)
     yield from (DriftChange("evidence-lost", one) for one in sorted(after - before))
-    yield from (DriftChange("evidence-found", f"it is over: {one}") for one in sorted(before - after))
+    yield from (DriftChange("evidence-found", f"no longer reported: {one}") for one in sorted(before - after))

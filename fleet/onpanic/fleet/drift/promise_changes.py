@@ -62,12 +62,12 @@ def _changed(old: Promise, new: Promise) -> tuple[DriftKind, str, str] | None:
         return (
             "evidence-lost",
             new.code,
-            f"whether it is kept was {old.kept}, and now is unknown: {new.reason}",
+            f"kept was {old.kept}, now unknown: {new.reason}",
         )
     if old.kept == "unknown":
-        return "evidence-found", new.code, f"whether it is kept was unknown, and now is {new.kept}"
+        return "evidence-found", new.code, f"kept was unknown, now {new.kept}"
     return (
-        ("policy-kept", old.code, f"it was not: {old.reason}")
+        ("policy-kept", old.code, f"was not kept: {old.reason}")
         if new.kept == "yes"
         else ("policy-lost", new.code, new.reason)
     )

@@ -225,7 +225,7 @@ def _only(fleet: Fleet, names: Sequence[str]) -> Fleet:
     if unknown:
         some = ", ".join(printable(host.name, 60) for host, _ in _first(fleet, 4))
         raise UsageError(
-            f"there is no document about a host {printable(unknown[0], 60)!r}",
+            f"there is no record of a host named {printable(unknown[0], 60)!r}",
             f"name a host as its record does: {some}",
         )
     notes = [replace(note, hosts=tuple(name for name in note.hosts if name in names)) for note in fleet.notes]

@@ -10,6 +10,8 @@ from onpanic.probe.record.screen import Style
 
 __all__ = ("host_screen",)
 
+_NO_LIBVIRT = {"no": "none; QEMU alone decides", "unknown": "could not be asked", "yes": "could not be asked"}
+
 
 def host_screen(host: HostRecord, style: Style) -> str:
     """Return a record as text: for each emulator which policies are kept, and what could not be found out.
@@ -21,7 +23,7 @@ def host_screen(host: HostRecord, style: Style) -> str:
     lines = [
         f"{style.paint(name, 'title')}: {', '.join(printable(word, 200) for word in system if word)}",
         f"  KVM      {_kvm(host.kvm)}",
-        f"  libvirt  {_libvirt(host.libvirt) if host.libvirt else 'not known; QEMU alone is judged'}",
+        f"  libvirt  {_libvirt(host.libvirt) if host.libvirt else _NO_LIBVIRT[host.libvirt_found]}",
     ]
     answers: dict[str, list[MachineAnswers]] = {}
     for one in machine_answers(host):
@@ -31,19 +33,26 @@ def host_screen(host: HostRecord, style: Style) -> str:
         build = printable(record.emulator.build, 300) if record else style.paint("not asked", "no")
         also = f" (also {', '.join(emulator.other_paths)})" if emulator.other_paths else ""
         lines += ["", f"{style.paint(printable(emulator.path + also), 'title')}: {build}"]
-        runs = ", ".join(emulator.runs) or "no guests, unless their domain names it"
-        kinds = f"; domain types {', '.join(emulator.domain_types)}" if emulator.domain_types else ""
-        lines.append(f"  runs {printable(runs + kinds)}")
+        runs = ", ".join(emulator.runs)
+        use = f"default emulator for {runs} guests" if runs else "only for domains that name it"
+        types = f"; domain types {', '.join(emulator.domain_types)}" if emulator.domain_types else ""
+        lines.append(f"  {printable(use + types)}")
         if record and not record.machines:
-            lines.append("  no default machine type; --machine M asks about another one")
+            lines.append("  no default machine type; name one with --machine")
         for group in _alike(answers.get(emulator.path, ())):
             lines += _machines(group, style)
     if not host.emulators:
         lines += ["", f"{style.paint('no emulator', 'no')}: neither libvirt nor the distribution has one"]
     problems = host.every_problem()
     if problems:
-        lines += ["", style.paint("not found out", "title"), *(f"  {printable(one)}" for one in problems)]
-    by = printable(f"asked in {host.collected.seconds:.2f} s by {host.collected.by}, {host.collected.at}")
+        lines += [
+            "",
+            style.paint("could not be determined", "title"),
+            *(f"  {printable(one)}" for one in problems),
+        ]
+    by = printable(
+        f"collected in {host.collected.seconds:.2f} s by {host.collected.by} at {host.collected.at}"
+    )
     return "\n".join([*lines, "", style.paint(by, "dim")]) + "\n"
 
 
@@ -84,8 +93,8 @@ def _machines(group: Sequence[MachineAnswers], style: Style) -> Iterator[str]:
     names = ", ".join(_named(one.machine) for one in group)
     notifier = first.machine.notifier
     mask = _mask(first.machine)
-    says = f"the notifier {notifier}" if notifier else "no notifier"
-    says += f" with the events {mask:#x}" if mask is not None else ""
+    says = f"notifier {notifier}" if notifier else "no notifier"
+    says += f", events {mask:#x}" if mask is not None else ""
     yield f"  {printable(f'{first.architecture}: ' * several + names)}: {printable(says)}"
     kept = [one for one in first.policies if one.kept == "yes"]
     if kept:

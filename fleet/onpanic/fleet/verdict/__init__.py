@@ -1,1 +1,1 @@
-"""What all hosts of a fleet can promise, and which of them stand in the way."""
+"""Which policies all hosts of a fleet keep, and why some hosts do not."""

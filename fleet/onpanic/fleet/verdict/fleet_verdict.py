@@ -110,7 +110,7 @@ class FleetFailure(msgspec.Struct, frozen=True):
     :param code: A code of the catalogue.
     :param reason: Why, in one sentence: that of most of the hosts, where details differ.
     :param remedy: What to do about it.
-    :param hosts: On how many hosts it would mend something.
+    :param hosts: On how many hosts it helps.
     :param parts: Which hosts; each is in one part.
     """
 
@@ -142,12 +142,12 @@ class FleetVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a fleet can promise.
 
     :param hosts: How many hosts were counted.
-    :param classes: How many kinds of hosts they are, see `onpanic.fleet.HostClass`.
+    :param classes: How many of them are distinct, see `onpanic.fleet.HostClass`.
     :param missing: How many of `uncounted` may stand for hosts that the verdict is not about.
     :param answered_only: Whether the verdict is about the hosts that answered, whatever is `missing`.
     :param everywhere: Whether every policy that was asked about is kept everywhere, see `PolicyVerdict`.
     :param architectures: The verdict for each architecture.
-    :param failures: Why policies are not kept; what would mend most hosts comes first.
+    :param failures: Why policies are not kept; the remedy for most hosts comes first.
     :param unknowns: Why it is not known whether policies are kept, likewise.
     :param watch: What hosts need ``onpanic watch`` for.
     :param watched: How many hosts need it for one policy or more.

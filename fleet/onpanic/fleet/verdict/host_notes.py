@@ -18,6 +18,6 @@ def host_notes(fleet: Fleet) -> list[FleetNote]:
             without += names
         for problem in dict.fromkeys(found.record.problems):
             problems[printable(problem, 300)] += names
-    reason = "there is no libvirt: the emulator alone decides"
+    reason = "no libvirt: the emulator alone decides"
     notes = [FleetNote("no-libvirt", reason, tuple(without))] if without else []
     return notes + [FleetNote("host-problem", problem, tuple(names)) for problem, names in problems.items()]

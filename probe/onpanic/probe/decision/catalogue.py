@@ -168,8 +168,8 @@ _REFUSALS = {
         "use a machine type that all hosts have; onpanic fleet verdict lists them",
     ),
     "machine-type-not-asked": (
-        "the host's record says nothing about this machine type",
-        "collect the host's record again with onpanic host --machine",
+        "the host's record does not cover this machine type",
+        "collect the host's record again with onpanic host --machine TYPE",
     ),
     "emulator-not-asked": (
         "the host's emulator could not be asked",

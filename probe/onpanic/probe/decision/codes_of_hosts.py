@@ -5,8 +5,8 @@ __all__ = ("NOTES_ON_HOSTS", "REFUSALS_ON_HOSTS")
 #: Reason and remedy of refusals, by code.
 REFUSALS_ON_HOSTS = {
     "libvirt-not-asked": (
-        "the host's record says nothing about a libvirt",
-        "collect the host's record again with onpanic host, where libvirt answers",
+        "the host's record does not say what its libvirt accepts",
+        "start libvirt on the host, install libvirt-python there, and collect its record again",
     ),
     "host-not-counted": (
         "there is no record of the host that can be used",
