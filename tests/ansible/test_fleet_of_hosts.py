@@ -60,9 +60,11 @@ def test_from_the_inventory_to_the_verdict(ansible: Ansible, hosts: dict[str, Ss
     assert set(silent) == {"broken", "unreachable"}
     assert "Connection refused" in silent["unreachable"]
 
-    one = ("-i", inventory, "onpanic.onpanic.verdict", "-e", "onpanic_policy=restart")
+    asked = '{"onpanic_policy": "restart", "onpanic_machines": ["pc-q35-7.2"]}'
+    one = ("-i", inventory, "onpanic.onpanic.verdict", "-e", asked)
     printed = ansible.play(*one, "--limit", "sid,unreachable", status=2)
     assert "restart: not known; 1 more not counted" in printed
+    assert "x86_64  pc-q35-7.2  all 1 host" in printed  # its QEMU 11.1 was asked about the machine type
     assert "Not every host is known to keep the policy" in printed
 
     ansible.play("-i", inventory, PLAYBOOKS / "policies.yml")

@@ -41,6 +41,13 @@ options:
       - The connection URI of the host's libvirt.
       - Without it, C(onpanic host) asks the one that it finds.
     type: str
+  machines:
+    description:
+      - Further machine types to ask about, names or aliases. An emulator may lack some of them.
+      - The default machine type and the usual aliases, such as V(q35), are always asked about.
+    type: list
+    elements: str
+    default: []
   name:
     description:
       - The name that the record has for the host.
@@ -63,6 +70,10 @@ EXAMPLES = r"""
   onpanic.onpanic.host_facts:
     connect: qemu+unix:///session?socket=/run/vms/libvirt-sock
     executable: /usr/local/bin/onpanic
+
+- name: Ask about a machine type that guests migrate with
+  onpanic.onpanic.host_facts:
+    machines: [pc-q35-7.2]
 
 - name: Show which version of libvirt it has
   ansible.builtin.debug:
@@ -111,6 +122,7 @@ def main():
         argument_spec={
             "executable": {"type": "str", "default": "onpanic"},
             "connect": {"type": "str"},
+            "machines": {"type": "list", "elements": "str", "default": []},
             "name": {"type": "str"},
             "facts": {"type": "bool", "default": True},
         },
@@ -125,6 +137,8 @@ def main():
         words += ["--name", name]
     if module.params["connect"]:
         words += ["--connect", module.params["connect"]]
+    for machine in module.params["machines"]:
+        words += ["--machine", machine]
     try:
         status, stdout, stderr = run_program(module, words)
     except OSError as error:
