@@ -1,19 +1,19 @@
 #!/usr/bin/python
 # Copyright (c) The onpanic developers
 # MIT License (see LICENSE in the collection's root, or https://spdx.org/licenses/MIT.html)
-"""Keep the policy of a libvirt domain: what happens when its guest panics."""
+"""Set the policy of a libvirt domain: what happens when its guest panics."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: domain_policy
-short_description: Keeps what happens when the guest of a libvirt domain panics
+short_description: Sets what happens when the guest of a libvirt domain panics
 version_added: "1.0.0"
 description:
-  - Keeps the policy of a domain that libvirt has. C(onpanic to-libvirt) translates it into what the host's
-    libvirt and the domain's emulator can do, and stores it in the domain's metadata.
+  - Sets the policy of a domain. C(onpanic to-libvirt) translates it into what the host's libvirt and the
+    domain's emulator can do, and stores it in the domain's metadata.
   - The module fails, and changes nothing, if they cannot keep the policy.
-  - A running guest is not touched. It keeps its policy until it is shut down and started again.
+  - A running guest is not changed. It keeps its old policy until it is shut down and started again.
 author:
   - The onpanic developers (@onpanic)
 requirements:
@@ -52,8 +52,8 @@ options:
     default: false
   grace:
     description:
-      - Seconds in which a panicked guest may help itself, from 0 to 86400; 0 means no grace period.
-      - Without it, the setting of C(onpanic watch) counts.
+      - How many seconds a panicked guest has to help itself, from 0 to 86400; 0 means no grace period.
+      - Without it, the setting of C(onpanic watch) applies.
     type: float
   on_crash:
     description:

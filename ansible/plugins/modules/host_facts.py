@@ -1,13 +1,13 @@
 #!/usr/bin/python
 # Copyright (c) The onpanic developers
 # MIT License (see LICENSE in the collection's root, or https://spdx.org/licenses/MIT.html)
-"""Return a host's record: its emulators, its libvirt, and which policies they can keep."""
+"""Return the record of a host: its emulators, its libvirt, and which policies they can keep."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_facts
-short_description: Returns what a host does when the guest of a virtual machine panics
+short_description: Returns what happens on a host when a guest panics
 version_added: "1.0.0"
 description:
   - Runs C(onpanic host) and returns the host's record, which names its emulators, its libvirt, its KVM, and
@@ -50,7 +50,7 @@ options:
     default: []
   name:
     description:
-      - The name that the record has for the host.
+      - The name of the host in the record.
       - Without it, it is the name that the host itself has.
     type: str
   facts:

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--on-crash-coredump", action="store_true", help="with a dump first on a crash as well"
     )
     policy.add_argument(
-        "--grace", type=float, metavar="SECONDS", help="how long the guest may take to recover by itself"
+        "--grace", type=float, metavar="SECONDS", help="let the guest help itself for so long first"
     )
     policy.add_argument("--answered-only", action="store_true", help="judge only the hosts that are counted")
     parser.add_argument(
