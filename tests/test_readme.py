@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import onpanic.fleet
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "examples.py"))
 BLOCKS = list(EXAMPLES["blocks"]())
@@ -101,6 +103,12 @@ def test_the_index_lists_every_page() -> None:
     listed = re.findall(r"\]\((\w[\w-]*\.md)\)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
     found = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
     assert set(listed) == found
+
+
+def test_the_python_page_names_what_fleet_exports() -> None:
+    page = (ROOT / "docs" / "python-api.md").read_text(encoding="utf-8")
+    section = page.partition("## onpanic.fleet\n")[2].partition("\n## ")[0]
+    assert set(onpanic.fleet.__all__) <= set(re.findall(r"\w+", section))
 
 
 def test_no_example_shows_a_fault_of_this_machine() -> None:
