@@ -78,7 +78,8 @@ def host(
     :param emulators: Those of the host; one for x86_64 of the version `qemu` if None.
     :param id: See `HostName`; one that is made from the name if empty.
     """
-    found = None if libvirt is None else HostLibvirt.of("qemu:///system", libvirt, Libvirt.of(libvirt))
+    asked = None if libvirt is None else msgspec.structs.replace(Libvirt.of(libvirt), known_by="asked")
+    found = None if asked is None or libvirt is None else HostLibvirt.of("qemu:///system", libvirt, asked)
     return HostRecord(
         host=HostName(name, f"{crc32(name.encode()):032x}" if id == "" else id),
         collected=HostCollected(at, "onpanic 0.1.0", 0.9),

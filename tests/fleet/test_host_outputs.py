@@ -73,7 +73,7 @@ def test_a_screen_answers() -> None:
     found = host(emulators=[known, BROKEN])
     text = host_screen(found, Style())
     assert "kvm1: Debian GNU/Linux 12 (bookworm), Linux 6.1.0-31-amd64, x86_64\n" in text
-    assert "  libvirt  9.0.0 at qemu:///system; by its version: lacks <panic model='pvpanic'>" in text
+    assert "  libvirt  9.0.0 at qemu:///system; asked: lacks <panic model='pvpanic'>" in text
     assert "/usr/bin/qemu-system-x86_64 (also /usr/bin/kvm): QEMU 7.2.22" in text
     assert "  pc-i440fx-7.2 (pc, default), pc-q35-7.2 (q35): notifier isa, events 0x3\n" in text
     assert "crash-needs-xen" in text
@@ -177,7 +177,7 @@ def test_a_gauge_for_each_policy() -> None:
     assert "\nonpanic_host_timestamp_seconds 1795777200\n" in text
     assert "onpanic_host_success 0\n" in text
     assert 'onpanic_host_emulator_success{emulator="/usr/bin/qemu-system-i386"} 0\n' in text
-    assert 'onpanic_host_libvirt_info{version="9.0.0",known_by="version"} 1\n' in text
+    assert 'onpanic_host_libvirt_info{version="9.0.0",known_by="asked"} 1\n' in text
     assert text.endswith("\n")
 
 

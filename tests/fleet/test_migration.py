@@ -98,12 +98,17 @@ def test_a_backport_of_preserve_running_is_seen() -> None:
     after = s390x("10.0.13", "12.8.0")
     before = s390x("10.0.13", "11.3.0")
     assert before.libvirt is not None
-    patched = msgspec.structs.replace(
-        before,
-        host=HostName("patched"),
-        libvirt=msgspec.structs.replace(before.libvirt, preserve_running=True, known_by="asked"),
+    patched, by_version = (
+        msgspec.structs.replace(
+            before,
+            host=HostName("patched"),
+            libvirt=msgspec.structs.replace(before.libvirt, preserve_running=known, known_by=known_by),
+        )
+        for known, known_by in ((True, "asked"), (False, "version"))
     )
     assert between(after, patched, "s390x", "s390-ccw-virtio-7.2", "ignore")[0] == "yes"
+    found = between(after, by_version, "s390x", "s390-ccw-virtio-7.2", "ignore")
+    assert found == ("unknown", ["on-crash-not-asked"], [])
 
 
 def test_the_pci_notifier_needs_libvirt_9_1_on_the_other_host() -> None:
@@ -122,7 +127,12 @@ def test_the_pci_notifier_needs_libvirt_9_1_on_the_other_host() -> None:
     [
         (host("b", machines=["pc"]), "unknown", "machine-type-not-asked"),
         (host("b", qemu="5.2.0"), "no", "no-machine-type"),
-        (host("b", libvirt=None, machines=MACHINES), "unknown", "libvirt-not-asked"),
+        (host("b", libvirt=None, machines=MACHINES), "no", "no-libvirt"),
+        (
+            msgspec.structs.replace(host("b", libvirt=None, machines=MACHINES), libvirt_found="unknown"),
+            "unknown",
+            "libvirt-not-asked",
+        ),
         (host("b", emulators=[]), "no", "no-emulator-at-path"),
         (host("b", emulators=[emulator("7.2.22", machines=MACHINES, kvm=False)]), "no", "no-domain-type"),
         (
@@ -140,6 +150,24 @@ def test_the_pci_notifier_needs_libvirt_9_1_on_the_other_host() -> None:
 )
 def test_what_the_target_lacks_is_named(there: HostRecord, answer: str, code: str) -> None:
     assert between(old(), there, "x86_64", MACHINES[0], "restart")[:2] == (answer, [code])
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "code"),
+    [
+        ("/usr/bin/qemu-system-x86_64", "no", "no-emulator-at-path"),
+        ("/usr/libexec/qemu-kvm", "no", "no-emulator-at-path"),
+        ("/opt/kvm/qemu-system-x86_64", "no", "no-emulator-at-path"),
+        ("/opt/qemu/qemu-system-x86_64", "unknown", "emulator-path-not-asked"),
+        ("/usr/bin/our-wrapper", "unknown", "emulator-path-not-asked"),
+    ],
+)
+def test_where_onpanic_host_does_not_look_an_emulator_may_be(path: str, answer: str, code: str) -> None:
+    """It looks in folders of its own and in those of the PATH, for programs with QEMU's name."""
+    usual = emulator("7.2.22", machines=MACHINES)
+    here = host("a", emulators=[msgspec.structs.replace(usual, path=path)])
+    there = host("b", emulators=[msgspec.structs.replace(usual, path="/opt/kvm/kvm")])
+    assert between(here, there, "x86_64", MACHINES[0], "restart")[:2] == (answer, [code])
 
 
 def test_another_name_of_the_same_emulator_is_found() -> None:

@@ -223,7 +223,7 @@ def test_an_older_libvirt_refuses_the_pci_notifier(
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        (EMULATOR, "/opt/qemu-system-x86_64", "no-emulator-at-path"),
+        (EMULATOR, "/usr/libexec/qemu-kvm", "no-emulator-at-path"),
         ('type="qemu"', 'type="hvf"', "no-domain-type"),
         (MACHINE, "pc-q35-99.0", "no-machine-type"),
     ],

@@ -220,6 +220,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "start libvirt on the host, install libvirt-python there, and collect its record again",
         "",
     ),
+    "no-libvirt": (
+        "refusal",
+        "the host has no libvirt",
+        "install libvirt there, or leave the host out",
+        "",
+    ),
     "host-not-counted": (
         "refusal",
         "there is no record of the host that can be used",
@@ -232,6 +238,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "link the host's emulator to that path, or migrate with virsh migrate --xml and another path",
         "",
     ),
+    "emulator-path-not-asked": (
+        "refusal",
+        "the path in the domain's <emulator> is not one where onpanic host looks for emulators",
+        "collect the host's record again with the emulator's folder in PATH, and name it qemu-system-TARGET",
+        "",
+    ),
     "no-domain-type": (
         "refusal",
         "the host's libvirt starts no domain of this type with its emulator",
@@ -242,6 +254,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "refusal",
         "the host's libvirt does not know the value of <on_crash> in the domain",
         "use libvirt 12.6 or later there, or translate the domain with onpanic to-libvirt --fleet",
+        "",
+    ),
+    "on-crash-not-asked": (
+        "refusal",
+        "this version of libvirt lacks the value of <on_crash> in the domain, unless it is backported",
+        "collect the host's record again as a user who may write to libvirt; onpanic host then asks",
         "",
     ),
     "notifier-differs": (

@@ -18,11 +18,12 @@ from onpanic.core.errors import EmulatorError
 from onpanic.core.tasks import run_all
 from onpanic.core.version import PROGRAM
 from onpanic.fleet.collecting.comparable_record import comparable
-from onpanic.fleet.collecting.emulator_programs import FIXED_FOLDERS, find_programs
+from onpanic.fleet.collecting.emulator_programs import find_programs
 from onpanic.fleet.collecting.host_emulators import EmulatorSeen, emulators_seen
 from onpanic.fleet.collecting.host_kvm import Ioctl, host_kvm
 from onpanic.fleet.collecting.host_libvirt import LIBVIRT_PLACES, LibvirtSeen, ask_host_libvirt, libvirt_found
 from onpanic.fleet.collecting.host_system import host_id, host_system
+from onpanic.fleet.hosts.emulator_places import FIXED_FOLDERS
 from onpanic.fleet.hosts.host_record import HostCollected, HostEmulator, HostName, HostRecord
 from onpanic.fleet.hosts.usual_machines import USUAL_MACHINES
 from onpanic.probe.api import record_from

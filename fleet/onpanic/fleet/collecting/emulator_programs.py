@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from onpanic.core.untrusted import printable
+from onpanic.fleet.hosts.emulator_places import EMULATOR_NAME, FIXED_FOLDERS
 from onpanic.fleet.hosts.guest_architectures import guest_architectures
 
 __all__ = (
-    "FIXED_FOLDERS",
     "EmulatorProgram",
     "ProgramsFound",
     "architectures_of",
@@ -20,11 +20,6 @@ __all__ = (
     "identity_of",
     "preferred",
 )
-
-#: Where distributions install emulators; RHEL does so outside the PATH.
-FIXED_FOLDERS = (Path("/usr/bin"), Path("/usr/libexec"))
-
-_NAME = re.compile(r"qemu-system-.+|qemu-kvm|kvm", re.DOTALL)
 
 # What Debian and others also call a target, by links to its program
 _OTHER_NAMES = {
@@ -71,7 +66,7 @@ def find_programs(folders: Iterable[Path], host_target: str) -> ProgramsFound:
     problems: list[str] = []
     for folder in _distinct(folders):
         try:
-            names = sorted(name for name in os.listdir(folder) if _NAME.fullmatch(name))  # noqa: PTH208
+            names = sorted(name for name in os.listdir(folder) if EMULATOR_NAME.fullmatch(name))  # noqa: PTH208
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

@@ -1,9 +1,12 @@
 """Which of a host's records a domain is judged by, and whether the host has what the domain names at all."""
 
+from pathlib import PurePath
+
 from msgspec.structs import replace
 
 from onpanic.core.errors import RefusedError
 from onpanic.core.untrusted import printable
+from onpanic.fleet.hosts.emulator_places import EMULATOR_NAME, FIXED_FOLDERS
 from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
 from onpanic.probe.decision.rules import refusal
 from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
@@ -16,8 +19,10 @@ __all__ = ("emulator_of", "libvirt_of_host", "record_of")
 def libvirt_of_host(host: HostRecord) -> Libvirt:
     """Return what a host's libvirt supports.
 
-    :raise RefusedError: When the record says nothing about one.
+    :raise RefusedError: When it has none, or the record says nothing about one.
     """
+    if host.libvirt is None and host.libvirt_found == "no":
+        raise RefusedError(refusal("no-libvirt"))
     if host.libvirt is None:
         raise RefusedError(refusal("libvirt-not-asked", printable("; ".join(host.problems), 100)))
     return host.libvirt.libvirt
@@ -26,14 +31,16 @@ def libvirt_of_host(host: HostRecord) -> Libvirt:
 def emulator_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
     """Return the emulator with which a host runs a domain.
 
-    :raise RefusedError: When it has none.
+    :raise RefusedError: When it has none, or the record does not say.
     """
     if machine.emulator:
         found = next(
             (one for one in host.emulators if machine.emulator in (one.path, *one.other_paths)), None
         )
         if found is None:
-            raise RefusedError(refusal("no-emulator-at-path", printable(machine.emulator, 100)))
+            looked = _is_looked_for(machine.emulator, host)
+            code = "no-emulator-at-path" if looked else "emulator-path-not-asked"
+            raise RefusedError(refusal(code, printable(machine.emulator, 100)))
     else:
         architecture = machine.arch or host.system.architecture
         found = host.emulator_for(architecture)
@@ -42,6 +49,13 @@ def emulator_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
     if found.domain_types and machine.kind not in found.domain_types:
         raise RefusedError(refusal("no-domain-type", f"{printable(machine.kind, 60)}, {found.path}"))
     return found
+
+
+def _is_looked_for(path: str, host: HostRecord) -> bool:
+    """Return whether a host's record would have an emulator that is at a path."""
+    program = PurePath(path)
+    found = {PurePath(one.path).parent for one in host.emulators if "path" in one.found_in}
+    return bool(EMULATOR_NAME.fullmatch(program.name)) and program.parent in found.union(FIXED_FOLDERS)
 
 
 def record_of(host: HostRecord, machine: DomainMachine) -> CapabilityRecord:

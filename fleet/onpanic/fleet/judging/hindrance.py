@@ -19,7 +19,9 @@ _UNSETTLED = frozenset(
         "probe-inconclusive",
         "machine-type-not-asked",
         "emulator-not-asked",
+        "emulator-path-not-asked",
         "libvirt-not-asked",
+        "on-crash-not-asked",
         "host-not-counted",
         "notifier-not-compared",
     )

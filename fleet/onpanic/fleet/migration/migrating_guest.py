@@ -74,7 +74,8 @@ def settled(guest: MigratingGuest, host: HostRecord) -> tuple[CapabilityRecord, 
     libvirt, on_crash = libvirt_of_host(host), guest.changes.on_crash
     record = record_of(host, guest.machine)
     if on_crash == "preserve-running" and not libvirt.preserve_running:  # it parses no domain with the word
-        raise RefusedError(refusal("on-crash-not-known", f"{on_crash}: {libvirt}"))
+        code = "on-crash-not-asked" if libvirt.known_by == "version" else "on-crash-not-known"
+        raise RefusedError(refusal(code, f"{on_crash}: {libvirt}"))
     context = check_requirements(guest.policy, guest.machine, record, libvirt)
     if on_crash == "coredump-destroy" and context.quits:
         raise RefusedError(refusal("panic-ends-emulator", f"{libvirt}: every action is to destroy"))

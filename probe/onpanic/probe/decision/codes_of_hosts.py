@@ -8,6 +8,10 @@ REFUSALS_ON_HOSTS = {
         "the host's record does not say what its libvirt accepts",
         "start libvirt on the host, install libvirt-python there, and collect its record again",
     ),
+    "no-libvirt": (
+        "the host has no libvirt",
+        "install libvirt there, or leave the host out",
+    ),
     "host-not-counted": (
         "there is no record of the host that can be used",
         "collect the host's record again with onpanic host",
@@ -16,6 +20,10 @@ REFUSALS_ON_HOSTS = {
         "the host has no emulator at the path in the domain's <emulator>",
         "link the host's emulator to that path, or migrate with virsh migrate --xml and another path",
     ),
+    "emulator-path-not-asked": (
+        "the path in the domain's <emulator> is not one where onpanic host looks for emulators",
+        "collect the host's record again with the emulator's folder in PATH, and name it qemu-system-TARGET",
+    ),
     "no-domain-type": (
         "the host's libvirt starts no domain of this type with its emulator",
         "give the host KVM, or use a domain of type qemu",
@@ -23,6 +31,10 @@ REFUSALS_ON_HOSTS = {
     "on-crash-not-known": (
         "the host's libvirt does not know the value of <on_crash> in the domain",
         "use libvirt 12.6 or later there, or translate the domain with onpanic to-libvirt --fleet",
+    ),
+    "on-crash-not-asked": (
+        "this version of libvirt lacks the value of <on_crash> in the domain, unless it is backported",
+        "collect the host's record again as a user who may write to libvirt; onpanic host then asks",
     ),
     "notifier-differs": (
         "the guest has another panic notifier on the other host",
