@@ -6,10 +6,12 @@ from random import Random
 
 import jsonschema
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onpanic.fleet import FleetVerdict, HostDocument, HostRecord, read_fleet, verdict_of
+from onpanic.fleet.hosts.host_record import HostSystem
 from onpanic.fleet.verdict.natural_order import natural
 from onpanic.fleet.verdict.verdict_of import POLICIES
 from onpanic.probe.decision.policy import Policy
@@ -135,6 +137,20 @@ def test_a_host_that_says_nothing_about_itself_is_in_the_way() -> None:
     found = verdict_of(fleet(host("a"), silent))
     assert [(one.architecture, one.hosts, one.others) for one in found.architectures] == [("x86_64", 2, 0)]
     assert found.everywhere == "no"
+
+
+@pytest.mark.parametrize("names", [("x86_64", "aarch64"), ("aarch64", "x86_64")])
+def test_hosts_of_two_architectures_are_two_classes(names: tuple[str, str]) -> None:
+    """Without an emulator, their records differ in nothing else; each is in the way of its own guests."""
+    bare = [
+        msgspec.structs.replace(
+            host(name, emulators=[]), system=HostSystem(os="", kernel="", architecture=name)
+        )
+        for name in names
+    ]
+    found = verdict_of(fleet(*bare))
+    assert found.classes == 2
+    assert [(one.architecture, one.hosts) for one in found.architectures] == [("aarch64", 1), ("x86_64", 1)]
 
 
 def test_machine_types_that_all_hosts_have() -> None:

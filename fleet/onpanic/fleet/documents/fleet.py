@@ -52,7 +52,7 @@ class HostClass(msgspec.Struct, frozen=True):
 
     :param hosts: At least one, in the order in which they were read.
     :param record: The record of one of them.  The others' differ at most in `HostRecord.host`,
-        `HostRecord.collected` and `HostRecord.system`, and in when their emulators were probed.
+        `HostRecord.collected`, the operating system and the kernel, and in when their emulators were probed.
     """
 
     hosts: tuple[FleetHost, ...]

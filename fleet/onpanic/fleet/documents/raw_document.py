@@ -112,7 +112,8 @@ def split_document(data: bytes) -> RawHost:
 def bytes_key(raw: RawHost) -> BytesKey:
     """Return everything but what may differ between equal hosts, as it is written."""
     parts: list[bytes | tuple[bytes, ...] | None] = [
-        *map(bytes, (raw.kvm, raw.libvirt, raw.libvirt_found, raw.problems))
+        raw.system.architecture.encode(errors="surrogatepass") if raw.system else None,
+        *map(bytes, (raw.kvm, raw.libvirt, raw.libvirt_found, raw.problems)),
     ]
     for one in raw.emulators or ():
         lists = (one.found_in, one.runs, one.domain_types, one.machine_types, one.aliases, one.other_paths)

@@ -1,9 +1,9 @@
 """The record of a host: its emulators with their capability records, its libvirt, and its KVM.
 
 `onpanic host` writes it.  The JSON form has schema version 1; the JSON Schema is the file
-``host.schema.json`` in this folder.  Nothing in it but `HostRecord.host`, `HostRecord.collected`,
-`HostRecord.system`, and when and from what excerpts emulators' records were made, differs between two hosts
-that can do the same.
+``host.schema.json`` in this folder.  Nothing in it but `HostRecord.host`, `HostRecord.collected`, the
+operating system and the kernel, and when and from what excerpts emulators' records were made, differs between
+two hosts that can do the same.
 """
 
 from typing import Any, Literal, Self
@@ -179,7 +179,8 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
             replace(one, record=_without_excerpts(replace(one.record, probed=_PROBED))) if one.record else one
             for one in self.emulators
         ]
-        return replace(self, host=_NAME, collected=_COLLECTED, system=_SYSTEM, emulators=emulators)
+        system = HostSystem(os="", kernel="", architecture=self.system.architecture)
+        return replace(self, host=_NAME, collected=_COLLECTED, system=system, emulators=emulators)
 
     def every_problem(self) -> list[str]:
         """Return what could not be found out, about the host and about each of its emulators."""
@@ -217,7 +218,6 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 _NAME = HostName("")
 _COLLECTED = HostCollected("", "", 0)
-_SYSTEM = HostSystem(os="", kernel="", architecture="")
 _PROBED = Probed("", "", 0)
 
 
