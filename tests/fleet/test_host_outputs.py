@@ -76,6 +76,9 @@ def test_a_screen_answers() -> None:
     assert "  libvirt  9.0.0 at qemu:///system; asked: lacks <panic model='pvpanic'>" in text
     assert "/usr/bin/qemu-system-x86_64 (also /usr/bin/kvm): QEMU 7.2.22" in text
     assert "  pc-i440fx-7.2 (pc, default), pc-q35-7.2 (q35): notifier isa, events 0x3\n" in text
+    kept = "default ignore; restart destroy preserve* rename-restart* pause*, also with coredump='yes'\n"
+    assert f"    kept     {kept}" in text
+    assert "\n* needs onpanic watch" in text
     assert "crash-needs-xen" in text
     assert "/usr/bin/qemu-system-i386: not asked\n" in text
     assert "\ncould not be determined\n  /usr/bin/qemu-system-i386: it does not start\n" in text
@@ -86,6 +89,7 @@ def test_a_screen_of_a_host_without_emulators() -> None:
     found = host(libvirt=None, emulators=[])
     text = host_screen(found, Style())
     assert "no emulator" in text
+    assert "*" not in text
     assert "  libvirt  none; QEMU alone decides\n" in text
     unknown = msgspec.structs.replace(found, libvirt_found="unknown")
     assert "  libvirt  could not be asked\n" in host_screen(unknown, Style())

@@ -11,6 +11,7 @@ from onpanic.probe.record.screen import Style
 __all__ = ("host_screen",)
 
 _NO_LIBVIRT = {"no": "none; QEMU alone decides", "unknown": "could not be asked", "yes": "could not be asked"}
+_STAR = "* needs onpanic watch, at least for the coredump"
 
 
 def host_screen(host: HostRecord, style: Style) -> str:
@@ -43,6 +44,8 @@ def host_screen(host: HostRecord, style: Style) -> str:
             lines += _machines(group, style)
     if not host.emulators:
         lines += ["", f"{style.paint('no emulator', 'no')}: neither libvirt nor the distribution has one"]
+    if any(policy.watch for found in answers.values() for one in found for policy in one.policies):
+        lines += ["", _STAR]
     problems = host.every_problem()
     if problems:
         lines += [
@@ -107,10 +110,16 @@ def _machines(group: Sequence[MachineAnswers], style: Style) -> Iterator[str]:
 
 
 def _kept(kept: Sequence[PolicyAnswer]) -> str:
+    """Return the values that are kept; those for which a watcher must run have a star."""
+    starred = {one.value for one in kept if one.watch}
     dumping = [one.value for one in kept if one.coredump]
     plain = [one.value for one in kept if not one.coredump and one.value not in dumping]
-    both = f"{' '.join(dumping)}, also with coredump='yes'" if dumping else ""
-    return "; ".join(filter(None, [" ".join(plain), both]))
+
+    def listed(values: Sequence[str]) -> str:
+        return " ".join(f"{value}*" if value in starred else value for value in values)
+
+    both = f"{listed(dumping)}, also with coredump='yes'" if dumping else ""
+    return "; ".join(filter(None, [listed(plain), both]))
 
 
 def _by_code(policies: Sequence[PolicyAnswer], answer: str) -> dict[str, list[str]]:

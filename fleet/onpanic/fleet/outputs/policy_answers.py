@@ -21,6 +21,7 @@ class PolicyAnswer(msgspec.Struct, frozen=True):
     :param kept: ``unknown`` if the host's record does not say.
     :param code: Why not: a code of the catalogue; empty if it is kept.
     :param reason: Why not, in one sentence.
+    :param watch: Whether ``onpanic watch`` must run: libvirt alone does not do all of it.
     """
 
     value: str
@@ -28,6 +29,7 @@ class PolicyAnswer(msgspec.Struct, frozen=True):
     kept: HostAnswer
     code: str = ""
     reason: str = ""
+    watch: bool = False
 
 
 class MachineAnswers(msgspec.Struct, frozen=True):
@@ -71,7 +73,8 @@ def _answer(
     host: HostRecord, emulator: HostEmulator, architecture: str, machine: MachineRecord, policy: Policy
 ) -> PolicyAnswer:
     found = _promise(host, emulator, architecture, machine, policy)
-    return PolicyAnswer(policy.on_panic, policy.coredump, found.kept, found.code, found.reason)
+    watch = bool(found.changes and found.changes.watch_codes)
+    return PolicyAnswer(policy.on_panic, policy.coredump, found.kept, found.code, found.reason, watch)
 
 
 def _promise(

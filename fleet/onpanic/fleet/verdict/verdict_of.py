@@ -42,8 +42,6 @@ POLICIES = tuple(
     for coredump in ((False, True) if value not in ("default", "ignore") else (False,))
 )
 
-_WATCH = "watch-"
-
 
 def policy_name(policy: Policy) -> str:
     """Return what a policy is called in a verdict: its value, with ``+coredump`` if it has one."""
@@ -222,7 +220,7 @@ class _Judging:
         """Return what carries a policy out that is kept, and note what a watcher is needed for."""
         if promise.changes is None:
             return "nothing"
-        codes = [note.code for note in promise.changes.notes if note.code.startswith(_WATCH)]
+        codes = promise.changes.watch_codes
         for code in codes:
             self._watched[code][id(hosts)] = len(hosts.hosts)
             self._watched_policies[code][name] = None

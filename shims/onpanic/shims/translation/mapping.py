@@ -111,6 +111,11 @@ class DomainChanges(msgspec.Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     vmcoreinfo: bool = False
 
+    @property
+    def watch_codes(self) -> list[str]:
+        """The codes of what ``onpanic watch`` does, since libvirt alone does not."""
+        return [note.code for note in self.notes if note.code.startswith("watch-")]
+
 
 def default_value(hypervisor: Hypervisor | None) -> str:
     """Return what ``default`` means: ``crash`` on Xen, ``ignore`` otherwise (RFC v2 of 2013)."""
