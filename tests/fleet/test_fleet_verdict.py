@@ -11,9 +11,10 @@ import pytest
 
 from onpanic.cli import main
 from onpanic.fleet import FailedHost, FleetVerdict, HostRecord
-from onpanic.fleet.hosts.host_record import HostName
+from onpanic.fleet.hosts.host_record import HostName, HostSystem
 
 from . import fleets
+from .fleets import emulator
 
 Capture = pytest.CaptureFixture[str]
 
@@ -200,3 +201,52 @@ def test_a_source_that_may_not_be_read_is_an_error(tmp_path: Path, capsys: Captu
     status, out, err = answer(capsys, tmp_path / "a.json", tmp_path / "b.json")
     assert (status, out) == (2, "")
     assert "b.json: Permission denied" in err
+
+
+def unlike(number: int) -> HostRecord:
+    """Return a host with an architecture and a default machine type of its own, and a problem of its own."""
+    known = emulator("7.2.22", machines=("pc",))
+    assert known.record is not None
+    [pc] = known.record.machines
+    other = msgspec.structs.replace(pc, name=f"pc-{number}", aliases=[], default=True)
+    record = msgspec.structs.replace(known.record, machines=[other])
+    found = msgspec.structs.replace(
+        known, record=record, machine_types=[other.name], aliases={}, path=f"/usr/bin/{'x' * 5000}-{number}"
+    )
+    silent = emulator("7.2.22", "i386", ["pc"])
+    silent = msgspec.structs.replace(silent, record=None, problem=f"died of {number}")
+    return msgspec.structs.replace(
+        host(f"h{number}", emulators=[found, silent]),
+        system=HostSystem(os="", kernel="", architecture=("x86_64", f"a{number}")[number % 2]),
+        problems=[f"problem {number}"],
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["--policy", "restart"]], ids=" ".join)
+def test_hosts_that_are_all_unlike_fit_on_a_screen(words: list[str], tmp_path: Path, capsys: Capture) -> None:
+    """--all shows what does not."""
+    (tmp_path / "fleet.jsonl").write_bytes(b"\n".join(unlike(number).to_json() for number in range(60)))
+    _, out, _ = answer(capsys, tmp_path, *words)
+    assert len(out.splitlines()) < 70
+    assert max(map(len, out.splitlines())) < 250
+    assert "; --all shows them" in out
+    assert "further machine types with --all" in out
+    _, every, _ = answer(capsys, tmp_path, *words, "--all")
+    assert len(every.splitlines()) > 150
+
+
+def test_other_answers_about_such_hosts_fit_on_a_screen(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "fleet.jsonl").write_bytes(b"\n".join(unlike(number).to_json() for number in range(60)))
+    (tmp_path / "guest.xml").write_text(
+        "<domain type='kvm'><os><type arch='i686' machine='pc'>hvm</type></os>"
+        "<on_panic>restart</on_panic></domain>"
+    )
+    fleet = str(tmp_path / "fleet.jsonl")
+    assert main(["to-libvirt", str(tmp_path / "guest.xml"), "--fleet", fleet]) == 1
+    refused = capsys.readouterr().err
+    assert "and 54 more reasons: 54 hosts" in refused
+    assert len(refused.splitlines()) < 30
+    main(["fleet", "migrate", fleet, "--machine", "pc-2", "--policy", "restart", "--arch", "x86_64"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 40
+    assert max(map(len, lines)) < 300

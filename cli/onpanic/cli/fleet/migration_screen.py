@@ -15,6 +15,7 @@ from onpanic.shims.translation.mapping import Note
 __all__ = ("hindrance_lines", "migration_screen")
 
 _CLASSES = 8
+_HINDRANCES = 6
 _STYLES = {"yes": "yes", "changes": "unknown", "some": "unknown", "no": "no", "unknown": "unknown"}
 
 
@@ -39,20 +40,24 @@ def migration_screen(answer: MigrationAnswer, style: Style, *, everything: bool 
 
 
 def hindrance_lines(
-    hindrances: Iterable[Hindrance], style: Style, *, everything: bool = False, indent: str = ""
+    hindrances: Sequence[Hindrance], style: Style, *, everything: bool = False, indent: str = ""
 ) -> list[str]:
     """Return why not, on which hosts, and what to do about it.
 
-    :param everything: Whether to name all hosts.
+    :param everything: Whether to name all hosts, and all that stands in the way.
     """
     lines = []
-    for one in hindrances:
+    shown = hindrances if everything or len(hindrances) <= _HINDRANCES + 1 else hindrances[:_HINDRANCES]
+    for one in shown:
         hosts = f"{plural(len(one.hosts), 'host')}: {host_names(one.hosts, everything=everything)}"
         lines.append(f"{indent}{style.paint(f'{one.answer}: {one.code}', _STYLES[one.answer])}: {hosts}")
         lines += [
-            f"{indent}  {printable(one.reason)}",
+            f"{indent}  {printable(one.reason, 200)}",
             f"{indent}  {style.paint(printable(one.remedy), 'dim')}",
         ]
+    if len(shown) < len(hindrances):
+        hosts = plural(sum(len(one.hosts) for one in hindrances[len(shown) :]), "host")
+        lines.append(f"{indent}and {plural(len(hindrances) - len(shown), 'more reason')}: {hosts}")
     return lines
 
 
@@ -100,7 +105,7 @@ def _domain(one: ExchangeClass) -> str:
         words.append(f"<panic model='{one.panic}'/>")
     if one.arguments:
         words.append(" ".join(one.arguments))
-    return ", ".join([*words, *_seen(one.view), f"type {one.domain_type}", one.emulator])
+    return ", ".join([*words, *_seen(one.view), f"type {one.domain_type}", printable(one.emulator, 100)])
 
 
 def _seen(view: GuestView) -> Iterable[str]:
@@ -131,9 +136,14 @@ def _reasons(answer: MigrationAnswer, numbers: Sequence[int], style: Style) -> l
                 key = (found.answer, found.code, found.reason, found.remedy)
                 pairs[key].append(f"{one.source} to {one.target}{some}")
     lines = []
-    for (word, code, reason, remedy), ways in pairs.items():
+    shown = list(pairs.items())
+    if len(shown) > _HINDRANCES + 1:
+        shown = shown[:_HINDRANCES]
+    for (word, code, reason, remedy), ways in shown:
         lines.append(f"{style.paint(f'{word}: {code}', _STYLES[word])}: {host_names(ways)}")
-        lines += [f"  {printable(reason)}", f"  {style.paint(printable(remedy), 'dim')}"]
+        lines += [f"  {printable(reason, 200)}", f"  {style.paint(printable(remedy), 'dim')}"]
+    if len(shown) < len(pairs):
+        lines.append(f"and {plural(len(pairs) - len(shown), 'more reason')}")
     return lines
 
 

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from onpanic.cli.exit_status import FOUND, OK
+from onpanic.cli.fleet.fleet_lines import host_names
 from onpanic.cli.fleet.fleet_sources import add_sources, fleet_of
 from onpanic.cli.output import print_json
 from onpanic.core.errors import UsageError
@@ -121,7 +122,7 @@ def _check(verdict: "FleetVerdict", fleet: "Fleet", arguments: argparse.Namespac
     known |= {name for one in fleet.classes for name in own_names(one.record)}
     for name in arguments.arch:
         if name not in known:
-            runs = ", ".join(sorted(known)) or "none"
+            runs = host_names(sorted(known), shown=30) or "none"
             raise UsageError(f"no host runs guests of the architecture {name}", f"they run {runs}")
     found = {machine.machine for one in verdict.architectures for machine in one.machines}
     for name in arguments.machine:

@@ -22,7 +22,10 @@ __all__ = ("policy_screen", "verdict_screen")
 
 _REASONS = 3
 _PARTS = 2
+_PLACES = 4
 _MACHINES = 8
+_TABLES = 6
+_ROWS = 24
 _COREDUMP = "+coredump"
 _ACTING = frozenset(policy_name(one) for one in POLICIES if one.on_panic not in ("default", "ignore"))
 _LEGEND = {
@@ -37,9 +40,11 @@ def verdict_screen(verdict: FleetVerdict, style: Style, *, everything: bool = Fa
     :param everything: All reasons, and the names of all hosts.
     """
     lines = [_title(verdict, style)]
-    for one in verdict.architectures:
+    shown = verdict.architectures if everything else verdict.architectures[:_TABLES]
+    for one in shown:
         lines += ["", _heading(one, verdict, style), *_table(one, style)]
-    cells = [_cell(row, column, one) for one in verdict.architectures for row, column in _cells(one)]
+    lines += _more(verdict.architectures, shown, "architecture")
+    cells = [_cell(row, column, one) for one in shown for row, column in _cells(one)]
     legend = [text for mark, text in _LEGEND.items() if any(mark in cell for cell in cells)]
     if legend:
         watched = plural(verdict.watched, "host")
@@ -53,12 +58,17 @@ def policy_screen(verdict: FleetVerdict, policy: Policy, style: Style, *, everyt
     :param everything: All reasons, and the names of all hosts.
     """
     lines = [_answer(verdict, policy, style)]
-    rows = [(one, machine) for one in verdict.architectures for machine in one.machines]
+    every = [(one, machine) for one in verdict.architectures for machine in one.machines]
+    rows = every if everything else every[:_ROWS]
     names = [(printable(one.architecture, 40), _machine(machine.machine)) for one, machine in rows]
     widths = [max((len(name[index]) for name in names), default=0) for index in (0, 1)]
     for name, (one, machine) in zip(names, rows, strict=True):
         text = "  ".join(f"{part:{width}}" for part, width in zip(name, widths, strict=True))
         lines.append(f"  {text}  {_count(machine.policies[0], one.hosts, style)}")
+    lines += _more(every, rows, "machine type")
+    further = sum(len(one.further) for one in verdict.architectures)
+    if further:
+        lines.append(style.paint(f"  {plural(further, 'further machine type')} with --all", "dim"))
     if verdict.watch:
         lines += ["", style.paint("onpanic watch is needed", "title")]
         lines += [
@@ -66,6 +76,12 @@ def policy_screen(verdict: FleetVerdict, policy: Policy, style: Style, *, everyt
             for one in verdict.watch
         ]
     return "\n".join([*lines, *_sections(verdict, style, policies=False, everything=everything)])
+
+
+def _more(every: Sequence[object], shown: Sequence[object], noun: str) -> list[str]:
+    """Return the line that says that something is not shown."""
+    left = len(every) - len(shown)
+    return [f"  and {plural(left, f'more {noun}')}; --all shows them"] if left else []
 
 
 def _title(verdict: FleetVerdict, style: Style) -> str:
@@ -248,7 +264,8 @@ def _failures(
         parts = failure.parts if everything or len(failure.parts) <= _PARTS + 1 else failure.parts[:_PARTS]
         for part in parts:
             names = host_names(part.hosts, everything=everything)
-            yield f"    {_places(part.places, several=several, policies=policies)}: {names}"
+            places = _places(part.places, several=several, policies=policies, everything=everything)
+            yield f"    {places}: {names}"
         rest = sum(len(part.hosts) for part in failure.parts[len(parts) :])
         if rest:
             yield f"    and {plural(rest, 'host')} with other policies; --all names them"
@@ -256,20 +273,24 @@ def _failures(
         yield f"  and {plural(len(failures) - len(shown), 'more reason')}; --all shows them"
 
 
-def _places(places: Sequence[FailurePlace], *, several: bool, policies: bool) -> str:
+def _places(places: Sequence[FailurePlace], *, several: bool, policies: bool, everything: bool) -> str:
     """Return which policies fail where, in one line.
 
     :param several: Name the architectures.
+    :param everything: All places.
     """
     machines: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for place in places:
         machines[place.architecture, place.policies].append(_machine(place.machine))
-    return "; ".join(
+    texts = [
         f"{printable(architecture, 40)} " * several
-        + ", ".join(sorted(names, key=natural))
+        + host_names(sorted(names, key=natural), everything=everything, shown=_MACHINES)
         + f": {_policies(failed)}" * policies
         for (architecture, failed), names in machines.items()
-    )
+    ]
+    shown = texts if everything or len(texts) <= _PLACES + 1 else texts[:_PLACES]
+    left = len(texts) - len(shown)
+    return "; ".join(shown) + f"; and {left:,} more" * bool(left)
 
 
 def _policies(names: Sequence[str]) -> str:

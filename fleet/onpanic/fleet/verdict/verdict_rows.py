@@ -18,7 +18,10 @@ from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
 from onpanic.fleet.hosts.usual_machines import USUAL_MACHINES
 from onpanic.fleet.verdict.natural_order import natural
 
-__all__ = ("ArchitectureRows", "architecture_rows", "common_machines", "own_names", "versions")
+__all__ = ("ROWS", "ArchitectureRows", "architecture_rows", "common_machines", "own_names", "versions")
+
+#: So many machine types are judged if none is named: each is judged on every host.
+ROWS = 16
 
 # libvirt's names of what uname -m prints, where they differ
 _UNAME = {"i386": "i686", "i486": "i686", "i586": "i686", "arm64": "aarch64", "amd64": "x86_64"}
@@ -46,7 +49,8 @@ def architecture_rows(
 
     :param architectures: libvirt's names of those that are wanted; empty for those that hosts are of.
     :param machines: The machine types or aliases that are wanted; empty for the default one of each emulator
-        and `USUAL_MACHINES`, as far as hosts were asked about them and started them.
+        and `USUAL_MACHINES`, as far as hosts were asked about them and started them: the `ROWS` that most
+        hosts have.
     :param everything: Also architectures that are only emulated, and every machine type that was asked about.
     """
     own = {name for one in fleet.classes for name in own_names(one.record)}
@@ -108,8 +112,9 @@ def _rows(fleet: Fleet, architecture: str, machines: Sequence[str], *, everythin
             one for one in dict.fromkeys(machines) if any(_has(emulator, one) for _, emulator in classes)
         ]
         return ArchitectureRows(architecture, classes, known, [])
-    shown = sorted(usual, key=lambda name: (-usual[name], natural(name))) or [""]
-    hidden = sorted(asked - {*shown}, key=natural)
+    ranked = sorted(usual, key=lambda name: (-usual[name], natural(name))) or [""]
+    shown = ranked if everything else ranked[:ROWS]
+    hidden = sorted({*asked, *ranked} - {*shown}, key=natural)
     if everything:
         return ArchitectureRows(architecture, classes, shown + hidden, [])
     return ArchitectureRows(architecture, classes, shown, hidden)
