@@ -152,24 +152,6 @@ def test_what_the_target_lacks_is_named(there: HostRecord, answer: str, code: st
     assert between(old(), there, "x86_64", MACHINES[0], "restart")[:2] == (answer, [code])
 
 
-@pytest.mark.parametrize(
-    ("path", "answer", "code"),
-    [
-        ("/usr/bin/qemu-system-x86_64", "no", "no-emulator-at-path"),
-        ("/usr/libexec/qemu-kvm", "no", "no-emulator-at-path"),
-        ("/opt/kvm/qemu-system-x86_64", "no", "no-emulator-at-path"),
-        ("/opt/qemu/qemu-system-x86_64", "unknown", "emulator-path-not-asked"),
-        ("/usr/bin/our-wrapper", "unknown", "emulator-path-not-asked"),
-    ],
-)
-def test_where_onpanic_host_does_not_look_an_emulator_may_be(path: str, answer: str, code: str) -> None:
-    """It looks in folders of its own and in those of the PATH, for programs with QEMU's name."""
-    usual = emulator("7.2.22", machines=MACHINES)
-    here = host("a", emulators=[msgspec.structs.replace(usual, path=path)])
-    there = host("b", emulators=[msgspec.structs.replace(usual, path="/opt/kvm/kvm")])
-    assert between(here, there, "x86_64", MACHINES[0], "restart")[:2] == (answer, [code])
-
-
 def test_another_name_of_the_same_emulator_is_found() -> None:
     found = emulator("7.2.22", machines=MACHINES)
     there = msgspec.structs.replace(found, path="/usr/bin/kvm", other_paths=[found.path])
