@@ -10,8 +10,9 @@ EMULATORS ?= .emulators
 # Further options for pytest
 PYTEST ?=
 
-# How many processes run the tests: as many as there are processors, up to four
-TEST_PROCESSES ?= auto
+# How many processes run the tests: half as many again as there are processors, up to four, since a test
+# that waits for a guest leaves its processor idle
+TEST_PROCESSES ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
 RUN_TESTS := ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
 SLOW := browser or consumers or emulators or libvirt or package or processes
