@@ -230,7 +230,7 @@ def test_hosts_that_are_all_unlike_fit_on_a_screen(words: list[str], tmp_path: P
     assert len(out.splitlines()) < 70
     assert max(map(len, out.splitlines())) < 250
     assert "; --all shows them" in out
-    assert "more machine types)" in out
+    assert "more machine types" in out
     _, every, _ = answer(capsys, tmp_path, *words, "--all")
     assert len(every.splitlines()) > 150
 

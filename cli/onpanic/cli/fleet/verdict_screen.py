@@ -68,7 +68,7 @@ def policy_screen(verdict: FleetVerdict, policy: Policy, style: Style, *, everyt
     lines += _more(every, rows, "machine type")
     further = sum(len(one.further) for one in verdict.architectures)
     if further:
-        lines.append(style.paint(f"  {plural(further, 'further machine type')} with --all", "dim"))
+        lines.append(style.paint(f"  --all shows {plural(further, 'more machine type')}", "dim"))
     if verdict.watch:
         lines += ["", style.paint("onpanic watch is needed", "title")]
         lines += [
