@@ -30,6 +30,9 @@ def test_from_the_inventory_to_the_verdict(ansible: Ansible, hosts: dict[str, Ss
         [
             "[hypervisors]",
             *(f"{name} {login(host)} onpanic_connect={host.uri}" for name, host in hosts.items()),
+            "[hypervisors:vars]",
+            "onpanic_ask_timeout=60",  # the machine may be busy
+            "onpanic_timeout=300",
             "[silent]",
             f"broken {login(hosts['sid'])} onpanic_executable=/bin/false",
             "unreachable ansible_port=9",  # discard(9), which nothing serves

@@ -84,6 +84,11 @@ options:
     description: The connection URI of libvirt. The domain's emulator must be on the host itself.
     type: str
     default: qemu:///system
+  timeout:
+    description:
+      - Seconds that libvirt, and the domain's emulator, may take.
+      - Without it, the default of C(onpanic to-libvirt) counts.
+    type: float
   executable:
     description:
       - The command C(onpanic), by its name or its path.
@@ -211,6 +216,7 @@ def main():
             "notifier": {"type": "str", "choices": ["isa", "pvpanic", "hyperv", "pseries", "s390"]},
             "with_vmcoreinfo": {"type": "bool", "default": False},
             "connect": {"type": "str", "default": "qemu:///system"},
+            "timeout": {"type": "float"},
             "executable": {"type": "str", "default": "onpanic"},
             "virsh": {"type": "str", "default": "virsh"},
         },
@@ -274,6 +280,7 @@ class Domain:
         policy = {name: params[name] for name in _POLICY}
         stored = stored_policy(xml)
         words = ["to-libvirt", "--connect", self._connect]
+        words += [] if params["timeout"] is None else ["--timeout", "%g" % params["timeout"]]
         words += ["--notifier", params["notifier"]] if params["notifier"] else []
         words += ["--with-vmcoreinfo"] if params["with_vmcoreinfo"] else []
         # A policy that is stored already is translated as it is, which changes nothing if it need not

@@ -48,6 +48,11 @@ options:
     type: list
     elements: str
     default: []
+  timeout:
+    description:
+      - Seconds that libvirt, and each machine type of each emulator, may take.
+      - Without it, the default of C(onpanic host) counts.
+    type: float
   name:
     description:
       - The name of the host in the record.
@@ -123,6 +128,7 @@ def main():
             "executable": {"type": "str", "default": "onpanic"},
             "connect": {"type": "str"},
             "machines": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "float"},
             "name": {"type": "str"},
             "facts": {"type": "bool", "default": True},
         },
@@ -135,6 +141,8 @@ def main():
     words = [program, "host", "--format", "json"]
     if name:
         words += ["--name", name]
+    if module.params["timeout"] is not None:
+        words += ["--timeout", "%g" % module.params["timeout"]]
     if module.params["connect"]:
         words += ["--connect", module.params["connect"]]
     for machine in module.params["machines"]:
