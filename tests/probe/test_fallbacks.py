@@ -26,6 +26,7 @@ WORDS = (
     "unable to find CPU model",
     "start-powered-off",
     "no transactional memory",
+    "kernel image must be specified",
     "no slot/function available",
     "unsupported machine",
     "else",
@@ -63,6 +64,11 @@ def failed(words: str) -> Conversation:
             "'nosuch' is not a valid device model name",
             replace(DEFAULT, device="", machine="virt"),
             replace(DEFAULT, device="", subject="", machine="none", alone=True),
+        ),
+        (
+            "Kernel image must be specified",  # m68k's default machine type
+            replace(DEFAULT, target="m68k", device=""),
+            replace(DEFAULT, target="m68k", device="", boot_image=bytes(0x10000)),
         ),
         ("qtest is not known", replace(DEFAULT, qtest=True), DEFAULT),
         ("no KVM", replace(DEFAULT, accel="kvm"), DEFAULT),

@@ -150,7 +150,9 @@ FALLBACKS = (
     Fallback(
         "an empty image, where the machine type requires one and no firmware is installed for it",
         lambda failed, start: (
-            _says(failed, "bios") and start.subject not in _BY_IMAGE and not start.boot_image
+            (_says(failed, "bios") or _says(failed, "kernel image must be"))
+            and start.subject not in _BY_IMAGE
+            and not start.boot_image
         ),
         lambda start: replace(start, boot_image=bytes(_IMAGE)),
     ),
