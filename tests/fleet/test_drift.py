@@ -78,7 +78,7 @@ def test_nothing_has_changed_since_the_same_collection(example: Played) -> None:
     found = drift_of(one, one)
     assert not found.drifted
     assert found.same == one.host_count
-    assert (found.details, found.system) == ((), ())
+    assert (found.reworded, found.system) == ((), ())
 
 
 @settings(max_examples=settings().max_examples // 3)
@@ -86,9 +86,9 @@ def test_nothing_has_changed_since_the_same_collection(example: Played) -> None:
 def test_every_host_is_counted_once(before: Played, after: Played) -> None:
     old, new = played(before), played(after)
     found = drift_of(old, new)
-    both = found.same + len(found.details) + sum(len(group.hosts) for group in found.changed)
-    assert both + len(found.gone) + len(found.silent) == found.old.hosts == old.host_count
-    assert both + len(found.arrived) + len(found.returned) == found.new.hosts == new.host_count
+    both = found.same + len(found.reworded) + sum(len(group.hosts) for group in found.changed)
+    assert both + len(found.gone) + len(found.no_longer_counted) == found.old.hosts == old.host_count
+    assert both + len(found.added) + len(found.counted_again) == found.new.hosts == new.host_count
 
 
 @settings(max_examples=settings().max_examples // 3)
@@ -96,8 +96,8 @@ def test_every_host_is_counted_once(before: Played, after: Played) -> None:
 def test_the_way_back_is_the_mirror_image(before: Played, after: Played) -> None:
     old, new = played(before), played(after)
     there, back = drift_of(old, new), drift_of(new, old)
-    assert (there.same, there.gone, there.arrived) == (back.same, back.arrived, back.gone)
-    assert [one.name for one in there.silent] == [one.name for one in back.returned]
+    assert (there.same, there.gone, there.added) == (back.same, back.added, back.gone)
+    assert [one.name for one in there.no_longer_counted] == [one.name for one in back.counted_again]
     assert {(one.old, one.new) for one in there.renamed} == {(one.new, one.old) for one in back.renamed}
     same = {kind: "a device" if MIRRORED[kind] == "a device" else kind for kind in DRIFT_KINDS}
     assert {MIRRORED[kind] for kind in kinds(there)} == {same[kind] for kind in kinds(back)}
@@ -169,7 +169,7 @@ def test_hosts_are_matched_by_identifier_or_else_by_name(
     )
     found = drift_of(before, after)
     assert sorted((one.old, one.new) for one in found.renamed) == renamed
-    assert (found.reinstalled, found.gone, found.arrived) == (reinstalled, gone, arrived)
+    assert (found.reinstalled, found.gone, found.added) == (reinstalled, gone, arrived)
 
 
 def test_a_host_that_is_left_out_is_not_called_gone() -> None:
@@ -179,9 +179,12 @@ def test_a_host_that_is_left_out_is_not_called_gone() -> None:
     damaged = HostDocument("records/c.json", hosts[2].to_json()[:-100])
     new = read_fleet([*documents(hosts[:1]), HostDocument("b.json", failed), damaged], NOW)
     found = drift_of(fleet(*hosts), new)
-    assert [(one.name, one.why) for one in found.silent] == [("b", "no-answer"), ("c", "unreadable")]
+    assert [(one.name, one.why) for one in found.no_longer_counted] == [
+        ("b", "no-answer"),
+        ("c", "unreadable"),
+    ]
     assert (found.gone, found.drifted) == ((), True)
-    assert [one.name for one in drift_of(new, fleet(*hosts)).returned] == ["b", "c"]
+    assert [one.name for one in drift_of(new, fleet(*hosts)).counted_again] == ["b", "c"]
 
 
 def test_a_host_is_known_by_the_file_of_its_last_document() -> None:
@@ -195,7 +198,7 @@ def test_a_host_is_known_by_the_file_of_its_last_document() -> None:
     )
     for data in (failed, b"{"):
         new = [HostDocument("new/kvm1.example.org.json", data), *documents([host("a")])]
-        assert [one.name for one in drift_of(old, read_fleet(new, NOW)).silent] == ["kvm1"]
+        assert [one.name for one in drift_of(old, read_fleet(new, NOW)).no_longer_counted] == ["kvm1"]
     lines = [HostDocument("fleet.jsonl:1", record.to_json()), *documents([host("a")])]
     damaged = [HostDocument("fleet.jsonl:1", b"{"), *documents([host("a")])]
     assert drift_of(read_fleet(lines, NOW), read_fleet(damaged, NOW)).gone == ("kvm1",)
@@ -321,14 +324,14 @@ def test_hosts_that_were_not_asked_again_are_named() -> None:
     old = fleet(host("a"), host("b"), host("c", at="?"))
     new = fleet(host("a", at="2026-11-27T12:00:00+01:00"), host("b", at="2026-11-27T11:00:01Z"), host("c"))
     found = drift_of(old, new)
-    assert (found.stale, found.drifted) == (("a",), False)
+    assert (found.not_newer, found.drifted) == (("a",), False)
 
 
 def test_other_words_are_counted_and_are_no_drift() -> None:
     old = host()
     new = msgspec.structs.replace(old, kvm=msgspec.structs.replace(old.kvm, detail="KVM's interface is 13"))
     found = drift_of(fleet(old), fleet(new))
-    assert (found.details, found.changed, found.drifted) == (("kvm1",), (), False)
+    assert (found.reworded, found.changed, found.drifted) == (("kvm1",), (), False)
 
 
 def test_the_json_form_follows_its_schema() -> None:
@@ -337,6 +340,6 @@ def test_the_json_form_follows_its_schema() -> None:
         [*documents([host("a", qemu="10.0.13"), host("d", id="1")]), HostDocument("c", b"{")], NOW
     )
     found = drift_of(old, new)
-    assert found.silent == (Uncounted("unreadable", "c", "c", found.silent[0].detail),)
+    assert found.no_longer_counted == (Uncounted("unreadable", "c", "c", found.no_longer_counted[0].detail),)
     jsonschema.validate(msgspec.json.decode(found.to_json()), FleetDrift.json_schema())
     assert Path(str(FleetDrift.json_schema()["$ref"])).name == "FleetDrift"

@@ -72,8 +72,8 @@ def test_hosts_with_the_same_guest_are_one_class() -> None:
 def test_a_guest_would_see_another_event_mask() -> None:
     """QEMU 9.1 and later offer another event on the same machine type."""
     found = asked(fleet(old(), new()))
-    assert [one.answer for one in found.crossings] == ["changes", "changes"]
-    for one in found.crossings:
+    assert [one.answer for one in found.class_pairs] == ["changes", "changes"]
+    for one in found.class_pairs:
         [hindrance] = one.hindrances
         assert hindrance.code == "event-mask-differs"
         assert "0x3 or 0x7" in hindrance.reason
@@ -160,7 +160,7 @@ def test_another_name_of_the_same_emulator_is_found() -> None:
 
 def test_hosts_without_such_a_guest_are_named_with_the_reason() -> None:
     found = asked(fleet(old("a"), old("b"), host("c", qemu="5.2.0")))
-    assert [(one.code, one.hosts) for one in found.barred] == [("no-machine-type", ("c",))]
+    assert [(one.code, one.hosts) for one in found.excluded] == [("no-machine-type", ("c",))]
     assert not found.is_one_class
 
 
@@ -227,7 +227,7 @@ def test_a_domain_is_judged_as_it_is() -> None:
         answer = migration_of(one, DomainGuest.from_xml(found.translation.xml))
         assert answer.domain == "web"
         assert answer.policy == Policy("restart")
-        assert [crossing.answer for crossing in answer.crossings] == answers
+        assert [pair.answer for pair in answer.class_pairs] == answers
 
 
 def test_a_domain_without_a_policy_has_the_one_that_libvirt_carries_out() -> None:
@@ -235,7 +235,7 @@ def test_a_domain_without_a_policy_has_the_one_that_libvirt_carries_out() -> Non
     answer = migration_of(fleet(old(), new()), DomainGuest.from_xml(xml))
     assert answer.policy == Policy("ignore")
     assert [found.hosts for found in answer.classes] == [("new",)]
-    assert [(found.code, found.hosts) for found in answer.barred] == [("on-crash-not-known", ("old",))]
+    assert [(found.code, found.hosts) for found in answer.excluded] == [("on-crash-not-known", ("old",))]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_panic_that_ends_qemu_keeps_no_coredump() -> None:
     assert found is not None
     one = fleet(old(), host("b", libvirt="7.0.0", machines=MACHINES))
     answer = migration_of(one, DomainGuest.from_xml(found.xml))
-    assert [(found.code, found.hosts) for found in answer.barred] == [("panic-ends-emulator", ("b",))]
+    assert [(found.code, found.hosts) for found in answer.excluded] == [("panic-ends-emulator", ("b",))]
 
 
 def test_the_answer_conforms_to_its_schema() -> None:
@@ -304,23 +304,23 @@ def fleets(draw: st.DrawFn) -> tuple[Fleet, str, str, list[str]]:
 @settings(max_examples=30)
 @given(drawn=fleets(), value=st.sampled_from(ON_PANIC))
 def test_classes_and_pairs_agree(drawn: tuple[Fleet, str, str, list[str]], value: str) -> None:
-    """Every host is in one class or barred, classes exchange guests, and no pair is denied that can."""
+    """Every host is in one class or excluded, classes exchange guests, and no pair is denied that can."""
     one, architecture, machine, names = drawn
     guest = PlainGuest(Policy(value), machine, architecture)
     answer = migration_of(one, guest)
-    barred = [name for found in answer.barred for name in found.hosts]
-    assert sorted([*barred, *(name for found in answer.classes for name in found.hosts)]) == sorted(names)
+    excluded = [name for found in answer.excluded for name in found.hosts]
+    assert sorted([*excluded, *(name for found in answer.classes for name in found.hosts)]) == sorted(names)
     home = {name: found.number for found in answer.classes for name in found.hosts}
     denied = {
         (found.source, name)
-        for found in answer.crossings
+        for found in answer.class_pairs
         for hindrance in found.hindrances
         for name in hindrance.hosts
     }
     for here, there in product(names, names):
         pair = migration_of(one, guest, between=(here, there)).pair
         assert pair is not None
-        if here in barred:
+        if here in excluded:
             assert pair.answer != "yes"
         elif home.get(there) == home[here]:
             assert pair.answer == "yes"

@@ -1,13 +1,13 @@
-"""Many hosts: what each can do, what all of them can, and where a guest may migrate.
+"""Many hosts: which policies all of them keep, and where a guest can migrate.
 
 Data goes through the sub-packages in this order:
 
 `hosts`       the record of one host
 `documents`   reading the records of many: a `Fleet`
-`judging`     what one host can promise, and what a domain is like there
-`verdict`     what all of them can promise: a `FleetVerdict`
-`drift`       what has changed between two collections of one fleet
-`migration`   where a guest may migrate
+`judging`     which policies one host keeps, and what a domain becomes there
+`verdict`     which policies all of them keep: a `FleetVerdict`
+`drift`       what has changed between two collections of a fleet's records
+`migration`   where a guest can migrate
 
 `collecting` makes the record of this host, and `outputs` shows a host's record in other forms.
 

@@ -44,11 +44,11 @@ _SETTABLE_EVENTS = [5, 2]
 
 
 class FleetTranslation(msgspec.Struct, Generic[Text], frozen=True):
-    """A domain that was translated for all hosts of a fleet, or what stands in the way.
+    """A domain that was translated for all hosts of a fleet, or why it cannot be.
 
-    :param translation: The translated document; None if something stands in the way.
-    :param hindrances: What stands in the way, that on most hosts first.
-    :param notes: What is to be known about the domain on the hosts, with those of the translation.
+    :param translation: The translated document; None if it is not valid on all hosts.
+    :param hindrances: Why not, the reason on most hosts first.
+    :param notes: Notes on the domain on the hosts, with those of the translation.
     """
 
     translation: Translation[Text] | None
@@ -98,7 +98,7 @@ def translate_for_fleet(
 def _translated(
     xml: Text, fleet: Fleet, notifier: NotifierModel | None, vmcoreinfo: bool
 ) -> FleetTranslation[Text]:
-    """Return the translation that all hosts have in common, or what stands in the way."""
+    """Return the translation that all hosts have in common, or why there is none."""
 
     def translate(host: HostRecord, libvirts: Sequence[Libvirt]) -> Translation[Text]:
         prober = partial(record_of, host)
@@ -140,7 +140,7 @@ def _collected(refused: dict[Decision, list[str]], hosts: HostClass) -> Iterator
 
 
 def _severity(failed: FleetTranslation[Text]) -> tuple[int, bool]:
-    """Return how much stands in the way: a refusal with a cause says more than that translations differ."""
+    """Return the rank of an error: a refusal with a cause is more specific than translations that differ."""
     differs = any(one.code == "translations-differ" for one in failed.hindrances)
     return sum(len(one.hosts) for one in failed.hindrances), differs
 

@@ -79,20 +79,20 @@ def _lines(found: "FleetDrift", old: Fleet, new: Fleet, *, everything: bool) -> 
             yield f"  {head}"
             yield from (f"      {_words(change)}" for _, change in changes)
     yield from _hosts(found, everything=everything)
-    if found.stale:
-        names = host_names(found.stale, everything=everything)
-        count = plural(len(found.stale), "host")
+    if found.not_newer:
+        names = host_names(found.not_newer, everything=everything)
+        count = plural(len(found.not_newer), "host")
         yield style.paint(f"{count} whose record in NEW is not newer than in OLD: {names}", "unknown")
     for one in found.system:
         before, after = printable(one.old, 100) or "unknown", printable(one.new, 100) or "unknown"
         yield style.paint(f"{plural(one.hosts, 'host')}: {one.what} was {before}, now {after}", "dim")
-    if found.details:
-        names = host_names(found.details, everything=everything)
+    if found.reworded:
+        names = host_names(found.reworded, everything=everything)
         yield style.paint(
-            f"{plural(len(found.details), 'host')} whose record differs in wording only: {names}", "dim"
+            f"{plural(len(found.reworded), 'host')} whose record differs in wording only: {names}", "dim"
         )
     if not found.drifted:
-        yield f"no change on {plural(found.same + len(found.details), 'host')}"
+        yield f"no change on {plural(found.same + len(found.reworded), 'host')}"
     else:
         yield f"{plural(found.same, 'host')} unchanged"
 
@@ -117,9 +117,9 @@ def _hosts(found: "FleetDrift", *, everything: bool) -> Iterator[str]:
     renamed = [f"{one.old} is {one.new}" for one in found.renamed]
     for words, names in (
         ("gone", found.gone),
-        ("no longer counted", _reasons(found.silent)),
-        ("new", found.arrived),
-        ("counted again", _reasons(found.returned)),
+        ("no longer counted", _reasons(found.no_longer_counted)),
+        ("new", found.added),
+        ("counted again", _reasons(found.counted_again)),
         ("renamed", renamed),
         ("reinstalled", found.reinstalled),
     ):

@@ -85,16 +85,16 @@ def _classes(answer: MigrationAnswer, style: Style, *, everything: bool) -> list
     left = len(answer.classes) - len(shown)
     if left:
         lines.append(f"and {left:,} more, with fewer hosts: --all shows them")
-    if answer.barred:
+    if answer.excluded:
         lines += [
             "not possible on:",
-            *hindrance_lines(answer.barred, style, everything=everything, indent="  "),
+            *hindrance_lines(answer.excluded, style, everything=everything, indent="  "),
         ]
     if len(shown) > 1:
         lines += _table(answer, [one.number for one in shown], style)
         lines += _reasons(answer, [one.number for one in shown], style)
     notes = dict.fromkeys(note for one in answer.classes for note in one.notes)
-    notes |= dict.fromkeys(note for one in answer.crossings for note in one.notes)
+    notes |= dict.fromkeys(note for one in answer.class_pairs for note in one.notes)
     return lines + _notes(notes, style)
 
 
@@ -115,7 +115,7 @@ def _seen(view: GuestView) -> Iterable[str]:
 
 
 def _table(answer: MigrationAnswer, numbers: Sequence[int], style: Style) -> list[str]:
-    answers = {(one.source, one.target): one.answer for one in answer.crossings}
+    answers = {(one.source, one.target): one.answer for one in answer.class_pairs}
     lines = ["from \\ to" + "".join(f"{number:>9}" for number in numbers)]
     for source in numbers:
         cells = []
@@ -129,7 +129,7 @@ def _table(answer: MigrationAnswer, numbers: Sequence[int], style: Style) -> lis
 def _reasons(answer: MigrationAnswer, numbers: Sequence[int], style: Style) -> list[str]:
     """Return why guests may not go from class to class: each reason once, with the pairs that it is about."""
     pairs: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
-    for one in answer.crossings:
+    for one in answer.class_pairs:
         if one.source in numbers and one.target in numbers:
             for found in one.hindrances:
                 some = f" ({plural(len(found.hosts), 'host')})" if one.answer == "some" else ""

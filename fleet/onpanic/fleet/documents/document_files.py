@@ -97,7 +97,7 @@ def _documents_in_stream(source: str, stream: BinaryIO) -> Iterator[HostDocument
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield lines; of one that is too long the begin, which is one byte longer than a document may be."""
+    """Yield lines; of one that is too long only the first bytes, one more than a document may have."""
     while line := stream.readline(DOCUMENT_LIMIT + 1):
         yield line
         _skip_rest(line, stream)

@@ -60,7 +60,7 @@ class HostClass(msgspec.Struct, frozen=True):
 
 
 class Uncounted(msgspec.Struct, frozen=True):
-    """A host, or a document, about which the fleet says nothing.
+    """A host or a document that is not counted.
 
     :param why: See `UncountedReason`.
     :param source: The document; empty for a host without one.

@@ -110,7 +110,7 @@ def split_document(data: bytes) -> RawHost:
 
 
 def bytes_key(raw: RawHost) -> BytesKey:
-    """Return everything but what may differ between equal hosts, as it is written."""
+    """Return the bytes of a record without what may differ between equal hosts."""
     parts: list[bytes | tuple[bytes, ...] | None] = [
         raw.system.architecture.encode(errors="surrogatepass") if raw.system else None,
         *map(bytes, (raw.kvm, raw.libvirt, raw.libvirt_found, raw.problems)),

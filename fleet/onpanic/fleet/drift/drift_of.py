@@ -27,7 +27,7 @@ def drift_of(old: Fleet, new: Fleet) -> FleetDrift:
     for pair in found.pairs:
         of_classes[pair.old.number, pair.new.number].append(pair.new.host.name)
     same = 0
-    details: list[str] = []
+    reworded: list[str] = []
     groups: dict[tuple[DriftChange, ...], list[str]] = defaultdict(list)
     for (first, second), hosts in of_classes.items():
         before, after = old.classes[first].record, new.classes[second].record
@@ -36,26 +36,26 @@ def drift_of(old: Fleet, new: Fleet) -> FleetDrift:
         elif changes := host_changes(before, after):
             groups[changes] += hosts
         else:
-            details += hosts
+            reworded += hosts
     changed = [ChangedHosts(tuple(sorted(hosts, key=natural)), changes) for changes, hosts in groups.items()]
     changed.sort(key=lambda one: (one.changes[0].rank, -len(one.hosts), one.hosts))
-    gone, silent = _left_out(found.gone, new.uncounted)
-    arrived, returned = _left_out(found.arrived, old.uncounted)
+    gone, no_longer_counted = _left_out(found.gone, new.uncounted)
+    added, counted_again = _left_out(found.added, old.uncounted)
     return FleetDrift(
         old=_side(old),
         new=_side(new),
         same=same,
-        details=tuple(sorted(details, key=natural)),
+        reworded=tuple(sorted(reworded, key=natural)),
         changed=tuple(changed),
         gone=gone,
-        silent=silent,
-        arrived=arrived,
-        returned=returned,
+        no_longer_counted=no_longer_counted,
+        added=added,
+        counted_again=counted_again,
         renamed=tuple(
             RenamedHost(pair.old.host.name, pair.new.host.name) for pair in found.pairs if pair.renamed
         ),
         reinstalled=_names(pair for pair in found.pairs if pair.reinstalled),
-        stale=_names(pair for pair in found.pairs if _is_stale(pair)),
+        not_newer=_names(pair for pair in found.pairs if _is_stale(pair)),
         system=tuple(_system(found.pairs)),
     )
 

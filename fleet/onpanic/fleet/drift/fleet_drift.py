@@ -61,21 +61,21 @@ class SystemChange(msgspec.Struct, frozen=True):
 class FleetDrift(msgspec.Struct, frozen=True, kw_only=True):
     """What has changed.
 
-    Every host of the old collection is one of `same`, `details`, `changed`, `gone` and `silent`; every host
-    of the new one is one of `same`, `details`, `changed`, `arrived` and `returned`.
+    Every host of the old collection is one of `same`, `reworded`, `changed`, `gone` and `no_longer_counted`;
+    every host of the new one is one of `same`, `reworded`, `changed`, `added` and `counted_again`.
 
     :param same: How many hosts have equal records in both.
-    :param details: Hosts whose records differ only in words, which change nothing that is compared.
+    :param reworded: Hosts whose records differ in wording only.
     :param changed: Hosts on which something has changed, in groups with the same changes: the group with the
         most important change first.
     :param gone: Hosts that only the old collection has.
-    :param silent: Hosts of the old collection that the new one leaves out, with the reason.
-    :param arrived: Hosts that only the new collection has.
-    :param returned: Hosts of the new collection that the old one left out, with the reason.
+    :param no_longer_counted: Hosts of the old collection that are not counted in the new one, and why.
+    :param added: Hosts that only the new collection has.
+    :param counted_again: Hosts of the new collection that were not counted in the old one, with the reason.
     :param renamed: Hosts that have another name now; they are in one of the other members, too.
     :param reinstalled: Hosts that have another identifier now; they are in one of the other members, too.
-    :param stale: Hosts whose record in the new collection is not newer than the one in the old: they were not
-        asked again, a clock is wrong, or the collections were exchanged.  They are in one of the other
+    :param not_newer: Hosts whose record in the new collection is not newer than the one in the old: they were
+        not asked again, a clock is wrong, or the collections were swapped.  They are in one of the other
         members, too.
     :param system: What hosts of both run, where it has changed.
     """
@@ -84,15 +84,15 @@ class FleetDrift(msgspec.Struct, frozen=True, kw_only=True):
     old: DriftSide
     new: DriftSide
     same: int
-    details: tuple[str, ...]
+    reworded: tuple[str, ...]
     changed: tuple[ChangedHosts, ...]
     gone: tuple[str, ...]
-    silent: tuple[Uncounted, ...]
-    arrived: tuple[str, ...]
-    returned: tuple[Uncounted, ...]
+    no_longer_counted: tuple[Uncounted, ...]
+    added: tuple[str, ...]
+    counted_again: tuple[Uncounted, ...]
     renamed: tuple[RenamedHost, ...]
     reinstalled: tuple[str, ...]
-    stale: tuple[str, ...]
+    not_newer: tuple[str, ...]
     system: tuple[SystemChange, ...]
 
     @property
@@ -101,7 +101,14 @@ class FleetDrift(msgspec.Struct, frozen=True, kw_only=True):
 
         Other words, another kernel or another operating system alone do not.
         """
-        hosts = self.gone, self.silent, self.arrived, self.returned, self.renamed, self.reinstalled
+        hosts = (
+            self.gone,
+            self.no_longer_counted,
+            self.added,
+            self.counted_again,
+            self.renamed,
+            self.reinstalled,
+        )
         return bool(self.changed) or any(hosts)
 
     def to_json(self) -> bytes:

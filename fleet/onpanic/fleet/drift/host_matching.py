@@ -54,12 +54,12 @@ class MatchedHosts(NamedTuple):
 
     :param pairs: Those of both.
     :param gone: Those of the old one only.
-    :param arrived: Those of the new one only.
+    :param added: Those of the new one only.
     """
 
     pairs: list[HostPair]
     gone: list[FleetHost]
-    arrived: list[FleetHost]
+    added: list[FleetHost]
 
 
 def matched_hosts(old: Fleet, new: Fleet) -> MatchedHosts:

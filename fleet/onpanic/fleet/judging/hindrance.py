@@ -1,4 +1,4 @@
-"""What stands in the way on some hosts, and how much it does."""
+"""Why something is not possible on some hosts, or changes what a guest sees there."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -32,7 +32,7 @@ _CHANGES = frozenset(("event-mask-differs", "notifier-acpi-differs"))
 
 
 class Hindrance(msgspec.Struct, frozen=True):
-    """What stands in the way on some hosts.
+    """Why something is not possible on some hosts, or what changes there.
 
     :param answer: See `HindranceAnswer`.
     :param code: A code of the catalogue.
@@ -55,7 +55,7 @@ class Hindrance(msgspec.Struct, frozen=True):
 
 
 def hindrance_answer(code: str) -> HindranceAnswer:
-    """Return how much a refusal stands in the way."""
+    """Return whether a refusal makes something impossible, see `HindranceAnswer`."""
     return "unknown" if is_unsettled(code) else "changes" if code in _CHANGES else "no"
 
 

@@ -1,4 +1,4 @@
-"""The plainest guest: a domain without a notifier, without arguments, and with libvirt's default actions."""
+"""A plain guest: a domain without a notifier, without arguments, and with libvirt's default actions."""
 
 from functools import lru_cache
 from html import escape

@@ -1,4 +1,4 @@
-"""The guest that is asked about: the plainest one with a policy, or that of a domain."""
+"""The guest that is asked about: a plain one with a policy, or that of a domain."""
 
 from functools import lru_cache
 from typing import Self
@@ -30,7 +30,7 @@ _TRANSLATE = "onpanic to-libvirt --fleet translates it for all hosts"
 
 
 class PlainGuest(msgspec.Struct, frozen=True):
-    """The plainest guest with a policy: a domain without a notifier, translated for the host that it is on.
+    """A plain guest with a policy: a domain without a notifier, translated for the host that it is on.
 
     :param policy: The policy.
     :param machine: The machine type, or an alias.

@@ -26,10 +26,10 @@ from onpanic.fleet.migration.asked_guest import DomainGuest, PlainGuest
 from onpanic.fleet.migration.migrating_guest import Arrival, MigratingGuest, arrival
 from onpanic.fleet.migration.migration_answer import (
     AskedPair,
-    Crossing,
-    CrossingAnswer,
+    ClassPair,
     ExchangeClass,
     MigrationAnswer,
+    PairAnswer,
 )
 from onpanic.fleet.verdict.natural_order import natural
 from onpanic.fleet.verdict.verdict_rows import architecture_rows, versions
@@ -135,12 +135,12 @@ def _named(fleet: Fleet, guest: AskedGuest) -> tuple[AskedGuest, list[HostClass]
 def _answer(fleet: Fleet, classes: Sequence[HostClass], asked: AskedGuest) -> MigrationAnswer:
     """Return the answer about some classes of a fleet."""
     found: dict[tuple[str, GuestView], _Members] = {}
-    barred: dict[Decision, list[str]] = defaultdict(list)
+    excluded: dict[Decision, list[str]] = defaultdict(list)
     for one in classes:
         try:
             guest = asked.on(one.record)
         except RefusedError as error:
-            barred[_decision(error)] += [host.name for host in one.hosts]
+            excluded[_decision(error)] += [host.name for host in one.hosts]
             continue
         found.setdefault((guest.document, guest.view), _Members(guest, [])).hosts.append(one)
     groups = sorted(found.values(), key=lambda one: (-one.count, natural(one.first)))
@@ -154,8 +154,8 @@ def _answer(fleet: Fleet, classes: Sequence[HostClass], asked: AskedGuest) -> Mi
         others=fleet.host_count - count,
         missing=fleet.missing_count,
         classes=tuple(_exchange_class(number, one) for number, one in enumerate(groups, 1)),
-        barred=sorted_hindrances(barred, natural),
-        crossings=tuple(_crossings(groups[:CLASSES_COMPARED])),
+        excluded=sorted_hindrances(excluded, natural),
+        class_pairs=tuple(_class_pairs(groups[:CLASSES_COMPARED])),
         uncounted=fleet.uncounted,
         notes=fleet.notes,
     )
@@ -176,26 +176,26 @@ def _exchange_class(number: int, members: _Members) -> ExchangeClass:
     )
 
 
-def _crossings(groups: Sequence[_Members]) -> Iterable[Crossing]:
+def _class_pairs(groups: Sequence[_Members]) -> Iterable[ClassPair]:
     """Yield every pair of classes, in both directions."""
     for source, here in enumerate(groups, 1):
         for target, there in enumerate(groups, 1):
             if source != target:
                 arrived = [(arrival(here.guest, one.record), one) for one in there.hosts]
-                yield _crossing(source, target, arrived)
+                yield _class_pair(source, target, arrived)
 
 
-def _crossing(source: int, target: int, arrived: Sequence[tuple[Arrival, HostClass]]) -> Crossing:
+def _class_pair(source: int, target: int, arrived: Sequence[tuple[Arrival, HostClass]]) -> ClassPair:
     refused: dict[Decision, list[str]] = defaultdict(list)
     notes: dict[Note, None] = {}
-    answers: dict[CrossingAnswer, None] = {}
+    answers: dict[PairAnswer, None] = {}
     for one, hosts in arrived:
         notes.update(dict.fromkeys(one.notes))
         answers["yes" if one.refused is None else hindrance_answer(one.refused.code)] = None
         if one.refused is not None:
             refused[one.refused] += [host.name for host in hosts.hosts]
     first, *others = answers
-    return Crossing(
+    return ClassPair(
         source=source,
         target=target,
         answer="some" if others else first,

@@ -45,8 +45,8 @@ class MigratingGuest(msgspec.Struct, frozen=True):
 class Arrival(msgspec.Struct, frozen=True):
     """What becomes of a migrating guest on another host.
 
-    :param refused: Why it may not migrate there, or what changes for it; None if nothing stands in the way.
-    :param notes: What is to be known about it there.
+    :param refused: Why it may not migrate there, or what changes for it; None if it may migrate unchanged.
+    :param notes: Notes on it there.
     """
 
     refused: Decision | None

@@ -11,11 +11,11 @@ from onpanic.fleet.judging.hindrance import Hindrance
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims.translation.mapping import Note
 
-__all__ = ("AskedPair", "Crossing", "CrossingAnswer", "ExchangeClass", "MigrationAnswer")
+__all__ = ("AskedPair", "ClassPair", "ExchangeClass", "MigrationAnswer", "PairAnswer")
 
 #: ``changes`` if the guest keeps its policy, but sees another notifier than before; ``some`` if it is not the
 #: same for all hosts of the class.
-CrossingAnswer = Literal["yes", "changes", "some", "no", "unknown"]
+PairAnswer = Literal["yes", "changes", "some", "no", "unknown"]
 
 
 class ExchangeClass(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,19 +43,19 @@ class ExchangeClass(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...]
 
 
-class Crossing(msgspec.Struct, frozen=True, kw_only=True):
+class ClassPair(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a guest may migrate from the hosts of one class to those of another one.
 
     :param source: The number of the class that it comes from.
     :param target: The number of the class that it goes to.
-    :param answer: See `CrossingAnswer`.
-    :param hindrances: What stands in the way, on which hosts of the target.
-    :param notes: What is to be known about the guest there.
+    :param answer: See `PairAnswer`.
+    :param hindrances: Why not, on which hosts of the target.
+    :param notes: Notes on the guest there.
     """
 
     source: int
     target: int
-    answer: CrossingAnswer
+    answer: PairAnswer
     hindrances: tuple[Hindrance, ...]
     notes: tuple[Note, ...]
 
@@ -65,9 +65,9 @@ class AskedPair(msgspec.Struct, frozen=True, kw_only=True):
 
     :param source: The name of the host that the guest comes from.
     :param target: The name of the host that it goes to.
-    :param answer: Whether the guest may migrate; ``changes`` as in `CrossingAnswer`.
-    :param hindrances: What stands in the way; of one host each.
-    :param notes: What is to be known about the guest there.
+    :param answer: Whether the guest may migrate; ``changes`` as in `PairAnswer`.
+    :param hindrances: Why not; of one host each.
+    :param notes: Notes on the guest there.
     """
 
     source: str
@@ -82,15 +82,15 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     :param architecture: libvirt's name of the guests' architecture.
     :param machine: The machine type's own name.
-    :param domain: The name of the domain that was asked about; empty for the plainest guest.
+    :param domain: The name of the domain that was asked about; empty for a plain guest.
     :param policy: The policy.
     :param hosts: Over how many hosts the answer holds: those of the architecture, and others that have an
         emulator for it.
     :param others: How many other hosts are counted.
     :param missing: How many hosts or documents may stand for hosts that it does not hold over.
     :param classes: Hosts that can exchange such a guest freely.
-    :param barred: Why other hosts cannot have such a guest at all.
-    :param crossings: Every pair of the first 50 classes, in both directions.
+    :param excluded: Why other hosts cannot have such a guest at all.
+    :param class_pairs: Every pair of the first 50 classes, in both directions.
     :param pair: The two hosts that were asked about; None if all were.
     :param uncounted: What was left out, each with its reason.
     :param notes: What may make the answer wrong.
@@ -105,8 +105,8 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     others: int
     missing: int
     classes: tuple[ExchangeClass, ...]
-    barred: tuple[Hindrance, ...]
-    crossings: tuple[Crossing, ...]
+    excluded: tuple[Hindrance, ...]
+    class_pairs: tuple[ClassPair, ...]
     pair: AskedPair | None = None
     uncounted: tuple[Uncounted, ...] = ()
     notes: tuple[FleetNote, ...] = ()
@@ -114,7 +114,7 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_one_class(self) -> bool:
         """Whether all hosts that are counted can exchange such a guest."""
-        return len(self.classes) == 1 and not self.barred
+        return len(self.classes) == 1 and not self.excluded
 
     def to_json(self) -> bytes:
         """Return the answer as one line of JSON."""

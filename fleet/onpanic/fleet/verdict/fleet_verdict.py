@@ -139,7 +139,7 @@ class WatchNeed(msgspec.Struct, frozen=True):
 
 
 class FleetVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fleet can promise.
+    """Which policies the hosts of a fleet keep.
 
     :param hosts: How many hosts were counted.
     :param classes: How many of them are distinct, see `onpanic.fleet.HostClass`.
