@@ -240,8 +240,8 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "emulator-path-not-asked": (
         "refusal",
-        "the path in the domain's <emulator> is not one where onpanic host looks for emulators",
-        "collect the host's record again with the emulator's folder in PATH, and name it qemu-system-TARGET",
+        "onpanic host does not look for emulators at the path in the domain's <emulator>",
+        "name the emulator qemu-system-TARGET, add its folder to PATH, and collect the host's record again",
         "",
     ),
     "no-domain-type": (
@@ -258,8 +258,8 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "on-crash-not-asked": (
         "refusal",
-        "this version of libvirt lacks the value of <on_crash> in the domain, unless it is backported",
-        "collect the host's record again as a user who may write to libvirt; onpanic host then asks",
+        "this version of libvirt does not know the <on_crash> of the domain, unless it was backported",
+        "collect the host's record again as a user who may write to libvirt",
         "",
     ),
     "notifier-differs": (

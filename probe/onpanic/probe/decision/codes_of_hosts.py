@@ -21,8 +21,8 @@ REFUSALS_ON_HOSTS = {
         "link the host's emulator to that path, or migrate with virsh migrate --xml and another path",
     ),
     "emulator-path-not-asked": (
-        "the path in the domain's <emulator> is not one where onpanic host looks for emulators",
-        "collect the host's record again with the emulator's folder in PATH, and name it qemu-system-TARGET",
+        "onpanic host does not look for emulators at the path in the domain's <emulator>",
+        "name the emulator qemu-system-TARGET, add its folder to PATH, and collect the host's record again",
     ),
     "no-domain-type": (
         "the host's libvirt starts no domain of this type with its emulator",
@@ -33,8 +33,8 @@ REFUSALS_ON_HOSTS = {
         "use libvirt 12.6 or later there, or translate the domain with onpanic to-libvirt --fleet",
     ),
     "on-crash-not-asked": (
-        "this version of libvirt lacks the value of <on_crash> in the domain, unless it is backported",
-        "collect the host's record again as a user who may write to libvirt; onpanic host then asks",
+        "this version of libvirt does not know the <on_crash> of the domain, unless it was backported",
+        "collect the host's record again as a user who may write to libvirt",
     ),
     "notifier-differs": (
         "the guest has another panic notifier on the other host",
