@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onpanic.cli import main
-from onpanic.fleet import Fleet, HostRecord, translate_for_fleet
+from onpanic.fleet import DomainGuest, Fleet, HostRecord, migration_of, translate_for_fleet
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import Fact
 from onpanic.shims import Libvirt, from_libvirt, to_libvirt
@@ -216,3 +216,15 @@ def test_the_command_names_the_remedy_for_most_hosts(
     said = capsys.readouterr().err
     assert "refused: not valid on 2 of 3 hosts" in said
     assert "no: no-machine-type: 2 hosts: b, c" in said
+
+
+def test_what_an_older_libvirt_needed_is_left_to_the_watcher_on_a_newer_one() -> None:
+    """libvirt 7.0 would let a panic end QEMU, so the domain has preserve."""
+    before, after = (host(name, libvirt=name, machines=[Q35]) for name in ("7.0.0", "11.3.0"))
+    ends = "<on_poweroff>destroy</on_poweroff><on_reboot>destroy</on_reboot><on_panic coredump='yes'>"
+    xml = domain("destroy").replace("<on_panic>", ends)
+    found = translate_for_fleet(xml, fleet(before)).translation
+    assert found is not None
+    answer = migration_of(fleet(before, after), DomainGuest.from_xml(found.xml), between=("7.0.0", "11.3.0"))
+    assert answer.pair is not None
+    assert [note.code for note in answer.pair.notes] == ["watch-destroys", "migration-continues-guest"]

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onpanic.cli.fleet.verdict_screen import verdict_screen
 from onpanic.fleet import FleetVerdict, HostDocument, HostRecord, read_fleet, verdict_of
 from onpanic.fleet.hosts.host_record import HostSystem
 from onpanic.fleet.verdict.natural_order import natural
 from onpanic.fleet.verdict.verdict_of import POLICIES
 from onpanic.probe.decision.policy import Policy
+from onpanic.probe.record.screen import Style
 
 from ..schemas import undescribed
 from .fleets import NOW, documents, emulator, fleet, host
@@ -198,6 +200,20 @@ def test_a_verdict_says_where_a_watcher_is_needed() -> None:
     assert found.watched == 2
     waiting = verdict_of(some, policies=[Policy("restart", grace=5)])
     assert [(one.code, one.hosts) for one in waiting.watch] == [("watch-waits", 2)]
+
+
+def test_a_verdict_says_what_emulators_must_be_told_without_libvirt() -> None:
+    """A guest on s390x always reports a panic, which stops it; where there is libvirt, a watcher helps."""
+    known = emulator("10.0.13", "s390x", ["s390-ccw-virtio"])
+    found = verdict_of(
+        fleet(host("a", libvirt=None, emulators=[known]), host("b", emulators=[known])),
+        architectures=["s390x"],
+    )
+    assert [(one.code, one.hosts, one.policies) for one in found.help] == [
+        ("ignore-needs-set-action", 1, ["default", "ignore"])
+    ]
+    assert "  on 1 host, for default, ignore: the architecture" in verdict_screen(found, Style())
+    assert {one.code: one.hosts for one in found.watch}["watch-continues"] == 1
 
 
 def test_a_host_that_was_not_counted_leaves_the_answer_open() -> None:

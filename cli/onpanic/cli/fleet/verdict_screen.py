@@ -230,6 +230,15 @@ def _common(verdict: FleetVerdict, *, several: bool, everything: bool) -> list[s
     ]
 
 
+def _help(verdict: FleetVerdict) -> list[str]:
+    """Return what the emulators of hosts without libvirt must be told, so that policies are kept."""
+    return [
+        f"on {plural(one.hosts, 'host')}, for {', '.join(map(printable, one.policies))}:"
+        f" {one.reason}; {one.remedy} [{one.code}]"
+        for one in verdict.help
+    ]
+
+
 def _sections(
     verdict: FleetVerdict, style: Style, *, policies: bool = True, everything: bool = False
 ) -> list[str]:
@@ -244,6 +253,7 @@ def _sections(
             lines += ["", style.paint(f"{title}, the remedy for most hosts first", "title")]
             lines += _failures(failures, style, several=several, policies=policies, everything=everything)
     for title, found in (
+        ("needed without libvirt", _help(verdict)),
         ("machine types", _common(verdict, several=several, everything=everything)),
         ("not counted", uncounted_lines(verdict.uncounted, style, everything=everything)),
         ("notes", note_lines(verdict.notes, style, everything=everything)),

@@ -28,6 +28,8 @@ class Promise(msgspec.Struct, frozen=True):
     :param changes: What the policy becomes on the host's libvirt; None if it is not kept, or without one.
     :param notifier: libvirt's model of the notifier that reports the panic; None if it is not kept, or
         without one.
+    :param help: What the emulator must be told so that the policy is kept, where libvirt does not do so: a
+        code of the catalogue; empty if nothing.
     """
 
     kept: Kept
@@ -37,6 +39,7 @@ class Promise(msgspec.Struct, frozen=True):
     machine: str = ""
     changes: DomainChanges | None = None
     notifier: str | None = None
+    help: str = ""
 
 
 def refused_promise(refused: Decision, machine: str = "") -> Promise:
@@ -60,4 +63,4 @@ def promise_without_libvirt(
         return refused_promise(decision, machine.name)
     if host.libvirt_found != "no":
         return refused_promise(refusal("libvirt-not-asked"), machine.name)
-    return Promise("yes", machine=machine.name, notifier=machine.notifier)
+    return Promise("yes", machine=machine.name, notifier=machine.notifier, help=decision.code)

@@ -81,5 +81,6 @@ def settled(guest: MigratingGuest, host: HostRecord) -> tuple[CapabilityRecord, 
         raise RefusedError(refusal("panic-ends-emulator", f"{libvirt}: every action is to destroy"))
     wanted = changes_for(guest.policy, context).on_crash
     if wanted != on_crash == "preserve":
-        return record, (Note.of("watch-continues", "the domain has preserve, as an older libvirt needs"),)
+        code = "watch-destroys" if guest.policy.on_panic == "destroy" else "watch-continues"
+        return record, (Note.of(code, "the domain has preserve, as an older libvirt needs"),)
     return record, ()

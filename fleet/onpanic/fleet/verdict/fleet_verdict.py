@@ -17,8 +17,8 @@ __all__ = (
     "FleetFailure",
     "FleetVerdict",
     "MachineVerdict",
+    "PolicyNeed",
     "PolicyVerdict",
-    "WatchNeed",
 )
 
 
@@ -121,12 +121,12 @@ class FleetFailure(msgspec.Struct, frozen=True):
     parts: list[FailurePart]
 
 
-class WatchNeed(msgspec.Struct, frozen=True):
-    """Something that libvirt alone does not do for a policy, and ``onpanic watch`` does.
+class PolicyNeed(msgspec.Struct, frozen=True):
+    """Something that a policy needs so that it is kept.
 
-    :param code: A code of the catalogue, of kind ``note``.
-    :param reason: What it is, in one sentence.
-    :param remedy: What the watcher does.
+    :param code: A code of the catalogue, of kind ``note`` or ``help``.
+    :param reason: Why, in one sentence.
+    :param remedy: What ``onpanic watch`` does, or what the emulator must be told.
     :param hosts: On how many hosts a policy needs it.
     :param policies: Which policies need it, for one machine type or more.
     """
@@ -149,7 +149,8 @@ class FleetVerdict(msgspec.Struct, frozen=True, kw_only=True):
     :param architectures: The verdict for each architecture.
     :param failures: Why policies are not kept; the remedy for most hosts comes first.
     :param unknowns: Why it is not known whether policies are kept, likewise.
-    :param watch: What hosts need ``onpanic watch`` for.
+    :param watch: What libvirt alone does not do, so that hosts need ``onpanic watch`` for it.
+    :param help: What emulators must be told on hosts without libvirt.
     :param watched: How many hosts need it for one policy or more.
     :param uncounted: What was left out, each with its reason.
     :param notes: What may make the verdict wrong.
@@ -164,7 +165,8 @@ class FleetVerdict(msgspec.Struct, frozen=True, kw_only=True):
     architectures: list[ArchitectureVerdict]
     failures: list[FleetFailure]
     unknowns: list[FleetFailure]
-    watch: list[WatchNeed]
+    watch: list[PolicyNeed]
+    help: list[PolicyNeed]
     watched: int
     uncounted: list[Uncounted]
     notes: list[FleetNote]

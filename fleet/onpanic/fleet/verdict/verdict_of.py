@@ -18,8 +18,8 @@ from onpanic.fleet.verdict.fleet_verdict import (
     FleetFailure,
     FleetVerdict,
     MachineVerdict,
+    PolicyNeed,
     PolicyVerdict,
-    WatchNeed,
 )
 from onpanic.fleet.verdict.host_notes import host_notes
 from onpanic.fleet.verdict.natural_order import natural
@@ -82,8 +82,9 @@ def verdict_of(
         architectures=found,
         failures=_failures(judging.failed["no"]),
         unknowns=_failures(judging.failed["unknown"]),
-        watch=judging.watch_needs(),
-        watched=judging.watched(),
+        watch=judging.watch.needs(),
+        help=judging.help.needs(),
+        watched=judging.watch.host_count(),
         uncounted=sorted(fleet.uncounted, key=lambda one: (one.why, natural(one.name), natural(one.source))),
         notes=sorted(
             map(_sorted, [*fleet.notes, *host_notes(fleet)]),
@@ -147,10 +148,46 @@ class _ClassFailure(msgspec.Struct):
 _Failed = dict[_FailureKey, dict[int, _ClassFailure]]
 
 
+class _Needs:
+    """What policies need that are kept: the hosts and the policies, by code."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, dict[int, int]] = defaultdict(dict)
+        self._policies: dict[str, dict[str, None]] = defaultdict(dict)
+
+    def add(self, code: str, hosts: HostClass, policy: str) -> None:
+        """Note that a policy needs something on some hosts."""
+        self._hosts[code][id(hosts)] = len(hosts.hosts)
+        self._policies[code][policy] = None
+
+    def needs(self) -> list[PolicyNeed]:
+        """Return what is needed, that of most hosts first."""
+        found = [
+            PolicyNeed(
+                code,
+                CATALOGUE[code].reason,
+                CATALOGUE[code].remedy,
+                sum(hosts.values()),
+                [*self._policies[code]],
+            )
+            for code, hosts in self._hosts.items()
+        ]
+        return sorted(found, key=lambda one: (-one.hosts, one.code))
+
+    def host_count(self) -> int:
+        """Return how many hosts need something."""
+        hosts: dict[int, int] = {}
+        for found in self._hosts.values():
+            hosts |= found
+        return sum(hosts.values())
+
+
 class _Judging:
     """The promises that were looked at so far, and what came of them.
 
     :ivar failed: The failures, apart from what is not known.
+    :ivar watch: What a watcher is needed for.
+    :ivar help: What an emulator without libvirt must be told.
     """
 
     def __init__(self, policies: Sequence[Policy], missing: int) -> None:
@@ -160,8 +197,8 @@ class _Judging:
         }
         self._policies = [(policy_name(one), one) for one in policies]
         self._missing = missing
-        self._watched: dict[str, dict[int, int]] = defaultdict(dict)
-        self._watched_policies: dict[str, dict[str, None]] = defaultdict(dict)
+        self.watch = _Needs()
+        self.help = _Needs()
 
     def machine(
         self, classes: Sequence[Sequence[HostClass]], architecture: str, machine: str
@@ -171,22 +208,6 @@ class _Judging:
         :param classes: The hosts; those together that promise the same.
         """
         return [self._judge(classes, architecture, machine, name, one) for name, one in self._policies]
-
-    def watch_needs(self) -> list[WatchNeed]:
-        """Return what hosts need a watcher for, most hosts first."""
-        found = [
-            WatchNeed(code, CATALOGUE[code].reason, CATALOGUE[code].remedy, sum(hosts.values()), [*policies])
-            for code, hosts in self._watched.items()
-            for policies in [self._watched_policies[code]]
-        ]
-        return sorted(found, key=lambda one: (-one.hosts, one.code))
-
-    def watched(self) -> int:
-        """Return how many hosts need a watcher."""
-        hosts: dict[int, int] = {}
-        for found in self._watched.values():
-            hosts |= found
-        return sum(hosts.values())
 
     def _judge(
         self,
@@ -217,13 +238,14 @@ class _Judging:
         )
 
     def _keeper(self, hosts: HostClass, promise: Promise, name: str) -> str:
-        """Return what carries a policy out that is kept, and note what a watcher is needed for."""
+        """Return what carries a policy out that is kept, and note what is needed for it."""
         if promise.changes is None:
+            if promise.help:
+                self.help.add(promise.help, hosts, name)
             return "nothing"
         codes = promise.changes.watch_codes
         for code in codes:
-            self._watched[code][id(hosts)] = len(hosts.hosts)
-            self._watched_policies[code][name] = None
+            self.watch.add(code, hosts, name)
         return "watch" if codes else "libvirt"
 
     def _add(self, hosts: HostClass, promise: Promise, place: tuple[str, str], name: str) -> None:
