@@ -47,6 +47,7 @@ def test_the_record_of_this_host(onpanic: Run, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["host.json"]  # noqa: PTH208
     found = HostRecord.from_json(file.read_bytes())
     assert done.stderr.splitlines()[0] == f"onpanic: {found.problems[0]}"
+    assert "use --no-libvirt" in done.stderr
     assert "onpanic: note: no emulator of this host has the machine type nonsense\n" in done.stderr
     assert (found.host.name, found.libvirt) == ("kvm1", None)
     assert found.system.kernel == os.uname().release

@@ -99,6 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format != "text" or arguments.output:  # the screen has them
         for problem in record.every_problem():
             complain(problem)
+    if record.libvirt_found == "unknown":
+        print_note(
+            "no policy is known without libvirt: start it, or use --no-libvirt if it runs no guests here"
+        )
     _note_missing(record, arguments.machine)
     return 0
 
