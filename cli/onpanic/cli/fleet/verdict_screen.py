@@ -250,7 +250,7 @@ def _sections(
     lines = []
     for title, failures in (("not kept", verdict.failures), ("unknown", verdict.unknowns)):
         if failures:
-            lines += ["", style.paint(f"{title}, the remedy for most hosts first", "title")]
+            lines += ["", style.paint(f"{title}, the most common reason first", "title")]
             lines += _failures(failures, style, several=several, policies=policies, everything=everything)
     for title, found in (
         ("needed without libvirt", _help(verdict)),
