@@ -31,3 +31,11 @@ def test_where_onpanic_host_does_not_look_an_emulator_may_be(path: str, answer: 
         emulator_of(there, machine)
     found = refused.value.decision.code
     assert (hindrance_answer(found), found) == (answer, code)
+
+
+def test_a_domain_without_an_architecture_has_the_hosts_own() -> None:
+    """libvirt calls it i686, and Linux may call it i586."""
+    there = host("b", emulators=[emulator("7.2.22", "i386", ["pc"])])
+    there = msgspec.structs.replace(there, system=msgspec.structs.replace(there.system, architecture="i586"))
+    xml = "<domain type='kvm'><os><type machine='pc'>hvm</type></os></domain>"
+    assert emulator_of(there, machine_of(Document(xml).root)).path == "/usr/bin/qemu-system-i386"

@@ -58,6 +58,11 @@ class HostSystem(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str
     architecture: str
 
+    @property
+    def guest_architecture(self) -> str:
+        """libvirt's name of the architecture, which a guest has whose domain names none."""
+        return _UNAME.get(self.architecture, self.architecture)
+
 
 class HostKvm(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the host has KVM.
@@ -104,6 +109,9 @@ class HostLibvirt(msgspec.Struct, frozen=True, kw_only=True):
         known = {name: getattr(self, name) for name in _FEATURES}
         return Libvirt(name=f"libvirt {self.version}", known_by=self.known_by, **known)
 
+
+# libvirt's names of what uname -m prints, where they differ
+_UNAME = {"i386": "i686", "i486": "i686", "i586": "i686", "arm64": "aarch64", "amd64": "x86_64"}
 
 _FEATURES = ("device", "models", "pci", "preserve_running", "vmcoreinfo", "checks_actions")
 

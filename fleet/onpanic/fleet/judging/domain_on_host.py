@@ -42,7 +42,7 @@ def emulator_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
             code = "no-emulator-at-path" if looked else "emulator-path-not-asked"
             raise RefusedError(refusal(code, printable(machine.emulator, 100)))
     else:
-        architecture = machine.arch or host.system.architecture
+        architecture = machine.arch or host.system.guest_architecture
         found = host.emulator_for(architecture)
         if found is None:
             raise RefusedError(refusal("no-emulator", printable(architecture, 60)))

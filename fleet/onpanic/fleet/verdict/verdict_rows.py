@@ -23,9 +23,6 @@ __all__ = ("ROWS", "ArchitectureRows", "architecture_rows", "common_machines", "
 #: So many machine types are judged if none is named: each is judged on every host.
 ROWS = 16
 
-# libvirt's names of what uname -m prints, where they differ
-_UNAME = {"i386": "i686", "i486": "i686", "i586": "i686", "arm64": "aarch64", "amd64": "x86_64"}
-
 
 class ArchitectureRows(msgspec.Struct, frozen=True):
     """The rows of an architecture.
@@ -70,8 +67,8 @@ def architecture_rows(
 
 def own_names(record: HostRecord) -> Iterable[str]:
     """Return libvirt's name of a host's architecture; all that it emulates if the host does not say."""
-    name = record.system.architecture
-    return [_UNAME.get(name, name)] if name else [runs for one in record.emulators for runs in one.runs]
+    name = record.system.guest_architecture
+    return [name] if name else [runs for one in record.emulators for runs in one.runs]
 
 
 def common_machines(rows: ArchitectureRows) -> list[str]:
