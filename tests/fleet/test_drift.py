@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from onpanic.fleet import FailedHost, Fleet, FleetDrift, HostDocument, HostRecord, drift_of, read_fleet
 from onpanic.fleet.documents.fleet import Uncounted
 from onpanic.fleet.drift.drift_changes import DRIFT_KINDS, DriftKind
-from onpanic.fleet.hosts.host_record import HostEmulator, HostKvm, HostName
+from onpanic.fleet.hosts.host_record import HostEmulator, HostKvm, HostLibvirt, HostName
+from onpanic.shims import Libvirt
 
 from .fleets import NOW, documents, emulator, fleet, host
 
@@ -225,6 +226,24 @@ def test_a_policy_that_is_kept_by_other_means_says_how() -> None:
     assert {"restart", "pause"} <= set(first.policies)
     assert "<panic model>: none before, pvpanic now" in first.detail
     assert "-device pvpanic-pci" in first.detail
+
+
+def test_another_way_of_asking_libvirt_is_no_change_of_libvirt() -> None:
+    """A user who may only read learns what the version accepts, and nothing of backports."""
+    old = host(libvirt="11.3.0")
+    assert old.libvirt is not None
+    old = msgspec.structs.replace(old, libvirt=msgspec.structs.replace(old.libvirt, preserve_running=True))
+    known = HostLibvirt.of("qemu:///system", "11.3.0", Libvirt.of("11.3.0"))
+    new = msgspec.structs.replace(old, libvirt=known)
+    word = "<on_crash>preserve-running</on_crash>"
+    assert changed(old, new)[0] == (
+        "evidence-lost",
+        f"accepted {word}; now only its version is known",
+    )
+    assert changed(new, old)[0] == (
+        "evidence-found",
+        f"whether it accepts {word} was known by its version only",
+    )
 
 
 def test_without_libvirt_another_notifier_is_named() -> None:

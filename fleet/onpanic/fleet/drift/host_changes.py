@@ -61,9 +61,14 @@ def _of_libvirt(old: HostLibvirt | None, new: HostLibvirt | None) -> Iterator[Dr
         return
     if old.version != new.version:
         yield DriftChange("libvirt", f"was libvirt {old.version}, now {new.version}")
+    asked = old.known_by, new.known_by
     for name, words in _FEATURES.items():
         before, after = getattr(old, name), getattr(new, name)
-        if before != after:
+        if before != after and old.version == new.version and asked == ("asked", "version"):
+            yield DriftChange("evidence-lost", f"accepted {words}; now only its version is known")
+        elif before != after and old.version == new.version and asked == ("version", "asked"):
+            yield DriftChange("evidence-found", f"whether it accepts {words} was known by its version only")
+        elif before != after:
             yield DriftChange("libvirt", f"now accepts {words}" if after else f"no longer accepts {words}")
     if old.checks_actions != new.checks_actions:
         what = "refuses actions that it does not carry out"
