@@ -111,12 +111,17 @@ def migrated(libvirt: Any) -> Iterator[Callable[..., Any]]:
     started: list[Any] = []
 
     def migrate(
-        xml: str, here: RealHost, there: RealHost, before: Callable[[Any], object] | None = None
+        xml: str,
+        here: RealHost,
+        there: RealHost,
+        before: Callable[[Any], object] | None = None,
+        paused: bool = False,
     ) -> Any:
         started.append(here.connection.createXML(xml))
         if before is not None:
             before(started[-1])
         flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_UNSAFE
+        flags |= libvirt.VIR_MIGRATE_PAUSED * paused
         where = {libvirt.VIR_MIGRATE_PARAM_URI: "tcp:127.0.0.1"}
         started.append(started[-1].migrate3(there.connection, where, flags))
         return started[-1]
@@ -159,11 +164,12 @@ def test_a_guest_keeps_its_policy_and_its_events(
     assert run_state(guest) == "guest-panicked"
 
 
+@pytest.mark.parametrize("onwards", [True, False], ids=["to newer", "to older"])
 def test_without_the_same_events_a_guest_sees_others(
-    pair: tuple[RealHost, RealHost], disk: Path, migrated: Callable[..., Any]
+    onwards: bool, pair: tuple[RealHost, RealHost], disk: Path, migrated: Callable[..., Any]
 ) -> None:
     """The migration works, so it is not called impossible."""
-    here, there = pair
+    here, there = pair if onwards else pair[::-1]
     assert said(pair, PlainGuest(Policy("preserve"), MACHINE), here, there) == ["event-mask-differs"]
     found = translate_for_fleet(domain(disk, "<on_panic>preserve</on_panic>"), both(pair))
     assert found.translation is not None
@@ -172,11 +178,13 @@ def test_without_the_same_events_a_guest_sees_others(
     guest = migrated(
         found.translation.xml, here, there, lambda one: seen.append(monitor(one, READ_EVENTS).split()[-1])
     )
-    assert [*seen, monitor(guest, READ_EVENTS).split()[-1]] == ["0x03", "0x07"]
+    events = ["0x03", "0x07"]
+    assert [*seen, monitor(guest, READ_EVENTS).split()[-1]] == (events if onwards else events[::-1])
 
 
-def test_a_preserved_guest_is_continued(
-    pair: tuple[RealHost, RealHost], disk: Path, migrated: Callable[..., Any]
+@pytest.mark.parametrize("paused", [False, True], ids=["", "--paused"])
+def test_a_preserved_guest_is_continued_unless_it_migrates_paused(
+    paused: bool, pair: tuple[RealHost, RealHost], disk: Path, migrated: Callable[..., Any]
 ) -> None:
     here, there = pair
     found = translate_for_fleet(domain(disk, "<on_panic>preserve</on_panic>"), both(pair)).translation
@@ -186,8 +194,8 @@ def test_a_preserved_guest_is_continued(
         monitor(guest, PANIC)
         guests.until(lambda: guest.state() == [6, 1])
 
-    guest = migrated(found.xml, here, there, panic)
-    assert run_state(guest) == "running"
+    guest = migrated(found.xml, here, there, panic, paused)
+    assert (run_state(guest) == "running") is not paused
 
 
 def test_an_older_libvirt_refuses_preserve_running(
