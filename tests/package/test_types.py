@@ -1,6 +1,7 @@
 """Type checkers see the types of the installed packages, and names that do not exist."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.package
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Environment = Callable[..., Path]
-Check = Callable[[str], subprocess.CompletedProcess[str]]
+Check = Callable[..., subprocess.CompletedProcess[str]]
 
 USER = """
 import asyncio
@@ -77,13 +78,13 @@ assert_type(asyncio.run(aprobe(QEMU_7_2.command())), CapabilityRecord)
 print(Policy("restart"), extend)
 """
 WRONG = {
-    "a misspelt name": "from onpanic.probe import prob\n",
-    "a misspelt name of shims": "from onpanic.shims import extent\n",
-    "a misspelt name of watch": "from onpanic.watch import watch_domain\n",
-    "a misspelt name of matrix": "import onpanic.matrix\nprint(onpanic.matrix.publish())\n",
-    "a name of another package": "from onpanic.shims import probe\n",
-    "a wrong argument": "from onpanic.probe import probe\nprobe('qemu', machine='q35')\n",
-    "a wrong attribute": "from onpanic.probe import probe\nprint(probe('qemu').machine_types)\n",
+    "misspelt": "from onpanic.probe import prob\n",
+    "misspelt_of_shims": "from onpanic.shims import extent\n",
+    "misspelt_of_watch": "from onpanic.watch import watch_domain\n",
+    "misspelt_of_matrix": "import onpanic.matrix\nprint(onpanic.matrix.publish())\n",
+    "of_another_package": "from onpanic.shims import probe\n",
+    "wrong_argument": "from onpanic.probe import probe\nprobe('qemu', machine='q35')\n",
+    "wrong_attribute": "from onpanic.probe import probe\nprint(probe('qemu').machine_types)\n",
 }
 REVEAL = "from onpanic.shims import extend\nimport libvirt\nreveal_type(extend(libvirt.open()))\n"
 
@@ -96,7 +97,7 @@ def check(
     tmp_path: Path,
     unavailable: Callable[[str], NoReturn],
 ) -> Check:
-    """Return a function that type-checks a program that uses the installed onpanic."""
+    """Return a function that type-checks programs, by name, that use the installed onpanic."""
     tool: str = request.param
     if importlib.util.find_spec(tool) is None:
         unavailable(f"{tool} is not installed")
@@ -112,26 +113,28 @@ def check(
         '{"typeCheckingMode": "strict", "reportUnknownMemberType": false}'
     )
 
-    def check(program: str) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "user.py").write_text(program)
-        return run(sys.executable, "-m", *words, "user.py", cwd=tmp_path)
+    def check(**programs: str) -> subprocess.CompletedProcess[str]:
+        for name, program in programs.items():
+            (tmp_path / f"{name}.py").write_text(program)
+        return run(sys.executable, "-m", *words, *(f"{name}.py" for name in programs), cwd=tmp_path)
 
     return check
 
 
 def test_a_program_that_is_right(check: Check) -> None:
-    done = check(USER)
+    done = check(user=USER)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_program_that_is_wrong(wrong: str, check: Check) -> None:
-    done = check(WRONG[wrong])
+def test_programs_that_are_wrong(check: Check) -> None:
+    """An error is found in each."""
+    done = check(**WRONG)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "error" in done.stdout
+    errors = {name for name in WRONG if re.search(rf"\b{name}\.py:\d.*\berror\b", done.stdout)}
+    assert errors == WRONG.keys()
 
 
 def test_a_connection_that_was_extended_has_a_type(check: Check) -> None:
-    lines = check(REVEAL).stdout.splitlines()
+    lines = check(user=REVEAL).stdout.splitlines()
     (revealed,) = [line for line in lines if "Revealed type" in line or "Type of" in line]
     assert "PolicyConnection" in revealed
