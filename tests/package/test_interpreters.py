@@ -25,10 +25,14 @@ QUICK = "not (browser or consumers or emulators or libvirt or package or process
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "any")
 #: The newest one runs all quick tests, those between it and the oldest one a part that imports every package.
 NEWEST = "3.14"
-BETWEEN = [f"tests/{name}" for name in ("check", "cli", "core", "qmp", "run", "shims", "why")]
+BETWEEN = [
+    *(f"tests/{name}" for name in ("check", "cli", "core", "qmp", "run")),
+    "tests/shims/test_translate.py",
+    "tests/why/test_reading.py",
+]
 #: Tests of the sources and of published data, which no interpreter changes.
 SOURCE_ONLY = ("tests/test_architecture.py", "tests/test_linters.py", "tests/matrix/test_published.py")
-TESTING = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "jsonschema")
+TESTING = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "jsonschema", "ruamel.yaml")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Unavailable = Callable[[str], NoReturn]
