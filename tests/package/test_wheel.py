@@ -1,6 +1,7 @@
 """The built wheel, in environments that hold nothing else."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from onpanic.core.version import __version__
+from onpanic.probe.testing import QEMU_7_2
 
 pytestmark = pytest.mark.package
 
@@ -180,7 +182,7 @@ def test_without_rich_there_are_no_progress_bars(
 ) -> None:
     """That is not an error, not even on a terminal."""
     shutil.which("script") or pytest.skip("no script(1) here")
-    command = f"{environment() / 'onpanic'} probe --all-machines --introspect-only {emulator}"
+    command = f"{environment() / 'onpanic'} probe --machine pc --machine isapc --introspect-only {emulator}"
     done = run("script", "-qec", command, "/dev/null", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "Traceback" not in done.stdout
@@ -218,10 +220,14 @@ def test_each_extra_is_enough(
 
 
 def test_a_matrix_is_built_from_what_the_wheel_has(
-    environment: Environment, run: Run, emulator: str, tmp_path: Path
+    environment: Environment, run: Run, tmp_path: Path
 ) -> None:
-    """Page, scripts, style and schemas are in it."""
+    """Page, scripts, style and schemas are in it, and so is an emulator to play."""
     command = environment("matrix") / "onpanic"
+    played = [str(command.parent / "python"), *QEMU_7_2.command()[1:]]
+    emulator = tmp_path / "qemu-system-x86_64"
+    emulator.write_text(f'#!/bin/sh\nexec {shlex.join(played)} "$@"\n')
+    emulator.chmod(0o755)
     done = run(command, "matrix", "collect", "-q", "-o", "records", emulator, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert run(command, "matrix", "build", "-q", "records", "-o", "out", cwd=tmp_path).returncode == 0
