@@ -57,7 +57,7 @@ async def play(played: Played, survivors: Callable[[str], Found]) -> None:
         mark = f"mark-{uuid.uuid4().hex}"
         emulator = QEMU_7_2.but(package=mark).failing(Fault(kind, place, WORDS))
         try:
-            played.ends[kind, place] = await aprobe(emulator.command(), timeout=5 if kind in patient else 30)
+            played.ends[kind, place] = await aprobe(emulator.command(), timeout=10 if kind in patient else 30)
         except EmulatorError as error:
             played.ends[kind, place] = error
         played.survivors[kind, place] = await asyncio.to_thread(survivors, mark)
