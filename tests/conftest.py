@@ -76,7 +76,11 @@ _DISPOSITIONS: dict[int, Callable[[int, FrameType | None], Any]] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test with a marker its deadline."""
+    """Give each test with a marker its deadline, and start with the longest ones, those of the package.
+
+    A process that has run its own tests takes others' last ones; the longest is not to be among them.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("package") is None)
     for item in items:
         seconds = [DEADLINES[mark.name] for mark in item.iter_markers() if mark.name in DEADLINES]
         if seconds and item.get_closest_marker("timeout") is None:
