@@ -133,8 +133,8 @@ def panic(libvirt: Any, uri: str, domcaps_emulator: str, target: Libvirt) -> Ite
         translation = to_libvirt(xml, record(notifier), libvirt=target)
         domain = connection.defineXML(translation.xml)
         domains.append(domain)
+        guest = Guest(domain, translation, received[name])  # before another thread asks for its events
         domain.create()
-        guest = Guest(domain, translation, received[name])
         guest.events_until(("started", 0))
         return guest
 
