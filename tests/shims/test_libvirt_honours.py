@@ -135,7 +135,8 @@ def panic(libvirt: Any, uri: str, domcaps_emulator: str, target: Libvirt) -> Ite
         domains.append(domain)
         guest = Guest(domain, translation, received[name])  # before another thread asks for its events
         domain.create()
-        guest.events_until(("started", 0))
+        if WENT_ON in guest.events_until(("started", 0)):
+            received[name].put(WENT_ON)  # a guest that is quick ends before libvirt says that it has started
         return guest
 
     def end(domain: Any) -> None:
