@@ -46,6 +46,8 @@ def collect(tmp_path: Path, played_libvirt: PlayedLibvirt) -> Collect:
     folder.mkdir()
     played_libvirt.emulators = {"x86_64": f"{folder}/qemu-system-x86_64"}
     (tmp_path / "machine-id").write_text("b642b4217b34b1e8d3bd915fc65c4452\n")
+    daemon = tmp_path / "libvirtd"
+    daemon.touch()
 
     def run(emulators: Mapping[str, PlayedEmulator], *, backend: Any = None, **plan: Any) -> HostRecord:
         for name in emulators:
@@ -57,6 +59,7 @@ def collect(tmp_path: Path, played_libvirt: PlayedLibvirt) -> Collect:
             machine_id=tmp_path / "machine-id",
             os_release=(),
             kvm=tmp_path / "kvm",
+            libvirt=(daemon,),
             uname=os.uname_result(("Linux", "kvm1", "6.1.0", "#1", "x86_64")),
             backend=backend or PlayedBackend(QEMU_7_2, emulators),
             now=lambda: NOW,
@@ -156,6 +159,15 @@ def test_without_a_daemon_the_programs_are_known_by_their_names(
     assert s390x
     assert s390x.record
     assert [one.name for one in s390x.record.machines] == ["s390-ccw-virtio-7.2"]
+
+
+def test_a_host_without_libvirt_has_no_problem(
+    collect: Collect, played_libvirt: PlayedLibvirt, tmp_path: Path
+) -> None:
+    (tmp_path / "libvirtd").unlink()
+    played_libvirt.fail("open", C["VIR_ERR_SYSTEM_ERROR"], "No such file or directory", times=2)
+    found = collect(X86)
+    assert (found.libvirt, found.libvirt_found, found.problems) == (None, "no", [])
 
 
 def test_without_libvirts_python_module(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
