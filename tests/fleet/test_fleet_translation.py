@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from onpanic.cli import main
 from onpanic.fleet import DomainGuest, Fleet, HostRecord, migration_of, translate_for_fleet
+from onpanic.fleet.hosts.host_record import HostSystem
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import Fact
 from onpanic.shims import Libvirt, from_libvirt, to_libvirt
@@ -83,6 +84,16 @@ def test_hosts_in_the_way_are_named_with_the_reason() -> None:
         ("no-libvirt", ("e",)),
         ("no-machine-type", ("c",)),
     ]
+
+
+def test_hosts_of_another_architecture_are_left_out_and_counted() -> None:
+    """If there is no other host, they are the reason."""
+    arm = host("arm", emulators=[emulator("11.1.3", "aarch64", ["virt"])])
+    arm = msgspec.structs.replace(arm, system=HostSystem(os="", kernel="", architecture="aarch64"))
+    found = translate_for_fleet(domain(), fleet(old("a"), old("b"), arm))
+    assert found.translation is not None
+    assert (found.hosts, found.others) == (2, 1)
+    assert codes(domain(), fleet(arm)) == [("no-emulator", ("arm",))]
 
 
 def test_the_hindrance_on_most_hosts_comes_first() -> None:

@@ -21,6 +21,7 @@ from onpanic.fleet.judging.domain_on_host import libvirt_of_host, record_of
 from onpanic.fleet.judging.guest_view import GuestView, difference, view_of
 from onpanic.fleet.judging.hindrance import Hindrance, sorted_hindrances
 from onpanic.fleet.verdict.natural_order import natural
+from onpanic.fleet.verdict.verdict_rows import may_run
 from onpanic.probe.decision.rules import Decision, refusal
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.record.capability_record import CapabilityRecord
@@ -47,11 +48,15 @@ class FleetTranslation(msgspec.Struct, Generic[Text], frozen=True):
     """A domain that was translated for all hosts of a fleet, or why it cannot be.
 
     :param translation: The translated document; None if it is not valid on all hosts.
-    :param hindrances: Why not, the reason on most hosts first.
+    :param hosts: How many hosts the answer is about.
+    :param others: How many hosts are of another architecture, and do not emulate the domain's.
+    :param hindrances: Why there is no translation, the reason on most hosts first.
     :param notes: Notes on the domain on the hosts, with those of the translation.
     """
 
     translation: Translation[Text] | None
+    hosts: int = 0
+    others: int = 0
     hindrances: tuple[Hindrance, ...] = ()
     notes: tuple[Note, ...] = ()
 
@@ -66,7 +71,8 @@ def translate_for_fleet(
 ) -> FleetTranslation[Text]:
     """Translate a domain's policy so that the document is valid on all hosts that are counted.
 
-    If the hosts would add different notifiers, one is used that all of them have.
+    Hosts of another architecture that do not emulate the domain's are left out, unless no host is left.  If
+    the hosts would add different notifiers, one is used that all of them have.
 
     :param xml: The domain's XML.
     :param notifier: The model of the notifier to add if the domain has none; None for the best one.
@@ -75,6 +81,22 @@ def translate_for_fleet(
         offer, through ``<qemu:commandline>``.
     :raise DocumentError: When the document cannot be read, or contradicts itself.
     """
+    part = _hosts_for(xml, fleet)
+    found = _for_all(xml, part, notifier, vmcoreinfo=vmcoreinfo, same_events=same_events)
+    count = part.host_count
+    return msgspec.structs.replace(found, hosts=count, others=fleet.host_count - count)
+
+
+def _hosts_for(xml: Text, fleet: Fleet) -> Fleet:
+    """Return the part of a fleet that a domain may be meant for."""
+    architecture = machine_of(Document(xml).root).arch
+    classes = tuple(one for one in fleet.classes if architecture and may_run(one.record, architecture))
+    return msgspec.structs.replace(fleet, classes=classes) if classes else fleet
+
+
+def _for_all(
+    xml: Text, fleet: Fleet, notifier: NotifierModel | None, *, vmcoreinfo: bool, same_events: bool
+) -> FleetTranslation[Text]:
     ways: list[NotifierModel | None] = [notifier] if notifier else [None, *_MODELS]
     failed: list[FleetTranslation[Text]] = []
     for model in ways:
@@ -88,9 +110,8 @@ def translate_for_fleet(
         if words:
             document = Document(xml)
             add_arguments(document, words)
-            return translate_for_fleet(
-                cast("Text", document.edited()), fleet, notifier=model, vmcoreinfo=vmcoreinfo
-            )
+            edited = cast("Text", document.edited())
+            return _for_all(edited, fleet, model, vmcoreinfo=vmcoreinfo, same_events=False)
         return _with_notes(found, _differences(machine, views, fleet))
     return min(failed, key=_severity)
 
@@ -112,7 +133,7 @@ def _translated(
             translate(one.record, [libvirt])
             libvirts[libvirt] = None
     if refused:
-        return FleetTranslation(None, sorted_hindrances(refused, natural))
+        return FleetTranslation(None, hindrances=sorted_hindrances(refused, natural))
     notes: dict[Note, None] = {}
     results: dict[Text, tuple[Translation[Text], list[str]]] = {}
     for one in fleet.classes:
@@ -124,7 +145,7 @@ def _translated(
     for _, names in ranked[1:]:
         refused[refusal("translations-differ")] += names
     if refused:
-        return FleetTranslation(None, sorted_hindrances(refused, natural))
+        return FleetTranslation(None, hindrances=sorted_hindrances(refused, natural))
     return FleetTranslation(ranked[0][0], notes=tuple(notes))
 
 
@@ -146,7 +167,7 @@ def _severity(failed: FleetTranslation[Text]) -> tuple[int, bool]:
 
 
 def _with_notes(found: FleetTranslation[Text], notes: Sequence[Note]) -> FleetTranslation[Text]:
-    return FleetTranslation(found.translation, found.hindrances, (*found.notes, *notes))
+    return msgspec.structs.replace(found, notes=(*found.notes, *notes))
 
 
 def _views(machine: DomainMachine, fleet: Fleet) -> dict[GuestView, list[str]]:

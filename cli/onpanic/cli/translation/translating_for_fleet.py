@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from onpanic.cli.argument_files import naming, read_domain
 from onpanic.cli.exit_status import FOUND, OK
-from onpanic.cli.fleet.fleet_lines import hosts_text, note_lines, plural, uncounted_lines
+from onpanic.cli.fleet.fleet_lines import note_lines, plural, uncounted_lines
 from onpanic.cli.fleet.fleet_sources import fleet_of
 from onpanic.cli.fleet.migration_screen import hindrance_lines
 from onpanic.cli.output import complain, print_error, print_note
 from onpanic.cli.translation.translation_output import write_translation
 from onpanic.core.errors import UsageError
 from onpanic.fleet.documents.fleet import Fleet
-from onpanic.fleet.fleet_translation import translate_for_fleet
+from onpanic.fleet.fleet_translation import FleetTranslation, translate_for_fleet
 from onpanic.fleet.judging.hindrance import Hindrance
 from onpanic.probe.record.screen import Style
 
@@ -44,26 +44,26 @@ def translate_for_hosts(arguments: argparse.Namespace) -> int:
         )
     missing = bool(fleet.missing_count) and not arguments.answered_only
     if found.translation is None or missing:
-        _print_refusal(fleet, found.hindrances, missing=missing)
+        _print_refusal(fleet, found, missing=missing)
         return FOUND
     write_translation(found.translation, found.notes, arguments)
     if not arguments.quiet:
-        _print_hosts(fleet)
+        _print_hosts(fleet, found)
     return OK
 
 
-def _print_refusal(fleet: Fleet, hindrances: Sequence[Hindrance], *, missing: bool) -> None:
+def _print_refusal(fleet: Fleet, found: FleetTranslation[bytes], *, missing: bool) -> None:
     """Print why there is no translation for all hosts, and the remedy for most of them.
 
     :param missing: Whether hosts that are not counted are a reason, too.
     """
     remedies: Counter[str] = Counter()
-    for one in hindrances:
+    for one in found.hindrances:
         remedies[one.remedy] += len(one.hosts)
     if remedies:
         [(remedy, count)] = remedies.most_common(1)
         complain(
-            f"refused: {_of_hosts(hindrances)} of {plural(fleet.host_count, 'host')}",
+            f"refused: {_of_hosts(found.hindrances)} of {plural(found.hosts, 'host')}",
             f"{remedy} (for {plural(count, 'host')})",
         )
     else:
@@ -72,7 +72,7 @@ def _print_refusal(fleet: Fleet, hindrances: Sequence[Hindrance], *, missing: bo
             f"refused: {fleet.missing_count:,} of {total:,} hosts and documents are not counted",
             "collect their records again, or ignore them with --answered-only",
         )
-    for line in hindrance_lines(hindrances, Style(), indent="  "):
+    for line in hindrance_lines(found.hindrances, Style(), indent="  "):
         print_error(line)
     if missing:
         for line in uncounted_lines(fleet.uncounted, Style()):
@@ -87,8 +87,10 @@ def _of_hosts(hindrances: Sequence[Hindrance]) -> str:
     return ", and ".join(f"{words} on {count:,}" for words, count in sorted(hosts.items()))
 
 
-def _print_hosts(fleet: Fleet) -> None:
+def _print_hosts(fleet: Fleet, found: FleetTranslation[bytes]) -> None:
     """Print over how many hosts an answer holds, and what may make it wrong."""
-    print_note(f"valid on {hosts_text(fleet)}")
+    others = f", {found.others:,} of another architecture" * bool(found.others)
+    missing = f", {fleet.missing_count:,} not counted" * bool(fleet.missing_count)
+    print_note(f"valid on {plural(found.hosts, 'host')}{others}{missing}")
     for line in (*uncounted_lines(fleet.uncounted, Style()), *note_lines(fleet.notes, Style())):
         print_note(line)

@@ -18,7 +18,15 @@ from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
 from onpanic.fleet.hosts.usual_machines import USUAL_MACHINES
 from onpanic.fleet.verdict.natural_order import natural
 
-__all__ = ("ROWS", "ArchitectureRows", "architecture_rows", "common_machines", "own_names", "versions")
+__all__ = (
+    "ROWS",
+    "ArchitectureRows",
+    "architecture_rows",
+    "common_machines",
+    "may_run",
+    "own_names",
+    "versions",
+)
 
 #: So many machine types are judged if none is named: each is judged on every host.
 ROWS = 16
@@ -71,6 +79,15 @@ def own_names(record: HostRecord) -> Iterable[str]:
     return [name] if name else [runs for one in record.emulators for runs in one.runs]
 
 
+def may_run(record: HostRecord, architecture: str) -> bool:
+    """Return whether guests of an architecture may be meant for a host: it is its own, or is emulated there.
+
+    :param architecture: libvirt's name of it.
+    """
+    own = [*own_names(record)]
+    return not own or architecture in own or record.emulator_for(architecture) is not None
+
+
 def common_machines(rows: ArchitectureRows) -> list[str]:
     """Return the aliases and then the machine types that all hosts have; none if one did not say."""
     aliases = [{*emulator.aliases} if emulator else set() for _, emulator in rows.classes]
@@ -92,12 +109,11 @@ def versions(rows: ArchitectureRows, machine: str) -> dict[str, int]:
 
 
 def _rows(fleet: Fleet, architecture: str, machines: Sequence[str], *, everything: bool) -> ArchitectureRows:
-    classes = []
-    for one in fleet.classes:
-        emulator = one.record.emulator_for(architecture)
-        own = [*own_names(one.record)]
-        if emulator is not None or architecture in own or not own:
-            classes.append((one, emulator))
+    classes = [
+        (one, one.record.emulator_for(architecture))
+        for one in fleet.classes
+        if may_run(one.record, architecture)
+    ]
     usual: Counter[str] = Counter()
     asked: set[str] = set()
     for hosts, emulator in classes:
