@@ -95,12 +95,13 @@ def test_nothing_is_left_if_it_is_killed(connection: Any, uri: str) -> None:
     guests.until(lambda: one.state() == PANICKED)
     place = folder_of(uri)
     command = [sys.executable, "-m", "onpanic", "why", "--connect", uri, "--domain", "why"]
-    for _ in range(3):
+    for number in range(6):
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(place)}
         )
         while not has_job(one) and process.poll() is None:
             pass  # until the dump has begun
+        time.sleep(0.01 * number)  # it is also killed when it has read what it needs
         process.kill()
         process.wait()
         guests.until(lambda: not left(place))

@@ -232,9 +232,9 @@ class _Fifo:
         """
         writing = self.writing
         if begun or writing is None or writing.done():
+            self._remove()  # first: once the guard has ended, nothing does so if this process is killed
             self._close()
             if writing is None or _has_returned(writing, _LEFT):
-                self._remove()
                 return
         threading.Thread(target=self._release_later, name="libvirt FIFO", daemon=True).start()
 
@@ -242,8 +242,9 @@ class _Fifo:
         deadline = time.monotonic() + _LOCK + _LATE
         writing = self.writing
         assert writing
-        while self._reader >= 0 and not writing.done() and time.monotonic() < deadline:
-            if self.read(_POLL):
+        while self._reader >= 0 and time.monotonic() < deadline:
+            if writing.done() or self.read(_POLL):  # libvirt does not open it any more
+                self._remove()
                 break
         self._close()
         _has_returned(writing, _LOCK)
