@@ -53,6 +53,7 @@ class PlayedMonitor:
         self.failing_formats: dict[str, str] = {}
         self.dumped: list[dict[str, Any]] = []
         self.dump_polls = 0
+        self.completion_delay = 0.0  # seconds after which the event of a dump's end comes
         self.no_reboot = False
         self.early_events: list[str] = []
         self.clients = 0
@@ -211,7 +212,15 @@ class PlayedMonitor:
     def _end_dump(self) -> None:
         error = self._dump_error
         self._dump["status"] = "failed" if error else "completed"
-        self.event("DUMP_COMPLETED", result=self._dump, **({"error": error} if error else {}))
+        words = {"error": error} if error else {}
+
+        def tell() -> None:
+            self.event("DUMP_COMPLETED", result=self._dump, **words)
+
+        if self.completion_delay:
+            asyncio.get_running_loop().call_later(self.completion_delay, tell)
+        else:
+            tell()
 
     def _stop_listening(self) -> None:
         if self._server:

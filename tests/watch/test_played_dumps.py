@@ -94,6 +94,15 @@ async def test_a_format_that_fails(folder: Path, tmp_path: Path) -> None:
     assert [Path(name).suffix for name in names(folder)] == [".core"]
 
 
+async def test_a_reason_that_comes_late(folder: Path, tmp_path: Path) -> None:
+    """QEMU's state says that a dump has failed before its event says why."""
+    monitor = PlayedMonitor()
+    monitor.dump_error = "No space left on device"
+    monitor.completion_delay = 0.1
+    line = await dumped(monitor, folder, tmp_path)
+    assert (line.outcome, line.detail) == ("failed", "No space left on device")
+
+
 @pytest.fixture
 def preserved(played_libvirt: PlayedLibvirt) -> PlayedDomain:
     return played_libvirt.add(xml(policy_of("preserve", attributes=" coredump='yes'")))

@@ -18,7 +18,7 @@ from onpanic.watch.rules.settings import Settings
 __all__ = ("MonitorDump", "progress_of")
 
 _POLL = (0.01, 0.5)  # seconds between queries of a dump's progress: the first, and the longest
-_CLOSED = 1.0  # seconds in which a QEMU that has ended, or a dump, has closed its file
+_CLOSED = 1.0  # seconds in which a QEMU that has ended, or a dump, has closed its file and said why
 _LIBVIRT_MONITOR = "charmonitor"  # what every libvirt calls its own monitor of a QEMU
 
 
@@ -33,6 +33,7 @@ class MonitorDump:
         self._monitor = monitor
         self._settings = settings
         self._error = ""
+        self._completed = asyncio.Event()
         self._abandoned: set[Path] = set()  # incomplete files that may still be written
 
     def on_completed(self, error: str) -> None:
@@ -41,6 +42,7 @@ class MonitorDump:
         :param error: Why it failed; empty if it did not.
         """
         self._error = error
+        self._completed.set()
         self._remove_until(time.monotonic() + _CLOSED)  # QEMU closes the file after this event
 
     def remove_abandoned(self) -> None:
@@ -115,6 +117,7 @@ class MonitorDump:
     async def _begin(self, arguments: dict[str, Any]) -> None:
         """Begin a dump; with QEMU before 2.6, return when it has ended."""
         self._error = ""
+        self._completed.clear()
         try:
             await self._monitor.execute("dump-guest-memory", **arguments, detach=True)
         except FailedError as error:
@@ -139,6 +142,8 @@ class MonitorDump:
             await asyncio.sleep(delay)
             delay = min(delay * 2, _POLL[1])
         if dump.get("status") == "failed":
+            with suppress(TimeoutError):  # the event that says why comes after this state
+                await asyncio.wait_for(self._completed.wait(), _CLOSED)
             raise _NotDumpedError(self._error or "QEMU does not say why", ended=True)
 
     @asynccontextmanager
