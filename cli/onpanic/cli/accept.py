@@ -6,7 +6,7 @@ Exit status 0: accepted; 1: refused.
 import argparse
 
 from onpanic.cli.argument_files import read_record
-from onpanic.cli.options import add_timeout
+from onpanic.cli.options import add_policy_details, add_timeout
 from onpanic.cli.output import complain, print_json
 from onpanic.core.errors import UsageError
 from onpanic.probe.decision.policy import ON_PANIC, Policy
@@ -23,14 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "emulator", nargs="?", metavar="EMULATOR", help="probe this emulator (default: the host's own)"
     )
-    parser.add_argument("--coredump", action="store_true", help="with a dump of the guest's memory first")
-    parser.add_argument("--on-crash", metavar="V", help="the <on_crash> value beside it")
-    parser.add_argument(
-        "--on-crash-coredump", action="store_true", help="with a dump first on a crash as well"
-    )
-    parser.add_argument(
-        "--grace", type=float, metavar="SECONDS", help="let the guest help itself for so long first"
-    )
+    add_policy_details(parser)
     parser.add_argument("--machine", metavar="M", help="machine type or alias (default: the default one)")
     parser.add_argument(
         "--notifier",

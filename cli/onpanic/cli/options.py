@@ -6,7 +6,7 @@ from types import ModuleType
 
 from onpanic.core.errors import UsageError
 
-__all__ = ("add_lines", "add_timeout", "count", "jobs", "parse", "seconds", "text")
+__all__ = ("add_lines", "add_policy_details", "add_timeout", "count", "jobs", "parse", "seconds", "text")
 
 _MOST_JOBS = 10_000
 _MOST_COUNTED = 9_999_999
@@ -49,6 +49,18 @@ def _check(argv: Sequence[str]) -> None:
             raise UsageError(
                 f"{argument}: -- is not a value", "leave the option out, or give it another value"
             )
+
+
+def add_policy_details(group: argparse._ActionsContainer) -> None:
+    """Add the options of a policy beside its ``<on_panic>`` value."""
+    group.add_argument("--coredump", action="store_true", help="with a dump of the guest's memory first")
+    group.add_argument("--on-crash", metavar="V", help="the <on_crash> value beside it")
+    group.add_argument(
+        "--on-crash-coredump", action="store_true", help="with a dump first on a crash as well"
+    )
+    group.add_argument(
+        "--grace", type=float, metavar="SECONDS", help="let the guest help itself for so long first"
+    )
 
 
 def add_timeout(group: argparse._ActionsContainer, default: float, what: str) -> None:

@@ -1,10 +1,10 @@
-"""Decodes JSON from files, which users may have edited."""
+"""Decodes JSON from files, which users may have edited, and reads the JSON Schemas of the package."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ("decode_json",)
+__all__ = ("decode_json", "read_schema")
 
 Decoded = TypeVar("Decoded")
 
@@ -22,3 +22,15 @@ def decode_json(data: bytes, kind: type[Decoded]) -> Decoded:
         raise ValueError(f"not UTF-8: {error}") from error
     except msgspec.DecodeError as error:  # no ValueError before msgspec 0.21
         raise ValueError(str(error)) from error
+
+
+def read_schema(package: str, name: str) -> dict[str, Any]:
+    """Return a JSON Schema that is installed with a package.
+
+    :param package: The package that the file is in.
+    :param name: The file's name.
+    """
+    from importlib.resources import files  # slow to import, and rarely needed
+
+    schema: dict[str, Any] = msgspec.json.decode(files(package).joinpath(name).read_bytes())
+    return schema

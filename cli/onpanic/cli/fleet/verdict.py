@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from onpanic.cli.exit_status import FOUND, OK
 from onpanic.cli.fleet.fleet_lines import host_names
 from onpanic.cli.fleet.fleet_sources import add_sources, fleet_of
+from onpanic.cli.options import add_policy_details
 from onpanic.cli.output import print_json
 from onpanic.core.errors import UsageError
 from onpanic.probe.decision.policy import ON_PANIC, Policy
@@ -33,14 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     policy.add_argument(
         "--policy", choices=ON_PANIC, metavar="VALUE", help=f"the <on_panic> value: {', '.join(ON_PANIC)}"
     )
-    policy.add_argument("--coredump", action="store_true", help="with a dump of the guest's memory first")
-    policy.add_argument("--on-crash", metavar="V", help="the <on_crash> value beside it")
-    policy.add_argument(
-        "--on-crash-coredump", action="store_true", help="with a dump first on a crash as well"
-    )
-    policy.add_argument(
-        "--grace", type=float, metavar="SECONDS", help="let the guest help itself for so long first"
-    )
+    add_policy_details(policy)
     policy.add_argument("--answered-only", action="store_true", help="judge only the hosts that are counted")
     parser.add_argument(
         "--arch",

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import msgspec
 
 from onpanic.core.errors import RecordError
-from onpanic.core.json_decoding import decode_json
+from onpanic.core.json_decoding import decode_json, read_schema
 
 __all__ = (
     "DumpFormat",
@@ -176,9 +176,4 @@ class LibvirtRecord(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def json_schema() -> dict[str, Any]:
         """Return the JSON Schema of a record: the file that is installed with the package."""
-        from importlib.resources import files  # slow to import, and rarely needed
-
-        schema: dict[str, Any] = msgspec.json.decode(
-            files(__package__).joinpath("libvirt.schema.json").read_bytes()
-        )
-        return schema
+        return read_schema(__package__, "libvirt.schema.json")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from onpanic.core.json_decoding import read_schema
 from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import Answer, How
@@ -233,9 +234,4 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def json_schema() -> dict[str, Any]:
         """Return the JSON Schema of a matrix: the file that is installed with the package."""
-        from importlib.resources import files  # slow to import, and rarely needed
-
-        schema: dict[str, Any] = msgspec.json.decode(
-            files(__package__).joinpath("matrix.schema.json").read_bytes()
-        )
-        return schema
+        return read_schema(__package__, "matrix.schema.json")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from onpanic.core.json_decoding import read_schema
 from onpanic.core.untrusted import wellformed
 from onpanic.fleet.documents.fleet import FleetNote, Uncounted
 from onpanic.fleet.drift.drift_changes import DriftChange
@@ -118,9 +119,4 @@ class FleetDrift(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def json_schema() -> dict[str, Any]:
         """Return the JSON Schema: the file that is installed with the package."""
-        from importlib.resources import files  # slow to import, and rarely needed
-
-        schema: dict[str, Any] = msgspec.json.decode(
-            files(__package__).joinpath("drift.schema.json").read_bytes()
-        )
-        return schema
+        return read_schema(__package__, "drift.schema.json")

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 
 from onpanic.core.errors import RecordError
+from onpanic.core.json_decoding import read_schema
 from onpanic.core.untrusted import wellformed
 from onpanic.probe.decision.policy import ON_PANIC, Policy
 from onpanic.probe.decision.rules import Capabilities, Decision, decide
@@ -287,12 +288,7 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def json_schema() -> dict[str, Any]:
         """Return the JSON Schema that every record conforms to: the one that ships with the package."""
-        from importlib.resources import files  # slow to import, and rarely needed
-
-        schema: dict[str, Any] = msgspec.json.decode(
-            files(__package__).joinpath("record.schema.json").read_bytes()
-        )
-        return schema
+        return read_schema(__package__, "record.schema.json")
 
 
 Record = TypeVar("Record", bound=CapabilityRecord)
