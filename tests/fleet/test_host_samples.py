@@ -17,16 +17,6 @@ RULE_TESTS = SAMPLES / "onpanic-hosts.rules.test.yml"
 
 
 @pytest.mark.consumers
-def test_prometheus_accepts_the_rules_about_hosts(promtool: Promtool) -> None:
-    """Each alert fires at one time and not at another one."""
-    assert "SUCCESS" in promtool("check", "rules", RULES)
-    assert "SUCCESS" in promtool("test", "rules", RULE_TESTS)
-    alerts = re.findall(r"alert: (\w+)", RULES.read_text())
-    cases = re.findall(r"alertname: (\w+)\n +(exp_alerts:)?", RULE_TESTS.read_text())
-    assert set(cases) == {(alert, word) for alert in alerts for word in ("", "exp_alerts:")}
-
-
-@pytest.mark.consumers
 def test_prometheus_accepts_the_metrics_of_a_host(promtool: Promtool) -> None:
     """Of one with everything, and of one about which little is known."""
     broken = msgspec.structs.replace(emulator("7.2.22"), path='/opt/"odd\\name', record=None, problem="no")

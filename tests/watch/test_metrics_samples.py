@@ -61,12 +61,14 @@ def targets() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 @pytest.mark.consumers
-def test_prometheus_accepts_the_rules(promtool: Promtool) -> None:
+@pytest.mark.parametrize("name", ["onpanic", "onpanic-hosts"])
+def test_prometheus_accepts_the_rules(name: str, promtool: Promtool) -> None:
     """As they are, with their unit tests, in which every alert fires at one time and not at another one."""
-    assert "SUCCESS" in promtool("check", "rules", RULES)
-    assert "SUCCESS" in promtool("test", "rules", RULE_TESTS)
-    alerts = re.findall(r"alert: (\w+)", RULES.read_text())
-    cases = re.findall(r"alertname: (\w+)\n +(exp_alerts:)?", RULE_TESTS.read_text())
+    rules, rule_tests = (SAMPLES / f"prometheus/{name}.rules{kind}.yml" for kind in ("", ".test"))
+    assert "SUCCESS" in promtool("check", "rules", rules)
+    assert "SUCCESS" in promtool("test", "rules", rule_tests)
+    alerts = re.findall(r"alert: (\w+)", rules.read_text())
+    cases = re.findall(r"alertname: (\w+)\n +(exp_alerts:)?", rule_tests.read_text())
     assert set(cases) == {(alert, word) for alert in alerts for word in ("", "exp_alerts:")}
 
 
