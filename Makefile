@@ -15,7 +15,7 @@ PYTEST ?=
 TEST_PROCESSES ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
 RUN_TESTS := ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
-SLOW := browser or consumers or emulators or libvirt or package or processes
+SLOW := browser or consumers or emulators or libvirt or package or processes or xen
 
 .PHONY: probe test quick bench lint format schema matrix docs clean
 
@@ -24,7 +24,7 @@ probe: $(VENV)/probe.done
 	@$(BIN)/onpanic probe
 
 test: $(VENV)/dev.done
-	@tools/packages qemu-system-x86 bubblewrap dash gpg gpg-agent autopkgtest rsync perl chromium chromium-driver openssh-client
+	@tools/packages qemu-system-x86 bubblewrap dash e2fsprogs gpg gpg-agent autopkgtest rsync perl chromium chromium-driver openssh-client
 	@$(RUN_TESTS) $(PYTEST)
 
 # What needs no emulator, no libvirt, no browser and hardly a process

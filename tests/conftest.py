@@ -47,6 +47,7 @@ DEADLINES = {
     "libvirt": 900,
     "package": 900,
     "processes": 300,
+    "xen": 900,
 }
 
 #: What Python itself ignores, and resets in the processes that it starts.

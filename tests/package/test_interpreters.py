@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 OTHERS = [v for v in ("3.11", "3.12", "3.13", "3.14") if v != f"{sys.version_info[0]}.{sys.version_info[1]}"]
 #: Debian's suite with the newest ones, and what the tests call beside Python.
 SUITE, TOOLS = "sid", ("coreutils",)
-QUICK = "not (browser or consumers or emulators or libvirt or package or processes)"
+QUICK = "not (browser or consumers or emulators or libvirt or package or processes or xen)"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "any")
 #: The newest one runs all quick tests, those between it and the oldest one a part that imports every package.
 NEWEST = "3.14"
