@@ -6,7 +6,7 @@ Exit status 0: accepted; 1: refused.
 import argparse
 
 from onpanic.cli.argument_files import read_record
-from onpanic.cli.options import add_policy_details, add_timeout
+from onpanic.cli.options import add_policy_details, add_timeout, text
 from onpanic.cli.output import complain, print_json
 from onpanic.core.errors import UsageError
 from onpanic.probe.decision.policy import ON_PANIC, Policy
@@ -34,7 +34,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record", metavar="FILE", help="answer from a record that onpanic probe --format json printed"
     )
-    parser.add_argument("--hypervisor", choices=("qemu", "xen"), default="qemu")
+    parser.add_argument(
+        "--hypervisor",
+        choices=("qemu", "xen"),
+        default="qemu",
+        help="xen: by the rules alone, whatever the host's toolstack accepts",
+    )
+    parser.add_argument("--connect", type=text, metavar="URI", help="ask libvirt's Xen driver instead")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing if the policy is accepted")
 
@@ -58,10 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _decide(arguments: argparse.Namespace) -> tuple[Decision, NotifierModel | None]:
     """Return the decision, and the notifier that it is about; None if it is not about one."""
-    sources = [arguments.emulator, arguments.command, arguments.record]
-    if sum(map(bool, sources)) + (arguments.hypervisor == "xen") > 1:
-        raise UsageError("more than one source", "name an emulator, a record, or --hypervisor xen")
-    if arguments.hypervisor == "xen" and arguments.notifier:
+    on_xen = arguments.hypervisor == "xen"
+    sources = [arguments.emulator, arguments.command, arguments.record, arguments.connect, on_xen]
+    if sum(map(bool, sources)) > 1:
+        raise UsageError("more than one source", "name an emulator, a record, --connect, or --hypervisor xen")
+    if (on_xen or arguments.connect) and arguments.notifier:
         raise UsageError("--notifier has no meaning on Xen", "leave it out")
     policy = Policy(
         arguments.value,
@@ -70,21 +77,32 @@ def _decide(arguments: argparse.Namespace) -> tuple[Decision, NotifierModel | No
         arguments.on_crash_coredump,
         arguments.grace,
     )
-    decision = decide(policy, arguments.hypervisor, Capabilities({}))
-    if arguments.hypervisor == "xen":
-        return decision, None
+    if on_xen:
+        return decide(policy, "xen", Capabilities({})), None
+    record = None
+    if arguments.record or arguments.connect:  # whose rules apply is not known before
+        record = _record(arguments)
+    hypervisor = record.hypervisor if record else "qemu"
+    decision = decide(policy, hypervisor, Capabilities({}))
     if not decision and decision.code != "probe-inconclusive":
-        return decision, None  # refused whatever the emulator can do
-    record = _record(arguments)
+        return decision, None  # refused whatever the host can do
+    record = record or _record(arguments)
     if record.problems:
         complain(record.problems[0])
     notifier = None if decision else arguments.notifier or record.machine(arguments.machine).notifier
-    return decide(policy, "qemu", record.capabilities(arguments.machine, arguments.notifier)), notifier
+    capabilities = record.capabilities(arguments.machine, arguments.notifier)
+    return decide(policy, hypervisor, capabilities), notifier
 
 
 def _record(arguments: argparse.Namespace) -> CapabilityRecord:
     if arguments.record:
         return read_record(arguments.record)
+    if arguments.connect:
+        from onpanic.core.libvirt_api import silence_libvirt
+        from onpanic.probe.xen.probe_xen import probe_xen
+
+        silence_libvirt()
+        return probe_xen(arguments.connect, timeout=arguments.timeout)
     from onpanic.probe.api import probe
     from onpanic.probe.host import host_emulator, resolve_command
 

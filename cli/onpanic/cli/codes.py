@@ -34,6 +34,18 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "use coredump with destroy or restart",
         "",
     ),
+    "xen-guest-type-missing": (
+        "refusal",
+        "this Xen runs no guests of this type",
+        "use another machine type: xenpv, xenpvh or xenfv, as the host's record says",
+        "",
+    ),
+    "crash-action-refused": (
+        "refusal",
+        "the Xen toolstack refuses this crash action",
+        "use another <on_crash>; onpanic probe --hypervisor xen lists those that it accepts",
+        "",
+    ),
     "crash-needs-xen": (
         "refusal",
         "crash means to do what <on_crash> says, which only Xen does",
@@ -632,6 +644,48 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "fact",
         "Can the guest have the vmcoreinfo device, without which its last words may not be found?",
         "qom-get of the properties of /machine/fw_cfg: the device needs its DMA",
+        "",
+    ),
+    "on-crash-destroy": (
+        "fact",
+        "Does the Xen toolstack accept the crash action destroy?",
+        "xl create -n reads a configuration with it, or libvirt's Xen driver converts a domain with it",
+        "",
+    ),
+    "on-crash-restart": (
+        "fact",
+        "Does the Xen toolstack accept the crash action restart?",
+        "xl create -n reads a configuration with it, or libvirt's Xen driver converts a domain with it",
+        "",
+    ),
+    "on-crash-rename-restart": (
+        "fact",
+        "Does the Xen toolstack accept the crash action rename-restart?",
+        "xl create -n reads a configuration with it, or libvirt's Xen driver converts a domain with it",
+        "",
+    ),
+    "on-crash-preserve": (
+        "fact",
+        "Does the Xen toolstack accept the crash action preserve?",
+        "xl create -n reads a configuration with it, or libvirt's Xen driver converts a domain with it",
+        "",
+    ),
+    "on-crash-coredump-destroy": (
+        "fact",
+        "Does the Xen toolstack accept the crash action coredump-destroy?",
+        "xl create -n reads a configuration with it, or libvirt's Xen driver converts a domain with it",
+        "",
+    ),
+    "on-crash-coredump-restart": (
+        "fact",
+        "Does the Xen toolstack accept the crash action coredump-restart?",
+        "xl create -n reads a configuration with it, or libvirt's Xen driver converts a domain with it",
+        "",
+    ),
+    "guest-type-supported": (
+        "fact",
+        "Does this Xen run guests of this type: PV (xenpv), PVH (xenpvh), HVM (xenfv)?",
+        "the capabilities that Xen reports (xen_caps of xl info), or libvirt's capabilities",
         "",
     ),
 }

@@ -2,6 +2,9 @@
 
 Without an emulator, the host's own is probed.  A command after -- is an emulator too:
 onpanic probe -- ssh host qemu-system-x86_64
+
+On a Xen host there is no emulator to ask.  --hypervisor xen asks the xl of this dom0, and
+--connect xen:///system libvirt's Xen driver, which guests it runs and which <on_crash> it accepts.
 """
 
 import argparse
@@ -42,7 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a running libvirt domain; changes nothing, libvirt taints it",
     )
-    other.add_argument("--connect", type=text, metavar="URI", help="libvirt connection for --domain")
+    other.add_argument(
+        "--connect", type=text, metavar="URI", help="libvirt connection: of --domain, or of a Xen host"
+    )
+    other.add_argument("--hypervisor", choices=("xen",), help="ask the xl of this dom0")
     output = parser.add_argument_group("output")
     output.add_argument("--format", choices=("text", "json"), default="text", help="json: one record a line")
     output.add_argument("--save-recording", metavar="FILE", help="write the whole conversation to a file")
@@ -54,12 +60,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Probe, print, and return the exit status."""
-    sources = [source is not None for source in (arguments.recording, arguments.qmp, arguments.domain)]
+    others = (arguments.recording, arguments.qmp, arguments.domain)
+    sources = [source is not None for source in others] + [_is_xen(arguments)]
     commands = [[name] for name in arguments.emulators] + ([arguments.command] if arguments.command else [])
     if sum(sources) + bool(commands) > 1:
-        raise UsageError("more than one source", "name emulators, or one of --recording, --qmp and --domain")
-    if arguments.connect is not None and arguments.domain is None:
-        raise UsageError("--connect goes with --domain", "name a running domain")
+        raise UsageError(
+            "more than one source",
+            "name emulators, or one of --recording, --qmp, --domain, --hypervisor and --connect",
+        )
     if any(sources):
         _check_other_source(arguments)
         return _report([_other_source(arguments)], arguments)
@@ -78,14 +86,21 @@ def _check_other_source(arguments: argparse.Namespace) -> None:
         "--acpi": arguments.acpi,
         "--notifier": arguments.notifier,
         "--machine": arguments.machine and arguments.recording is None,
-        "--save-recording": arguments.save_recording and arguments.recording is not None,
+        "--save-recording": arguments.save_recording and (arguments.recording or _is_xen(arguments)),
     }
     option = next((name for name, value in given.items() if value), None)
     if option:
         raise UsageError(f"{option} has no meaning here", "leave it out, or name an emulator")
 
 
+def _is_xen(arguments: argparse.Namespace) -> bool:
+    """Return whether a Xen host is asked: libvirt without a domain, or xl."""
+    return arguments.hypervisor is not None or (arguments.connect is not None and arguments.domain is None)
+
+
 def _other_source(arguments: argparse.Namespace) -> "Result":
+    if _is_xen(arguments):
+        return _xen_host(arguments)
     import asyncio
     from pathlib import Path
 
@@ -108,6 +123,16 @@ def _other_source(arguments: argparse.Namespace) -> "Result":
     if arguments.save_recording:
         _save(arguments.save_recording, [], [conversation])
     return record_from([conversation], [], time.monotonic() - start)
+
+
+def _xen_host(arguments: argparse.Namespace) -> "Result":
+    from onpanic.probe.xen.probe_xen import probe_xen
+
+    if arguments.connect is not None:
+        from onpanic.core.libvirt_api import silence_libvirt
+
+        silence_libvirt()
+    return probe_xen(arguments.connect, timeout=arguments.timeout)
 
 
 def _report(results: "Sequence[Result]", arguments: argparse.Namespace) -> int:

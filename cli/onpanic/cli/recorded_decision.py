@@ -91,7 +91,12 @@ def _record(path: str) -> "dict[str, Any]":
         raise ValueError(path)
     text = data.decode().strip(" \t\r\n")
     record, end = make_scanner(_ScannerSettings())(text, 0)  # type: ignore[arg-type]
-    if end != len(text) or record["schema_version"] != 2 or record.get("problems"):
+    if (
+        end != len(text)
+        or record["schema_version"] != 2
+        or record.get("problems")
+        or "hypervisor" in record["emulator"]
+    ):
         raise ValueError(path)
     return record  # type: ignore[no-any-return]
 

@@ -11,6 +11,7 @@ import msgspec
 
 from onpanic.probe.decision.codes_of_hosts import NOTES_ON_HOSTS, REFUSALS_ON_HOSTS
 from onpanic.probe.facts import QUESTIONS
+from onpanic.probe.facts.xen_questions import XEN_QUESTIONS
 
 __all__ = ("CATALOGUE", "Explanation", "Kind")
 
@@ -54,6 +55,14 @@ _REFUSALS = {
     "xen-coredump-on-crash": (
         "Xen makes no coredump when it preserves a domain or restarts it under another name",
         "use coredump with destroy or restart",
+    ),
+    "xen-guest-type-missing": (
+        "this Xen runs no guests of this type",
+        "use another machine type: xenpv, xenpvh or xenfv, as the host's record says",
+    ),
+    "crash-action-refused": (
+        "the Xen toolstack refuses this crash action",
+        "use another <on_crash>; onpanic probe --hypervisor xen lists those that it accepts",
     ),
     "crash-needs-xen": (
         "crash means to do what <on_crash> says, which only Xen does",
@@ -348,7 +357,10 @@ _BY_KIND: dict[Kind, dict[str, tuple[str, str]]] = {
     "help": _HELP,
     "note": _NOTES | NOTES_ON_HOSTS,
     "finding": _FINDINGS,
-    "fact": {question.name: (question.asks, question.known_from) for question in QUESTIONS},
+    "fact": {
+        **{question.name: (question.asks, question.known_from) for question in QUESTIONS},
+        **{question.name: (question.asks, question.known_from) for question in XEN_QUESTIONS},
+    },
 }
 
 #: Explanations by code, those of the facts included.

@@ -44,6 +44,12 @@ class Policy(msgspec.Struct, frozen=True):
     on_crash_coredump: bool = False
     grace: float | None = None
 
+    @property
+    def crash_action(self) -> str | None:
+        """The policy's ``<on_crash>`` as libvirt and xl write it: with values instead of an attribute."""
+        dumps = self.on_crash_coredump and self.on_crash in ("destroy", "restart")
+        return f"coredump-{self.on_crash}" if dumps else self.on_crash
+
 
 def is_grace(seconds: float) -> bool:
     """Return whether a number of seconds can be a grace period."""

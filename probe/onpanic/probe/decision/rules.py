@@ -15,6 +15,7 @@ from onpanic.core.untrusted import printable
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, WAITING, Hypervisor, Policy, is_grace
 from onpanic.probe.facts import QUESTIONS, Fact
+from onpanic.probe.facts.xen_questions import GUEST_TYPE, ON_CRASH_FACTS
 
 __all__ = ("Capabilities", "Decision", "decide", "refusal", "refusal_of_notifier", "refusal_of_policy")
 
@@ -25,7 +26,7 @@ _ON_CRASH = (None, *ON_CRASH, "coredump-destroy", "coredump-restart")
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """What an emulator can do with one machine type and one notifier.
+    """What an emulator can do with one machine type and one notifier, or a Xen with one guest type.
 
     :param facts: Facts of the emulator, of the machine type and of the notifier, by name.
     :param architectural: libvirt's model of a notifier that the architecture brings, None if it brings none.
@@ -63,11 +64,14 @@ def decide(policy: Policy, hypervisor: Hypervisor, capabilities: Capabilities) -
     """Decide whether a policy can be honoured.  Never raises: an unknown value is refused.
 
     :param policy: The policy.
-    :param hypervisor: ``qemu`` or ``xen``; Xen's answer does not depend on capabilities.
-    :param capabilities: What QEMU can do with the machine type.
+    :param hypervisor: ``qemu`` or ``xen``.
+    :param capabilities: What the hypervisor can do with the machine type; for Xen without any fact, the rules
+        alone decide.
     """
     refused = refusal_of_policy(policy, hypervisor)
-    if refused is None and hypervisor != "xen" and policy.on_panic not in ("default", "ignore"):
+    if refused is None and hypervisor == "xen":
+        refused = _refusal_of_toolstack(policy, capabilities)
+    elif refused is None and policy.on_panic not in ("default", "ignore"):
         refused = refusal_of_notifier(capabilities)
     return _help(policy, hypervisor, capabilities) if refused is None else refused
 
@@ -134,6 +138,23 @@ def _check_xen(policy: Policy) -> Decision | None:
         return refusal("xen-only-crash", policy.on_panic)
     if policy.on_crash_coredump and policy.on_crash in ("rename-restart", "preserve"):
         return refusal("xen-coredump-on-crash", policy.on_crash)
+    return None
+
+
+def _refusal_of_toolstack(policy: Policy, capabilities: Capabilities) -> Decision | None:
+    """Return why a Xen and its toolstack cannot honour a policy, None if they can."""
+    if not capabilities.facts:
+        return None
+    required = [(GUEST_TYPE, "xen-guest-type-missing")]
+    if policy.crash_action in ON_CRASH_FACTS:
+        required.append((ON_CRASH_FACTS[policy.crash_action], "crash-action-refused"))
+    known = [(name, code, capabilities.fact(name)) for name, code in required]
+    for _, code, fact in known:
+        if fact.answer == "no":
+            return refusal(code, fact.detail)
+    for name, _, fact in known:
+        if fact.answer == "unknown":
+            return refusal("probe-inconclusive", f"{name}: {fact.detail}")
     return None
 
 

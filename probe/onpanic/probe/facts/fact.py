@@ -18,8 +18,8 @@ class Fact(msgspec.Struct, frozen=True):
 
     :param answer: ``yes``, ``no`` or ``unknown``; of ``panic-action`` what a panic ends in.
     :param how: ``observed`` (made to happen and watched), ``introspected`` (the emulator said so
-        over QMP), ``recorded`` (a recording said so), ``documented`` (true of the architecture by
-        its specification); None for ``unknown``.
+        over QMP, or Xen's toolstack when it was asked), ``recorded`` (a recording said so), ``documented``
+        (true of the architecture by its specification); None for ``unknown``.
     :param detail: What was seen, or what would settle it, in one line.
     :param evidence: Index in the record's ``evidence`` of the lines that it was read from; unset where
         they were not kept.

@@ -12,7 +12,7 @@ import msgspec
 from onpanic.core.errors import RecordError
 from onpanic.core.json_decoding import read_schema
 from onpanic.core.untrusted import wellformed
-from onpanic.probe.decision.policy import ON_PANIC, Policy
+from onpanic.probe.decision.policy import ON_PANIC, Hypervisor, Policy
 from onpanic.probe.decision.rules import Capabilities, Decision, decide
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
@@ -49,13 +49,16 @@ class ChangedOption(msgspec.Struct, frozen=True):
 
 
 class Emulator(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which emulator a record is about.
+    """Which emulator, or which Xen, a record is about.
 
-    :param command: How it is started, as the user has it; empty for a monitor that was already running.
+    :param command: How it is started, as the user has it; empty for a monitor that was already running, and
+        for Xen.
     :param target: For example ``x86_64``; empty if it did not say.
     :param version: For example ``7.2.22``.
     :param package: The distributor's words, e.g. ``Debian 1:7.2+dfsg-7+deb12u18+b3``.
     :param changes: What the probe changed about the command before it started it.
+    :param hypervisor: ``xen`` for a Xen host, whose toolstack takes QEMU's place.
+    :param toolstack: Which toolstack of Xen was asked: ``xl``, or libvirt with its version; else empty.
     """
 
     command: list[str]
@@ -63,12 +66,15 @@ class Emulator(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str
     package: str
     changes: list[ChangedOption] = []
+    hypervisor: Hypervisor = "qemu"
+    toolstack: str = ""
 
     @property
     def build(self) -> str:
         """Which build it is, for people: ``QEMU 7.2.22 (Debian …), x86_64``."""
         package = f" ({self.package})" if self.package else ""
-        return f"QEMU {self.version}{package}, {self.target or 'unknown target'}"
+        name = "Xen" if self.hypervisor == "xen" else "QEMU"
+        return f"{name} {self.version}{package}, {self.target or 'unknown target'}"
 
 
 class Help(msgspec.Struct, frozen=True):
@@ -189,7 +195,7 @@ class Probed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """All facts about one emulator, and the decision.
+    """All facts about one emulator, or one Xen host, and the decision.
 
     :param problems: What went wrong, each with the emulator's own words.
     :param evidence: Excerpts of the conversations, which facts refer to by index, see `evidence`; unset
@@ -203,6 +209,11 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
     probed: Probed
     problems: list[str] = []
     evidence: list[list[str]] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        """Whose record it is: ``qemu`` or ``xen``."""
+        return self.emulator.hypervisor
 
     def machine(self, name: str | None = None) -> MachineRecord:
         """Return a machine type by its name or alias; without one the default, or the first.
@@ -249,7 +260,7 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
         machine: str | None = None,
         notifier: str | None = None,
     ) -> Decision:
-        """Decide whether QEMU can honour a policy, by the rules of `onpanic.probe.decide`.
+        """Decide whether QEMU, or a Xen host, can honour a policy, by the rules of `onpanic.probe.decide`.
 
         :param value: The ``<on_panic>`` value.
         :param grace: The grace period in seconds; None for none.
@@ -258,7 +269,7 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
         :raise RecordError: When the record has no such machine type, or does not know the notifier.
         """
         policy = Policy(value, coredump, on_crash, on_crash_coredump, grace)
-        return decide(policy, "qemu", self.capabilities(machine, notifier))
+        return decide(policy, self.hypervisor, self.capabilities(machine, notifier))
 
     def to_json(self) -> bytes:
         """Return the record as one line of JSON."""
@@ -327,7 +338,9 @@ def _decided_again(record: Record) -> Record:
     return replace(record, machines=machines)
 
 
-def on_panic_of(capabilities: Capabilities, *, codes_only: bool = False) -> OnPanic:
+def on_panic_of(
+    capabilities: Capabilities, hypervisor: Hypervisor = "qemu", *, codes_only: bool = False
+) -> OnPanic:
     """Decide every ``<on_panic>`` value.
 
     :param codes_only: Leave out the reasons and remedies of refusals.
@@ -335,11 +348,11 @@ def on_panic_of(capabilities: Capabilities, *, codes_only: bool = False) -> OnPa
     accepted: dict[str, Accepted] = {}
     refused: dict[str, Refused] = {}
     for value in ON_PANIC:
-        decision = decide(Policy(value), "qemu", capabilities)
+        decision = decide(Policy(value), hypervisor, capabilities)
         if decision:
             needs = Help(decision.code, decision.reason, decision.remedy) if decision.code else None
             accepted[value] = Accepted(
-                bool(decide(Policy(value, coredump=True), "qemu", capabilities)), needs
+                bool(decide(Policy(value, coredump=True), hypervisor, capabilities)), needs
             )
         else:
             words = () if codes_only else (decision.reason, decision.remedy)

@@ -7,6 +7,7 @@ import msgspec
 
 from onpanic.core.untrusted import printable
 from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
+from onpanic.probe.facts.xen_questions import GUEST_TYPE
 from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord, Notifier
 
 __all__ = ("Style", "screen")
@@ -30,7 +31,8 @@ def screen(record: CapabilityRecord, style: Style) -> str:
     for group in _alike(record.machines):
         lines += ["", *_machines(group, style)]
     took = f"probed in {record.probed.seconds:.2f} s by {record.probed.by}"
-    heading = f"{style.paint('the emulator', 'title')}, {style.paint(took, 'dim')}"
+    subject = "the toolstack" if record.hypervisor == "xen" else "the emulator"
+    heading = f"{style.paint(subject, 'title')}, {style.paint(took, 'dim')}"
     lines += ["", heading, *_facts(record.facts, style)]
     return "\n".join(lines) + "\n"
 
@@ -46,7 +48,7 @@ def _printable(value: Any) -> Any:
 
 def _title(record: CapabilityRecord) -> str:
     emulator = record.emulator
-    command = " ".join(emulator.command) or "a running guest"
+    command = emulator.toolstack or " ".join(emulator.command) or "a running guest"
     return f"{command}: {emulator.build}"
 
 
@@ -115,6 +117,8 @@ def _names(group: Sequence[MachineRecord]) -> str:
 
 def _verdict(machine: MachineRecord) -> str:
     """Return the verdict in half a line."""
+    if GUEST_TYPE in machine.facts:
+        return _verdict_on_xen(machine)
     refusal = machine.on_panic.refused.get("pause")
     if refusal is None:
         model = machine.notifier or "panic"
@@ -125,6 +129,11 @@ def _verdict(machine: MachineRecord) -> str:
         "panic-device-missing": "no panic notifier",
         "probe-inconclusive": "not known",
     }.get(refusal.code, "a panic notifier that does not work")
+
+
+def _verdict_on_xen(machine: MachineRecord) -> str:
+    words = {"yes": "a crash ends in what <on_crash> says", "no": "this Xen runs no such guests"}
+    return words.get(machine.facts[GUEST_TYPE].answer, "not known")
 
 
 def _by_code(machine: MachineRecord) -> dict[str, list[str]]:

@@ -158,7 +158,7 @@ def changes_for(
 def _as_on_crash(policy: Policy) -> DomainChanges:
     """Return the changes for ``crash`` on Xen, whose ``<on_crash>`` is the policy's."""
     notes = [Note.of("xen-does-not-rename")] if policy.on_crash == "rename-restart" else []
-    return DomainChanges(_libvirt_value(policy), notes=tuple(notes))
+    return DomainChanges(policy.crash_action, notes=tuple(notes))
 
 
 def _ignoring(policy: Policy, context: TranslationContext) -> DomainChanges:
@@ -173,7 +173,7 @@ def _ignoring(policy: Policy, context: TranslationContext) -> DomainChanges:
     notes = [Note.of("builtin-moved-away")] if context.builtin else []
     # Nothing reports a panic, so libvirt never acts on the value, but it must accept it
     qemu = context.hypervisor == "qemu"
-    value = "preserve" if qemu and policy.on_crash == "rename-restart" else _libvirt_value(policy)
+    value = "preserve" if qemu and policy.on_crash == "rename-restart" else policy.crash_action
     return DomainChanges(value, arguments=arguments, notes=(*notes, *_common_notes(policy, context)))
 
 
@@ -223,9 +223,3 @@ def _common_notes(policy: Policy, context: TranslationContext) -> tuple[Note, ..
         dump = ", with a coredump" if policy.on_crash_coredump else ""
         notes.append(Note.of("watch-on-crash", f"{policy.on_crash}{dump}"))
     return tuple(notes)
-
-
-def _libvirt_value(policy: Policy) -> str | None:
-    """Return the policy's ``<on_crash>`` as libvirt writes it, which has values instead of an attribute."""
-    dumps = policy.on_crash_coredump and policy.on_crash in ("destroy", "restart")
-    return f"coredump-{policy.on_crash}" if dumps else policy.on_crash

@@ -1,0 +1,44 @@
+"""Probing a Xen host: ask its toolstack, and return the host's record."""
+
+import time
+from datetime import UTC, datetime
+
+from onpanic.core.errors import UsageError
+from onpanic.core.libvirt_api import call_with_timeout, open_connection
+from onpanic.core.version import PROGRAM
+from onpanic.probe.record.capability_record import CapabilityRecord, Probed
+from onpanic.probe.xen.ask_libvirt import ask_libvirt_of_xen
+from onpanic.probe.xen.ask_xl import ask_xl
+from onpanic.probe.xen.record_of_xen import record_of_xen
+from onpanic.probe.xen.xen_conversation import XenConversation
+
+__all__ = ("probe_xen",)
+
+
+def probe_xen(connect: str | None = None, *, timeout: float = 10.0) -> CapabilityRecord:
+    """Ask a Xen host what it accepts as ``<on_crash>``, and which guests it runs.
+
+    Nothing is started, defined or changed.
+
+    :param connect: libvirt's connection URI, such as ``xen:///system``; None to ask the ``xl`` of this dom0.
+    :param timeout: Seconds that libvirt, or each call of xl, may take.
+    :raise UsageError: When the timeout is out of range.
+    :raise StartError: When this host is no dom0, or xl cannot be run.
+    :raise DeadlineError: When xl does not answer in time.
+    :raise SourceError: When libvirt refuses, does not answer in time, or its driver is not Xen's.
+    :raise MissingExtraError: When libvirt's Python module is not installed.
+    """
+    if not timeout > 0:  # nan is not more than 0 either
+        raise UsageError("timeout must be more than 0 seconds")
+    start, at = time.monotonic(), datetime.now(UTC)
+    conversation = ask_xl(timeout) if connect is None else call_with_timeout(timeout, lambda: _ask(connect))
+    when = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return record_of_xen(conversation, Probed(when, PROGRAM, round(time.monotonic() - start, 3)))
+
+
+def _ask(uri: str) -> XenConversation:
+    connection = open_connection(uri)
+    try:
+        return ask_libvirt_of_xen(connection)
+    finally:
+        connection.close()

@@ -1,0 +1,89 @@
+"""From what a Xen host said to its record: a pure function, whichever toolstack answered.
+
+The record is a `CapabilityRecord` like QEMU's, so that whatever reads one reads the other.
+"""
+
+from onpanic.core.untrusted import printable
+from onpanic.probe.facts import Fact
+from onpanic.probe.facts.fact import no, unknown, yes
+from onpanic.probe.facts.xen_questions import GUEST_TYPE, ON_CRASH_FACTS
+from onpanic.probe.record.capability_record import (
+    CapabilityRecord,
+    Emulator,
+    MachineRecord,
+    Probed,
+    capabilities_of,
+    on_panic_of,
+)
+from onpanic.probe.xen.xen_conversation import CONTROL_WORD, GUEST_TYPES, XenAnswer, XenConversation
+
+__all__ = ("record_of_xen",)
+
+_LIMIT = 200  # characters of the toolstack's words
+
+_NOT_ASKED = XenAnswer(accepted=False, said="it was not asked")
+
+
+def record_of_xen(conversation: XenConversation, probed: Probed) -> CapabilityRecord:
+    """Return the record of a Xen host.
+
+    :param conversation: What it said.
+    :param probed: When and by what it was asked.
+    """
+    facts = {name: _word(conversation, word) for word, name in ON_CRASH_FACTS.items()}
+    target = conversation.target
+    machines = []
+    for name, alias in GUEST_TYPES.items():
+        own = {GUEST_TYPE: _guest_type(conversation, name)}
+        decision = on_panic_of(capabilities_of(facts, own, target, name), "xen")
+        machines.append(MachineRecord(name, [alias], name == _default(conversation), own, decision))
+    return CapabilityRecord(
+        emulator=Emulator(
+            command=[],
+            target=target,
+            version=conversation.version,
+            package="",
+            hypervisor="xen",
+            toolstack=conversation.toolstack,
+        ),
+        facts=facts,
+        machines=machines,
+        probed=probed,
+        problems=list(conversation.problems),
+    )
+
+
+def _word(conversation: XenConversation, word: str) -> Fact:
+    """Return whether the toolstack accepts a crash action.
+
+    A refusal counts only if a guest without a crash action is accepted, and an acceptance only if a word that
+    nobody knows is refused.
+    """
+    who = conversation.toolstack
+    plain, control, asked = (conversation.words.get(one, _NOT_ASKED) for one in ("", CONTROL_WORD, word))
+    if not plain.accepted:
+        return unknown(f"{who} refuses a guest without a crash action, too: {_short(plain.said)}")
+    if control.accepted:
+        return unknown(f"{who} accepts a word that does not exist, so that its answer says nothing")
+    if asked.accepted:
+        return yes("introspected", f"{who} accepts it")
+    if asked is _NOT_ASKED:
+        return unknown(f"{who}: {asked.said}")
+    return no("introspected", f"{who}: {_short(asked.said)}")
+
+
+def _guest_type(conversation: XenConversation, machine: str) -> Fact:
+    types, source = conversation.guest_types, _short(conversation.types_from)
+    if types is None or machine not in types:
+        return unknown(f"{conversation.toolstack} does not say which guests this Xen runs")
+    return yes("introspected", source) if types[machine] else no("introspected", source)
+
+
+def _default(conversation: XenConversation) -> str:
+    """Return the first machine type that the host runs."""
+    types = conversation.guest_types or {}
+    return next((name for name in GUEST_TYPES if types.get(name)), next(iter(GUEST_TYPES)))
+
+
+def _short(text: str) -> str:
+    return printable(text, _LIMIT)
