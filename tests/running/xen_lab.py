@@ -31,7 +31,7 @@ from .xen_guests import GUESTS
 __all__ = ("XEN_SUITES", "XenLab", "xen_lab")
 
 #: Debian's suites with the Xen that each has.
-XEN_SUITES = {"bullseye": "4.14", "bookworm": "4.17", "trixie": "4.20"}
+XEN_SUITES = {"bullseye": "4.14", "bookworm": "4.17", "trixie": "4.20", "sid": "4.20"}
 
 #: Seconds in which the lab must boot, and go on from its saved state.
 BOOT, RESTORE = 240, 60
@@ -46,7 +46,6 @@ _PROGRAMS = (
         "libvirt-clients",
         "libvirt-daemon",
         "libvirt-daemon-driver-xen",
-        "qemu-system-xen",
         "xen-utils-common",
     ),
     *("linux-image-amd64", "busybox-static"),  # the cloud kernel is no dom0
@@ -55,6 +54,8 @@ _MODULES = (
     *("virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "overlay", "9pnet_virtio", "9p", "virtio_net"),
     *("xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xenfs"),
 )
+# Xen's QEMU has a package of its own, but for bullseye's, whose QEMU for x86 is built with Xen
+_QEMU = {"bullseye": "qemu-system-x86"}
 # What dom0 does not need, most of its size
 _LEFT_OUT = ("boot", *(f"usr/{name}" for name in ("lib/modules", "share/doc", "share/locale", "share/man")))
 
@@ -216,11 +217,10 @@ def _prepared(suite: str) -> _Parts:
     with (into / f".{suite}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may want the same
         version = XEN_SUITES[suite]
-        xen = (f"xen-hypervisor-{version}-amd64", f"xen-utils-{version}")
+        xen = (f"xen-hypervisor-{version}-amd64", f"xen-utils-{version}", _QEMU.get(suite, "qemu-system-xen"))
         root = fetch(suite, (*_PROGRAMS, *xen), into=into)
-        parts = _Parts(
-            emulator, into / f"{suite}-{_key(root, emulator)}", next(root.path.glob("boot/vmlinuz-*"))
-        )
+        kernels = (*root.path.glob("boot/vmlinuz-*"), *root.path.glob("usr/lib/modules/*/vmlinuz"))
+        parts = _Parts(emulator, into / f"{suite}-{_key(root, emulator)}", kernels[0])
         if not parts.state.exists():
             for old in into.glob(f"{suite}-*"):
                 shutil.rmtree(old)
