@@ -231,9 +231,10 @@ def _prepared(suite: str) -> _Parts:
 def _key(root: Root, emulator: str) -> str:
     """Return a name for what a lab is made of."""
     qemu = subprocess.run([emulator, "--version"], capture_output=True, text=True, timeout=30, check=True)
-    sources = (Path(__file__).read_text("utf-8"), agent(""), qemu.stdout)
-    stamp = "".join(path.read_text("utf-8") for path in sorted(root.path.glob(".onpanic-*")))
-    return sha256("\0".join((*sources, stamp)).encode()).hexdigest()[:16]
+    command = _Parts("", Path(), Path()).command(0)
+    stamp = [path.read_text("utf-8") for path in sorted(root.path.glob(".onpanic-*"))]
+    parts = [_INIT, _START, *_LEFT_OUT, *_MODULES, *command, qemu.stdout, *stamp]
+    return sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _make(root: Path, version: str, parts: _Parts) -> None:
