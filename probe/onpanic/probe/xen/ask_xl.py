@@ -4,13 +4,13 @@
 """
 
 import os
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from onpanic.core.errors import DeadlineError, StartError
+from onpanic.core.errors import StartError
 from onpanic.core.untrusted import printable
 from onpanic.probe.xen.xen_conversation import ASKED_WORDS, XenAnswer, XenConversation
+from onpanic.probe.xen.xl import run_xl
 
 __all__ = ("SYSFS", "ask_xl", "guest_types_of")
 
@@ -67,32 +67,12 @@ def _ask(program: str, word: str, timeout: float) -> XenAnswer:
     """Return xl's answer to a guest with a crash action; an empty word for one without."""
     settings = ['name="onpanic"', 'type="pv"', 'kernel="/dev/null"', "memory=32"]
     settings += [f'on_crash="{word}"'] if word else []
-    done = _run([program, "create", "-n", "/dev/null", *settings], timeout)
+    done = run_xl([program, "create", "-n", "/dev/null", *settings], timeout)
     if done.returncode == 0:
         return XenAnswer(accepted=True)
     lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(_NOISE)]
     said = "; ".join(lines) or f"it exited with status {done.returncode}"
     return XenAnswer(accepted=False, said=printable(said, _LIMIT))
-
-
-def _run(command: Sequence[str], timeout: float) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-    except OSError as error:
-        hint = "install Xen's tools (xen-utils), or ask libvirt with --connect xen:///system"
-        raise StartError(f"{command[0]}: {error.strerror}", hint, missing=True) from error
-    except subprocess.TimeoutExpired as error:
-        raise DeadlineError(
-            f"{command[0]} did not answer in {timeout:g} s", "is xenstored running?"
-        ) from error
 
 
 def _read(path: Path) -> str:
