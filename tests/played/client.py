@@ -296,6 +296,9 @@ class virDomain:
     def jobStats(self, flags: int = 0) -> dict[str, int]:  # noqa: ARG002
         return self._call("jobStats", self._played.job_stats)
 
+    def jobInfo(self) -> list[int]:
+        return self._call("jobInfo", lambda: [self._played.job, *[0] * 11])
+
     def controlInfo(self, flags: int = 0) -> list[int]:  # noqa: ARG002
         return self._call("controlInfo", self._played.control_info)
 

@@ -264,6 +264,12 @@ class LibvirtOnOldQemu:
         self.calls: list[str] = []
         self._state, self._words = state, words
 
+    def connect(self) -> "LibvirtOnOldQemu":
+        return self
+
+    def getType(self) -> str:  # noqa: N802
+        return "QEMU"
+
     def state(self) -> list[int]:
         return self._state
 

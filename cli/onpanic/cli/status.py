@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _REASON = 2.0  # seconds for the reason of a panic
 
 _FROM = {"kept": "kept in its metadata", "amount-to": "what its <panic> and <on_crash> amount to"}
+_ON_XEN = "what its <on_crash> amounts to"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +108,10 @@ def _screen(status: "Status") -> str:
         from onpanic.shims.domain_xml.policy_xml import policy_elements
 
         elements = " ".join(policy_elements(status.policy).values())
-        lines.append(f"  {'policy':10} {elements} ({_FROM[status.policy_from]})")
+        origin = _FROM[status.policy_from]
+        if status.policy_from == "amount-to" and status.policy.on_panic == "crash":  # Xen has no <panic>
+            origin = _ON_XEN
+        lines.append(f"  {'policy':10} {elements} ({origin})")
     lines += [f"  {'but':10} {note}" for note in status.policy_notes]
     if status.policy_problem:
         lines.append(f"  {'policy':10} cannot be read: {status.policy_problem}")

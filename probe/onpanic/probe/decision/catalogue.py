@@ -156,6 +156,18 @@ _REFUSALS = {
         "the guest did not panic, so onpanic does not continue it",
         "find out why it was stopped; virsh resume, or cont over QMP, continues it",
     ),
+    "xen-shutdown-is-final": (
+        "a Xen guest that has crashed or shut down cannot be continued, nor reset",
+        "keep its memory with virsh dump if it is preserved; virsh destroy and virsh start boot it again",
+    ),
+    "xen-guest-paused": (
+        "the Xen guest is paused, and onpanic does not continue a guest that was stopped on request",
+        "virsh resume continues it, or xl unpause; one that crashed before stays as it is",
+    ),
+    "xen-state-unknown": (
+        "libvirt does not know whether this Xen guest runs or has crashed",
+        "run onpanic status as root in its dom0, or xl list",
+    ),
     "guest-needs-reset": (
         "only a reset leaves this state, and it loses the guest's memory",
         "allow it with --allow-reset",

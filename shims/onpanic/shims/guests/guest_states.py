@@ -30,12 +30,13 @@ class Remedy(msgspec.Struct, frozen=True):
     :param what: What it is, in a few words.
     :param domain: The command for a libvirt domain, with ``{domain}`` for its name and ``{connect}`` for the
         option that names the libvirt connection.
-    :param monitor: The command for a guest whose monitor has the address ``{address}``.
+    :param monitor: The command for a guest whose monitor has the address ``{address}``; empty on a hypervisor
+        without one.
     """
 
     what: str
     domain: str
-    monitor: str
+    monitor: str = ""
 
 
 class StateExplanation(msgspec.Struct, frozen=True):

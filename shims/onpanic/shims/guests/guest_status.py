@@ -6,22 +6,14 @@ from typing import Any
 import msgspec
 
 from onpanic.core.errors import DocumentError
-from onpanic.core.libvirt_api import libvirt_module
 from onpanic.core.untrusted import printable
 from onpanic.probe.asking.session import Monitor
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import machine_of
-from onpanic.shims.domain_xml.elements import Element, child, text_of
 from onpanic.shims.domain_xml.policy_xml import stored_policy
-from onpanic.shims.guests.guest_states import (
-    explain_domain,
-    explain_run_state,
-    query_run_state,
-    state_name,
-)
-from onpanic.shims.guests.observed_domain import observe_domain
-from onpanic.shims.guests.state_since import since
+from onpanic.shims.guests.domain_view import view_domain
+from onpanic.shims.guests.guest_states import explain_run_state, query_run_state
 from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
 from onpanic.shims.translation.libvirt_features import Libvirt
 
@@ -36,7 +28,7 @@ class Status(msgspec.Struct, frozen=True):
     :param guest: The guest's name; empty if it has none.
     :param state: The state, in one or two words, e.g. ``panicked``.
     :param meaning: The same in one sentence.
-    :param said: The state as ``QEMU`` and ``libvirt`` name it, as far as they were asked.
+    :param said: The state as ``QEMU``, ``libvirt`` and ``xl`` name it, as far as they were asked.
     :param since: Since when (UTC, RFC 3339); None if it is not known.
     :param since_is: ``exact``, or ``latest`` if `since` is the latest possible time.
     :param policy: The guest's policy; None for a QEMU without libvirt, which has none.
@@ -98,26 +90,17 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     """Explain the state of a libvirt domain.  Blocks as libvirt does.
 
     QEMU itself is asked only if libvirt's state leaves open whether the guest panicked, because libvirt then
-    marks the domain as tainted.  Through a connection that may only read, such a state is ``unknown``.
+    marks the domain as tainted.  Through a connection that may only read, such a state is ``unknown``.  On
+    Xen ``xl`` is asked in a dom0; from elsewhere the state is ``unknown`` where only Xen knows it.
 
     :param domain: A `libvirt.virDomain`.
     :param connect: The connection URI in the commands of the remedies; None for libvirt's default.
     :raise libvirt.libvirtError: What libvirt raises.
     """
-    libvirt = libvirt_module()
     name = domain.name()
-    observed = observe_domain(domain)
+    view = view_domain(domain)
+    explanation = view.explanation
     root = Document(domain.XMLDesc()).root
-    machine = machine_of(root)
-    said = {"libvirt": state_name(observed.state, observed.reason)}
-    if observed.run_state:
-        said["QEMU"] = observed.run_state
-    explanation = explain_domain(
-        observed,
-        panic_ends_it=_panic_ends(root),
-        reset_ends_it=bool(machine.reset_ends),
-        persistent=bool(domain.isPersistent()),
-    )
     policy, policy_from, problem = None, "", ""
     notes: tuple[str, ...] = ()
     try:
@@ -126,7 +109,9 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
             policy, policy_from = stored.policy, "kept"
             notes = tuple(note.reason for note in unhonoured_changes(root, stored))
         else:
-            asked = machine.arguments.panic_action != "pause"  # some libvirts set the action themselves
+            asked = (
+                machine_of(root).arguments.panic_action != "pause"
+            )  # some libvirts set the action themselves
             policy, noted = effective_policy(
                 root, Libvirt.of_connection(domain.connect()) if asked else Libvirt()
             )
@@ -134,16 +119,13 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     except DocumentError as error:  # the metadata have been edited
         problem = error.message
     option = f" --connect {quote(connect)}" if connect else ""
-    # If libvirt has not seen the domain end, the log may be about another domain with its name
-    unseen = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN)
-    has_log = (observed.state, observed.reason) != unseen
-    time, is_exact = (has_log and since(domain, explanation.name)) or (None, None)
+    time, is_exact = view.since or (None, None)
     paused = explanation.name == "panicked" and policy is not None and policy.on_panic == "pause"
     return Status(
         guest=name,
         state=_PAUSED if paused else explanation.name,  # libvirt has no such state
         meaning=explanation.meaning,
-        said=said,
+        said=view.said,
         since=time,
         since_is=None if time is None else "exact" if is_exact else "latest",
         policy=policy,
@@ -154,9 +136,3 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
             (r.what, r.domain.format(domain=quote(name), connect=option)) for r in explanation.remedies
         ),
     )
-
-
-def _panic_ends(root: Element) -> bool:
-    """Return whether libvirt destroys the domain when it panics."""
-    word = text_of(child(root, "on_crash")) or "destroy"
-    return bool(machine_of(root).notifiers) and word in ("destroy", "coredump-destroy")

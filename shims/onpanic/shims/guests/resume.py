@@ -15,6 +15,7 @@ from onpanic.core.untrusted import printable
 from onpanic.probe.asking.session import Monitor
 from onpanic.probe.conversation import Reply
 from onpanic.probe.decision.rules import refusal
+from onpanic.shims.guests.driver import is_on_xen
 from onpanic.shims.guests.guest_states import NEED_RESET, query_run_state, state_name
 from onpanic.shims.guests.observed_domain import ObservedDomain, observe_domain
 
@@ -68,9 +69,14 @@ def resume_domain(domain: Any, *, allow_reset: bool = False) -> Resumed:
     :param domain: A `libvirt.virDomain`.
     :param allow_reset: Reset the guest if it cannot be continued otherwise.
     :raise RefusedError: When the guest did not panic, when it needs a reset that is not allowed, or when a
-        reset would end it.
+        reset would end it; on Xen, when it does not run.
     :raise libvirt.libvirtError: What libvirt raises.
     """
+    if is_on_xen(domain):
+        from onpanic.shims.guests.xen_resume import refuse_unless_running  # needs lxml
+
+        running = refuse_unless_running(domain)
+        return Resumed("nothing", running, running)
     libvirt = libvirt_module()
     observed = observe_domain(domain)
     before = _shown(observed)
