@@ -192,6 +192,14 @@ def test_a_file_that_is_damaged_is_read_or_refused(dump: Dump, tmp_path: Path) -
         assert all(line.isprintable() for line in report_lines(words))
 
 
+# The header and the first note of a core that Xen 4.17 wrote of a PV guest
+XEN_CORE = (
+    bytes.fromhex("7f454c46 02010100 00000000 00000000 04003e00 01000000").ljust(40, b"\0")
+    + bytes.fromhex("40000000 00000000 00000000 40003800 00004000 07000100").ljust(512 - 40, b"\0")
+    + bytes.fromhex("04000000 00000000 00000002 58656e00")
+)
+
+
 @pytest.mark.parametrize(
     ("start", "said", "remedy"),
     [
@@ -202,6 +210,7 @@ def test_a_file_that_is_damaged_is_read_or_refused(dump: Dump, tmp_path: Path) -
         (b"\x28\xb5\x2f\xfd", "compressed with zstd", "zstd -d"),
         (b"QEVM\0\0\0\3", "as it is migrated", "--memory-only"),
         (b"LibvirtQemudSave", "a saved domain", "--memory-only"),
+        (XEN_CORE, "a core file of Xen", "grep -a"),
     ],
 )
 def test_what_libvirt_writes_otherwise_has_a_remedy(

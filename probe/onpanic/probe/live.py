@@ -6,6 +6,7 @@ What only a panic can show stays unknown.
 """
 
 import asyncio
+from shlex import quote
 from typing import Any
 
 from onpanic.core.errors import SourceError
@@ -21,6 +22,7 @@ from onpanic.core.untrusted import printable
 from onpanic.probe.asking.queries import ask_read_only
 from onpanic.probe.asking.session import Monitor, open_monitor
 from onpanic.probe.conversation import Conversation, Reply
+from onpanic.probe.xen.ask_libvirt import DRIVER as XEN_DRIVER
 
 __all__ = ("ask_domain", "ask_monitor")
 
@@ -38,7 +40,8 @@ async def ask_domain(name: str, uri: str | None, timeout: float) -> Conversation
     :param name: The domain's name, UUID or id.
     :param uri: libvirt's connection URI; None for its default.
     :param timeout: Seconds after which the domain is given up.
-    :raise SourceError: When libvirt has no such running QEMU domain, or does not answer in time.
+    :raise SourceError: When libvirt has no such running QEMU domain, or does not answer in time; on Xen,
+        whose guests have no monitor that libvirt passes on.
     """
     domain = _DomainMonitor(name)
     try:
@@ -94,6 +97,11 @@ class _DomainMonitor(Monitor):
     def _open(self, uri: str | None) -> Any:
         self._connection = open_connection(uri)
         self._domain = find_domain(self._connection, self._name)
+        if self._connection.getType() == XEN_DRIVER:
+            raise SourceError(
+                f"domain {self._name}: libvirt's Xen driver has no QEMU monitor to ask",
+                f"onpanic probe --connect {quote(str(self._connection.getURI()))} asks the Xen host",
+            )
         return self._exchange({"execute": "query-version"}).get("return")
 
     def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 _WHOLE = "dump it with virsh dump --memory-only, or read the guest itself"
+_TEXT = "the memory in it is not compressed: grep -a finds text in it, such as the guest's log"
 _STATES = {
     b"QEVM": "the state of a whole machine as it is migrated, not a dump of its memory",
     b"LibvirtQemudSave": "a saved domain, not a dump of its memory",
@@ -39,4 +40,12 @@ def unreadable_file(start: bytes) -> UnreadableFile | None:
     for magic, what in _STATES.items():
         if start.startswith(magic):
             return UnreadableFile(what, _WHOLE)
+    if _is_xen_core(start):
+        return UnreadableFile("a core file of Xen, which is not read", _TEXT)
     return None
+
+
+def _is_xen_core(start: bytes) -> bool:
+    """Return whether a file is a dump of a Xen guest: ELF without program headers, with a note of Xen's."""
+    is_core = start.startswith(b"\x7fELF\x02\x01") and start[16:18] == b"\x04\0"
+    return is_core and start[56:58] == b"\0\0" and b"Xen\0" in start

@@ -11,6 +11,7 @@ from onpanic.core.errors import DocumentError
 from onpanic.core.libvirt_api import libvirt_module
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, machine_of
+from onpanic.shims.guests.driver import is_on_xen
 from onpanic.shims.guests.state_since import log_tail
 from onpanic.shims.translation.local_uri import local_parts
 from onpanic.why.locating.unnoted_words import MemorySearch
@@ -28,6 +29,10 @@ _ENDED = "the domain does not run: its memory is gone"
 _BUSY = "libvirt works on the domain: try again when that is done"
 _ELSEWHERE = "the domain's libvirt is on another host: run onpanic on that host, or dump the domain"
 _NO_QEMU = "only domains of libvirt's QEMU driver can be read"
+_XEN = (
+    "neither the memory of a Xen guest nor a core file of Xen is read; virsh dump keeps the memory of a "
+    "crashed guest that is preserved"
+)
 _RUNS_ON = "the domain's own arguments to QEMU let the guest run on when it panics, so it is not read"
 _NO_DEVICE = (
     "the domain has no vmcoreinfo device, which <features><vmcoreinfo state='on'/></features> adds "
@@ -76,7 +81,7 @@ def words_in_domain(
         words = LastWords(source="libvirt", notes=(refusal,))
     else:
         words = _in_memory(domain, machine, deadline, folders, search)
-    return words if refusal == _NO_QEMU else _with_logged_event(domain, words)
+    return words if refusal in (_NO_QEMU, _XEN) else _with_logged_event(domain, words)
 
 
 def _in_memory(
@@ -120,6 +125,8 @@ def _refusal(domain: Any, machine: DomainMachine) -> str:
     """
     libvirt = libvirt_module()
     connection = domain.connect()
+    if is_on_xen(domain):
+        return _XEN
     if connection.getType() != "QEMU":
         return _NO_QEMU
     if local_parts(connection) is None:
