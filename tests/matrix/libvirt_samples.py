@@ -14,7 +14,8 @@ from onpanic.matrix.libvirts.libvirt_conversation import (
 )
 from onpanic.matrix.libvirts.libvirt_files import libvirt_name
 from onpanic.matrix.libvirts.libvirt_questions import GuestPlan, questions
-from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
+from onpanic.matrix.libvirts.libvirt_record import GuestQemu, LibvirtRecord
+from onpanic.matrix.libvirts.qemu_guests import DOCUMENTS, MODELS
 from onpanic.matrix.libvirts.record_from_libvirt import libvirt_record_of
 from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
@@ -43,11 +44,11 @@ def asked(
     """
     found = {
         (element, word): unknown(element, word, text)
-        for element, word in questions()
+        for element, word in questions(MODELS)
         if word in (*without, CONTROL_WORD)
     }
     found |= refused or {}
-    return [AskedElement(element, word, found.get((element, word))) for element, word in questions()]
+    return [AskedElement(element, word, found.get((element, word))) for element, word in questions(MODELS)]
 
 
 def guest(plan: GuestPlan, *entries: LogEntry, before: Sequence[LogEntry] = ()) -> ObservedGuest:
@@ -59,7 +60,7 @@ def guest(plan: GuestPlan, *entries: LogEntry, before: Sequence[LogEntry] = ()) 
         LogEntry("state", numbers=RUNNING),
         LogEntry("id", numbers=(7,)),
         *before,
-        LogEntry("panic", "o /b 0x505 1"),
+        LogEntry("panic", "human-monitor-command: o /b 0x505 1"),
         LogEntry("panicked", '{"action":"pause"}'),
     ]
     return ObservedGuest(plan, [*start, *entries])
@@ -74,6 +75,7 @@ def ended(plan: GuestPlan, *, dump: str = "none") -> ObservedGuest:
         LogEntry("state", numbers=CRASHED),
         LogEntry("event", numbers=(5, 2)),
         gone,
+        LogEntry("id", numbers=(-1,)),
         LogEntry("dump", dump),
     )
 
@@ -128,8 +130,8 @@ def conversation(
         client=client,
         driver="QEMU",
         mode="session",
-        qemu="7.2.22",
-        qemu_package="Debian 1:7.2",
+        ran_on=GuestQemu(version="7.2.22", package="Debian 1:7.2", arch="x86_64", machine="pc"),
+        documents=DOCUMENTS,
         asked=list(asked(refused) if answers is None else answers),
         guests=list(usual if guests is None else guests),
     )

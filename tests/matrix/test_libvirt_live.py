@@ -24,8 +24,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def published_record(version: str) -> LibvirtRecord | None:
-    """Return the published record of a version of libvirt; None if there is none."""
-    found = (one for one in published().libvirts.values() if one.libvirt.version == version)
+    """Return the published record of a version of libvirt with QEMU; None if there is none."""
+    of_qemu = (one for one in published().libvirts.values() if one.libvirt.driver == "QEMU")
+    found = (one for one in of_qemu if one.libvirt.version == version)
     return next(found, None)
 
 

@@ -13,6 +13,8 @@ from onpanic.core.errors import RecordError, SourceError
 from onpanic.core.libvirt_api import silence_libvirt
 from onpanic.matrix import LibvirtRecord
 from onpanic.matrix.libvirts.asked_documents import ask_elements
+from onpanic.matrix.libvirts.end_words import end_in_words
+from onpanic.matrix.libvirts.guest_drivers import driver_of
 from onpanic.matrix.libvirts.guest_files import format_of, newest_format, remove_guest_files
 from onpanic.matrix.libvirts.libvirt_conversation import LibvirtRefusal, LogEntry, ObservedGuest
 from onpanic.matrix.libvirts.libvirt_files import (
@@ -22,7 +24,7 @@ from onpanic.matrix.libvirts.libvirt_files import (
     read_libvirts,
 )
 from onpanic.matrix.libvirts.libvirt_names import ACTIONS
-from onpanic.matrix.libvirts.libvirt_questions import GuestPlan, document, guest_plans
+from onpanic.matrix.libvirts.libvirt_questions import GuestPlan, filled
 from onpanic.matrix.libvirts.libvirt_record import (
     ElementAnswer,
     GuestEnd,
@@ -31,7 +33,8 @@ from onpanic.matrix.libvirts.libvirt_record import (
     PanickedGuest,
 )
 from onpanic.matrix.libvirts.libvirt_session import LibvirtSession, session_with
-from onpanic.matrix.libvirts.libvirt_table import end_in_words, libvirt_changes, libvirt_table
+from onpanic.matrix.libvirts.libvirt_table import libvirt_changes, libvirt_table
+from onpanic.matrix.libvirts.qemu_guests import DOCUMENTS, QemuGuests, qemu_plans
 from onpanic.matrix.lint import lint_libvirt
 from onpanic.matrix.records.record_files import layout, record_files
 from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
@@ -88,7 +91,7 @@ def test_a_word_that_is_refused_with_another_code_is_known() -> None:
 
 def test_documents_have_the_elements_in_their_places() -> None:
     """A lifecycle element is before the devices, a panic device among them."""
-    xml = document("guest", name="one", lifecycle="<on_crash>preserve</on_crash>")
+    xml = filled(DOCUMENTS["guest"], name="one", lifecycle="<on_crash>preserve</on_crash>")
     assert "<name>one</name>" in xml
     assert "</os><on_crash>preserve</on_crash><devices><panic model='isa'/></devices>" in xml
     assert "{" not in xml
@@ -156,12 +159,12 @@ def test_a_live_change_that_is_refused_has_no_end(word: str, client: int, outcom
 
 def test_each_accepted_word_is_observed() -> None:
     """Persistent and transient, and with each change of the action while the guest runs."""
-    plans = guest_plans(["destroy", "preserve", "restart"])
+    plans = qemu_plans(["destroy", "preserve", "restart"])
     assert len(set(plans)) == len(plans)
     assert {plan.on_crash for plan in plans if plan.persistent} == {"destroy", "preserve", "restart"}
     assert {plan.set_live for plan in plans if plan.on_crash == "destroy"} == {*ACTIONS} - {"destroy"} | {""}
     assert GuestPlan("restart", persistent=False, on_reboot="destroy") in plans
-    assert guest_plans([]) == []
+    assert qemu_plans([]) == []
 
 
 # Core dumps
@@ -169,7 +172,13 @@ def test_each_accepted_word_is_observed() -> None:
 
 @pytest.mark.parametrize(
     ("start", "form"),
-    [(b"\x7fELF\2", "elf"), (b"KDUMP   \6", "kdump"), (b"PAGEDU64\x0f", "win-dmp"), (b"", "other")],
+    [
+        (b"\x7fELF\2", "elf"),
+        (b"KDUMP   \6", "kdump"),
+        (b"PAGEDU64\x0f", "win-dmp"),
+        (b"", "empty"),
+        (b"?", "other"),
+    ],
 )
 def test_a_dump_is_recognised_by_its_first_bytes(tmp_path: Path, start: bytes, form: str) -> None:
     """libvirt names every dump alike."""
@@ -184,7 +193,7 @@ def test_only_the_dumps_of_the_guests_are_removed(tmp_path: Path) -> None:
     """Wherever libvirt's configuration puts them."""
     for name in ("4-onpanic-1-2026", "5-other-2026"):
         (tmp_path / name).touch()
-    remove_guest_files(tmp_path, "", ["onpanic-1"])
+    remove_guest_files(tmp_path, [], ["onpanic-1"])
     assert [path.name for path in tmp_path.iterdir()] == ["5-other-2026"]
 
 
@@ -213,7 +222,7 @@ def records() -> st.SearchStrategy[LibvirtRecord]:
         state=st.none() | numbers(),
         events=st.lists(numbers(), max_size=3),
         process=st.sampled_from(["same", "new", "ended", "unknown"]),
-        dump=st.sampled_from(["elf", "kdump", "win-dmp", "other", "none", "unknown"]),
+        dump=st.sampled_from(["elf", "kdump", "win-dmp", "other", "empty", "none", "unknown"]),
         panic_action=st.text(),
         run_state=st.text(),
         reset=st.booleans(),
@@ -370,10 +379,13 @@ def test_another_host_is_refused(played_libvirt: PlayedLibvirt, uri: str) -> Non
 
 
 def test_another_driver_is_refused(played_libvirt: PlayedLibvirt) -> None:
-    """Other hypervisors have no GUEST_PANICKED."""
+    """Of other hypervisors it is not known how their guests panic."""
     played_libvirt.driver = "LXC"
-    with pytest.raises(SourceError, match="driver is LXC, not QEMU"), session_with("lxc:///system"):
-        pass
+    with (
+        session_with("lxc:///system") as session,
+        pytest.raises(SourceError, match="driver is LXC, not QEMU or Xen"),
+    ):
+        driver_of(session)
 
 
 def test_a_connection_that_may_not_ask_is_refused(played_libvirt: PlayedLibvirt) -> None:
@@ -392,7 +404,7 @@ def test_a_connection_that_may_not_ask_is_refused(played_libvirt: PlayedLibvirt)
         closing(LibvirtSession(ReadOnly(), "system", 10)) as session,
         pytest.raises(SourceError, match="read only access") as caught,
     ):
-        ask_elements(session)
+        ask_elements(session, QemuGuests(session))
     assert "may read, start and end guests" in caught.value.hint
 
 

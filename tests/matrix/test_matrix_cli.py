@@ -20,6 +20,7 @@ from onpanic.probe.facts import QUESTIONS
 
 from .libvirt_samples import with_libvirts
 from .samples import RECORDINGS, RELEASES, fact, machine, notifier, record, recorded
+from .xen_samples import with_xen
 
 pytestmark = pytest.mark.processes
 
@@ -449,6 +450,22 @@ def test_libvirts_are_shown_side_by_side(onpanic: Run, libvirts: Path, records: 
     done = onpanic("matrix", "show", "--libvirts", str(records))
     assert (done.returncode, done.stdout) == (2, "")
     assert "the matrix has no record of a libvirt" in done.stderr
+
+
+def test_xen_has_tables_of_its_own(onpanic: Run, tmp_path: Path) -> None:
+    """A table has the libvirts that answer it: of its heads, only those of words have both."""
+    for one in with_xen(build([])).libvirts.values():
+        keep_libvirt_record(tmp_path, one)
+    lines = onpanic("matrix", "show", "--libvirts", str(tmp_path)).stdout.splitlines()
+    qemu, xen = "libvirt 9.0.0, QEMU 7.2.22", "libvirt 9.0.0, Xen 4.17"
+    heads = [" ".join(line.split()) for line in lines if line.lstrip().startswith("libvirt ")]
+    assert heads == [f"{qemu} {xen}", qemu, xen]
+    start = lines.index("what a panic ends in, PV guest of Xen")
+    assert lines[start + 1].split(maxsplit=1) == ["destroy", "shut off (crashed)"]
+    done = onpanic("matrix", "build", str(tmp_path), "-o", str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    text = (tmp_path / "MATRIX.md").read_text()
+    assert "| preserve | shut off (crashed), crashed domain kept |" in text
 
 
 def test_two_libvirts_are_compared(onpanic: Run, libvirts: Path) -> None:

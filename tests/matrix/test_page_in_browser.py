@@ -14,6 +14,7 @@ from onpanic.probe.decision.catalogue import CATALOGUE
 
 from .libvirt_samples import with_libvirts
 from .page_samples import HOSTILE, Sample, hostile, large, sample
+from .xen_samples import with_xen
 
 pytest.importorskip("selenium")
 
@@ -577,6 +578,23 @@ def test_an_answer_of_a_libvirt_can_be_linked_to(reader: Browser) -> None:
     assert reader.one("#table [aria-selected]").is_displayed()
     reader.open("#view=libvirts&cell=libvirt-1/x/y")
     assert reader.one("#lost").is_displayed()
+
+
+def test_xen_is_beside_qemu(reader: Browser) -> None:
+    """Its guests have groups of their own, in which QEMU's libvirt has no answers."""
+    reader.show(with_xen(sample()), "xen")
+    reader.open("#view=libvirts")
+    heads = reader.texts("thead th[scope=col]")
+    assert heads == ["value or model", "libvirt 9.0.0QEMU 7.2.22", "libvirt 9.0.0Xen 4.17"]
+    reader.fill("#q", "PV guest of Xen")
+    assert reader.texts(".group th")[0] == "what a panic ends in, PV guest of Xen"
+    kept = next(cell for cell in reader.all("[role=grid] tbody td") if "kept" in cell.text)
+    assert kept.text == "shut off (crashed), crashed domain kept"
+    kept.click()
+    assert reader.text("#panel-title") == "preserve"
+    assert "-> resume: the guest crashes\n" in reader.texts("#panel .evidence span")
+    assert "the domain that crashed is still there" in reader.text("#panel .verdict")
+    assert "onpanic matrix collect -o records --libvirt xen:///system" in reader.text("#panel dl")
 
 
 def test_texts_of_libvirts_are_never_interpreted(reader: Browser) -> None:

@@ -53,7 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="URI",
         help="the libvirt of this connection, on this host; repeatable.  About 25 guests of 16 MiB without a"
-        " disk are started there, panic, and are removed again; other domains are left alone",
+        " disk (on Xen, of up to 32 MiB) are started there, panic, and are removed again; other domains are"
+        " left alone",
     )
     other.add_argument(
         "--debian-libvirts",

@@ -1,29 +1,32 @@
 """Prints records of libvirts: side by side, and what changed from one to another."""
 
 import sys
+from collections.abc import Sequence
 from itertools import groupby
 
 from onpanic.cli.terminal import style_for
 from onpanic.core.untrusted import printable
 from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
-from onpanic.matrix.libvirts.libvirt_table import LibvirtTable, libvirt_changes, libvirt_table
+from onpanic.matrix.libvirts.libvirt_table import LibvirtRow, libvirt_changes, libvirt_table
 
 __all__ = ("print_libvirt_changes", "print_libvirts")
 
 
 def print_libvirts(records: dict[str, LibvirtRecord]) -> None:
-    """Print the table of records: a row for each question, a column for each libvirt."""
-    table = libvirt_table(records)
+    """Print the table of records: a row for each question, a column for each libvirt that answers it."""
     style = style_for(sys.stdout)
-    heads = [printable(f"{column.name}, {column.about}") for column in table.columns]
-    widths = _widths(table, heads)
-    first = max((len(row.name) for row in table.rows), default=0)
-    print(style.paint("  ".join([" " * (first + 2), *_padded(heads, widths)]).rstrip(), "dim"))
-    for group, rows in groupby(table.rows, key=lambda row: row.group):
-        print(style.paint(printable(group), "title"))
-        for row in rows:
-            cells = _padded([printable(cell.text) for cell in row.cells], widths)
-            print("  ".join([f"  {printable(row.name):{first}}", *cells]).rstrip())
+    whole = libvirt_table(records)
+    first = max((len(row.name) for row in whole.rows), default=0)
+    for columns, tables in groupby(whole.groups(), key=lambda table: table.columns):
+        same = list(tables)
+        heads = [printable(f"{column.name}, {column.about}") for column in columns]
+        widths = _widths([row for table in same for row in table.rows], heads)
+        print(style.paint("  ".join([" " * (first + 2), *_padded(heads, widths)]).rstrip(), "dim"))
+        for table in same:
+            print(style.paint(printable(table.rows[0].group), "title"))
+            for row in table.rows:
+                cells = _padded([printable(cell.text) for cell in row.cells], widths)
+                print("  ".join([f"  {printable(row.name):{first}}", *cells]).rstrip())
 
 
 def print_libvirt_changes(before: LibvirtRecord, after: LibvirtRecord) -> None:
@@ -39,8 +42,8 @@ def print_libvirt_changes(before: LibvirtRecord, after: LibvirtRecord) -> None:
         print("  nothing changed in what was asked of both")
 
 
-def _widths(table: LibvirtTable, heads: list[str]) -> list[int]:
-    texts = [[row.cells[index].text for row in table.rows] for index in range(len(heads))]
+def _widths(rows: Sequence[LibvirtRow], heads: list[str]) -> list[int]:
+    texts = [[row.cells[index].text for row in rows] for index in range(len(heads))]
     return [max(map(len, [head, *column])) for head, column in zip(heads, texts, strict=True)]
 
 

@@ -14,7 +14,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("platformdirs", "matrix") from error
 
-__all__ = ("format_of", "kill_qemu", "newest_format", "remove_guest_files")
+__all__ = ("format_of", "kill_qemu", "newest_format", "qemu_logs", "remove_guest_files")
 
 _MAGIC: dict[bytes, DumpFormat] = {
     b"\x7fELF": "elf",
@@ -48,24 +48,35 @@ def format_of(path: Path) -> DumpFormat:
     """
     with path.open("rb") as file:
         start = file.read(_LONGEST)
+    if not start:
+        return "empty"
     return next((form for magic, form in _MAGIC.items() if start.startswith(magic)), "other")
 
 
-def remove_guest_files(folder: Path, monitor: str, names: Iterable[str]) -> None:
-    """Remove the dumps and logs of guests, as far as this is permitted.
+def qemu_logs(monitor: str) -> list[Path]:
+    """Return the folders in which libvirt may keep the logs of guests of QEMU.
 
-    :param folder: The folder of libvirt's own dumps.
     :param monitor: The path of the socket of a guest's monitor: ``…/lib/domain-1-guest/monitor.sock`` in
         session mode, ``/var/lib/libvirt/qemu/domain-1-guest/monitor.sock`` in system mode; empty if it is
         not known.
+    """
+    beside = [Path(monitor).parents[2] / _LOGS] if monitor.count("/") > 2 else []
+    return [*beside, _SYSTEM_LOGS, user_cache_path("libvirt") / "qemu" / _LOGS]
+
+
+def remove_guest_files(folder: Path, logs: Iterable[Path], names: Iterable[str]) -> None:
+    """Remove the dumps and logs of guests, as far as this is permitted.
+
+    :param folder: The folder of libvirt's own dumps.
+    :param logs: The folders of logs.
     :param names: The names of the guests, which no other guest had.
     """
-    logs = [Path(monitor).parents[2] / _LOGS] if monitor.count("/") > 2 else []
+    logs = list(logs)
     for name in names:
         with contextlib.suppress(OSError):
             for path in _dumps(folder, name):
                 path.unlink()
-        for log in [*logs, _SYSTEM_LOGS, user_cache_path("libvirt") / "qemu" / _LOGS]:
+        for log in logs:
             with contextlib.suppress(OSError):
                 (log / f"{name}.log").unlink()
 

@@ -1,17 +1,19 @@
 """Everything that a libvirt was asked, and everything that it and its guests' QEMU reported."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from onpanic.matrix.libvirts.libvirt_questions import GuestPlan
+from onpanic.matrix.libvirts.libvirt_record import GuestQemu, GuestXen
 
 __all__ = ("AskedElement", "LibvirtConversation", "LibvirtRefusal", "LogEntry", "LogKind", "ObservedGuest")
 
 #: What an entry of a guest's log is:
 #:
 #: ``call``      a call to libvirt, in words
-#: ``panic``     the monitor command that makes the guest panic
+#: ``panic``     what makes the guest panic, in words
 #: ``refused``   libvirt's refusal of the call before it
 #: ``set``       the live change of the crash action was accepted
 #: ``event``     a lifecycle event
@@ -19,7 +21,8 @@ __all__ = ("AskedElement", "LibvirtConversation", "LibvirtRefusal", "LogEntry", 
 #: ``reset``     the guest was reset, as libvirt reports it
 #: ``state``     the domain's state, where it is not that of the entry before
 #: ``absent``    the domain no longer exists
-#: ``id``        the domain's ID, which changes with each QEMU process; -1 if it has none
+#: ``id``        the domain's ID, which changes with each QEMU process, or domain of Xen; -1 if it has none
+#: ``renamed``   libvirt has the guest under another name, too, or instead
 #: ``status``    QEMU's run state
 #: ``unanswered`` libvirt's error where QEMU was asked for its run state
 #: ``dump``      the format of the core dump
@@ -35,6 +38,7 @@ LogKind = Literal[
     "state",
     "absent",
     "id",
+    "renamed",
     "status",
     "unanswered",
     "dump",
@@ -97,8 +101,8 @@ class LibvirtConversation(msgspec.Struct, frozen=True, kw_only=True):
     :param client: The client library's version number.
     :param driver: See `LibvirtBuild.driver`.
     :param mode: See `LibvirtBuild.mode`.
-    :param qemu: QEMU's version; empty if no guest was started.
-    :param qemu_package: See `GuestQemu.package`.
+    :param ran_on: What guests ran on; QEMU's version is empty if no guest was started.
+    :param documents: See `LibvirtRecord.documents`.
     :param asked: The documents that it was asked about.
     :param guests: The guests that it ran.
     """
@@ -107,7 +111,7 @@ class LibvirtConversation(msgspec.Struct, frozen=True, kw_only=True):
     client: int
     driver: str
     mode: str
-    qemu: str
-    qemu_package: str
+    ran_on: GuestQemu | GuestXen
+    documents: Mapping[str, str]
     asked: list[AskedElement]
     guests: list[ObservedGuest]

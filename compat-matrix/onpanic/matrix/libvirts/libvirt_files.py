@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onpanic.core.errors import RecordError
 from onpanic.core.files import read_at_most, write_atomically
-from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
+from onpanic.matrix.libvirts.libvirt_record import GuestQemu, LibvirtRecord
 from onpanic.matrix.records.record_files import PREFIX, layout, locked
 
 __all__ = ("keep_libvirt_record", "libvirt_files", "libvirt_name", "read_libvirt", "read_libvirts")
@@ -20,7 +20,8 @@ _HINT = "onpanic matrix collect --libvirt URI writes one"
 
 def libvirt_name(record: LibvirtRecord) -> str:
     """Return the name of a record's file, without its extension: ``libvirt-9.0.0-qemu-7.2.22``."""
-    parts = (record.libvirt.version, record.libvirt.package, "qemu", record.qemu.version)
+    kind = "qemu" if isinstance(record.ran_on, GuestQemu) else "xen"
+    parts = (record.libvirt.version, record.libvirt.package, kind, record.ran_on.version)
     words = [re.sub(r"[^A-Za-z0-9_.+~]+", "-", part).strip("-") for part in parts if part]
     return PREFIX + "-".join(words)
 

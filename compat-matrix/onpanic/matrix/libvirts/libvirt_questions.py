@@ -1,27 +1,21 @@
-"""The words, models and guests that a libvirt is asked about, and the XML that asks.
+"""The words that every libvirt is asked about, and the elements and documents that ask."""
 
-The guests have no disk, 16 MiB and no accelerator.  Their firmware finds nothing to boot and waits; they
-panic when the monitor writes to the port of their panic device.
-"""
-
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
 from onpanic.matrix.libvirts.libvirt_names import ACTIONS
+from onpanic.matrix.libvirts.libvirt_record import GuestType
 from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
 __all__ = (
-    "ARCH",
-    "DOCUMENTS",
     "LIFECYCLES",
-    "MACHINE",
     "NO_MODEL",
     "PANIC",
     "GuestPlan",
-    "document",
     "element_of",
-    "guest_plans",
+    "filled",
+    "plans_of_words",
     "questions",
 )
 
@@ -32,25 +26,6 @@ PANIC = "panic"
 #: Stands for ``<panic/>`` without a model.
 NO_MODEL = "none"
 
-_MODELS = (NO_MODEL, "isa", "pvpanic", "hyperv", "pseries", "s390", "default")
-
-_RUNS = "preserve-running"
-
-#: Only x86 has the ISA device, which panics without code in the guest.
-ARCH, MACHINE = "x86_64", "pc"
-
-_DOMAIN = (
-    "<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory>"
-    f"<os><type arch='{ARCH}' machine='{MACHINE}'>hvm</type></os>"
-    "{lifecycle}<devices>{devices}</devices></domain>"
-)
-
-#: The documents: one that libvirt is asked about, and that of a guest.
-DOCUMENTS = {
-    "asked": _DOMAIN.replace("{name}", "onpanic"),
-    "guest": _DOMAIN.replace("{devices}", "<panic model='isa'/>"),
-}
-
 
 class GuestPlan(msgspec.Struct, frozen=True):
     """A guest to start; see `PanickedGuest` for the parameters."""
@@ -59,6 +34,7 @@ class GuestPlan(msgspec.Struct, frozen=True):
     persistent: bool
     on_reboot: str = ""
     set_live: str = ""
+    guest_type: GuestType = ""
 
     @property
     def lifecycle(self) -> str:
@@ -67,14 +43,18 @@ class GuestPlan(msgspec.Struct, frozen=True):
         return reboot + element_of("on_crash", self.on_crash)
 
 
-def questions() -> Iterator[tuple[str, str]]:
-    """Yield the elements and words to ask about: for each element the control word first."""
+def questions(models: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the elements and words to ask about: for each element the control word first.
+
+    :param models: The models of ``<panic>`` to ask about; empty to ask about none.
+    """
     for element in LIFECYCLES:
         yield element, CONTROL_WORD
         for word in ACTIONS:
             yield element, word
-    yield PANIC, CONTROL_WORD
-    for model in _MODELS:
+    if models:
+        yield PANIC, CONTROL_WORD
+    for model in models:
         yield PANIC, model
 
 
@@ -85,30 +65,19 @@ def element_of(element: str, word: str) -> str:
     return f"<{element}>{word}</{element}>"
 
 
-def document(kind: str, *, name: str = "", lifecycle: str = "", devices: str = "") -> str:
-    """Return one of `DOCUMENTS` with these elements."""
-    text = DOCUMENTS[kind]
-    values = {"{name}": name, "{lifecycle}": lifecycle, "{devices}": devices}
-    for mark, value in values.items():
-        text = text.replace(mark, value)
-    return text
+def filled(document: str, **values: str) -> str:
+    """Return a document with values in the place of its marks; a mark without a value is removed.
 
-
-def guest_plans(accepted: Collection[str]) -> list[GuestPlan]:
-    """Return the guests to start.
-
-    :param accepted: The values of ``<on_crash>`` that libvirt accepts.
+    :param document: It may have ``{name}``, ``{lifecycle}``, ``{devices}`` and ``{image}``.
     """
+    for mark in ("name", "lifecycle", "devices", "image"):
+        document = document.replace(f"{{{mark}}}", values.get(mark, ""))
+    return document
+
+
+def plans_of_words(accepted: Collection[str], guest_type: GuestType = "") -> list[GuestPlan]:
+    """Return a persistent and a transient guest for each value of ``<on_crash>`` that libvirt accepts."""
     words = [word for word in ACTIONS if word in accepted]
-    plans = [GuestPlan(word, persistent) for persistent in (True, False) for word in words]
-    usual = "destroy"  # libvirt's default for <on_crash>
-    if usual in words:
-        plans += [GuestPlan(usual, persistent=False, set_live=word) for word in ACTIONS if word != usual]
-        plans += [GuestPlan(word, persistent=False, set_live=usual) for word in words if word != usual]
-    if _RUNS in words:  # QEMU's panic action must change, too
-        plans += [
-            GuestPlan(_RUNS, persistent=False, set_live=word) for word in words if word not in (_RUNS, usual)
-        ]
-    if "restart" in words:
-        plans.append(GuestPlan("restart", persistent=False, on_reboot="destroy"))
-    return plans
+    return [
+        GuestPlan(word, persistent, guest_type=guest_type) for persistent in (True, False) for word in words
+    ]

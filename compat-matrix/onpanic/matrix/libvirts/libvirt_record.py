@@ -1,10 +1,12 @@
 """The record of a libvirt: what it accepts, and what its guests were seen to end in when they panicked.
 
+The guests are those of its QEMU driver, or of its Xen driver; on Xen, a guest crashes.
+
 `record_from_libvirt` makes it from a conversation, `LibvirtRecord.from_json` reads it from JSON.  The JSON
 form has schema version 1; the JSON Schema is the file ``libvirt.schema.json`` in this folder.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import msgspec
 
@@ -15,11 +17,13 @@ __all__ = (
     "DumpFormat",
     "ElementAnswer",
     "GuestEnd",
+    "GuestProcess",
     "GuestQemu",
+    "GuestType",
+    "GuestXen",
     "LibvirtBuild",
     "LibvirtRecord",
     "PanickedGuest",
-    "QemuProcess",
     "QuestionOutcome",
 )
 
@@ -28,12 +32,16 @@ __all__ = (
 QuestionOutcome = Literal["accepted", "not-known", "refused", "unasked"]
 
 #: The format of a core dump, by its first bytes; ``none`` if there is no file, ``unknown`` if the folder
-#: cannot be read, ``other`` for a file in another format.
-DumpFormat = Literal["elf", "kdump", "win-dmp", "other", "none", "unknown"]
+#: cannot be read, ``other`` for a file in another format, ``empty`` for one without a byte, as a dump that
+#: fails leaves it.
+DumpFormat = Literal["elf", "kdump", "win-dmp", "other", "empty", "none", "unknown"]
 
-#: Whether a guest still runs in the QEMU process that panicked: in the ``same`` one, in a ``new`` one, or in
-#: none (``ended``).
-QemuProcess = Literal["same", "new", "ended", "unknown"]
+#: Whether a guest is still in the QEMU process, or in the domain of Xen, that it panicked in: in the ``same``
+#: one, in a ``new`` one, or in none (``ended``).
+GuestProcess = Literal["same", "new", "ended", "unknown"]
+
+#: The type of a guest of Xen; empty for a guest of QEMU.
+GuestType = Literal["", "pv", "pvh", "hvm"]
 
 _HINT = "onpanic matrix collect --libvirt URI writes one"
 
@@ -43,7 +51,7 @@ class LibvirtBuild(msgspec.Struct, frozen=True, kw_only=True):
 
     :param version: For example ``9.0.0``.
     :param package: The distributor's version; empty if it is not known.
-    :param driver: What libvirt calls its driver: ``QEMU``.
+    :param driver: What libvirt calls its driver: ``QEMU`` or ``Xen``.
     :param mode: The path of the connection URI: ``system``, ``session`` or ``embed``.
     :param client: The version of the client library.  An older one cannot set every action.
     """
@@ -68,6 +76,19 @@ class GuestQemu(msgspec.Struct, frozen=True, kw_only=True):
     package: str = ""
     arch: str
     machine: str
+
+
+class GuestXen(msgspec.Struct, frozen=True, kw_only=True):
+    """The Xen that libvirt ran guests on.
+
+    :param version: As libvirt says it, without the patch level: ``4.17``.
+    :param guest_types: The types of the guests that crashed.
+    :param left_out: What was not tried, a guest type or a guest type with a value of ``<on_crash>``, and why.
+    """
+
+    version: str
+    guest_types: list[GuestType]
+    left_out: dict[str, str] = {}
 
 
 class ElementAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -97,18 +118,20 @@ class GuestEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     :param run_state: QEMU's run state (``query-status``); empty if QEMU has ended or did not answer.
     :param unanswered: libvirt's error where it was asked to ask QEMU; empty if QEMU answered, or has ended.
     :param reset: True if the guest was reset.
-    :param process: See `QemuProcess`.
+    :param process: See `GuestProcess`.
     :param dump: See `DumpFormat`.
+    :param renamed: True if libvirt had the guest under another name, too, or instead.
     """
 
     state: tuple[int, int] | None
     events: list[tuple[int, int]]
-    process: QemuProcess
+    process: GuestProcess
     dump: DumpFormat
     panic_action: str = ""
     run_state: str = ""
     unanswered: str = ""
     reset: bool = False
+    renamed: bool = False
     states: list[tuple[int, int]] = []
 
 
@@ -123,6 +146,7 @@ class PanickedGuest(msgspec.Struct, frozen=True, omit_defaults=True):
     :param end: What the panic ended in; None if there was no panic, or nothing final was seen.
     :param problem: Why `end` is missing; empty if it is not.
     :param log: What was asked, and what libvirt and QEMU reported: lines that start with ``->`` or ``<-``.
+    :param guest_type: See `GuestType`.
     """
 
     on_crash: str
@@ -133,18 +157,21 @@ class PanickedGuest(msgspec.Struct, frozen=True, omit_defaults=True):
     end: GuestEnd | None = None
     problem: str = ""
     log: list[str] = []
+    guest_type: GuestType = ""
 
 
 class LibvirtRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What one libvirt accepts, and what its guests end in.
 
     :param libvirt: Which libvirt it is.
-    :param qemu: The QEMU that it ran.
-    :param documents: The XML that was used: ``asked`` for `accepted`, ``guest`` for `guests`.
-        ``{name}``, ``{lifecycle}`` and ``{devices}`` stand for what differs.
-    :param accepted: Answers by element (``on_crash``, ``on_reboot``, ``on_poweroff``, ``panic``) and by
-        value or model.  The model ``none`` is ``<panic/>`` without a model.
-    :param guests: The guests that panicked.
+    :param qemu: The QEMU that it ran; a record has either this or `xen`.
+    :param xen: The Xen that it ran guests on.
+    :param documents: The XML that was used: ``asked`` for `accepted`, ``guest`` for `guests`; on Xen,
+        ``guest-pv`` and ``guest-pvh``.  ``{name}``, ``{lifecycle}``, ``{devices}`` and ``{image}`` stand for
+        what differs.
+    :param accepted: Answers by element (``on_crash``, ``on_reboot``, ``on_poweroff``, and for QEMU ``panic``)
+        and by value or model.  The model ``none`` is ``<panic/>`` without a model.
+    :param guests: The guests that panicked, or that crashed on Xen.
     :param at: When it was asked: UTC, RFC 3339.
     :param by: The program that asked.
     :param seconds: How long it took.
@@ -153,7 +180,8 @@ class LibvirtRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     schema_version: Literal[1] = 1
     libvirt: LibvirtBuild
-    qemu: GuestQemu
+    qemu: GuestQemu | msgspec.UnsetType = msgspec.UNSET
+    xen: GuestXen | msgspec.UnsetType = msgspec.UNSET
     documents: dict[str, str]
     accepted: dict[str, dict[str, ElementAnswer]]
     guests: list[PanickedGuest]
@@ -161,6 +189,19 @@ class LibvirtRecord(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     seconds: float
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a record of no guests, and one of QEMU's and of Xen's.
+
+        :raise ValueError: For such a record.
+        """
+        if isinstance(self.qemu, GuestQemu) == isinstance(self.xen, GuestXen):
+            raise ValueError("a record has either the member qemu or the member xen")
+
+    @property
+    def ran_on(self) -> GuestQemu | GuestXen:
+        """What libvirt ran guests on."""
+        return self.qemu if isinstance(self.qemu, GuestQemu) else cast("GuestXen", self.xen)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:

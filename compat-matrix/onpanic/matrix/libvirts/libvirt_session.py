@@ -1,7 +1,6 @@
 """A connection to libvirt whose calls have a deadline, and that can run guests.
 
-Only QEMU on this host is asked: a guest panics by a monitor command, and its core dumps are read and
-removed here.
+Only a libvirt of this host is asked: images of guests are written here, and core dumps are read and removed.
 """
 
 import contextlib
@@ -9,18 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from itertools import cycle
 from typing import Any, Final, TypeVar
+from urllib.parse import SplitResult
 
 from onpanic.core.errors import SourceError
 from onpanic.core.libvirt_api import CallThread, libvirt_module, open_connection, run_event_loop
 from onpanic.core.untrusted import printable, wellformed
 from onpanic.matrix.libvirts.libvirt_conversation import LibvirtRefusal
-from onpanic.shims.translation.local_uri import split_local_uri
+from onpanic.shims.translation.local_uri import local_parts, split_local_uri
 
 __all__ = ("LibvirtSession", "session_with")
 
 _Result = TypeVar("_Result")
-
-_DRIVER = "QEMU"
 
 # Calls at a time.  With as many as max_client_requests of libvirtd.conf (5), libvirtd reads nothing more from
 # the client, and closes the connection if that lasts longer than its keepalive allows (30 s).
@@ -118,42 +116,37 @@ def session_with(uri: str, timeout: float = CALL_TIMEOUT) -> Iterator[LibvirtSes
 
     :param uri: libvirt's connection URI.
     :param timeout: Seconds that each call may take.
-    :raise SourceError: When libvirt refuses, the URI names another host, or the driver is not QEMU.
+    :raise SourceError: When libvirt refuses, or is on another host.
     :raise MissingExtraError: When libvirt's Python module is not installed.
     """
     shown = printable(uri, 200)
     if split_local_uri(uri) is None:
         raise SourceError(
-            f"{shown}: on another host, where core dumps of guests could not be read and removed",
+            f"{shown}: on another host, where images and core dumps of guests are out of reach",
             "run onpanic matrix collect on that host",
         )
     run_event_loop()
     thread = CallThread()
     try:
-        connection, driver, actual = thread.submit(lambda: _opened(uri)).result(timeout)
+        connection, parts = thread.submit(lambda: _opened(uri)).result(timeout)
     except TimeoutError as error:
         raise SourceError(f"{shown}: libvirt did not answer in {timeout:g} s", "try virsh connect") from error
     finally:
         thread.finish(lambda: None)
-    parts = split_local_uri(actual)
     session = LibvirtSession(connection, parts.path.strip("/") if parts else "", timeout)
     try:
         if parts is None:
-            raise SourceError(f"{shown}: {printable(actual)} is on another host", "name a URI of this host")
-        if driver != _DRIVER:
-            raise SourceError(
-                f"{shown}: libvirt's driver is {driver}, not {_DRIVER}", "name a QEMU connection"
-            )
+            raise SourceError(f"{shown}: it is on another host", "run onpanic matrix collect on that host")
         yield session
     finally:
         session.close()
 
 
-def _opened(uri: str) -> tuple[Any, str, str]:
-    """Return a connection with its driver and its URI."""
+def _opened(uri: str) -> tuple[Any, SplitResult | None]:
+    """Return a connection with the parts of its URI; None if it is on another host."""
     connection = open_connection(uri)
     try:
-        return connection, connection.getType(), connection.getURI()
+        return connection, local_parts(connection)
     except libvirt_module().libvirtError as error:
         connection.close()
         raise SourceError(f"libvirt: {printable(str(error))}", "try virsh uri") from error

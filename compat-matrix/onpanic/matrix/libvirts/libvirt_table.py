@@ -6,12 +6,19 @@ after a change of the action while the guest runs.
 
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import compress, groupby
 
 import msgspec
 
-from onpanic.matrix.libvirts.libvirt_names import event_name, state_name
-from onpanic.matrix.libvirts.libvirt_questions import PANIC, element_of
-from onpanic.matrix.libvirts.libvirt_record import ElementAnswer, GuestEnd, LibvirtRecord, PanickedGuest
+from onpanic.matrix.libvirts.end_words import RunsOn, end_in_words, end_sentence
+from onpanic.matrix.libvirts.libvirt_questions import PANIC, element_of, filled
+from onpanic.matrix.libvirts.libvirt_record import (
+    ElementAnswer,
+    GuestQemu,
+    GuestType,
+    LibvirtRecord,
+    PanickedGuest,
+)
 from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
 __all__ = (
@@ -20,7 +27,6 @@ __all__ = (
     "LibvirtColumn",
     "LibvirtRow",
     "LibvirtTable",
-    "end_in_words",
     "libvirt_changes",
     "libvirt_table",
 )
@@ -33,8 +39,14 @@ _GROUPS = {
     "on_poweroff": "<on_poweroff> values accepted",
     PANIC: "<panic> models accepted",
 }
-_PERSISTENT, _TRANSIENT = "what a panic ends in", "what a panic ends in, transient domain"
+_ENDS, _TRANSIENT = "what a panic ends in", "transient domain"
 _LIVE = "what a panic ends in after a live change of the action, transient domain"
+_TYPES: Mapping[GuestType, str] = {
+    "": "",
+    "pv": "PV guest of Xen",
+    "pvh": "PVH guest of Xen",
+    "hvm": "HVM guest of Xen",
+}
 
 
 class LibvirtColumn(msgspec.Struct, frozen=True):
@@ -42,13 +54,15 @@ class LibvirtColumn(msgspec.Struct, frozen=True):
 
     :param key: The name of its record.
     :param name: For people: ``libvirt 9.0.0``.
-    :param about: The QEMU that it ran: ``QEMU 7.2.22``.
+    :param about: What its guests ran on: ``QEMU 7.2.22``, ``Xen 4.17``.
+    :param driver: See `LibvirtBuild.driver`.
     :param facts: Names and values that describe it.
     """
 
     key: str
     name: str
     about: str
+    driver: str
     facts: list[tuple[str, str]]
 
 
@@ -85,6 +99,22 @@ class LibvirtTable(msgspec.Struct, frozen=True):
 
     columns: list[LibvirtColumn]
     rows: list[LibvirtRow]
+
+    def groups(self) -> "list[LibvirtTable]":
+        """Return a table for each group, with the libvirts of those drivers that answer a question of it."""
+        tables = []
+        for _, same in groupby(self.rows, key=lambda row: row.group):
+            rows = list(same)
+            drivers = {
+                column.driver
+                for row in rows
+                for column, cell in zip(self.columns, row.cells, strict=True)
+                if cell.text != _NOTHING
+            }
+            shown = [column.driver in drivers for column in self.columns]
+            own = [msgspec.structs.replace(row, cells=list(compress(row.cells, shown))) for row in rows]
+            tables.append(LibvirtTable(list(compress(self.columns, shown)), own))
+        return tables
 
 
 class LibvirtChange(msgspec.Struct, frozen=True):
@@ -123,55 +153,45 @@ def libvirt_changes(before: LibvirtRecord, after: LibvirtRecord) -> list[Libvirt
     ]
 
 
-def end_in_words(end: GuestEnd) -> str:
-    """Return what a guest ended in, in a few words.
-
-    They are libvirt's own words for the state, and QEMU's run state where the two do not agree.
-    """
-    if end.state is None:
-        stopped = [event_name(event) for event in end.events if event_name(event).startswith("stopped")]
-        words = [f"gone, {stopped[-1]}" if stopped else "gone"]
-    else:
-        words = [state_name(end.state)]
-    if end.reset and end.process != "ended":
-        words.append("reset")
-    if end.process == "new":
-        words.append("new process")
-    if end.run_state and not _agree(end):
-        words.append(f"QEMU is {end.run_state}")
-    if end.unanswered:
-        words.append("QEMU does not answer")
-    if end.dump not in ("none", "unknown"):
-        words.append(f"dump ({end.dump})")
-    return ", ".join(words)
-
-
-def _agree(end: GuestEnd) -> bool:
-    """Return whether libvirt's state and QEMU's run state say the same."""
-    says_running = end.state is not None and end.state[0] == 1
-    return says_running == (end.run_state == "running")
-
-
 def _column(name: str, record: LibvirtRecord) -> LibvirtColumn:
-    libvirt, qemu = record.libvirt, record.qemu
+    libvirt = record.libvirt
     facts = [
         ("libvirt", f"{libvirt.version} {libvirt.package}".strip()),
         ("Driver", f"{libvirt.driver}, {libvirt.mode} mode"),
         ("Client library", libvirt.client),
-        ("QEMU", f"{qemu.version} {f'({qemu.package})' if qemu.package else ''}".strip()),
-        ("Guests", f"{qemu.arch}, machine type {qemu.machine}"),
+        *_facts_of_guests(record),
         ("Source", record.source),
         ("Asked", f"{record.at} by {record.by}"),
         ("Ask again", _again(record)),
     ]
-    about = f"QEMU {qemu.version}"
-    return LibvirtColumn(name, f"libvirt {libvirt.version}", about, [fact for fact in facts if fact[1]])
+    about = f"{_runs_on(record)} {record.ran_on.version}"
+    known = [fact for fact in facts if fact[1]]
+    return LibvirtColumn(name, f"libvirt {libvirt.version}", about, libvirt.driver, known)
+
+
+def _facts_of_guests(record: LibvirtRecord) -> list[tuple[str, str]]:
+    """Return names and values that describe what guests ran on."""
+    found = record.ran_on
+    if isinstance(found, GuestQemu):
+        package = f"({found.package})" if found.package else ""
+        return [
+            ("QEMU", f"{found.version} {package}".strip()),
+            ("Guests", f"{found.arch}, machine type {found.machine}"),
+        ]
+    types = ", ".join(kind.upper() for kind in found.guest_types)
+    left_out = "; ".join(f"{what}: {why}" for what, why in found.left_out.items())
+    return [("Xen", found.version), ("Guests", types), ("Left out", left_out)]
+
+
+def _runs_on(record: LibvirtRecord) -> RunsOn:
+    return "QEMU" if isinstance(record.ran_on, GuestQemu) else "Xen"
 
 
 def _again(record: LibvirtRecord) -> str:
     """Return the command that makes such a record again."""
     kind, _, suite = record.source.partition(" ")
-    of = f"--debian-libvirts {shlex.quote(suite)}" if kind == "Debian" else "--libvirt URI"
+    uri = {"QEMU": "URI", "Xen": "xen:///system"}[_runs_on(record)]
+    of = f"--debian-libvirts {shlex.quote(suite)}" if kind == "Debian" else f"--libvirt {uri}"
     return f"onpanic matrix collect -o records {of}"
 
 
@@ -197,8 +217,9 @@ def _answer_cell(record: LibvirtRecord, element: str, answer: ElementAnswer | No
         "unasked": "libvirt could not be asked",
     }
     place = "{devices}" if element == PANIC else "{lifecycle}"
-    xml = record.documents.get("asked", "").replace(place, answer.element)
-    asked = f"-> domainXMLToNative(qemu-argv): {_without_marks(xml)}"
+    xml = filled(record.documents.get("asked", "").replace(place, answer.element))
+    native = {"QEMU": "qemu-argv", "Xen": "xen-xl"}[_runs_on(record)]
+    asked = f"-> domainXMLToNative({native}): {xml}"
     came = "<- accepted" if answer.code is None else f"<- error {answer.code}: {answer.text}"
     return LibvirtCell(_OUTCOMES[answer.outcome], sentences[answer.outcome], [asked, came])
 
@@ -218,6 +239,7 @@ def _guest_rows(records: Sequence[LibvirtRecord]) -> list[LibvirtRow]:
 def _guest_key(guest: PanickedGuest) -> str:
     parts = [
         f"end={guest.on_crash}",
+        guest.guest_type,
         f"on_reboot={guest.on_reboot}" if guest.on_reboot else "",
         f"live={guest.set_live}" if guest.set_live else "",
         "" if guest.persistent else "transient",
@@ -225,9 +247,10 @@ def _guest_key(guest: PanickedGuest) -> str:
     return ",".join(part for part in parts if part)
 
 
-def _order(guest: PanickedGuest) -> tuple[bool, bool, bool]:
+def _order(guest: PanickedGuest) -> tuple[int, bool, bool, bool]:
     """Return the sort key of a guest's group; within a group the order is that of the records."""
-    return bool(guest.set_live), not guest.persistent, bool(guest.on_reboot)
+    types = list(_TYPES)
+    return types.index(guest.guest_type), bool(guest.set_live), not guest.persistent, bool(guest.on_reboot)
 
 
 def _guest_title(guest: PanickedGuest) -> tuple[str, str]:
@@ -235,7 +258,8 @@ def _guest_title(guest: PanickedGuest) -> tuple[str, str]:
     name = guest.on_crash + (f", <on_reboot>{guest.on_reboot}" if guest.on_reboot else "")
     if guest.set_live:
         return _LIVE, f"{name} to {guest.set_live}"
-    return (_PERSISTENT if guest.persistent else _TRANSIENT), name
+    group = [_ENDS, _TYPES[guest.guest_type], "" if guest.persistent else _TRANSIENT]
+    return ", ".join(part for part in group if part), name
 
 
 def _guest_cell(record: LibvirtRecord, guest: PanickedGuest | None) -> LibvirtCell:
@@ -243,36 +267,13 @@ def _guest_cell(record: LibvirtRecord, guest: PanickedGuest | None) -> LibvirtCe
         return LibvirtCell(_NOTHING, "libvirt does not accept such a domain, or it was not tried")
     elements = [("on_reboot", guest.on_reboot), ("on_crash", guest.on_crash)]
     lifecycle = "".join(element_of(element, word) for element, word in elements if word)
-    document = record.documents.get("guest", "").replace("{lifecycle}", lifecycle)
+    kind = f"guest-{guest.guest_type}" if guest.guest_type else "guest"
+    document = record.documents.get(kind, "").replace("{lifecycle}", lifecycle)
     evidence = [f"   {document}", *guest.log]
     if guest.setting is not None and guest.setting.outcome in ("refused", "not-known"):
         text = _OUTCOMES[guest.setting.outcome]
         return LibvirtCell(text, "the action cannot be set while the guest runs", evidence)
     if guest.end is None:
         return LibvirtCell("?", guest.problem, evidence)
-    return LibvirtCell(end_in_words(guest.end), _sentence(guest.end), evidence)
-
-
-def _sentence(end: GuestEnd) -> str:
-    """Return everything that was seen of a guest's end."""
-    processes = {
-        "same": "the QEMU process is the same",
-        "new": "QEMU was started anew",
-        "ended": "QEMU has ended",
-        "unknown": "whether QEMU is the same process is not known",
-    }
-    parts = [
-        f"libvirt: {state_name(end.state) if end.state else 'the domain no longer exists'}",
-        f"events: {', '.join(map(event_name, end.events)) or 'none'}",
-        f"QEMU's panic action: {end.panic_action}" if end.panic_action else "no GUEST_PANICKED",
-        f"run state: {end.run_state}" if end.run_state else "",
-        f"QEMU was not asked for its run state: {end.unanswered}" if end.unanswered else "",
-        processes[end.process],
-        "the guest was reset" if end.reset else "",
-        f"core dump: {end.dump}",
-    ]
-    return "; ".join(part for part in parts if part)
-
-
-def _without_marks(xml: str) -> str:
-    return xml.replace("{lifecycle}", "").replace("{devices}", "")
+    runs_on = _runs_on(record)
+    return LibvirtCell(end_in_words(guest.end, runs_on), end_sentence(guest.end, runs_on), evidence)

@@ -19,16 +19,16 @@ from onpanic.matrix.libvirts.libvirt_conversation import (
     ObservedGuest,
 )
 from onpanic.matrix.libvirts.libvirt_names import event_name, state_name, version_name
-from onpanic.matrix.libvirts.libvirt_questions import ARCH, DOCUMENTS, MACHINE, element_of
+from onpanic.matrix.libvirts.libvirt_questions import GuestPlan, element_of
 from onpanic.matrix.libvirts.libvirt_record import (
     DumpFormat,
     ElementAnswer,
     GuestEnd,
+    GuestProcess,
     GuestQemu,
     LibvirtBuild,
     LibvirtRecord,
     PanickedGuest,
-    QemuProcess,
 )
 from onpanic.shims.translation.asking_libvirt import CONTROL_WORD, is_unknown_word
 
@@ -49,7 +49,10 @@ def libvirt_record_of(
     for asked in conversation.asked:
         answer = _answer(asked, conversation.asked)
         accepted.setdefault(asked.element, {})[asked.word] = answer
+    ran_on = conversation.ran_on
     return LibvirtRecord(
+        qemu=ran_on if isinstance(ran_on, GuestQemu) else msgspec.UNSET,
+        xen=msgspec.UNSET if isinstance(ran_on, GuestQemu) else ran_on,
         libvirt=LibvirtBuild(
             version=version_name(conversation.version),
             package=package,
@@ -57,10 +60,7 @@ def libvirt_record_of(
             mode=conversation.mode,
             client=version_name(conversation.client),
         ),
-        qemu=GuestQemu(
-            version=conversation.qemu, package=conversation.qemu_package, arch=ARCH, machine=MACHINE
-        ),
-        documents=dict(DOCUMENTS),
+        documents=dict(conversation.documents),
         accepted=accepted,
         guests=[_panicked_guest(guest, conversation, accepted["on_crash"]) for guest in conversation.guests],
         at=at,
@@ -117,8 +117,9 @@ def _panicked_guest(
         on_reboot=plan.on_reboot,
         set_live=plan.set_live,
         setting=setting,
-        end=_end(entries) if panicked and settled else None,
+        end=_end(plan, entries) if panicked and settled else None,
         problem=problem,
+        guest_type=plan.guest_type,
         log=_counted([_line(entry) for entry in _ordered(entries)]),
     )
 
@@ -134,7 +135,7 @@ def _setting(word: str, entries: Sequence[LogEntry]) -> ElementAnswer:
     return ElementAnswer(xml, "unasked")
 
 
-def _end(entries: Sequence[LogEntry]) -> GuestEnd:
+def _end(plan: GuestPlan, entries: Sequence[LogEntry]) -> GuestEnd:
     """Return what a panic ended in."""
     start = next(index for index, entry in enumerate(entries) if entry.kind == "panic")
     before, after = entries[:start], entries[start:]
@@ -145,32 +146,43 @@ def _end(entries: Sequence[LogEntry]) -> GuestEnd:
     refusal = asked[-1].refusal if asked else None
     dumps: list[DumpFormat] = [_format(entry.text) for entry in after if entry.kind == "dump"]
     actions = [_action(entry.text) for entry in after if entry.kind == "panicked"]
+    events = [(entry.numbers[0], entry.numbers[1]) for entry in after if entry.kind == "event"]
+    if plan.guest_type and events[:1] == [_RESUMED]:  # that is what makes it crash
+        del events[0]
     return GuestEnd(
         state=last,
         states=[state for state in states[:-1] if state is not None],
-        events=[(entry.numbers[0], entry.numbers[1]) for entry in after if entry.kind == "event"],
+        events=events,
         panic_action=actions[0] if actions else "",
         run_state=asked[-1].text if asked else "",
         unanswered=refusal.text if refusal else "",
         reset=any(entry.kind == "reset" for entry in after),
-        process=_process(before, after, running=running),
+        renamed=any(entry.kind == "renamed" for entry in after),
+        process=_process(before, after, last),
         dump=dumps[-1] if dumps else "unknown",
     )
 
 
 _OFF = 5  # virDomainState
-_FORMATS: tuple[DumpFormat, ...] = ("elf", "kdump", "win-dmp", "other", "none")
+_RESUMED = (4, 0)  # virDomainEventType
+_NO_ID = (-1,)
+_FORMATS: tuple[DumpFormat, ...] = ("elf", "kdump", "win-dmp", "other", "empty", "none")
 
 
-def _process(before: Sequence[LogEntry], after: Sequence[LogEntry], *, running: bool) -> QemuProcess:
-    """Return whether the QEMU process is the one that panicked: each process gets an ID of its own."""
-    if not running:
-        return "ended"
+def _process(
+    before: Sequence[LogEntry], after: Sequence[LogEntry], last: tuple[int, int] | None
+) -> GuestProcess:
+    """Return whether the guest is in the process that it panicked in: each one gets an ID of its own.
+
+    A guest of Xen that is kept after its crash has an ID, though libvirt calls it shut off.
+    """
     first = [entry.numbers for entry in before if entry.kind == "id"]
-    last = [entry.numbers for entry in after if entry.kind == "id"] or first  # logged where it changes
-    if not first or first[-1] == (-1,) or last[-1] == (-1,):
+    now = [entry.numbers for entry in after if entry.kind == "id"] or first  # logged where it changes
+    if last is None or (last[0] == _OFF and now[-1:] in ([], [_NO_ID])):
+        return "ended"
+    if not first or first[-1] == _NO_ID or now[-1] == _NO_ID:
         return "unknown"
-    return "same" if first[-1] == last[-1] else "new"
+    return "same" if first[-1] == now[-1] else "new"
 
 
 def _pair(entry: LogEntry) -> tuple[int, int] | None:
@@ -218,10 +230,11 @@ def _line(entry: LogEntry) -> str:
         return f"<- error {entry.refusal.code}: {entry.refusal.text}"
     texts = {
         "call": f"-> {entry.text}",
-        "panic": f"-> human-monitor-command: {entry.text}",
+        "panic": f"-> {entry.text}",
         "set": "<- accepted",
         "panicked": f"<- GUEST_PANICKED {printable(entry.text, 200)}",
         "reset": "<- event: reboot",
+        "renamed": "<- libvirt has it under another name",
         "absent": "<- the domain no longer exists",
         "status": f"<- query-status: {entry.text}",
         "dump": f"<- core dump: {entry.text}",

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from onpanic.matrix.libvirts.libvirt_files import libvirt_name
-from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
+from onpanic.matrix.libvirts.libvirt_record import GuestQemu, GuestXen, LibvirtRecord
 from onpanic.shims.translation.asking_libvirt import CONTROL_WORD
 
 __all__ = ("LIBVIRT_RULES",)
+
+_STOPPED = (5, 2)  # virDomainEventType: stopped, since it crashed
 
 
 def misnamed_libvirt(name: str, record: LibvirtRecord) -> Iterator[str]:
@@ -34,15 +36,27 @@ def unobserved_word(_name: str, record: LibvirtRecord) -> Iterator[str]:
 
 
 def unreported_panic(_name: str, record: LibvirtRecord) -> Iterator[str]:
-    """Yield guests with an end whose QEMU did not report a panic."""
+    """Yield guests with an end whose panic was not reported: by QEMU, or on Xen by libvirt."""
     for guest in record.guests:
-        if guest.end and not guest.end.panic_action:
-            yield f"a guest with <on_crash>{guest.on_crash} has an end, and QEMU reported no panic"
+        what = f"a guest with <on_crash>{guest.on_crash} has an end, and"
+        if guest.end and isinstance(record.ran_on, GuestQemu) and not guest.end.panic_action:
+            yield f"{what} QEMU reported no panic"
+        if guest.end and isinstance(record.ran_on, GuestXen) and _STOPPED not in guest.end.events:
+            yield f"{what} libvirt did not report that it crashed"
+
+
+def other_driver(_name: str, record: LibvirtRecord) -> Iterator[str]:
+    """Yield the driver of a record whose guests ran on something else."""
+    expected = "QEMU" if isinstance(record.ran_on, GuestQemu) else "Xen"
+    if record.libvirt.driver != expected:
+        yield f"libvirt's driver is {record.libvirt.driver}, and its guests ran on {expected}"
 
 
 def doubled_guest(_name: str, record: LibvirtRecord) -> Iterator[str]:
     """Yield guests that a record has more than once."""
-    counts = Counter((one.on_crash, one.on_reboot, one.set_live, one.persistent) for one in record.guests)
+    counts = Counter(
+        (one.on_crash, one.on_reboot, one.set_live, one.persistent, one.guest_type) for one in record.guests
+    )
     for key, times in counts.items():
         if times > 1:
             yield f"a guest with <on_crash>{key[0]} is in it {times} times"
@@ -66,6 +80,7 @@ LIBVIRT_RULES: dict[str, Callable[[str, LibvirtRecord], Iterator[str]]] = {
     "doubled-guest": doubled_guest,
     "end-contradicts-domain": end_contradicts_domain,
     "misnamed-libvirt": misnamed_libvirt,
+    "other-driver": other_driver,
     "unobserved-word": unobserved_word,
     "unreported-panic": unreported_panic,
 }

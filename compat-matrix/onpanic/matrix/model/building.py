@@ -67,11 +67,14 @@ def _readable(records: Iterable[tuple[str, _Record | RecordError]]) -> Iterator[
 
 
 def _in_order(libvirts: Mapping[str, LibvirtRecord]) -> dict[str, LibvirtRecord]:
-    """Return records of libvirts by version, then by the version of their QEMU."""
-    ordered = sorted(
-        libvirts.items(),
-        key=lambda item: (order_of(item[1].libvirt.version), order_of(item[1].qemu.version), item[0]),
-    )
+    """Return records of libvirts by driver and version, then by the version of QEMU or Xen."""
+
+    def key(item: tuple[str, LibvirtRecord]) -> tuple[object, ...]:
+        name, record = item
+        versions = (order_of(record.libvirt.version), order_of(record.ran_on.version))
+        return (record.libvirt.driver, *versions, name)
+
+    ordered = sorted(libvirts.items(), key=key)
     return {wellformed(name): record for name, record in ordered}
 
 

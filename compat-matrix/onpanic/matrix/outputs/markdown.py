@@ -41,8 +41,9 @@ _LIBVIRTS_HEAD = """
 
 Built from the {records} records in `libvirts/`.  Accepted: **y** yes, **n** known and refused, **not known**
 refused as a word that does not exist.  What a panic ends in: libvirt's state, **reset** if the guest was
-reset, QEMU's run state where the two differ, and the format of the core dump.  `index.html` shows the
-events, and what libvirt was asked.
+reset, QEMU's run state where the two differ, and the format of the core dump.  On Xen, **new domain** is one
+with another ID, and **crashed domain kept** means that the domain that crashed is still there.  `index.html`
+shows the events, and what libvirt was asked.
 """
 
 # What a Markdown table or HTML would interpret
@@ -90,15 +91,15 @@ def _values(matrix: Matrix) -> Iterator[str]:
 
 
 def _libvirts(matrix: Matrix) -> Iterator[str]:
-    """Yield the tables of libvirts: one for each group of questions, with a column for each libvirt."""
+    """Yield the tables of libvirts: one for each group of questions, with a column for each that answers."""
     if not matrix.libvirts:
         return
     yield _LIBVIRTS_HEAD.format(records=len(matrix.libvirts))
-    table = libvirt_table(matrix.libvirts)
-    names = [_escaped(f"{column.name}, {column.about}") for column in table.columns]
-    for group, rows in groupby(table.rows, key=lambda row: row.group):
-        yield f"\n| {_escaped(group)} | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n"
-        for row in rows:
+    for table in libvirt_table(matrix.libvirts).groups():
+        names = [_escaped(f"{column.name}, {column.about}") for column in table.columns]
+        group = _escaped(table.rows[0].group)
+        yield f"\n| {group} | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n"
+        for row in table.rows:
             yield f"| {_escaped(row.name)} | {' | '.join(_escaped(cell.text) for cell in row.cells)} |\n"
 
 
