@@ -85,18 +85,19 @@ def open_connection(uri: str | None, *, read_only: bool = False) -> Any:
     libvirt = libvirt_module()
     try:
         (uri or "").encode()
-        embedded = bool(uri) and urlsplit(uri).path == "/embed"
+        parts = urlsplit(uri or "")
     except ValueError as error:  # a surrogate or an unclosed bracket
         shown = f"{printable(uri or '')}: not a libvirt URI"
         raise SourceError(f"{shown}: {printable(str(error))}", "for example qemu:///system") from error
     try:
-        if embedded:
+        if parts.path == "/embed":
             run_event_loop()
         return libvirt.openReadOnly(uri) if read_only else libvirt.open(uri)
     except libvirt.libvirtError as error:
         hint = "name another connection with --connect URI"
         if error.get_error_code() == _SYSTEM_ERROR and error.get_int1() in _NOT_LISTENING:
-            hint = f"start libvirtd or virtqemud, or {hint}"
+            driver = parts.scheme.partition("+")[0] or "qemu"
+            hint = f"start libvirtd or virt{driver}d, or {hint}"
         raise SourceError(f"libvirt: {printable(str(error))}", hint) from error
 
 
