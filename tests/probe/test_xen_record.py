@@ -52,16 +52,19 @@ def test_refused_word() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (ALL | {CONTROL_WORD: YES}, "a word that does not exist"),
+        (ALL | {CONTROL_WORD: YES}, "a crash action that does not exist"),
         (ALL | {"": XenAnswer(accepted=False, said="cannot init xl context")}, "cannot init xl context"),
-        ({"": YES, CONTROL_WORD: UNKNOWN_WORD}, "not asked"),
+        ({"": YES, CONTROL_WORD: UNKNOWN_WORD}, "did not answer"),
+        ({"": YES}, "did not answer"),
+        ({}, "did not answer"),
     ],
 )
 def test_unknown_words(words: Mapping[str, XenAnswer], said: str) -> None:
-    """Nothing is concluded from a toolstack that accepts or refuses everything, or was not asked."""
-    fact = record(words).facts["on-crash-restart"]
+    """Nothing is concluded from a toolstack that accepts or refuses everything, or did not answer."""
+    found = record(words)
+    fact = found.facts["on-crash-restart"]
     assert fact.answer == "unknown"
-    assert said in fact.detail
+    assert said in f"{fact.detail} {found.problems}"
     assert record(words).accepts("crash", on_crash="restart").code == "probe-inconclusive"
 
 

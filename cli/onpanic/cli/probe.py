@@ -126,13 +126,19 @@ def _other_source(arguments: argparse.Namespace) -> "Result":
 
 
 def _xen_host(arguments: argparse.Namespace) -> "Result":
+    from onpanic.cli.signals import interruptible
     from onpanic.probe.xen.probe_xen import probe_xen
 
     if arguments.connect is not None:
         from onpanic.core.libvirt_api import silence_libvirt
 
         silence_libvirt()
-    return probe_xen(arguments.connect, timeout=arguments.timeout)
+        return probe_xen(arguments.connect, timeout=arguments.timeout)
+    try:
+        with interruptible():  # xl must be ended
+            return probe_xen(timeout=arguments.timeout)
+    except StartError as error:  # which --skip-missing may be about
+        return error
 
 
 def _report(results: "Sequence[Result]", arguments: argparse.Namespace) -> int:
@@ -161,7 +167,10 @@ def _report(results: "Sequence[Result]", arguments: argparse.Namespace) -> int:
         asked = [m for m in result.machines if m.started or not arguments.all_machines]
         for problem in dict.fromkeys(machine.problem for machine in asked if machine.problem):
             complain(problem)
-        if any(machine.incomplete for machine in asked):
+        rest = [p for p in result.problems if all(p != machine.problem for machine in result.machines)]
+        for problem in rest:  # those of the whole: a toolstack that does not answer
+            complain(problem)
+        if rest or any(machine.incomplete for machine in asked):
             status = ERROR
     return SKIPPED if status == OK and not printed else status
 

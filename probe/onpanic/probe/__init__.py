@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from onpanic.probe.decision.rules import Capabilities, Decision, decide
     from onpanic.probe.facts import Fact
     from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
+    from onpanic.probe.xen.probe_xen import probe_xen
 else:
     from onpanic.core.lazy_imports import lazy_imports
 
@@ -62,6 +63,7 @@ else:
             "onpanic.probe.decision.rules": ("Capabilities", "Decision", "decide"),
             "onpanic.probe.facts": ("Fact",),
             "onpanic.probe.record.capability_record": ("CapabilityRecord", "MachineRecord"),
+            "onpanic.probe.xen.probe_xen": ("probe_xen",),
         },
     )
 
@@ -69,6 +71,7 @@ __all__ = (  # noqa: RUF022
     # Most to least important
     "probe",
     "aprobe",
+    "probe_xen",
     "CapabilityRecord",
     "MachineRecord",
     "Fact",

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 
 from onpanic.core.errors import StartError
+from onpanic.probe.xen.xen_below import xen_below
 
 __all__ = ("host_emulator", "qemu_target", "resolve_command")
 
@@ -41,8 +42,15 @@ def host_emulator(architecture: str | None = None) -> str:
     rhel = machine == os.uname().machine and os.access(_RHEL, os.X_OK)
     found = shutil.which(name) or (_RHEL if rhel else None)
     if found is None:
-        raise StartError(f"no {name} on this host", "install QEMU, or name an emulator", missing=True)
+        raise StartError(f"no {name} on this host", _instead(), missing=True)
     return found
+
+
+def _instead() -> str:
+    xen = xen_below()
+    if xen and xen.is_dom0:
+        return "this is a dom0 of Xen: onpanic probe --hypervisor xen"
+    return "install QEMU, or name an emulator"
 
 
 def resolve_command(command: Sequence[str]) -> list[str]:

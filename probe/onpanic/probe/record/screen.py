@@ -103,9 +103,10 @@ def _in_short(notifier: Notifier) -> tuple[str, str]:
 
 
 def _facts(facts: dict[str, Fact], style: Style) -> Iterable[str]:
+    width = max(23, *map(len, facts)) if facts else 0
     for name, fact in facts.items():
         answer = style.paint(f"{fact.answer:8}", fact.answer)
-        yield f"  {answer} {name:23}  {fact.how or '-':12}  {style.paint(fact.detail, 'dim')}"
+        yield f"  {answer} {name:{width}}  {fact.how or '-':12}  {style.paint(fact.detail, 'dim')}"
 
 
 def _names(group: Sequence[MachineRecord]) -> str:

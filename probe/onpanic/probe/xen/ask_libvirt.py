@@ -42,13 +42,16 @@ def ask_libvirt_of_xen(connection: Any) -> XenConversation:
     capabilities = connection.getCapabilities()
     machines = set(_MACHINE.findall(capabilities))
     arch = _ARCH.search(capabilities)
+    words = {word: _ask(connection, word) for word in ASKED_WORDS}
+    if words[""].accepted:  # what refuses every guest now may have been the reason of any refusal
+        connection.domainXMLToNative(_FORMAT, _DOMAIN.format(""), 0)
     return XenConversation(
         toolstack=f"libvirt {_version(connection.getLibVersion())}",
         version=_version(connection.getVersion()).rpartition(".")[0],  # libvirt knows no more
         target=arch[1] if arch else "",
         guest_types={name: name in machines for name in GUEST_TYPES} if machines else None,
         types_from=f"libvirt's capabilities have {', '.join(sorted(machines))}",
-        words={word: _ask(connection, word) for word in ASKED_WORDS},
+        words=words,
     )
 
 

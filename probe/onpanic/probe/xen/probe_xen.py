@@ -18,13 +18,13 @@ __all__ = ("probe_xen",)
 def probe_xen(connect: str | None = None, *, timeout: float = 10.0) -> CapabilityRecord:
     """Ask a Xen host what it accepts as ``<on_crash>``, and which guests it runs.
 
-    Nothing is started, defined or changed.
+    Nothing is started, defined or changed.  A toolstack that does not answer, or refuses everything, leaves
+    facts ``unknown``, and `CapabilityRecord.problems` says why.
 
     :param connect: libvirt's connection URI, such as ``xen:///system``; None to ask the ``xl`` of this dom0.
     :param timeout: Seconds that libvirt, or each call of xl, may take.
     :raise UsageError: When the timeout is out of range.
     :raise StartError: When this host is no dom0, or xl cannot be run.
-    :raise DeadlineError: When xl does not answer in time.
     :raise SourceError: When libvirt refuses, does not answer in time, or its driver is not Xen's.
     :raise MissingExtraError: When libvirt's Python module is not installed.
     """

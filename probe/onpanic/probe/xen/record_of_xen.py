@@ -15,13 +15,11 @@ from onpanic.probe.record.capability_record import (
     capabilities_of,
     on_panic_of,
 )
-from onpanic.probe.xen.xen_conversation import CONTROL_WORD, GUEST_TYPES, XenAnswer, XenConversation
+from onpanic.probe.xen.xen_conversation import CONTROL_WORD, GUEST_TYPES, XenConversation
 
 __all__ = ("record_of_xen",)
 
 _LIMIT = 200  # characters of the toolstack's words
-
-_NOT_ASKED = XenAnswer(accepted=False, said="it was not asked")
 
 
 def record_of_xen(conversation: XenConversation, probed: Probed) -> CapabilityRecord:
@@ -49,26 +47,39 @@ def record_of_xen(conversation: XenConversation, probed: Probed) -> CapabilityRe
         facts=facts,
         machines=machines,
         probed=probed,
-        problems=list(conversation.problems),
+        problems=_problems(conversation),
     )
 
 
-def _word(conversation: XenConversation, word: str) -> Fact:
-    """Return whether the toolstack accepts a crash action.
+def _doubt(conversation: XenConversation) -> tuple[str, str]:
+    """Return why nothing can be concluded from the answers, and what the toolstack said; empty if it can.
 
     A refusal counts only if a guest without a crash action is accepted, and an acceptance only if a word that
     nobody knows is refused.
     """
     who = conversation.toolstack
-    plain, control, asked = (conversation.words.get(one, _NOT_ASKED) for one in ("", CONTROL_WORD, word))
-    if not plain.accepted:
-        return unknown(f"{who} refuses a guest without a crash action, too: {_short(plain.said)}")
-    if control.accepted:
-        return unknown(f"{who} accepts a word that does not exist, so that its answer says nothing")
+    plain, control = (conversation.words.get(one) for one in ("", CONTROL_WORD))
+    if plain and not plain.accepted:
+        return f"{who} refuses a guest without a crash action, too", plain.said
+    if not plain or not control:
+        return f"{who} did not answer", ""
+    return (f"{who} accepts a crash action that does not exist" if control.accepted else ""), ""
+
+
+def _problems(conversation: XenConversation) -> list[str]:
+    doubt, words = _doubt(conversation)
+    said = f"{doubt}: {_short(words)}" if words else doubt
+    return [*conversation.problems] or ([said] if said else [])
+
+
+def _word(conversation: XenConversation, word: str) -> Fact:
+    """Return whether the toolstack accepts a crash action."""
+    who, asked = conversation.toolstack, conversation.words.get(word)
+    doubt, _ = _doubt(conversation)
+    if doubt or not asked:
+        return unknown(doubt or f"{who} did not answer")
     if asked.accepted:
         return yes("introspected", f"{who} accepts it")
-    if asked is _NOT_ASKED:
-        return unknown(f"{who}: {asked.said}")
     return no("introspected", f"{who}: {_short(asked.said)}")
 
 
