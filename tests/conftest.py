@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from .played.libvirt import PlayedLibvirt
 from .running.emulators import suite_root
 from .running.guest import Guest, played_monitor
 from .running.libvirtd import HOST, HOST_AND_NEWEST, DaemonEndedError, run_libvirtd
+from .running.packages import build_packages
 from .running.processes import processes_with, survivors_of
 from .running.promtool import Promtool, PromtoolMissingError, promtool_path, run_promtool
 
@@ -137,6 +139,22 @@ def complaint(onpanic: Callable[..., subprocess.CompletedProcess[str]]) -> Calla
         return lines[0].removeprefix("onpanic: ")
 
     return run
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[str], NoReturn]) -> Path:
+    """Return a folder with the wheel and the sdist."""
+    if importlib.util.find_spec("hatchling") is None:
+        unavailable("hatchling is not installed")
+    folder = tmp_path_factory.mktemp("built")
+    build_packages(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
 
 
 @pytest.fixture(scope="session")

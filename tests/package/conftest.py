@@ -1,7 +1,5 @@
-"""What tests of the packages share: the wheel and the sdist, built once, and environments with the wheel."""
+"""What tests of the packages share: environments with the wheel."""
 
-import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -12,9 +10,9 @@ from typing import NoReturn
 
 import pytest
 
+from ..running.packages import run_clean
+
 ROOT = Path(__file__).parent.parent.parent
-#: What needs a deadline of its own has at most this one, in seconds.
-DEADLINE = 300
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Unavailable = Callable[[str], NoReturn]
@@ -24,38 +22,7 @@ Unavailable = Callable[[str], NoReturn]
 def run() -> Run:
     """Return a function that runs a command with nothing of this environment's Python in it."""
 
-    def run(*words: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        dropped = ("PYTHON", "PYTEST", "MYPY", "VIRTUAL_ENV", "ONPANIC_")
-        rest = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-        return subprocess.run(
-            [str(word) for word in words],
-            cwd=cwd,
-            env={**rest, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, run: Run, unavailable: Unavailable) -> Path:
-    """Return a folder with the wheel and the sdist."""
-    if importlib.util.find_spec("hatchling") is None:
-        unavailable("hatchling is not installed")
-    folder = tmp_path_factory.mktemp("built")
-    done = run(sys.executable, "-m", "hatchling", "build", "-d", folder, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
-@pytest.fixture(scope="session")
-def wheel(built: Path) -> Path:
-    (found,) = built.glob("*.whl")
-    return found
+    return run_clean
 
 
 @pytest.fixture(scope="session")

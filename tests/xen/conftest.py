@@ -1,12 +1,14 @@
 """The lab with a real Xen."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from onpanic.core.errors import FetchError
 
+from ..running.dom0_onpanic import Dom0Onpanic, install_onpanic
 from ..running.xen_lab import XenLab, xen_lab
 
 
@@ -25,3 +27,12 @@ def xen(unavailable: Callable[[str], NoReturn]) -> Iterator[XenLab]:
             yield lab
     except FetchError as error:
         unavailable(f"no lab: {' / '.join(str(error).splitlines())}")
+
+
+@pytest.fixture(scope="module")
+def dom0_onpanic(xen: XenLab, wheel: Path, unavailable: Callable[[str], NoReturn]) -> Dom0Onpanic:
+    """Return a function that runs the command in dom0, where the built wheel is installed."""
+    try:
+        return install_onpanic(xen, wheel)
+    except FetchError as error:
+        unavailable(f"no onpanic in dom0: {' / '.join(str(error).splitlines())}")
