@@ -5,7 +5,8 @@ that differs in more than numbers, times and widths: after a change of what comm
 
 A page's examples are its fenced blocks.  ``console`` is a session of a shell: a line that begins
 with ``$`` is a command, one that begins with ``>`` continues it, and the rest is what it prints
-on stdout and then on stderr.  ``python`` is a program.  Blocks of other languages are not run.
+on stdout and then on stderr.  A session with the prompt ``dom0#`` needs a dom0 of Xen, where the tests
+run it.  ``python`` is a program.  Blocks of other languages are not run.
 """
 
 import contextlib
@@ -25,7 +26,8 @@ TIMEOUT = 120  # seconds for one command
 FOLDERS = ("compat-matrix", "docs", "tests")
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_COMMAND = re.compile(r"^\$ .*\n(?:> .*\n)*", re.MULTILINE)
+_DOM0 = "dom0# "
+_COMMAND = re.compile(rf"^(?:\$ |{_DOM0}).*\n(?:> .*\n)*", re.MULTILINE)
 _PRELUDE = f'onpanic() {{ "{sys.executable}" -m onpanic "$@"; }}\n'
 
 
@@ -52,7 +54,12 @@ def blocks() -> Iterator[Block]:
 
 def runs_here(block: Block) -> bool:
     """Return whether a block is a session that can be run; ``make`` runs the tests themselves."""
-    return block.language == "console" and not block.text.startswith("$ make")
+    return block.language == "console" and not block.text.startswith(("$ make", _DOM0))
+
+
+def runs_in_dom0(block: Block) -> bool:
+    """Return whether a block is a session in a dom0."""
+    return block.language == "console" and block.text.startswith(_DOM0)
 
 
 def steps(session: str) -> list[tuple[str, str]]:
