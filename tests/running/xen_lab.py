@@ -62,6 +62,22 @@ _LEFT_OUT = ("boot", *(f"usr/{name}" for name in ("lib/modules", "share/doc", "s
 # libvirt's Xen driver finds no CPU model with AMD's vendor under TCG; QEMU 7.2 kills dom0 with SMAP
 _CPU = "max,-smap,-smep,vendor=GenuineIntel"
 
+# Modules of Python that are compiled and read before the state is saved
+_COMPILED = (
+    *("argparse", "asyncio", "concurrent.futures.thread", "ctypes", "importlib.metadata", "json", "libvirt"),
+    *(
+        "logging",
+        "lxml.etree",
+        "pathlib",
+        "shlex",
+        "subprocess",
+        "tempfile",
+        "typing",
+        "urllib.parse",
+        "uuid",
+    ),
+)
+
 # libvirtd listens here in dom0, without authentication; QEMU forwards a port of this host
 _PORT = 16509
 
@@ -105,6 +121,7 @@ printf '%s\\n' 'listen_tls = 0' 'listen_tcp = 1' 'auth_tcp = "none"' 'auth_unix_
 printf '%s\\n' 'libvirtd -d --listen' > /run/start-libvirtd
 . /run/start-libvirtd
 until virsh -c xen:///system list > /dev/null; do sleep 0.2; done
+python3 -c 'import {", ".join(_COMPILED)}'
 {agent("hvc0")}
 """
 
