@@ -20,6 +20,7 @@ from onpanic.shims.domain_xml.qemu_arguments import SEV_ES, QemuArguments, argum
 __all__ = (
     "DEVICES",
     "LIBVIRT_TYPES",
+    "XEN_MACHINES",
     "DomainMachine",
     "check_target",
     "has_model",
@@ -34,6 +35,9 @@ DEVICES = {**dict.fromkeys(ISA_TYPES, "isa"), PCI_TYPE: "pvpanic"}
 
 #: libvirt's models of ``<panic>`` that are devices, with the QEMU type that libvirt looks for and adds.
 LIBVIRT_TYPES = {"isa": "pvpanic", "pvpanic": PCI_TYPE}
+
+#: libvirt's machine types of Xen's guests, by the OS type: libvirt leaves them out of its documents.
+XEN_MACHINES = {"linux": "xenpv", "xen": "xenpv", "xenpvh": "xenpvh", "hvm": "xenfv"}
 
 # Children of <domain> whose own children count, and others that count
 _PARENTS = ("os", "devices", "features")
@@ -152,6 +156,8 @@ def machine_of(root: Element) -> DomainMachine:
     kind = str(root.get("type", ""))
     system = found.get("os/type")
     arch, name = (None, None) if system is None else (system.get("arch"), system.get("machine"))
+    if kind == "xen" and not name:
+        name = XEN_MACHINES.get(text_of(system))
     emulator = text_of(found.get("devices/emulator")) or None
     own_arguments = read_arguments(arguments(root))
     target = _target(arch, emulator)

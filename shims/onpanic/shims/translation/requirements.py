@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from onpanic.core.errors import RefusedError
 from onpanic.core.untrusted import printable
 from onpanic.probe.decision.policy import Policy
-from onpanic.probe.decision.rules import Decision, refusal, refusal_of_policy
+from onpanic.probe.decision.rules import Decision, decide, refusal, refusal_of_policy
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
 from onpanic.probe.record.capability_record import CapabilityRecord
@@ -49,7 +49,8 @@ def check_requirements(
     :param policy: The policy.
     :param machine: The domain's machine.
     :param record: What the emulator can do, or a `Prober`; None to probe the domain's emulator.  It is called
-        only if the policy is not refused whatever the emulator can do.
+        only if the policy is not refused whatever the emulator can do.  For a domain of Xen what the Xen host
+        can do; with anything else the rules alone decide.
     :param libvirt: What libvirt supports.
     :param notifier: The model to add if the domain has no notifier; None for the best one.
     :raise RefusedError: When the policy cannot be honoured.
@@ -66,6 +67,8 @@ def check_requirements(
     if machine.confidential and (policy.coredump or policy.on_crash_coredump):
         raise RefusedError(refusal("coredump-of-confidential-guest", machine.confidential))
     if machine.hypervisor != "qemu":
+        if isinstance(record, CapabilityRecord) and machine.hypervisor == record.hypervisor:
+            _check_toolstack(policy, machine, record)
         return TranslationContext(
             machine.hypervisor,
             machine.notifiers,
@@ -80,6 +83,14 @@ def check_requirements(
 
         record = (record or partial(record_for, notifier=notifier))(machine)
     return _check_qemu(policy, machine, record, libvirt, notifier)
+
+
+def _check_toolstack(policy: Policy, machine: DomainMachine, record: CapabilityRecord) -> None:
+    """Check that a Xen runs the guest, and that its toolstack accepts what the policy becomes."""
+    check_target(record, machine)
+    decision = decide(policy, "xen", record.capabilities(machine.machine))
+    if not decision:
+        raise RefusedError(decision)
 
 
 def _check_qemu(
