@@ -59,7 +59,7 @@ def collect(tmp_path: Path, played_libvirt: PlayedLibvirt) -> Collect:
             machine_id=tmp_path / "machine-id",
             os_release=(),
             kvm=tmp_path / "kvm",
-            libvirt=(daemon,),
+            libvirt={"qemu": (daemon,), "xen": (daemon,)},
             uname=os.uname_result(("Linux", "kvm1", "6.1.0", "#1", "x86_64")),
             backend=backend or PlayedBackend(QEMU_7_2, emulators),
             now=lambda: NOW,

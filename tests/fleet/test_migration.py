@@ -242,7 +242,7 @@ def test_a_domain_without_a_policy_has_the_one_that_libvirt_carries_out() -> Non
     ("xml", "words"),
     [
         (domain("<on_panic>restart</on_panic>"), "not translated"),
-        (domain("", kind="xen"), "QEMU"),
+        (domain("", kind="lxc"), "QEMU or Xen"),
         (domain("", machine=""), "machine type"),
     ],
 )

@@ -14,11 +14,13 @@ from onpanic.probe.decision.policy import Policy
 from onpanic.probe.record.screen import Style
 
 from .fleets import NOW, emulator, host
+from .xen_hosts import xen_host
 
 GOOD = host("good").to_json()
 DOCUMENTS = [
     host("a", emulators=[emulator("7.2.22"), emulator("7.2.22", "aarch64", ["virt"])]).to_json(),
     host("b", qemu="1.5.0", libvirt=None).to_json(),
+    xen_host("x").to_json(),
     msgspec.json.encode(
         FailedHost(host=HostName("c"), failure="no route to host", at="2026-11-27T11:00:00Z")
     ),
@@ -64,7 +66,8 @@ def test_a_document_is_counted_whatever_it_holds(data: bytes) -> None:
     known = [*split_documents("bad", data), HostDocument("good", GOOD)]
     found = read_fleet(known, NOW)
     assert found.host_count + len(found.uncounted) == len(known)
-    verdict = verdict_of(found, policies=[Policy("ignore"), Policy("restart")], everything=True)
+    policies = [Policy("ignore"), Policy("restart"), Policy("crash", on_crash="restart")]
+    verdict = verdict_of(found, policies=policies, everything=True)
     assert verdict.hosts == found.host_count
     verdict.to_json()
     assert verdict_screen(verdict, Style(), everything=True).replace("\n", "").isprintable()

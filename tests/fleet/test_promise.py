@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onpanic.core.errors import RefusedError
+from onpanic.fleet.judging.judged_policies import POLICIES
 from onpanic.fleet.judging.plain_guest import plain_document
 from onpanic.fleet.judging.promise import promise_of
-from onpanic.fleet.verdict.verdict_of import POLICIES
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims import to_libvirt
 from onpanic.shims.domain_xml.document import Document
@@ -78,7 +78,7 @@ def test_what_no_host_keeps_is_refused_whatever_the_record_says(policy: Policy) 
         ]
     ),
     libvirt=st.sampled_from(["0.9.0", "1.2.1", "1.3.0", "7.0.0", "9.0.0", "9.1.0", "12.5.0", "12.8.0"]),
-    policy=st.sampled_from(POLICIES),
+    policy=st.sampled_from(POLICIES["qemu"]),
     kvm=st.booleans(),
 )
 def test_a_promise_is_kept_if_to_libvirt_translates_such_a_domain(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from onpanic.cli.fleet.verdict_screen import verdict_screen
 from onpanic.fleet import FleetVerdict, HostDocument, HostRecord, read_fleet, verdict_of
 from onpanic.fleet.hosts.host_record import HostSystem
+from onpanic.fleet.judging.judged_policies import POLICIES
 from onpanic.fleet.verdict.natural_order import natural
-from onpanic.fleet.verdict.verdict_of import POLICIES
 from onpanic.probe.decision.policy import Policy
 from onpanic.probe.record.screen import Style
 
@@ -58,8 +58,8 @@ def test_what_every_host_keeps() -> None:
 
 
 def test_the_policies_are_those_that_qemu_may_keep() -> None:
-    plain = {policy.on_panic for policy in POLICIES if not policy.coredump}
-    dumped = {policy.on_panic for policy in POLICIES if policy.coredump}
+    plain = {policy.on_panic for policy in POLICIES["qemu"] if not policy.coredump}
+    dumped = {policy.on_panic for policy in POLICIES["qemu"] if policy.coredump}
     assert plain == {"default", "ignore", "restart", "destroy", "preserve", "rename-restart", "pause"}
     assert dumped == plain - {"default", "ignore"}
 

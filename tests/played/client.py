@@ -117,6 +117,9 @@ class virConnect:
     def getLibVersion(self) -> int:
         return self._call("getLibVersion", lambda: self._server.version)
 
+    def getVersion(self) -> int:
+        return self._call("getVersion", lambda: self._server.hypervisor_version)
+
     def isAlive(self) -> int:
         self._check_open("virConnectIsAlive")
         return 0 if self._dead else 1

@@ -95,6 +95,7 @@ class PlayedLibvirt(ScriptedCalls, Events):
     :ivar domains: Its domains.
     :ivar version: libvirt's version number.
     :ivar qemu_version: QEMU's version, as a number of the same form.
+    :ivar hypervisor_version: What ``getVersion`` returns: Xen's version for its driver.
     :ivar driver: What ``getType`` returns.
     :ivar hostname: What ``getHostname`` returns.
     :ivar emulators: The emulator for the guests of each architecture.
@@ -109,6 +110,7 @@ class PlayedLibvirt(ScriptedCalls, Events):
         self.domains: list[PlayedDomain] = []
         self.version = 9_000_000
         self.qemu_version = 7_002_022
+        self.hypervisor_version = 4_017_000
         self.driver = "QEMU"
         self.hostname = "played"
         self.emulators = {"x86_64": "/usr/bin/qemu-system-x86_64"}

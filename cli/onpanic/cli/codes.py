@@ -280,6 +280,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "give the host KVM, or use a domain of type qemu",
         "",
     ),
+    "other-hypervisor": (
+        "refusal",
+        "the host runs guests of another hypervisor",
+        "leave the host out: a guest of Xen runs on Xen hosts, and one of QEMU on the others",
+        "",
+    ),
     "on-crash-not-known": (
         "refusal",
         "the host's libvirt does not know the value of <on_crash> in the domain",

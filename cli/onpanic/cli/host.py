@@ -1,8 +1,9 @@
 """Show which <on_panic> policies this host can keep, and make its record for onpanic fleet.
 
 Every emulator of libvirt and of the distribution is probed, libvirt is asked what it
-accepts, and the kernel about KVM.  Nothing is changed, and nothing is cached.  root is only
-needed for what the host reserves for root, such as /dev/kvm.
+accepts, and the kernel about KVM.  In the dom0 of a Xen, Xen takes the place of the emulators:
+libvirt's Xen driver is asked, or else xl.  Nothing is changed, and nothing is cached.  root is
+only needed for what the host reserves for root, such as /dev/kvm, and xl.
 
 The exit status is 0 if the record was made.  What could not be determined, such as an
 emulator that does not start, is named in the record and on stderr.
@@ -21,7 +22,7 @@ from onpanic.cli.emulators import add_limits
 from onpanic.cli.options import text
 from onpanic.cli.output import complain, print_json, print_note
 from onpanic.core.errors import MissingExtraError, UsageError
-from onpanic.fleet.collecting.collect_host import DEFAULT_URI, HostPlan, HostSources, collect_host
+from onpanic.fleet.collecting.collect_host import DEFAULT_URIS, HostPlan, HostSources, collect_host
 from onpanic.fleet.hosts.host_record import HostRecord
 
 _DAY = 24.0  # hours
@@ -47,7 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--connect",
         type=text,
         metavar="URI",
-        help=f"libvirt connection (default: $LIBVIRT_DEFAULT_URI, or {DEFAULT_URI})",
+        help=f"libvirt connection (default: $LIBVIRT_DEFAULT_URI, or {DEFAULT_URIS['qemu']};"
+        f" in a dom0 {DEFAULT_URIS['xen']})",
     )
     libvirt.add_argument(
         "--no-libvirt", action="store_true", help="do not ask libvirt: record what the emulators alone can do"
@@ -108,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _uri(arguments: argparse.Namespace) -> str:
-    return arguments.connect or os.environ.get("LIBVIRT_DEFAULT_URI") or DEFAULT_URI
+    return arguments.connect or os.environ.get("LIBVIRT_DEFAULT_URI", "")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -164,7 +166,7 @@ def _rendered(record: HostRecord, arguments: argparse.Namespace) -> str:
 def _note_missing(record: HostRecord, machines: list[str]) -> None:
     """Print a note about machine types that were asked for, and that no emulator has."""
     for name in dict.fromkeys(machines):
-        if not any(name in one.machine_types or name in one.aliases for one in record.emulators):
+        if not any(name in one.machine_types or name in one.aliases for one in record.every_emulator()):
             print_note(f"no emulator of this host has the machine type {name}")
 
 

@@ -49,7 +49,8 @@ class FleetTranslation(msgspec.Struct, Generic[Text], frozen=True):
 
     :param translation: The translated document; None if it is not valid on all hosts.
     :param hosts: How many hosts the answer is about.
-    :param others: How many hosts are of another architecture, and do not emulate the domain's.
+    :param others: How many hosts are of another architecture, and do not emulate the domain's, or have
+        another hypervisor.
     :param hindrances: Why there is no translation, the reason on most hosts first.
     :param notes: Notes on the domain on the hosts, with those of the translation.
     """
@@ -71,8 +72,9 @@ def translate_for_fleet(
 ) -> FleetTranslation[Text]:
     """Translate a domain's policy so that the document is valid on all hosts that are counted.
 
-    Hosts of another architecture that do not emulate the domain's are left out, unless no host is left.  If
-    the hosts would add different notifiers, one is used that all of them have.
+    Hosts of another architecture that do not emulate the domain's are left out, as are those of another
+    hypervisor, unless no host is left.  If the hosts would add different notifiers, one is used that all of
+    them have.
 
     :param xml: The domain's XML.
     :param notifier: The model of the notifier to add if the domain has none; None for the best one.
@@ -89,9 +91,14 @@ def translate_for_fleet(
 
 def _hosts_for(xml: Text, fleet: Fleet) -> Fleet:
     """Return the part of a fleet that a domain may be meant for."""
-    architecture = machine_of(Document(xml).root).arch
-    classes = tuple(one for one in fleet.classes if architecture and may_run(one.record, architecture))
+    machine = machine_of(Document(xml).root)
+    classes = tuple(one for one in fleet.classes if _may_have(one.record, machine))
     return msgspec.structs.replace(fleet, classes=classes) if classes else fleet
+
+
+def _may_have(host: HostRecord, machine: DomainMachine) -> bool:
+    architecture = machine.arch or host.system.guest_architecture
+    return machine.hypervisor is None or may_run(host, architecture, machine.hypervisor)
 
 
 def _for_all(
@@ -120,10 +127,12 @@ def _translated(
     xml: Text, fleet: Fleet, notifier: NotifierModel | None, vmcoreinfo: bool
 ) -> FleetTranslation[Text]:
     """Return the translation that all hosts have in common, or why there is none."""
+    machine = machine_of(Document(xml).root)
 
     def translate(host: HostRecord, libvirts: Sequence[Libvirt]) -> Translation[Text]:
-        prober = partial(record_of, host)
-        return to_libvirt(xml, prober, libvirt=libvirts, notifier=notifier, vmcoreinfo=vmcoreinfo)
+        # A domain of Xen is translated without an emulator, so that no prober is ever called
+        record = record_of(host, machine) if machine.hypervisor == "xen" else partial(record_of, host)
+        return to_libvirt(xml, record, libvirt=libvirts, notifier=notifier, vmcoreinfo=vmcoreinfo)
 
     refused: dict[Decision, list[str]] = defaultdict(list)
     libvirts: dict[Libvirt, None] = {}

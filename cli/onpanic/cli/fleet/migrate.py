@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from onpanic.cli.argument_files import add_document, naming, read_domain
 from onpanic.cli.exit_status import FOUND, OK
 from onpanic.cli.fleet.fleet_sources import add_sources, fleet_of
-from onpanic.cli.options import text
+from onpanic.cli.options import add_policy_details, text
 from onpanic.cli.output import print_json
 from onpanic.cli.terminal import style_for
 from onpanic.core.errors import UsageError
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     guest.add_argument("--domain", metavar="FILE", help="its domain, as virsh dumpxml prints it")
     add_document(parser)
     guest.add_argument("--policy", choices=ON_PANIC, metavar="VALUE", help="its <on_panic> value")
-    guest.add_argument("--coredump", action="store_true", help="with a dump of its memory first")
+    add_policy_details(guest)
     guest.add_argument(
         "--machine",
         type=text,
@@ -95,14 +95,16 @@ def _guest(arguments: argparse.Namespace) -> "AskedGuest":
     """Return the guest that the arguments name."""
     from onpanic.fleet.migration.asked_guest import DomainGuest, PlainGuest
 
-    named = (arguments.policy, arguments.machine, arguments.arch, arguments.coredump or None)
+    details = (arguments.coredump, arguments.on_crash, arguments.on_crash_coredump, arguments.grace)
+    named = (arguments.policy, arguments.machine, arguments.arch, *(value or None for value in details))
     if arguments.domain is None:
         if arguments.policy is None or arguments.machine is None:
             raise UsageError("no guest is given", "give --domain, or --policy and --machine")
-        return PlainGuest(Policy(arguments.policy, arguments.coredump), arguments.machine, arguments.arch)
+        return PlainGuest(Policy(arguments.policy, *details), arguments.machine, arguments.arch)
     if any(word is not None for word in named):
         raise UsageError(
-            "--domain excludes --policy, --coredump, --machine and --arch", "the domain says what they are"
+            "--domain excludes --machine, --arch, --policy and what goes with it",
+            "the domain says what they are",
         )
     if arguments.domain == "-" in arguments.sources:
         raise UsageError("standard input is named twice", "it can be read once")

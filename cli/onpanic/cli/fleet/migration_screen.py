@@ -27,7 +27,7 @@ def migration_screen(answer: MigrationAnswer, style: Style, *, everything: bool 
     policy = " ".join(policy_elements(answer.policy).values())
     missing = f", {answer.missing:,} not counted" if answer.missing else ""
     if answer.others:
-        missing = f", {answer.others:,} of another architecture{missing}"
+        missing = f", {answer.others:,} of another architecture or hypervisor{missing}"
     name = f"{answer.domain}, " if answer.domain else ""
     head = f"{name}{answer.architecture} {answer.machine}, {policy}: {plural(answer.hosts, 'host')}{missing}"
     lines = [style.paint(printable(head), "title")]
@@ -105,7 +105,8 @@ def _domain(one: ExchangeClass) -> str:
         words.append(f"<panic model='{one.panic}'/>")
     if one.arguments:
         words.append(" ".join(one.arguments))
-    return ", ".join([*words, *_seen(one.view), f"type {one.domain_type}", printable(one.emulator, 100)])
+    emulator = [printable(one.emulator, 100)] if one.emulator else []
+    return ", ".join([*words, *_seen(one.view), f"type {one.domain_type}", *emulator])
 
 
 def _seen(view: GuestView) -> Iterable[str]:

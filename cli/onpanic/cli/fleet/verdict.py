@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="M",
         help="a machine type or alias; repeatable (default: the default one of each emulator,"
-        " and pc, q35, virt, pseries and s390-ccw-virtio)",
+        " pc, q35, virt, pseries and s390-ccw-virtio, and xenpv, xenpvh and xenfv on Xen hosts)",
     )
     parser.add_argument(
         "--all",
@@ -64,13 +64,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge, print the verdict, and return the exit status."""
-    from onpanic.fleet.verdict.verdict_of import POLICIES, verdict_of  # needs lxml
+    from onpanic.fleet.verdict.verdict_of import verdict_of  # needs lxml
 
     policy = _policy(arguments)
     fleet = fleet_of(arguments.sources, arguments)
     verdict = verdict_of(
         fleet,
-        policies=[policy] if policy else POLICIES,
+        policies=[policy] if policy else None,
         architectures=arguments.arch,
         machines=arguments.machine,
         everything=arguments.all,
@@ -111,7 +111,7 @@ def _check(verdict: "FleetVerdict", fleet: "Fleet", arguments: argparse.Namespac
     """
     from onpanic.fleet.verdict.verdict_rows import own_names
 
-    emulators = [emulator for one in fleet.classes for emulator in one.record.emulators]
+    emulators = [emulator for one in fleet.classes for emulator in one.record.every_emulator()]
     known = {runs for one in emulators for runs in one.runs}
     known |= {name for one in fleet.classes for name in own_names(one.record)}
     for name in arguments.arch:

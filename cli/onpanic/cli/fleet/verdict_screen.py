@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from onpanic.cli.fleet.fleet_lines import host_names, note_lines, plural, uncounted_lines
 from onpanic.core.untrusted import printable
+from onpanic.fleet.judging.judged_policies import POLICIES, policy_name
 from onpanic.fleet.verdict.fleet_verdict import (
     ArchitectureVerdict,
     FailurePlace,
@@ -14,7 +15,6 @@ from onpanic.fleet.verdict.fleet_verdict import (
     PolicyVerdict,
 )
 from onpanic.fleet.verdict.natural_order import natural
-from onpanic.fleet.verdict.verdict_of import POLICIES, policy_name
 from onpanic.probe.decision.policy import Policy
 from onpanic.probe.record.screen import Style
 
@@ -27,7 +27,8 @@ _MACHINES = 8
 _TABLES = 6
 _ROWS = 24
 _COREDUMP = "+coredump"
-_ACTING = frozenset(policy_name(one) for one in POLICIES if one.on_panic not in ("default", "ignore"))
+_ACTING = frozenset(policy_name(one) for one in POLICIES["qemu"] if one.on_panic not in ("default", "ignore"))
+_ON_XEN = frozenset(map(policy_name, POLICIES["xen"]))
 _LEGEND = {
     "+": "+ also with a coredump",
     "*": "* needs onpanic watch, on {}",
@@ -60,7 +61,7 @@ def policy_screen(verdict: FleetVerdict, policy: Policy, style: Style, *, everyt
     lines = [_answer(verdict, policy, style)]
     every = [(one, machine) for one in verdict.architectures for machine in one.machines]
     rows = every if everything else every[:_ROWS]
-    names = [(printable(one.architecture, 40), _machine(machine.machine)) for one, machine in rows]
+    names = [(_guests(one), _machine(machine.machine)) for one, machine in rows]
     widths = [max((len(name[index]) for name in names), default=0) for index in (0, 1)]
     for name, (one, machine) in zip(names, rows, strict=True):
         text = "  ".join(f"{part:{width}}" for part, width in zip(name, widths, strict=True))
@@ -136,13 +137,18 @@ def _count(policy: PolicyVerdict, hosts: int, style: Style) -> str:
 
 
 def _heading(one: ArchitectureVerdict, verdict: FleetVerdict, style: Style) -> str:
-    text = style.paint(printable(one.architecture, 40), "title")
+    text = style.paint(_guests(one), "title")
     if one.others:
         text += f": {plural(one.hosts, 'host')}; {plural(one.others, 'other')} cannot run such guests"
     elif len(verdict.architectures) > 1:
         text += f": {plural(one.hosts, 'host')}"
     further = f" (--all shows {plural(len(one.further), 'more machine type')})" if one.further else ""
     return text + style.paint(further, "dim") * bool(further)
+
+
+def _guests(one: ArchitectureVerdict) -> str:
+    """Return what the guests are: their architecture, and Xen's if they are."""
+    return printable(one.architecture, 40) + " on Xen" * (one.hypervisor == "xen")
 
 
 def _table(one: ArchitectureVerdict, style: Style) -> list[str]:
@@ -223,7 +229,7 @@ def _common(verdict: FleetVerdict, *, several: bool, everything: bool) -> list[s
         return []
     return [
         "on all hosts"
-        + f" that run {printable(one.architecture, 40)}" * several
+        + f" that run {_guests(one)}" * several
         + f": {host_names(one.common, everything=everything, shown=_MACHINES)}"
         for one in verdict.architectures
         if one.common
@@ -306,7 +312,7 @@ def _places(places: Sequence[FailurePlace], *, several: bool, policies: bool, ev
 def _policies(names: Sequence[str]) -> str:
     """Return the names of policies, in few words."""
     found = set(names)
-    if found > _ACTING:
+    if found > _ACTING or found == _ON_XEN:
         return "every value"
     if found == _ACTING:
         return "every value but default and ignore"

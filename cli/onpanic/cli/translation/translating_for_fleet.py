@@ -89,7 +89,7 @@ def _of_hosts(hindrances: Sequence[Hindrance]) -> str:
 
 def _print_hosts(fleet: Fleet, found: FleetTranslation[bytes]) -> None:
     """Print over how many hosts an answer holds, and what may make it wrong."""
-    others = f", {found.others:,} of another architecture" * bool(found.others)
+    others = f", {found.others:,} of another architecture or hypervisor" * bool(found.others)
     missing = f", {fleet.missing_count:,} not counted" * bool(fleet.missing_count)
     print_note(f"valid on {plural(found.hosts, 'host')}{others}{missing}")
     for line in (*uncounted_lines(fleet.uncounted, Style()), *note_lines(fleet.notes, Style())):

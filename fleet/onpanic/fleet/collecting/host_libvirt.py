@@ -1,4 +1,4 @@
-"""Asking this host's libvirt: its version, what it accepts, and its emulators.
+"""Asking this host's libvirt: its version, what it accepts, and its emulators or its Xen.
 
 A libvirt that does not answer costs its deadline, and nothing that it has answered before is lost.
 """
@@ -16,20 +16,31 @@ from onpanic.core.libvirt_api import CallThread, libvirt_module, open_connection
 from onpanic.core.untrusted import printable
 from onpanic.fleet.collecting.libvirt_guests import GuestArchitecture, guests_in
 from onpanic.fleet.hosts.host_record import HostAnswer, HostLibvirt
+from onpanic.probe.decision.policy import Hypervisor
+from onpanic.probe.xen.ask_libvirt import DRIVER, ask_libvirt_of_xen
+from onpanic.probe.xen.xen_conversation import XenConversation
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.local_uri import local_parts
 
 __all__ = ("LIBVIRT_PLACES", "LibvirtSeen", "ask_host_libvirt", "libvirt_found")
 
-#: Where a host that has a libvirt has its daemons and their sockets, the modular ones included.
-LIBVIRT_PLACES = (
-    *(Path("/run/libvirt", name) for name in ("libvirt-sock", "virtqemud-sock")),
-    *(
-        Path(folder, name)
-        for folder in ("/usr/sbin", "/usr/bin", "/run/current-system/sw/bin")
-        for name in ("libvirtd", "virtqemud")
-    ),
-)
+# libvirt's names of its drivers, and their modular daemons
+_DRIVERS: dict[Hypervisor, str] = {"qemu": "QEMU", "xen": DRIVER}
+_DAEMONS: dict[Hypervisor, str] = {"qemu": "virtqemud", "xen": "virtxend"}
+
+#: Where a host that has a libvirt for a hypervisor's guests has its daemons and their sockets, the modular
+#: ones included.
+LIBVIRT_PLACES: dict[Hypervisor, tuple[Path, ...]] = {
+    hypervisor: (
+        *(Path("/run/libvirt", name) for name in ("libvirt-sock", f"{modular}-sock")),
+        *(
+            Path(folder, name)
+            for folder in ("/usr/sbin", "/usr/bin", "/run/current-system/sw/bin")
+            for name in ("libvirtd", modular)
+        ),
+    )
+    for hypervisor, modular in _DAEMONS.items()
+}
 
 Result = TypeVar("Result")
 
@@ -38,12 +49,14 @@ class LibvirtSeen(msgspec.Struct):
     """What was found out about the host's libvirt.
 
     :param libvirt: None if there is none, or it did not answer.
-    :param guests: The guests that it runs; None if it did not say.
+    :param guests: The guests that its QEMU driver runs; None if it did not say.
+    :param xen: What its Xen driver said; None if it did not.
     :param problems: What it did not answer, and why.
     """
 
     libvirt: HostLibvirt | None = None
     guests: list[GuestArchitecture] | None = None
+    xen: XenConversation | None = None
     problems: list[str] = msgspec.field(default_factory=list)
 
 
@@ -52,6 +65,7 @@ async def ask_host_libvirt(
     timeout: float,  # noqa: ASYNC109
     seen: LibvirtSeen,
     idle: "asyncio.Future[float]",
+    hypervisor: Hypervisor = "qemu",
 ) -> None:
     """Ask libvirt.  Defines nothing and starts no domain.
 
@@ -63,10 +77,11 @@ async def ask_host_libvirt(
         started probes all emulators, too.
     :param seen: Gets the answers.
     :param idle: Done when nothing else is asked of the host; since when, in the event loop's time.
+    :param hypervisor: Whose driver to ask.
     """
     asking = _LibvirtCalls(timeout, idle)
     try:
-        await _ask(uri, asking, seen)
+        await _ask(uri, asking, seen, hypervisor)
     except MissingExtraError as error:
         seen.problems.append(f"libvirt: {error.message}; {error.hint}")
     except OnpanicError as error:
@@ -81,19 +96,23 @@ async def ask_host_libvirt(
         asking.end()
 
 
-async def _ask(uri: str, asking: "_LibvirtCalls", seen: LibvirtSeen) -> None:
+async def _ask(uri: str, asking: "_LibvirtCalls", seen: LibvirtSeen, hypervisor: Hypervisor) -> None:
     connection = await asking.call("connecting", partial(_open, uri))
     driver, local = await asking.call("its driver", partial(_driver, connection))
     if not local:
         seen.problems.append(f"{printable(uri)}: libvirt was not asked: it is on another host")
         return
-    if driver != "QEMU":
-        seen.problems.append(f"{printable(uri)}: libvirt was not asked: its driver is {driver}, not QEMU")
+    if driver != _DRIVERS[hypervisor]:
+        problem = f"libvirt was not asked: its driver is {driver}, not {_DRIVERS[hypervisor]}"
+        seen.problems.append(f"{printable(uri)}: {problem}")
         return
     name = await asking.call("its URI", connection.getURI)
     number = await asking.call("its version", connection.getLibVersion)
     version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
     seen.libvirt = HostLibvirt.of(name, version, Libvirt.of(number))
+    if hypervisor == "xen":
+        seen.xen = await asking.call("what it accepts", partial(ask_libvirt_of_xen, connection))
+        return
     found = await asking.call("what it accepts", partial(Libvirt.of_connection, connection))
     seen.libvirt = HostLibvirt.of(name, version, found)
     guests = guests_in(await asking.call("its capabilities", connection.getCapabilities))
@@ -108,7 +127,7 @@ async def _ask(uri: str, asking: "_LibvirtCalls", seen: LibvirtSeen) -> None:
 def libvirt_found(seen: LibvirtSeen, places: Sequence[Path]) -> HostAnswer:
     """Return whether the host has a libvirt; ``unknown`` if it may have one that did not answer.
 
-    :param places: See `LIBVIRT_PLACES`.
+    :param places: Those of `LIBVIRT_PLACES` for its hypervisor.
     """
     if seen.libvirt is not None:
         return "yes"

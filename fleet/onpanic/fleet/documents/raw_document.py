@@ -80,6 +80,7 @@ class RawHost(msgspec.Struct):
     libvirt_found: msgspec.Raw = _EMPTY
     emulators: list[_RawEmulator] | None = None
     problems: msgspec.Raw = _EMPTY
+    xen: _RawEmulator | None = None
 
 
 _decoder = msgspec.json.Decoder(RawHost)
@@ -104,7 +105,7 @@ def split_document(data: bytes) -> RawHost:
         raise ForeignError("it does not say when it was made, or why the host did not answer")
     if raw.failure is None and (raw.system is None or raw.emulators is None):
         raise ForeignError("not a record of a host: it has no system, or no emulators")
-    if any(one.record and one.record.probed is None for one in raw.emulators or ()):
+    if any(one.record and one.record.probed is None for one in (*(raw.emulators or ()), raw.xen) if one):
         raise ForeignError("not a record of a host: an emulator's record does not say when it was made")
     return raw
 
@@ -115,7 +116,8 @@ def bytes_key(raw: RawHost) -> BytesKey:
         raw.system.architecture.encode(errors="surrogatepass") if raw.system else None,
         *map(bytes, (raw.kvm, raw.libvirt, raw.libvirt_found, raw.problems)),
     ]
-    for one in raw.emulators or ():
+    parts.append(b"xen" if raw.xen else None)
+    for one in (*(raw.emulators or ()), *([raw.xen] if raw.xen else [])):
         lists = (one.found_in, one.runs, one.domain_types, one.machine_types, one.aliases, one.other_paths)
         parts.append(tuple(map(bytes, (one.path, one.problem, *lists))))
         found = one.record

@@ -8,12 +8,13 @@ import msgspec
 from onpanic.fleet.drift.drift_changes import DriftChange, DriftKind
 from onpanic.fleet.drift.emulator_changes import emulator_changes
 from onpanic.fleet.drift.promise_changes import POLICY_NAMES, promise_changes
+from onpanic.fleet.drift.xen_changes import xen_changes
 from onpanic.fleet.hosts.host_record import HostKvm, HostLibvirt, HostRecord
 from onpanic.fleet.verdict.natural_order import natural
 
 __all__ = ("host_changes",)
 
-# What a libvirt accepts, in its own words
+# What libvirt's QEMU driver accepts, in its own words
 _FEATURES = {
     "device": "<panic>",
     "models": "<panic model='...'>",
@@ -27,8 +28,10 @@ def host_changes(old: HostRecord, new: HostRecord) -> tuple[DriftChange, ...]:
     """Return what has changed; what differs in machine types only, or policies only, is one change."""
     found = [
         *emulator_changes(old, new),
+        *xen_changes(old, new),
         *promise_changes(old, new),
         *_of_libvirt(old.libvirt, new.libvirt),
+        *(_of_features(old, new) if old.xen is None and new.xen is None else ()),
         *_of_kvm(old.kvm, new.kvm),
         *_of_problems(old.problems, new.problems),
     ]
@@ -61,6 +64,13 @@ def _of_libvirt(old: HostLibvirt | None, new: HostLibvirt | None) -> Iterator[Dr
         return
     if old.version != new.version:
         yield DriftChange("libvirt", f"was libvirt {old.version}, now {new.version}")
+
+
+def _of_features(first: HostRecord, second: HostRecord) -> Iterator[DriftChange]:
+    """Yield what has changed about what libvirt's QEMU driver accepts."""
+    old, new = first.libvirt, second.libvirt
+    if old is None or new is None:
+        return
     asked = old.known_by, new.known_by
     for name, words in _FEATURES.items():
         before, after = getattr(old, name), getattr(new, name)

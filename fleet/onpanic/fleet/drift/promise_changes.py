@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from onpanic.fleet.drift.drift_changes import DriftChange, DriftKind
 from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
 from onpanic.fleet.judging.host_promise import Promise
+from onpanic.fleet.judging.judged_policies import POLICIES, policy_name
 from onpanic.fleet.judging.promise import promise_of
-from onpanic.fleet.verdict.verdict_of import POLICIES, policy_name
 from onpanic.shims.translation.mapping import DomainChanges
 
 __all__ = ("POLICY_NAMES", "promise_changes")
 
 #: What the policies are called that are compared, in the order of a verdict.
-POLICY_NAMES = tuple(map(policy_name, POLICIES))
+POLICY_NAMES = tuple(dict.fromkeys(policy_name(one) for found in POLICIES.values() for one in found))
 
 # The emulator, the machine type or what is known of them has changed, which has a kind of its own
 _OTHERWISE_TOLD = ("no-emulator", "emulator-not-asked", "no-machine-type", "machine-type-not-asked")
@@ -20,18 +20,22 @@ _OTHERWISE_TOLD = ("no-emulator", "emulator-not-asked", "no-machine-type", "mach
 
 def promise_changes(old: HostRecord, new: HostRecord) -> Iterator[DriftChange]:
     """Yield the changes of policies, for each machine type that both records know, or its alias."""
-    for emulator in old.emulators:
+    for emulator in old.every_emulator():
+        hypervisor = emulator.hypervisor
         for architecture in emulator.runs:
-            before, after = old.emulator_for(architecture), new.emulator_for(architecture)
+            before, after = (one.emulator_for(architecture, hypervisor) for one in (old, new))
             if before is not emulator or after is None:
                 continue
             for machine in _machines(before, after):
-                for name, policy in zip(POLICY_NAMES, POLICIES, strict=True):
-                    first, second = (promise_of(host, architecture, machine, policy) for host in (old, new))
+                for policy in POLICIES[hypervisor]:
+                    first, second = (
+                        promise_of(host, architecture, machine, policy, hypervisor) for host in (old, new)
+                    )
                     change = _changed(first, second)
                     if change:
                         kind, code, detail = change
-                        yield DriftChange(kind, detail, architecture, (machine,), (name,), code)
+                        names = (policy_name(policy),)
+                        yield DriftChange(kind, detail, architecture, (machine,), names, code)
 
 
 def _machines(old: HostEmulator, new: HostEmulator) -> list[str]:

@@ -1,9 +1,13 @@
-"""The record of a host: its emulators with their capability records, its libvirt, and its KVM.
+"""The record of a host: its emulators with their capability records or its Xen, its libvirt, and its KVM.
 
 `onpanic host` writes it.  The JSON form has schema version 1; the JSON Schema is the file
 ``host.schema.json`` in this folder.  Nothing in it but `HostRecord.host`, `HostRecord.collected`, the
 operating system and the kernel, and when and from what excerpts emulators' records were made, differs between
 two hosts that can do the same.
+
+Xen is a member of its own with the shape of an emulator, so that one lookup, `HostRecord.emulator_for`,
+serves both.  Rejected: a bare `CapabilityRecord`, which has no place for why Xen could not be asked; and Xen
+as one of `HostRecord.emulators`, which an older onpanic would judge by QEMU's rules.
 """
 
 from typing import Any, Literal, Self
@@ -13,11 +17,13 @@ import msgspec
 from onpanic.core.errors import RecordError
 from onpanic.core.json_decoding import decode_json, read_schema
 from onpanic.core.untrusted import wellformed
+from onpanic.probe.decision.policy import Hypervisor
 from onpanic.probe.facts import Fact
 from onpanic.probe.record.capability_record import CapabilityRecord, Probed
 from onpanic.shims.translation.libvirt_features import Libvirt
 
 __all__ = (
+    "XEN",
     "FailedHost",
     "HostAnswer",
     "HostCollected",
@@ -30,6 +36,9 @@ __all__ = (
 )
 
 HostAnswer = Literal["yes", "no", "unknown"]
+
+#: What stands in the place of a path for Xen, which is no program.
+XEN = "xen"
 
 _HINT = "onpanic host writes one"
 
@@ -117,11 +126,11 @@ _FEATURES = ("device", "models", "pci", "preserve_running", "vmcoreinfo", "check
 
 
 class HostEmulator(msgspec.Struct, frozen=True, kw_only=True):
-    """An emulator of the host.
+    """An emulator of the host, or its Xen.
 
-    :param path: Its path, as libvirt has it or as the distribution installs it.
+    :param path: Its path, as libvirt has it or as the distribution installs it; `XEN` for Xen.
     :param found_in: Who knows it: ``libvirt`` has it in its capabilities, ``path`` if it is a program with
-        QEMU's name.
+        QEMU's name.  For Xen who was asked: ``libvirt``, or ``path`` for the program xl.
     :param runs: libvirt's names of the architectures whose guests the host runs with this emulator, if their
         domain does not name another one.
     :param domain_types: The domain types that libvirt starts it with, such as ``kvm``; empty without libvirt.
@@ -141,6 +150,11 @@ class HostEmulator(msgspec.Struct, frozen=True, kw_only=True):
     record: CapabilityRecord | None
     problem: str = ""
     other_paths: list[str] = []
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        """Whose guests it runs: ``qemu`` or ``xen``."""
+        return "xen" if self.path == XEN else "qemu"
 
 
 class HostCollected(msgspec.Struct, frozen=True):
@@ -162,8 +176,9 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
     :param libvirt: None if the host has none, or it could not be asked.
     :param libvirt_found: Whether the host has a libvirt; ``unknown`` if it may have one that could not be
         asked, and then `problems` says why.
-    :param emulators: The host's emulators, by path.
+    :param emulators: The host's emulators, by path; empty in a dom0, where QEMU serves Xen.
     :param problems: What could not be found out, each with the other side's own words.
+    :param xen: The Xen of which the host is the dom0; None if it is none.
     """
 
     schema_version: Literal[1] = 1
@@ -175,25 +190,35 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
     libvirt_found: HostAnswer = "unknown"
     emulators: list[HostEmulator]
     problems: list[str] = []
+    xen: HostEmulator | None = None
 
-    def emulator_for(self, architecture: str) -> HostEmulator | None:
-        """Return the emulator that runs guests of an architecture (libvirt's name); None if there is none."""
-        return next((found for found in self.emulators if architecture in found.runs), None)
+    def every_emulator(self) -> list[HostEmulator]:
+        """Return what runs guests on the host: its emulators, and its Xen."""
+        return [*self.emulators, self.xen] if self.xen else self.emulators
+
+    def emulator_for(self, architecture: str, hypervisor: Hypervisor = "qemu") -> HostEmulator | None:
+        """Return what runs a hypervisor's guests of an architecture; None if nothing does.
+
+        :param architecture: libvirt's name of it.
+        """
+        every = self.every_emulator()
+        return next((one for one in every if architecture in one.runs and one.hypervisor == hypervisor), None)
 
     def comparable(self) -> Self:
         """Return the record without what differs between hosts that can do the same."""
-        replace = msgspec.structs.replace
-        emulators = [
-            replace(one, record=_without_excerpts(replace(one.record, probed=_PROBED))) if one.record else one
-            for one in self.emulators
-        ]
-        system = HostSystem(os="", kernel="", architecture=self.system.architecture)
-        return replace(self, host=_NAME, collected=_COLLECTED, system=system, emulators=emulators)
+        return msgspec.structs.replace(
+            self,
+            host=_NAME,
+            collected=_COLLECTED,
+            system=HostSystem(os="", kernel="", architecture=self.system.architecture),
+            emulators=[_comparable(one) for one in self.emulators],
+            xen=_comparable(self.xen) if self.xen else None,
+        )
 
     def every_problem(self) -> list[str]:
-        """Return what could not be found out, about the host and about each of its emulators."""
+        """Return what could not be found out, about the host and about what runs guests on it."""
         found = list(self.problems)
-        for one in self.emulators:
+        for one in self.every_emulator():
             words = [one.problem] if one.record is None else one.record.problems
             found += [word if word.startswith(one.path) else f"{one.path}: {word}" for word in words]
         return found
@@ -222,6 +247,14 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
 _NAME = HostName("")
 _COLLECTED = HostCollected("", "", 0)
 _PROBED = Probed("", "", 0)
+
+
+def _comparable(emulator: HostEmulator) -> HostEmulator:
+    """Return an emulator without when its record was made, and without excerpts."""
+    if emulator.record is None:
+        return emulator
+    replace = msgspec.structs.replace
+    return replace(emulator, record=_without_excerpts(replace(emulator.record, probed=_PROBED)))
 
 
 def _without_excerpts(record: CapabilityRecord) -> CapabilityRecord:

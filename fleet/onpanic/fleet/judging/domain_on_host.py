@@ -29,10 +29,14 @@ def libvirt_of_host(host: HostRecord) -> Libvirt:
 
 
 def emulator_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
-    """Return the emulator with which a host runs a domain.
+    """Return the emulator with which a host runs a domain, or its Xen.
 
     :raise RefusedError: When it has none, or the record does not say.
     """
+    if machine.hypervisor == "xen":
+        return _xen_of(host, machine)
+    if host.xen is not None and not host.emulators:
+        raise RefusedError(refusal("other-hypervisor", "Xen, not QEMU"))
     if machine.emulator:
         found = next(
             (one for one in host.emulators if machine.emulator in (one.path, *one.other_paths)), None
@@ -51,6 +55,16 @@ def emulator_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
     return found
 
 
+def _xen_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
+    """Return the Xen of a host; the domain's ``<emulator>`` is its device model."""
+    if host.xen is None:
+        raise RefusedError(refusal("other-hypervisor", "QEMU, not Xen"))
+    architecture = machine.arch or host.system.guest_architecture
+    if host.xen.record is not None and architecture not in host.xen.runs:
+        raise RefusedError(refusal("machine-type-not-asked", f"guests of {printable(architecture, 60)}"))
+    return host.xen
+
+
 def _is_looked_for(path: str, host: HostRecord) -> bool:
     """Return whether a host's record would have an emulator that is at a path."""
     program = PurePath(path)
@@ -59,7 +73,7 @@ def _is_looked_for(path: str, host: HostRecord) -> bool:
 
 
 def record_of(host: HostRecord, machine: DomainMachine) -> CapabilityRecord:
-    """Return the record that says what a domain's emulator can do on a host.
+    """Return the record that says what a domain's emulator, or Xen, can do on a host.
 
     :raise RefusedError: When the host lacks something that the domain names, or its record does not say.
     """
@@ -67,6 +81,8 @@ def record_of(host: HostRecord, machine: DomainMachine) -> CapabilityRecord:
     record = emulator.record
     if record is None:
         raise RefusedError(refusal("emulator-not-asked", f"{emulator.path}: {printable(emulator.problem)}"))
+    if record.hypervisor != emulator.hypervisor:
+        raise RefusedError(refusal("emulator-not-asked", f"{emulator.path}: the record is not about it"))
     word = machine.machine or ""
     name = emulator.aliases.get(word, word)
     found = next((one for one in record.machines if _is_named(one, name)), None)

@@ -53,12 +53,12 @@ def promise_without_libvirt(
 ) -> Promise:
     """Return what a host promises in whose record there is no libvirt.
 
-    Where there is none at all the emulator decides.  Where it is not known what libvirt does, a policy that
-    the emulator can honour may be defeated by libvirt.
+    Where there is none at all the emulator decides, or Xen's xl.  Where it is not known what libvirt does, a
+    policy that the emulator can honour may be defeated by libvirt.
     """
     target = record.emulator.target
     known = capabilities_of(record.facts, machine.facts, target, machine.name, machine.builtin)
-    decision = decide(policy, "qemu", known)
+    decision = decide(policy, record.hypervisor, known)
     if not decision:
         return refused_promise(decision, machine.name)
     if host.libvirt_found != "no":

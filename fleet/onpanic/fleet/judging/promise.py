@@ -11,28 +11,33 @@ from onpanic.fleet.hosts.host_record import HostRecord
 from onpanic.fleet.judging.domain_on_host import record_of
 from onpanic.fleet.judging.host_promise import Promise, promise_without_libvirt, refused_promise
 from onpanic.fleet.judging.plain_guest import domain_type, plain_machine
-from onpanic.probe.decision.policy import Policy
+from onpanic.probe.decision.policy import Hypervisor, Policy
 from onpanic.probe.decision.rules import Decision, refusal, refusal_of_policy
 from onpanic.shims.translation.mapping import changes_for
 from onpanic.shims.translation.requirements import check_requirements
 
 __all__ = ("promise_of",)
 
+# Notes on what neither libvirt nor onpanic watch does though the policy says so
+_NOT_DONE = ("xen-does-not-rename",)
 
-def promise_of(host: HostRecord, architecture: str, machine: str, policy: Policy) -> Promise:
+
+def promise_of(
+    host: HostRecord, architecture: str, machine: str, policy: Policy, hypervisor: Hypervisor = "qemu"
+) -> Promise:
     """Return what a host can promise.
 
     :param architecture: libvirt's name of the guest's architecture.
     :param machine: The machine type or its alias; empty for the emulator's default one.
     :param policy: The policy.
+    :param hypervisor: Whose guests they are.
     """
-    refused = refusal_of_policy(policy, "qemu")
+    refused = refusal_of_policy(policy, hypervisor)
     if refused is not None:
         return refused_promise(refused)
     if not (_can_be_named(architecture) and _can_be_named(machine)):
         return _not_a_name(machine)
-    emulator = host.emulator_for(architecture)
-    kind = domain_type(emulator) if emulator else "qemu"
+    kind = domain_type(host.emulator_for(architecture, hypervisor), hypervisor)
     name = ""
     try:
         record = record_of(host, plain_machine(kind, architecture, machine))
@@ -46,8 +51,12 @@ def promise_of(host: HostRecord, architecture: str, machine: str, policy: Policy
         context = check_requirements(policy, domain, record, host.libvirt.libvirt)
     except RefusedError as error:
         return refused_promise(cast("Decision", error.decision), name)
+    changes = changes_for(policy, context)
+    for note in changes.notes:
+        if note.code in _NOT_DONE:
+            return Promise("no", note.code, note.reason, note.remedy, name)
     notifier = context.added.model if context.added else next(iter(context.notifiers), None)
-    return Promise("yes", machine=name, changes=changes_for(policy, context), notifier=notifier)
+    return Promise("yes", machine=name, changes=changes, notifier=notifier)
 
 
 def _can_be_named(name: str) -> bool:

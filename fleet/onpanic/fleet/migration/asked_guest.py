@@ -13,7 +13,8 @@ from onpanic.fleet.judging.guest_view import view_of
 from onpanic.fleet.judging.plain_guest import domain_type, plain_document
 from onpanic.fleet.judging.promise import promise_of
 from onpanic.fleet.migration.migrating_guest import MigratingGuest, settled
-from onpanic.probe.decision.policy import Policy
+from onpanic.fleet.verdict.verdict_rows import ArchitectureRows
+from onpanic.probe.decision.policy import Hypervisor, Policy
 from onpanic.probe.decision.rules import Decision, refusal
 from onpanic.shims.domain_xml.apply_translation import apply_translation
 from onpanic.shims.domain_xml.document import Document
@@ -36,20 +37,23 @@ class PlainGuest(msgspec.Struct, frozen=True):
     :param machine: The machine type, or an alias.
     :param architecture: libvirt's name of the architecture; None for the hosts' own one that has the machine
         type.
+    :param hypervisor: Whose guest it is.
     """
 
     policy: Policy
     machine: str
     architecture: str | None = None
+    hypervisor: Hypervisor = "qemu"
 
     @property
     def name(self) -> str:
         """The domain's name: none."""
         return ""
 
-    def of(self, architecture: str, machine: str) -> Self:
-        """Return the guest with the names that its architecture and its machine type have on the hosts."""
-        return replace(self, architecture=architecture, machine=machine)
+    def of(self, rows: ArchitectureRows, machine: str) -> Self:
+        """Return the guest with the names that its architecture and its machine type have on some hosts."""
+        architecture, hypervisor = rows.architecture, rows.hypervisor
+        return replace(self, architecture=architecture, machine=machine, hypervisor=hypervisor)
 
     def on(self, host: HostRecord) -> MigratingGuest:
         """Return the guest as it runs on a host.
@@ -58,13 +62,13 @@ class PlainGuest(msgspec.Struct, frozen=True):
         """
         libvirt = libvirt_of_host(host)
         architecture = self.architecture or ""
-        promise = promise_of(host, architecture, self.machine, self.policy)
-        emulator = host.emulator_for(architecture)
+        promise = promise_of(host, architecture, self.machine, self.policy, self.hypervisor)
+        emulator = host.emulator_for(architecture, self.hypervisor)
         if promise.changes is None or emulator is None or emulator.record is None:
             raise RefusedError(Decision(False, promise.code, promise.reason, promise.remedy))
         try:
             document, machine = _translated_document(
-                (domain_type(emulator), architecture, promise.machine, emulator.path),
+                (domain_type(emulator, self.hypervisor), architecture, promise.machine, emulator.path),
                 self.policy,
                 promise.changes,
                 libvirt.models,
@@ -97,13 +101,13 @@ class DomainGuest(msgspec.Struct, frozen=True):
 
         :raise DocumentError: When the document cannot be read, or contradicts itself.
         :raise UsageError: When it states a policy that was not translated, or was changed after that, or is
-            not for QEMU.
+            for neither QEMU nor Xen.
         """
         document = Document(xml)
         root = document.root
         machine = machine_of(root)
-        if machine.hypervisor != "qemu":
-            raise UsageError("the domain is not one of QEMU", "name a domain of type kvm or qemu")
+        if machine.hypervisor is None:
+            raise UsageError("the domain is not one of QEMU or Xen", "name a domain of type kvm, qemu or xen")
         if not machine.machine:
             raise UsageError("the domain names no machine type", "name that of virsh dumpxml")
         stored = stored_policy(root)
@@ -126,9 +130,9 @@ class DomainGuest(msgspec.Struct, frozen=True):
         """libvirt's name of the architecture; None if the document leaves it to libvirt."""
         return self.described.arch
 
-    def of(self, architecture: str, machine: str) -> Self:
-        """Return the guest with the names that its architecture and its machine type have on the hosts."""
-        return replace(self, described=replace(self.described, arch=architecture, machine=machine))
+    def of(self, rows: ArchitectureRows, machine: str) -> Self:
+        """Return the guest with the names that its architecture and its machine type have on some hosts."""
+        return replace(self, described=replace(self.described, arch=rows.architecture, machine=machine))
 
     def on(self, host: HostRecord) -> MigratingGuest:
         """Return the guest as it runs on a host.

@@ -128,7 +128,7 @@ def _named(fleet: Fleet, guest: AskedGuest) -> tuple[AskedGuest, list[HostClass]
             f"{name} is not one machine type on all hosts, but an alias of {found}",
             "name one of them: a guest migrates with the one that it was defined with",
         )
-    named = guest.of(rows[0].architecture, next(iter(counts), machine))
+    named = guest.of(rows[0], next(iter(counts), machine))
     return named, [hosts for hosts, _ in rows[0].classes]
 
 

@@ -14,6 +14,7 @@ from onpanic.fleet.judging.domain_on_host import libvirt_of_host, record_of
 from onpanic.fleet.judging.guest_view import GuestView, difference, view_of
 from onpanic.probe.decision.policy import Policy
 from onpanic.probe.decision.rules import Decision, refusal
+from onpanic.probe.facts.xen_questions import ON_CRASH_FACTS
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
 from onpanic.shims.translation.mapping import DomainChanges, Note, changes_for
@@ -73,6 +74,8 @@ def settled(guest: MigratingGuest, host: HostRecord) -> tuple[CapabilityRecord, 
     """
     libvirt, on_crash = libvirt_of_host(host), guest.changes.on_crash
     record = record_of(host, guest.machine)
+    if guest.machine.hypervisor == "xen" and on_crash and on_crash not in ON_CRASH_FACTS:
+        raise RefusedError(refusal("probe-inconclusive", f"Xen's toolstack was not asked about {on_crash}"))
     if on_crash == "preserve-running" and not libvirt.preserve_running:  # it parses no domain with the word
         code = "on-crash-not-asked" if libvirt.known_by == "version" else "on-crash-not-known"
         raise RefusedError(refusal(code, f"{on_crash}: {libvirt}"))

@@ -24,8 +24,8 @@ class ExchangeClass(msgspec.Struct, frozen=True, kw_only=True):
 
     :param number: From 1; the greatest class has the first.
     :param hosts: Their names.
-    :param emulator: The path of the emulator.
-    :param domain_type: The type of the guest's domain: ``kvm`` or ``qemu``.
+    :param emulator: The path of the emulator; empty on Xen.
+    :param domain_type: The type of the guest's domain: ``kvm``, ``qemu`` or ``xen``.
     :param on_crash: What libvirt is given as ``<on_crash>``; None for nothing.
     :param panic: The model of the ``<panic>`` that is added; None if none is.
     :param arguments: The arguments that are added to QEMU's command line.
@@ -87,7 +87,7 @@ class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     :param policy: The policy.
     :param hosts: Over how many hosts the answer holds: those of the architecture, and others that have an
         emulator for it.
-    :param others: How many other hosts are counted.
+    :param others: How many other hosts are counted: of another architecture, or another hypervisor.
     :param missing: How many hosts or documents may stand for hosts that it does not hold over.
     :param classes: Hosts that can exchange such a guest freely.
     :param excluded: Why other hosts cannot have such a guest at all.

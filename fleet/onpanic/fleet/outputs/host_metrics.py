@@ -32,14 +32,15 @@ DURATION = HostMetric("onpanic_host_duration_seconds", "How long it took to ask 
 KVM = HostMetric("onpanic_host_kvm", "1 if KVM is usable, and if it has the feature hyperv")
 LIBVIRT = HostMetric("onpanic_host_libvirt_info", "The host's libvirt")
 ACCEPTS = HostMetric("onpanic_host_libvirt_feature", "1 if the host's libvirt has a feature")
+XEN = HostMetric("onpanic_host_xen_info", "The Xen of which the host is the dom0")
 EMULATOR_SUCCESS = HostMetric("onpanic_host_emulator_success", "1 if all that an emulator was asked is known")
-EMULATOR = HostMetric("onpanic_host_emulator_info", "The host's emulators")
+EMULATOR = HostMetric("onpanic_host_emulator_info", "The host's emulators, or its Xen")
 POLICY = HostMetric("onpanic_host_policy", "1 if the host keeps an <on_panic> policy, 0 if it does not")
 EVENTS = HostMetric("onpanic_host_event_mask", "The events that a panic notifier offers to the guest")
 
 #: All metrics, in the order in which they are written.
 HOST_METRICS = (
-    *(SUCCESS, ASKED, DURATION, KVM, LIBVIRT, ACCEPTS),
+    *(SUCCESS, ASKED, DURATION, KVM, LIBVIRT, XEN, ACCEPTS),
     *(EMULATOR_SUCCESS, EMULATOR, POLICY, EVENTS),
 )
 
@@ -58,10 +59,11 @@ def host_metrics(host: HostRecord) -> str:
         DURATION: [({}, host.collected.seconds)],
         KVM: _kvm(host),
         LIBVIRT: _libvirt(host),
+        XEN: _xen(host),
         ACCEPTS: _features(host),
         EMULATOR_SUCCESS: (
             ({"emulator": one.path}, one.record is not None and not one.record.problems)
-            for one in host.emulators
+            for one in host.every_emulator()
         ),
         EMULATOR: _emulators(host),
         POLICY: _policies(answers),
@@ -88,13 +90,19 @@ def _libvirt(host: HostRecord) -> Iterator[Sample]:
         yield {"version": host.libvirt.version, "known_by": host.libvirt.known_by}, 1
 
 
+def _xen(host: HostRecord) -> Iterator[Sample]:
+    if host.xen and host.xen.record:
+        build = host.xen.record.emulator
+        yield {"version": build.version, "toolstack": build.toolstack}, 1
+
+
 def _features(host: HostRecord) -> Iterator[Sample]:
-    for feature in _FEATURES if host.libvirt else ():
+    for feature in _FEATURES if host.libvirt and host.xen is None else ():  # they are those of QEMU's driver
         yield {"feature": feature}, getattr(host.libvirt, feature)
 
 
 def _emulators(host: HostRecord) -> Iterator[Sample]:
-    for one in host.emulators:
+    for one in host.every_emulator():
         if one.record is not None:
             build = one.record.emulator
             yield (
@@ -122,7 +130,7 @@ def _policies(answers: Iterable[MachineAnswers]) -> Iterator[Sample]:
         for policy in one.policies:
             if policy.kept != "unknown":
                 labels = {"policy": policy.value, "coredump": "yes" if policy.coredump else "no"}
-                yield _about(one) | labels, policy.kept == "yes"
+                yield _about(one) | labels | {"on_crash": policy.action}, policy.kept == "yes"
 
 
 def _events(answers: Iterable[MachineAnswers]) -> Iterator[Sample]:

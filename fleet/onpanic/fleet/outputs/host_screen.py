@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from onpanic.core.untrusted import printable
-from onpanic.fleet.hosts.host_record import HostKvm, HostLibvirt, HostRecord
+from onpanic.fleet.hosts.host_record import HostEmulator, HostKvm, HostLibvirt, HostRecord
 from onpanic.fleet.outputs.policy_answers import MachineAnswers, PolicyAnswer, machine_answers
 from onpanic.probe.record.capability_record import MachineRecord
 from onpanic.probe.record.screen import Style
 
 __all__ = ("host_screen",)
 
-_NO_LIBVIRT = {"no": "none; QEMU alone decides", "unknown": "could not be asked", "yes": "could not be asked"}
+_NO_LIBVIRT = {"no": "none; {} alone decides", "unknown": "could not be asked", "yes": "could not be asked"}
 _STAR = "* needs onpanic watch, at least for the coredump"
 
 
 def host_screen(host: HostRecord, style: Style) -> str:
-    """Return a record as text: for each emulator which policies are kept, and what could not be found out.
+    """Return a record as text: which policies each emulator or Xen keeps, and what could not be found out.
 
     Machine types with the same answers share a paragraph.
     """
@@ -24,25 +24,22 @@ def host_screen(host: HostRecord, style: Style) -> str:
     lines = [
         f"{style.paint(name, 'title')}: {', '.join(printable(word, 200) for word in system if word)}",
         f"  KVM      {_kvm(host.kvm)}",
-        f"  libvirt  {_libvirt(host.libvirt) if host.libvirt else _NO_LIBVIRT[host.libvirt_found]}",
+        f"  libvirt  {_libvirt(host)}",
     ]
     answers: dict[str, list[MachineAnswers]] = {}
     for one in machine_answers(host):
         answers.setdefault(one.emulator.path, []).append(one)
-    for emulator in host.emulators:
+    for emulator in host.every_emulator():
         record = emulator.record
         build = printable(record.emulator.build, 300) if record else style.paint("not asked", "no")
         also = f" (also {', '.join(emulator.other_paths)})" if emulator.other_paths else ""
         lines += ["", f"{style.paint(printable(emulator.path + also), 'title')}: {build}"]
-        runs = ", ".join(emulator.runs)
-        use = f"default emulator for {runs} guests" if runs else "only for domains that name it"
-        types = f"; domain types {', '.join(emulator.domain_types)}" if emulator.domain_types else ""
-        lines.append(f"  {printable(use + types)}")
+        lines.append(f"  {printable(_use(emulator))}")
         if record and not record.machines:
             lines.append("  no default machine type; name one with --machine")
         for group in _alike(answers.get(emulator.path, ())):
             lines += _machines(group, style)
-    if not host.emulators:
+    if not host.every_emulator():
         lines += ["", f"{style.paint('no emulator', 'no')}: neither libvirt nor the distribution has one"]
     if any(policy.watch for found in answers.values() for one in found for policy in one.policies):
         lines += ["", _STAR]
@@ -65,7 +62,25 @@ def _kvm(kvm: HostKvm) -> str:
     return printable(f"{usable}{hyperv if kvm.usable == 'yes' else ''} ({kvm.detail})")
 
 
-def _libvirt(libvirt: HostLibvirt) -> str:
+def _libvirt(host: HostRecord) -> str:
+    if host.libvirt and host.xen:
+        return printable(f"{host.libvirt.version} at {host.libvirt.uri}")
+    if host.libvirt:
+        return _libvirt_of_qemu(host.libvirt)
+    return _NO_LIBVIRT[host.libvirt_found].format("xl" if host.xen else "QEMU")
+
+
+def _use(emulator: HostEmulator) -> str:
+    """Return which guests an emulator is for, or which toolstack a Xen was asked through."""
+    runs = ", ".join(emulator.runs)
+    types = f"; domain types {', '.join(emulator.domain_types)}" if emulator.domain_types else ""
+    if emulator.hypervisor == "xen":
+        asked = emulator.record.emulator.toolstack if emulator.record else "no toolstack"
+        return f"for {runs or 'unknown'} guests; {asked} was asked{types}"
+    return (f"default emulator for {runs} guests" if runs else "only for domains that name it") + types
+
+
+def _libvirt_of_qemu(libvirt: HostLibvirt) -> str:
     how = {"asked": "asked", "schema": "by its schema", "version": "by its version"}.get(libvirt.known_by, "")
     words = {
         "<panic>": libvirt.device,
@@ -97,11 +112,15 @@ def _machines(group: Sequence[MachineAnswers], style: Style) -> Iterator[str]:
     notifier = first.machine.notifier
     mask = _mask(first.machine)
     says = f"notifier {notifier}" if notifier else "no notifier"
+    says = "the guest tells Xen of a crash" if first.emulator.hypervisor == "xen" else says
     says += f", events {mask:#x}" if mask is not None else ""
     yield f"  {printable(f'{first.architecture}: ' * several + names)}: {printable(says)}"
-    kept = [one for one in first.policies if one.kept == "yes"]
+    kept = [one for one in first.policies if one.kept == "yes" and not one.action]
     if kept:
         yield f"    {style.paint('kept', 'yes')}     {_kept(kept)}"
+    actions = [one.action + "*" * one.watch for one in first.policies if one.kept == "yes" and one.action]
+    if actions:
+        yield f"    {style.paint('kept', 'yes')}     crash with <on_crash> {' '.join(actions)}"
     for answer, label in (("no", "refused"), ("unknown", "unknown")):
         for code, values in _by_code(first.policies, answer).items():
             reason = printable(next(one.reason for one in first.policies if one.code == code), 300)
@@ -127,7 +146,7 @@ def _by_code(policies: Sequence[PolicyAnswer], answer: str) -> dict[str, list[st
     codes: dict[str, list[str]] = {}
     for one in policies:
         if one.kept == answer and not one.coredump:
-            codes.setdefault(one.code, []).append(one.value)
+            codes.setdefault(one.code, []).append(one.name)
     return codes
 
 

@@ -6,7 +6,9 @@ A label says that the host keeps a policy for guests of one architecture and mac
 
 The namespace is always written: NFD can be told not to add its own to names without one.  A policy that
 the host does not keep, or that is unknown, has no label, so that the operators Exists and DoesNotExist can
-be used.
+be used.  On Xen the crash action is behind ``crash``::
+
+    feature.node.kubernetes.io/onpanic-x86_64.xenpv.crash-restart=true
 """
 
 import re
@@ -98,7 +100,7 @@ def _groups(answers: Iterable[MachineAnswers], own: str) -> list[_LabelGroup]:
             usual = machine.default or name in machine.aliases
             subject = f"{one.architecture}.{name}"
             labels = tuple(
-                f"onpanic-{subject}.{'coredump-' * policy.coredump}{policy.value}"
+                f"onpanic-{subject}.{'coredump-' * policy.coredump}{policy.name}"
                 for policy in one.policies
                 if policy.kept == "yes" and policy.value != "default"  # which every host keeps
             )

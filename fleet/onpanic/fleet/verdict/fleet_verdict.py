@@ -10,6 +10,7 @@ import msgspec
 from onpanic.core.json_decoding import read_schema
 from onpanic.core.untrusted import wellformed
 from onpanic.fleet.documents.fleet import FleetNote, Uncounted
+from onpanic.probe.decision.policy import Hypervisor
 
 __all__ = (
     "ArchitectureVerdict",
@@ -26,7 +27,8 @@ __all__ = (
 class PolicyVerdict(msgspec.Struct, frozen=True):
     """Whether the hosts keep a policy for guests of one machine type.
 
-    :param policy: The value of ``<on_panic>``, with ``+coredump`` behind it if the guest is dumped first.
+    :param policy: The value of ``<on_panic>``, for ``crash`` with its action, such as ``crash-restart``; with
+        ``+coredump`` behind it if the guest is dumped first.
     :param everywhere: ``yes`` if every host keeps it, ``no`` if one does not; ``unknown`` if that is not
         known of one, or there are documents and hosts that were not counted.
     :param kept: How many hosts keep it.
@@ -61,16 +63,18 @@ class MachineVerdict(msgspec.Struct, frozen=True):
 
 
 class ArchitectureVerdict(msgspec.Struct, frozen=True):
-    """What hosts can promise for guests of an architecture.
+    """What hosts can promise for a hypervisor's guests of an architecture.
 
     :param architecture: libvirt's name of it.
     :param hosts: Over how many hosts the verdict holds: those of this architecture, and those of others that
         have an emulator for it.
-    :param others: How many hosts are of another architecture, and have no emulator for it.
+    :param others: How many hosts are of another architecture, and have no emulator for it, or have the other
+        hypervisor.
     :param machines: The machine types that were judged.
     :param further: Machine types that hosts were asked about and that were not judged.
     :param common: The machine types and aliases that all these hosts have; empty if one has no emulator, or
         did not say which it has.
+    :param hypervisor: Whose guests they are.
     """
 
     architecture: str
@@ -79,6 +83,7 @@ class ArchitectureVerdict(msgspec.Struct, frozen=True):
     machines: list[MachineVerdict]
     further: list[str]
     common: list[str]
+    hypervisor: Hypervisor = "qemu"
 
 
 class FailurePlace(msgspec.Struct, frozen=True, order=True):

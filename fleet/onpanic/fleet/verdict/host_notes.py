@@ -10,14 +10,16 @@ __all__ = ("host_notes",)
 
 def host_notes(fleet: Fleet) -> list[FleetNote]:
     """Return the notes on hosts without libvirt, and on what could not be found out about hosts."""
-    without: list[str] = []
+    without: dict[str, list[str]] = defaultdict(list)
     problems: dict[str, list[str]] = defaultdict(list)
     for found in fleet.classes:
         names = [host.name for host in found.hosts]
         if found.record.libvirt_found == "no":
-            without += names
+            without["Xen's xl" if found.record.xen else "the emulator"] += names
         for problem in dict.fromkeys(found.record.problems):
             problems[printable(problem, 300)] += names
-    reason = "no libvirt: the emulator alone decides"
-    notes = [FleetNote("no-libvirt", reason, tuple(without))] if without else []
+    notes = [
+        FleetNote("no-libvirt", f"no libvirt: {who} alone decides", tuple(names))
+        for who, names in without.items()
+    ]
     return notes + [FleetNote("host-problem", problem, tuple(names)) for problem, names in problems.items()]

@@ -10,6 +10,7 @@ import msgspec
 from onpanic.fleet.documents.fleet import Fleet, FleetNote, HostClass
 from onpanic.fleet.hosts.host_record import HostEmulator, HostLibvirt
 from onpanic.fleet.judging.host_promise import Promise
+from onpanic.fleet.judging.judged_policies import POLICIES, policy_name
 from onpanic.fleet.judging.promise import promise_of
 from onpanic.fleet.verdict.fleet_verdict import (
     ArchitectureVerdict,
@@ -30,28 +31,15 @@ from onpanic.fleet.verdict.verdict_rows import (
     versions,
 )
 from onpanic.probe.decision.catalogue import CATALOGUE
-from onpanic.probe.decision.policy import ON_PANIC, Policy
+from onpanic.probe.decision.policy import Policy
 
-__all__ = ("POLICIES", "policy_name", "verdict_of")
-
-#: The policies that QEMU may keep, without a grace period and an ``<on_crash>``.
-POLICIES = tuple(
-    Policy(value, coredump=coredump)
-    for value in ON_PANIC
-    if value != "crash"
-    for coredump in ((False, True) if value not in ("default", "ignore") else (False,))
-)
-
-
-def policy_name(policy: Policy) -> str:
-    """Return what a policy is called in a verdict: its value, with ``+coredump`` if it has one."""
-    return policy.on_panic + "+coredump" * policy.coredump
+__all__ = ("verdict_of",)
 
 
 def verdict_of(
     fleet: Fleet,
     *,
-    policies: Sequence[Policy] = POLICIES,
+    policies: Sequence[Policy] | None = None,
     architectures: Sequence[str] = (),
     machines: Sequence[str] = (),
     everything: bool = False,
@@ -59,10 +47,10 @@ def verdict_of(
 ) -> FleetVerdict:
     """Return what a fleet can promise.
 
-    Over which hosts the verdict about an architecture holds, and which rows it has, is decided in
-    `verdict_rows`.
+    Over which hosts the verdict about an architecture and a hypervisor holds, and which rows it has, is
+    decided in `verdict_rows`.
 
-    :param policies: The policies to judge.
+    :param policies: The policies to judge; None for those of `POLICIES` for each hypervisor.
     :param architectures: libvirt's names of the architectures; empty for those of the hosts.
     :param machines: Machine types or aliases; empty for the usual ones.
     :param everything: All architectures and machine types that hosts were asked about.
@@ -101,12 +89,12 @@ def _architecture(fleet: Fleet, rows: ArchitectureRows, judging: "_Judging") -> 
     count = sum(len(one.hosts) for one, _ in rows.classes)
     classes = _alike(rows)
     machines = [
-        MachineVerdict(machine, versions(rows, machine), judging.machine(classes, rows.architecture, machine))
+        MachineVerdict(machine, versions(rows, machine), judging.machine(classes, rows, machine))
         for machine in rows.machines
     ]
     others = fleet.host_count - count
     return ArchitectureVerdict(
-        rows.architecture, count, others, machines, rows.further, common_machines(rows)
+        rows.architecture, count, others, machines, rows.further, common_machines(rows), rows.hypervisor
     )
 
 
@@ -190,42 +178,39 @@ class _Judging:
     :ivar help: What an emulator without libvirt must be told.
     """
 
-    def __init__(self, policies: Sequence[Policy], missing: int) -> None:
+    def __init__(self, policies: Sequence[Policy] | None, missing: int) -> None:
         self.failed: dict[Literal["no", "unknown"], _Failed] = {
             "no": defaultdict(dict),
             "unknown": defaultdict(dict),
         }
-        self._policies = [(policy_name(one), one) for one in policies]
+        self._policies = policies
         self._missing = missing
         self.watch = _Needs()
         self.help = _Needs()
 
     def machine(
-        self, classes: Sequence[Sequence[HostClass]], architecture: str, machine: str
+        self, classes: Sequence[Sequence[HostClass]], rows: ArchitectureRows, machine: str
     ) -> list[PolicyVerdict]:
         """Judge each policy for one machine type.
 
         :param classes: The hosts; those together that promise the same.
         """
-        return [self._judge(classes, architecture, machine, name, one) for name, one in self._policies]
+        policies = POLICIES[rows.hypervisor] if self._policies is None else self._policies
+        return [self._judge(classes, rows, machine, one) for one in policies]
 
     def _judge(
-        self,
-        classes: Sequence[Sequence[HostClass]],
-        architecture: str,
-        machine: str,
-        name: str,
-        policy: Policy,
+        self, classes: Sequence[Sequence[HostClass]], rows: ArchitectureRows, machine: str, policy: Policy
     ) -> PolicyVerdict:
+        name = policy_name(policy)
         count: Counter[str] = Counter()
         for alike in classes:
-            promise = promise_of(alike[0].record, architecture, machine, policy)
+            promise = promise_of(alike[0].record, rows.architecture, machine, policy, rows.hypervisor)
             for one in alike:
                 count[promise.kept] += len(one.hosts)
                 if promise.kept == "yes":
                     count[self._keeper(one, promise, name)] += len(one.hosts)
                 else:
-                    self._add(one, promise, (architecture, machine), name)
+                    self._add(one, promise, (rows.architecture, machine), name)
         return PolicyVerdict(
             name,
             "no" if count["no"] else "unknown" if count["unknown"] or self._missing else "yes",

@@ -28,6 +28,10 @@ REFUSALS_ON_HOSTS = {
         "the host's libvirt starts no domain of this type with its emulator",
         "give the host KVM, or use a domain of type qemu",
     ),
+    "other-hypervisor": (
+        "the host runs guests of another hypervisor",
+        "leave the host out: a guest of Xen runs on Xen hosts, and one of QEMU on the others",
+    ),
     "on-crash-not-known": (
         "the host's libvirt does not know the value of <on_crash> in the domain",
         "use libvirt 12.6 or later there, or translate the domain with onpanic to-libvirt --fleet",
