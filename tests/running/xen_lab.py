@@ -7,6 +7,7 @@ one.  Nothing is installed, and no rights are needed.  dom0's root is an ext4 im
 import fcntl
 import gzip
 import json
+import os
 import shlex
 import shutil
 import socket
@@ -35,6 +36,9 @@ XEN_SUITES = {"bullseye": "4.14", "bookworm": "4.17", "trixie": "4.20", "sid": "
 
 #: Seconds in which the lab must boot, and go on from its saved state.
 BOOT, RESTORE = 240, 60
+
+#: Seconds for which a saved state is kept that this file no longer makes; other test runs may use it.
+UNUSED = 86400
 
 #: Of the machine, and of dom0.
 MEBIBYTES, DOM0_MEBIBYTES = 2048, 1200
@@ -239,9 +243,12 @@ def _prepared(suite: str) -> _Parts:
         kernels = (*root.path.glob("boot/vmlinuz-*"), *root.path.glob("usr/lib/modules/*/vmlinuz"))
         parts = _Parts(emulator, into / f"{suite}-{_key(root, emulator)}", kernels[0])
         if not parts.state.exists():
+            shutil.rmtree(parts.folder, ignore_errors=True)
             for old in into.glob(f"{suite}-*"):
-                shutil.rmtree(old)
+                if time.time() - old.stat().st_mtime > UNUSED:
+                    shutil.rmtree(old)
             _make(root.path, version, parts)
+        os.utime(parts.folder)
     return parts
 
 
