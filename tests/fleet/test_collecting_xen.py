@@ -37,7 +37,7 @@ def collect(tmp_path: Path, played_libvirt: PlayedLibvirt) -> Collect:
         "hypervisor/version/major": "4\n",
         "hypervisor/version/minor": "17\n",
         "hypervisor/version/extra": ".7\n",
-        "xenfs": "control_d\n",
+        "hypervisor/properties/features": "000228f0\n",
         "xl": XL,
         "libvirtd": "",
         "bin/qemu-system-i386": "",
@@ -54,7 +54,7 @@ def collect(tmp_path: Path, played_libvirt: PlayedLibvirt) -> Collect:
             fixed=(),
             kvm=tmp_path / "kvm",
             libvirt={"qemu": (tmp_path / "libvirtd",), "xen": (tmp_path / "libvirtd",)},
-            xen=XenPlaces(tmp_path / "hypervisor", tmp_path / "xenfs", str(tmp_path / "xl")),
+            xen=XenPlaces(tmp_path / "hypervisor", str(tmp_path / "xl")),
             uname=os.uname_result(("Linux", "xen1", "6.1.0", "#1", os.uname().machine)),
             backend=PlayedBackend(QEMU_7_2, {}),
             now=lambda: NOW,
@@ -138,7 +138,14 @@ def test_libvirt(collect: Collect, played_libvirt: PlayedLibvirt, monkeypatch: p
     assert found.xen.record.accepts("crash", on_crash="preserve").code == "crash-action-refused"
 
 
-@pytest.mark.parametrize(("file", "content"), [("hypervisor/type", "kvm\n"), ("xenfs", ""), ("xenfs", None)])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("hypervisor/type", "kvm\n"),
+        ("hypervisor/properties/features", "000220f0\n"),
+        ("hypervisor/properties/features", None),
+    ],
+)
 def test_no_dom0(file: str, content: str | None, collect: Collect, tmp_path: Path) -> None:
     """A host on another hypervisor, and a guest of Xen, are hosts of QEMU's guests."""
     (tmp_path / file).unlink() if content is None else (tmp_path / file).write_text(content)

@@ -17,8 +17,9 @@ from onpanic.fleet.collecting.host_libvirt import LibvirtSeen, ask_host_libvirt
 from onpanic.fleet.hosts.host_record import XEN, HostEmulator
 from onpanic.probe.facts.xen_questions import GUEST_TYPE
 from onpanic.probe.record.capability_record import CapabilityRecord, Probed
-from onpanic.probe.xen.ask_xl import SYSFS, ask_xl
+from onpanic.probe.xen.ask_xl import ask_xl
 from onpanic.probe.xen.record_of_xen import record_of_xen
+from onpanic.probe.xen.xen_below import SYSFS, xen_below
 from onpanic.probe.xen.xen_conversation import XenConversation
 
 __all__ = ("XenPlaces", "ask_host_xen", "is_dom0", "is_uri_of_xen")
@@ -28,18 +29,17 @@ class XenPlaces(msgspec.Struct, frozen=True):
     """Where a dom0 has what it knows of Xen.
 
     :param sysfs: What Linux knows of its hypervisor.
-    :param capabilities: What this domain may do (xenfs).
     :param xl: The program.
     """
 
     sysfs: Path = SYSFS
-    capabilities: Path = Path("/proc/xen/capabilities")
     xl: str = "xl"
 
 
 def is_dom0(places: XenPlaces) -> bool:
     """Return whether this host is the dom0 of a Xen, and no guest of one."""
-    return _read(places.sysfs / "type") == XEN and "control_d" in _read(places.capabilities).split(",")
+    xen = xen_below(places.sysfs)
+    return xen is not None and bool(xen.is_dom0)
 
 
 def is_uri_of_xen(uri: str) -> bool:
@@ -101,10 +101,3 @@ def _emulator(
         record=record,
         problem=problem,
     )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip()
-    except OSError:
-        return ""
