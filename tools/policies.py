@@ -5,8 +5,11 @@ from pathlib import Path
 
 from onpanic.probe import Policy
 from onpanic.probe.decision.catalogue import CATALOGUE
+from onpanic.probe.decision.policy import ON_CRASH
+from onpanic.probe.decision.rules import refusal_of_policy
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.mapping import AddedNotifier, DomainChanges, TranslationContext, changes_for
+from onpanic.shims.translation.xen_notes import notes_of_libvirt, notes_of_xl
 
 PAGE = Path(__file__).parent.parent / "docs" / "policies.md"
 HEAD = """\
@@ -28,13 +31,24 @@ With a grace period (`<on_panic grace='30'>`), `restart`, `destroy` and `rename-
 `watch-waits` is noted: libvirt would act at once. `preserve-running` is not used, because the state that libvirt then shows does not say
 whether the guest has rebooted since it panicked.
 
-On Xen, `default` and `crash` keep the policy's `<on_crash>`; nothing else is translated. On QEMU, a policy's `<on_crash>` is about
-QEMU's internal error, on which libvirt does nothing. Every policy that has one therefore gets the note `watch-on-crash`.
+On QEMU, a policy's `<on_crash>` is about QEMU's internal error, on which libvirt does nothing. Every policy that has one therefore gets
+the note `watch-on-crash`.
 
 A domain with a value that acts on a panic gets the note `vmcoreinfo-off` if the guest could have QEMU's vmcoreinfo device, and nothing
 in the domain says whether it has. `--with-vmcoreinfo` adds `<vmcoreinfo state='on'/>` to such a domain, whatever the value, and
 `vmcoreinfo-not-added` is noted where the guest cannot have the device, or should not: under `<vmcoreinfo state='off'/>`, and in a
 confidential guest.
+
+## On Xen
+
+`<on_panic>` has two values on Xen, `default` and `crash`, which mean the same: do what the policy's `<on_crash>` says. The others are
+refused, and so is a coredump that Xen does not make. The guest is a PV guest of libvirt's Xen driver, or of [xl](policies-on-libvirt.md#xls-configuration-files).
+
+| the policy's `<on_crash>` | coredump | `<on_crash>` of libvirt and xl | notes with libvirt | notes with xl |
+|---|---|---|---|---|
+"""
+NOTES = """
+PVH and HVM guests get `xen-dump-takes-long`, too, if they are to be dumped, and a domain with a `<panic>` gets `xen-has-no-panic-device`.
 
 ## Notes
 
@@ -52,6 +66,20 @@ def row(value: str, *, coredump: bool, has_notifier: bool) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def xen_row(on_crash: str | None, *, coredump: bool) -> str:
+    policy = Policy("crash", on_crash=on_crash, on_crash_coredump=coredump)
+    refused = refusal_of_policy(policy, "xen")
+    if refused is not None:
+        cells = [f"refused: `{refused.code}`", "-", "-"]
+    else:
+        action = policy.crash_action
+        noted = (notes_of_libvirt(action, "xenpv"), notes_of_xl(action, "xenpv"))
+        codes = [", ".join(f"`{note.code}`" for note in notes) or "-" for notes in noted]
+        cells = [f"`{action}`" if action else "unchanged; `destroy` without", *codes]
+    value = f"`{on_crash}`" if on_crash else "none"
+    return f"| {' | '.join([value, 'yes' if coredump else 'no', *cells])} |"
+
+
 def changes(policy: Policy, has_notifier: bool, libvirt: str) -> DomainChanges:
     notifiers, added = (("isa",), None) if has_notifier else ((), AddedNotifier("isa"))
     context = TranslationContext("qemu", notifiers, added, builtin="", acpi=True, libvirt=Libvirt.of(libvirt))
@@ -64,7 +92,9 @@ def page() -> str:
         rows += [row(value, coredump=coredump, has_notifier=False) for coredump in (False, True)]
     notes = [entry for entry in CATALOGUE.values() if entry.kind == "note"]
     lines = [f"| `{note.code}` | {markdown(note.reason)} | {markdown(note.remedy)} |" for note in notes]
-    return HEAD + "\n".join(rows) + "\n" + FOOT + "\n".join(lines) + "\n"
+    xen = [xen_row(None, coredump=False)]
+    xen += [xen_row(value, coredump=coredump) for value in ON_CRASH for coredump in (False, True)]
+    return "\n".join([HEAD + "\n".join(rows), FOOT + "\n".join(xen), NOTES + "\n".join(lines), ""])
 
 
 def markdown(text: str) -> str:

@@ -25,11 +25,20 @@ class Asked:
     """
 
     def __init__(
-        self, version: int, known: dict[str, Refusal], everything: Refusal = None, unknown: Any = words_of
+        self,
+        version: int,
+        known: dict[str, Refusal],
+        everything: Refusal = None,
+        unknown: Any = words_of,
+        driver: str = "QEMU",
     ) -> None:
+        self.driver = driver
         self.version, self.known, self.everything, self.unknown = version, known, everything, unknown
         self.questions: list[str] = []
         self.alive = 1
+
+    def getType(self) -> str:  # noqa: N802
+        return self.driver
 
     def getLibVersion(self) -> int:  # noqa: N802
         return self.version
@@ -40,7 +49,8 @@ class Asked:
     def domainXMLToNative(self, kind: str, xml: str, flags: int) -> str:  # noqa: N802
         import libvirt
 
-        assert (kind, flags) == ("qemu-argv", 0)
+        assert (kind, flags) == ({"QEMU": "qemu-argv", "Xen": "xen-xl"}[self.driver], 0)
+        assert ("type='xen'" in xml) == (self.driver == "Xen")
         self.questions.append(xml)
         refusal = self.everything or self._answer(xml)
         if refusal is None:
@@ -128,6 +138,13 @@ def test_a_connection_is_asked_once(libvirt: Any) -> None:
     assert Libvirt.of_connection(connection) == Libvirt.of_connection(connection)
     assert len(connection.questions) == len(set(connection.questions)) + 1  # the control of <on_crash>
     Libvirt.of_connection(Asked(9_000_000, {}))
+
+
+def test_the_xen_driver_is_asked_about_xen_domains(libvirt: Any) -> None:
+    """It carries out rename-restart, so that it does not refuse it."""
+    found = Libvirt.of_connection(Asked(9_000_000, {"rename-restart": None}, driver="Xen"))
+    assert (found.known_by, found.pci, found.preserve_running) == ("asked", False, False)
+    assert not found.checks_actions
 
 
 def test_a_real_libvirt(libvirt: Any, connection: Any) -> None:

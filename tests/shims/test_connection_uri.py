@@ -30,6 +30,9 @@ class Connection:
     def getURI(self) -> str:  # noqa: N802
         return self._uri
 
+    def getType(self) -> str:  # noqa: N802
+        return "QEMU"
+
     def getHostname(self) -> str:  # noqa: N802
         return self._host
 

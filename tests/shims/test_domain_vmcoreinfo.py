@@ -160,9 +160,9 @@ def test_that_it_is_off_is_noted_last_for_a_policy_that_acts(
     assert not noted or notes[-1].code == "vmcoreinfo-off"
 
 
-def test_a_xen_domain_is_not_given_it(domain: Domain, able: CapabilityRecord) -> None:
+def test_a_xen_domain_is_not_given_it(domain: Domain) -> None:
     xml = domain("<on_panic>crash</on_panic>", kind="xen")
-    asked = to_libvirt(xml, able, libvirt="9.0.0", vmcoreinfo=True)
+    asked = to_libvirt(xml, libvirt="9.0.0", vmcoreinfo=True)
     assert "vmcoreinfo" not in asked.xml
     assert [note.code for note in asked.notes] == ["vmcoreinfo-not-added"]
 

@@ -19,6 +19,7 @@ from lxml import etree
 
 from onpanic import shims
 from onpanic.probe import CapabilityRecord, OnpanicError, SourceError, probe
+from onpanic.probe.xen.record_of_xen import unasked_xen
 from onpanic.shims import policy_of
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
 from onpanic.shims.domain_xml.policy_xml import NAMESPACE, OLD_NAMESPACE
@@ -153,11 +154,11 @@ def test_it_is_the_emulator_that_libvirt_names_which_is_asked(
         extended.defineXML(domain)
 
 
-def test_xen(connection: Any, refusing: CapabilityRecord) -> None:
+def test_xen(connection: Any) -> None:
     """Xen's values do not depend on an emulator."""
     said = connection.getDomainCapabilities()
     xen = said.replace("<domain>qemu</domain>", "<domain>xen</domain>")
-    assert enums(with_on_panic(xen, refusing)) == {"value": ["default", "crash"], "coredump": ["no"]}
+    assert enums(with_on_panic(xen, unasked_xen())) == {"value": ["default", "crash"], "coredump": ["no"]}
 
 
 @pytest.mark.parametrize("kind", ["lxc", "bhyve", "vz"])

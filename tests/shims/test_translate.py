@@ -523,7 +523,7 @@ def test_a_record_of_something_else(
         ("kvm", "<on_panic>halt</on_panic>", 0),
         ("kvm", "<on_panic coredump='yes'>ignore</on_panic>", 0),
         ("kvm", "<on_crash>restart</on_crash>", 0),
-        ("xen", "<on_panic>crash</on_panic>", 0),
+        ("xen", "<on_panic>crash</on_panic>", 1),
         ("xen", "<on_panic>pause</on_panic>", 0),
         ("lxc", "<on_panic>ignore</on_panic>", 0),
     ],

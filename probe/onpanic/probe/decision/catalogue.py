@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from onpanic.probe.decision.codes_of_hosts import NOTES_ON_HOSTS, REFUSALS_ON_HOSTS
+from onpanic.probe.decision.codes_of_xen import NOTES_ON_XEN, REFUSALS_ON_XEN
 from onpanic.probe.facts import QUESTIONS
 from onpanic.probe.facts.xen_questions import XEN_QUESTIONS
 
@@ -47,22 +48,6 @@ _REFUSALS = {
     "coredump-needs-action": (
         "a coredump is valid only with a value that acts on the panic",
         "leave coredump out, or use restart, destroy, preserve, rename-restart or pause",
-    ),
-    "xen-only-crash": (
-        "on Xen <on_panic> can only hand the panic over to <on_crash>",
-        "use default or crash, and state the action in <on_crash>",
-    ),
-    "xen-coredump-on-crash": (
-        "Xen makes no coredump when it preserves a domain or restarts it under another name",
-        "use coredump with destroy or restart",
-    ),
-    "xen-guest-type-missing": (
-        "this Xen runs no guests of this type",
-        "use another machine type: xenpv, xenpvh or xenfv, as the host's record says",
-    ),
-    "crash-action-refused": (
-        "the Xen toolstack refuses this crash action",
-        "use another <on_crash>; onpanic probe --hypervisor xen lists those that it accepts",
     ),
     "crash-needs-xen": (
         "crash means to do what <on_crash> says, which only Xen does",
@@ -254,10 +239,6 @@ _NOTES = {
         "libvirt shows the paused guest as crashed, since it has no such reason for a pause",
         "onpanic status shows it as paused; libvirt cannot",
     ),
-    "xen-does-not-rename": (
-        "libvirt's Xen driver restarts the domain under its own name",
-        "there is no way to make it use another name",
-    ),
     "qemu-does-not-rename": (
         "libvirt renames no QEMU guest: it leaves the guest crashed, and since 7.7 refuses rename-restart",
         "state <on_panic>rename-restart</on_panic>, which onpanic watch carries out",
@@ -365,9 +346,9 @@ _FINDINGS = {
 }
 
 _BY_KIND: dict[Kind, dict[str, tuple[str, str]]] = {
-    "refusal": _REFUSALS | REFUSALS_ON_HOSTS,
+    "refusal": _REFUSALS | REFUSALS_ON_XEN | REFUSALS_ON_HOSTS,
     "help": _HELP,
-    "note": _NOTES | NOTES_ON_HOSTS,
+    "note": _NOTES | NOTES_ON_XEN | NOTES_ON_HOSTS,
     "finding": _FINDINGS,
     "fact": {
         **{question.name: (question.asks, question.known_from) for question in QUESTIONS},

@@ -1,7 +1,10 @@
 """Probing a Xen host: ask its toolstack, and return the host's record."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from onpanic.core.errors import UsageError
 from onpanic.core.libvirt_api import call_with_timeout, open_connection
@@ -12,7 +15,7 @@ from onpanic.probe.xen.ask_xl import ask_xl
 from onpanic.probe.xen.record_of_xen import record_of_xen
 from onpanic.probe.xen.xen_conversation import XenConversation
 
-__all__ = ("probe_xen",)
+__all__ = ("probe_connection", "probe_xen")
 
 
 def probe_xen(connect: str | None = None, *, timeout: float = 10.0) -> CapabilityRecord:
@@ -30,8 +33,24 @@ def probe_xen(connect: str | None = None, *, timeout: float = 10.0) -> Capabilit
     """
     if not timeout > 0:  # nan is not more than 0 either
         raise UsageError("timeout must be more than 0 seconds")
+    if connect is None:
+        return _probe(partial(ask_xl, timeout))
+    return _probe(partial(call_with_timeout, timeout, partial(_ask, connect)))
+
+
+def probe_connection(connection: Any, *, timeout: float = 10.0) -> CapabilityRecord:
+    """Ask the libvirt behind a connection, see `probe_xen`.
+
+    :param connection: A `libvirt.virConnect` to libvirt's Xen driver.
+    :param timeout: Seconds that libvirt may take.
+    :raise SourceError: When libvirt refuses, does not answer in time, or its driver is not Xen's.
+    """
+    return _probe(partial(call_with_timeout, timeout, partial(ask_libvirt_of_xen, connection)))
+
+
+def _probe(ask: Callable[[], XenConversation]) -> CapabilityRecord:
     start, at = time.monotonic(), datetime.now(UTC)
-    conversation = ask_xl(timeout) if connect is None else call_with_timeout(timeout, lambda: _ask(connect))
+    conversation = ask()
     when = at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return record_of_xen(conversation, Probed(when, PROGRAM, round(time.monotonic() - start, 3)))
 

@@ -4,6 +4,8 @@ The record is a `CapabilityRecord` like QEMU's, so that whatever reads one reads
 """
 
 from onpanic.core.untrusted import printable
+from onpanic.core.version import PROGRAM
+from onpanic.probe.decision.rules import Capabilities
 from onpanic.probe.facts import Fact
 from onpanic.probe.facts.fact import no, unknown, yes
 from onpanic.probe.facts.xen_questions import GUEST_TYPE, ON_CRASH_FACTS
@@ -17,7 +19,7 @@ from onpanic.probe.record.capability_record import (
 )
 from onpanic.probe.xen.xen_conversation import CONTROL_WORD, GUEST_TYPES, XenConversation
 
-__all__ = ("record_of_xen",)
+__all__ = ("record_of_xen", "unasked_xen")
 
 _LIMIT = 200  # characters of the toolstack's words
 
@@ -49,6 +51,18 @@ def record_of_xen(conversation: XenConversation, probed: Probed) -> CapabilityRe
         probed=probed,
         problems=_problems(conversation),
     )
+
+
+def unasked_xen() -> CapabilityRecord:
+    """Return the record of a Xen that was not asked.  It has no facts, so that the rules alone decide."""
+    machines = [
+        MachineRecord(
+            name, [alias], name == next(iter(GUEST_TYPES)), {}, on_panic_of(Capabilities({}), "xen")
+        )
+        for name, alias in GUEST_TYPES.items()
+    ]
+    emulator = Emulator(command=[], target="", version="", package="", hypervisor="xen")
+    return CapabilityRecord(emulator=emulator, facts={}, machines=machines, probed=Probed("", PROGRAM, 0.0))
 
 
 def _doubt(conversation: XenConversation) -> tuple[str, str]:

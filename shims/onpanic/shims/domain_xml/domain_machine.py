@@ -51,6 +51,9 @@ _X86 = (*X86, "i686")
 # libvirt's domain types that QEMU runs; its test driver accepts what its QEMU driver accepts
 _QEMU = ("qemu", "kvm", "hvf", "kqemu", "test")
 
+# libvirt's drivers that accept every panic device; Xen's gives the guest none
+_UNCHECKED = ("test", "xen")
+
 # libvirt's models of <panic> with the architectures that have them; all architectures if none is listed
 _MODELS: dict[str, tuple[str, ...]] = {
     "": (),
@@ -99,6 +102,7 @@ class DomainMachine(msgspec.Struct, frozen=True):
     :param resettable: Whether the state of the guest's CPUs can be reset.
     :param vmcoreinfo: The state of its vmcoreinfo device: ``on`` or ``off``; empty if it says nothing of it.
     :param arguments: What the domain's own arguments to QEMU say.
+    :param os_type: The value of ``<os><type>``; empty without.
     """
 
     hypervisor: Hypervisor | None
@@ -118,6 +122,18 @@ class DomainMachine(msgspec.Struct, frozen=True):
     resettable: bool = True
     vmcoreinfo: str = ""
     arguments: QemuArguments = QemuArguments()
+    os_type: str = ""
+
+    @property
+    def checks_panics(self) -> bool:
+        """Whether libvirt's driver checks the panic devices of such a domain."""
+        return self.kind not in _UNCHECKED
+
+    @property
+    def guest_type(self) -> str:
+        """The machine type that stands for the type of a Xen guest; libvirt's driver goes by the OS type."""
+        name = self.machine or ""
+        return XEN_MACHINES.get(self.os_type) or (name if name in XEN_MACHINES.values() else "xenpv")
 
     @property
     def target(self) -> str:
@@ -186,13 +202,14 @@ def machine_of(root: Element) -> DomainMachine:
         resettable=_is_resettable(found.get("launchSecurity")) and own_arguments.resettable,
         vmcoreinfo="on" if own_arguments.vmcoreinfo else _state(found.get("features/vmcoreinfo")),
         arguments=own_arguments,
+        os_type=text_of(system),
     )
 
 
 def has_model(machine: DomainMachine, model: str) -> bool:
     """Return whether libvirt has a model of ``<panic>`` for a domain's architecture and machine type."""
     families = _MODELS.get(model)
-    if families is None or machine.kind == "test":
+    if families is None or not machine.checks_panics:
         return families is not None
     if model == "pseries" and not (machine.machine or "pseries").startswith("pseries"):
         return False
@@ -205,7 +222,7 @@ def has_pci(machine: DomainMachine) -> bool:
     QEMU's machine type may have one all the same (observed on libvirt 11.3; its ``qemuDomainSupportsPCI``).
     """
     name = machine.machine or "virt"
-    if machine.kind == "test":
+    if not machine.checks_panics:
         return True
     if machine.target.startswith(("arm", "aarch64", "riscv")):
         return name in ("virt", "versatilepb") or name.startswith("virt-")
@@ -228,10 +245,14 @@ def model_of(written: str, machine: DomainMachine) -> str:
 
 
 def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
-    """Check that a record is about an emulator for a domain's architecture.
+    """Check that a record is about a domain's hypervisor, and about an emulator for its architecture.
 
-    :raise RefusedError: When it is about an emulator for another one.
+    :raise RefusedError: When it is about another one.
     """
+    if machine.hypervisor not in (None, record.hypervisor):
+        names = {"qemu": "QEMU", "xen": "Xen"}
+        detail = f"{names[record.hypervisor]}; the domain is of type {printable(machine.kind, 60)}"
+        raise RefusedError(refusal("record-of-another-hypervisor", detail))
     target = record.emulator.target
     if machine.arch and target and target not in _TARGETS.get(machine.arch, (machine.arch,)):
         raise RefusedError(refusal("record-of-another-target", f"{target}, not {machine.arch}"))
@@ -285,7 +306,7 @@ def _default_model(target: str, kind: str, name: str) -> str:
 
     :param name: The machine type.
     """
-    if target.startswith(_X86) or kind == "test":
+    if target.startswith(_X86) or kind in _UNCHECKED:
         return "isa"
     virt = name in ("", "virt") or name.startswith("virt-")
     return "pvpanic" if target in ("aarch64", "armv6l", "armv7l", "arm") and virt else ""

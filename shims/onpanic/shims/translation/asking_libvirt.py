@@ -12,11 +12,12 @@ libvirt prints its refusals on stderr unless the application has registered an e
 """
 
 import logging
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from onpanic.core.libvirt_api import libvirt_module
+from onpanic.probe.xen.ask_libvirt import DRIVER
 
 __all__ = ("CONTROL_WORD", "LibvirtAnswers", "ask_libvirt", "is_unknown_word")
 
@@ -25,17 +26,34 @@ _LOG = logging.getLogger("onpanic.shims")
 #: A value that no libvirt knows.
 CONTROL_WORD = "onpanic-control"
 
-# A second <panic> of the same model is refused even if the emulator has no such device
 _DOMAIN = """\
-<domain type='qemu'>
+<domain type='{kind}'>
   <name>onpanic-question</name>
   <memory unit='MiB'>16</memory>
-  <os><type>hvm</type></os>
-  {}
+  <os>{system}</os>
+  {element}
 </domain>
 """
-_ON_CRASH = _DOMAIN.format("<on_crash>{word}</on_crash>")
-_PANIC = _DOMAIN.format("<devices><panic model='{word}'/><panic model='{word}'/></devices>")
+
+# A second <panic> of the same model is refused even if the emulator has no such device
+_ON_CRASH = "<on_crash>{word}</on_crash>"
+_PANIC = "<devices><panic model='{word}'/><panic model='{word}'/></devices>"
+
+
+class _Driver(NamedTuple):
+    """What one of libvirt's drivers can be asked about."""
+
+    native: str
+    kind: str
+    system: str
+
+    def domain(self, element: str, word: str) -> str:
+        """Return a domain with an element that has a word."""
+        return _DOMAIN.format(kind=self.kind, system=self.system, element=element.format(word=word))
+
+
+_QEMU = _Driver("qemu-argv", "qemu", "<type>hvm</type>")
+_XEN = _Driver("xen-xl", "xen", "<type machine='xenpv'>linux</type><kernel>/dev/null</kernel>")
 
 #: What libvirt does with a value: it does not know it, it knows it and refuses it, or it accepts it.
 WordAnswer = Literal["unknown-word", "refused", "known"]
@@ -58,12 +76,13 @@ def ask_libvirt(connection: Any) -> LibvirtAnswers | None:
     """Ask the libvirt behind a connection.  Blocks as libvirt does.
 
     :param connection: A `libvirt.virConnect`.
-    :return: None if it cannot be asked: the connection is read-only, or its driver runs no QEMU.
+    :return: None if it cannot be asked: the connection is read-only, or its driver runs neither QEMU nor Xen.
     :raise libvirt.libvirtError: When the connection breaks.
     """
-    preserve_running = _answer(connection, _ON_CRASH, "preserve-running")
-    pci = _answer(connection, _PANIC, "pvpanic")
-    rename_restart = _answer(connection, _ON_CRASH, "rename-restart")
+    driver = _XEN if connection.getType() == DRIVER else _QEMU
+    preserve_running = _answer(connection, driver, _ON_CRASH, "preserve-running")
+    pci = _answer(connection, driver, _PANIC, "pvpanic")
+    rename_restart = _answer(connection, driver, _ON_CRASH, "rename-restart")
     if preserve_running is None or pci is None or rename_restart is None:
         return None
     return LibvirtAnswers(preserve_running, rename_restart, pci)
@@ -79,26 +98,26 @@ def is_unknown_word(word: str, refusal: str, control: str) -> bool:
     return refusal == control.replace(CONTROL_WORD, word)
 
 
-def _answer(connection: Any, question: str, word: str) -> WordAnswer | None:
+def _answer(connection: Any, driver: _Driver, element: str, word: str) -> WordAnswer | None:
     """Return what libvirt does with a value; None if it cannot be asked."""
-    control = _refusal(connection, question.format(word=CONTROL_WORD))
+    control = _refusal(connection, driver, element, CONTROL_WORD)
     if not control or CONTROL_WORD not in control:
         return None
-    refusal = _refusal(connection, question.format(word=word))
+    refusal = _refusal(connection, driver, element, word)
     if refusal is None:
         return None
     if not refusal:
         return "known"
     if is_unknown_word(word, refusal, control):
         return "unknown-word"
-    return "refused" if word in refusal and question is _ON_CRASH else "known"
+    return "refused" if word in refusal and element is _ON_CRASH else "known"
 
 
-def _refusal(connection: Any, xml: str) -> str | None:
+def _refusal(connection: Any, driver: _Driver, element: str, word: str) -> str | None:
     """Return libvirt's message if it refuses a domain; empty if it does not, None if it cannot be asked."""
     libvirt = libvirt_module()
     try:
-        connection.domainXMLToNative("qemu-argv", xml, 0)
+        connection.domainXMLToNative(driver.native, driver.domain(element, word), 0)
     except libvirt.libvirtError as error:
         _LOG.debug("libvirt was asked, and answered: %s", error)
         refusals = (

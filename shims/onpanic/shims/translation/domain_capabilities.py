@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 from onpanic.core.errors import DocumentError
 from onpanic.probe.decision.policy import ON_PANIC, Policy
-from onpanic.probe.decision.rules import Capabilities, Decision, decide, refusal_of_policy
+from onpanic.probe.decision.rules import Decision, decide, refusal_of_policy
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, check_target, hypervisor_of
@@ -68,25 +68,25 @@ def with_on_panic(xml: str, record: CapabilityRecord | Prober) -> str:
     The models in ``<panic>`` are limited to those through which a guest may report a panic.
 
     :param xml: What ``virConnectGetDomainCapabilities`` returned.
-    :param record: What the emulator can do, or a `Prober`; not used for Xen.
+    :param record: What the emulator, or the Xen, can do, or a `Prober`.
     :raise DocumentError: When the XML is something else.
-    :raise RefusedError: When the record is about an emulator for another architecture.
+    :raise RefusedError: When the record is about another hypervisor, or another architecture.
     :raise RecordError: When the record does not have the machine type.
     :raise OnpanicError: What the `Prober` raises.
     """
     machine = described_machine(xml)
     if machine.hypervisor is None:
         return xml  # nothing is known about it
+    found = record if isinstance(record, CapabilityRecord) else record(machine)
+    check_target(found, machine)
     if machine.hypervisor == "qemu":
-        found = record if isinstance(record, CapabilityRecord) else record(machine)
-        check_target(found, machine)
         xml = _with_models(xml, [m for m in NOTIFIER_MODELS if can_report(m, machine, found)])
         unusable = usable_notifier(machine, found, Libvirt())
         refused = unusable if isinstance(unusable, Decision) else None
         accepted = [v for v in ON_PANIC if _is_accepted(Policy(v), refused)]
         dumped = any(_is_accepted(Policy(v, coredump=True), refused) for v in accepted)
     else:
-        accepted = [v for v in ON_PANIC if decide(Policy(v), machine.hypervisor, Capabilities({}))]
+        accepted = [v for v in ON_PANIC if decide(Policy(v), "xen", found.capabilities(machine.guest_type))]
         dumped = False
     lines = [
         "<on_panic supported='yes'>",

@@ -1,17 +1,21 @@
-"""Probing the emulator that runs a domain."""
+"""Probing the emulator that runs a domain, or asking the Xen that does."""
 
 import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from onpanic.core.errors import SourceError, StartError
+from onpanic.core.errors import RefusedError, SourceError, StartError
 from onpanic.core.libvirt_api import call_with_timeout, libvirt_module
 from onpanic.core.untrusted import printable
 from onpanic.probe.api import probe
+from onpanic.probe.decision.rules import refusal
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS, NotifierModel
 from onpanic.probe.host import host_emulator, resolve_command
 from onpanic.probe.record.capability_record import CapabilityRecord
+from onpanic.probe.xen.ask_libvirt import DRIVER
+from onpanic.probe.xen.probe_xen import probe_connection
+from onpanic.probe.xen.record_of_xen import unasked_xen
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
 from onpanic.shims.domain_xml.xml_parser import parse_xml
 from onpanic.shims.translation.local_uri import local_parts
@@ -22,14 +26,18 @@ _NAME_ANOTHER = "name one with --emulator, or a record of it with --record"
 _PROBE_THERE = "run onpanic probe --format json there, and name the record that it prints with --record"
 
 
+# libvirt's drivers that run domains of one hypervisor only
+_DRIVERS = (DRIVER, "QEMU")
+
+
 class Prober(Protocol):
-    """Finds out what the emulator that runs a domain can do: any function with this signature."""
+    """Finds out what the emulator, or the Xen, that runs a domain can do: any function of this signature."""
 
     def __call__(self, machine: DomainMachine, /) -> CapabilityRecord:
-        """Return the emulator's record.
+        """Return its record.
 
         :param machine: The machine that the domain describes.
-        :raise OnpanicError: When the emulator cannot be probed.
+        :raise OnpanicError: When it cannot be probed.
         """
 
 
@@ -42,7 +50,8 @@ def record_for(
 ) -> CapabilityRecord:
     """Probe a domain's emulator, with the domain's machine type, and the notifier that the domain has.
 
-    If the domain has several or none, all notifiers are probed, which takes longer.
+    If the domain has several or none, all notifiers are probed, which takes longer.  No Xen is asked for a
+    Xen domain: its record has no facts, and the rules alone decide.
 
     :param machine: The machine that the domain describes.
     :param emulator: A command to use instead of the domain's own ``<emulator>``.  Without both, the
@@ -50,7 +59,14 @@ def record_for(
     :param notifier: The only notifier to probe if the domain has none; None for all of them.
     :param timeout: Seconds that the emulator has.
     :raise EmulatorError: When the emulator cannot be probed, or does not start with the machine type.
+    :raise RefusedError: When an emulator is named for a Xen domain.
     """
+    if machine.hypervisor == "xen":
+        if emulator:
+            raise RefusedError(
+                refusal("record-of-another-hypervisor", "an emulator; the domain is of type xen")
+            )
+        return unasked_xen()
     command = list(emulator) or [machine.emulator or _host_emulator(machine)]
     flagged = ("hyperv",) if machine.hyperv else ()
     own = [model for model in NOTIFIER_MODELS if model in (*machine.notifiers, *flagged)]
@@ -85,10 +101,11 @@ def _host_emulator(machine: DomainMachine) -> str:
 
 
 def prober_for(connection: Any, *, notifier: NotifierModel | None = None, timeout: float = 10.0) -> Prober:
-    """Return a function that probes the emulator with which libvirt would run a domain.
+    """Return a function that probes the emulator that libvirt would run for a domain, or asks its Xen driver.
 
     The function raises `SourceError` if libvirt, and so the emulator, is on another host, or if libvirt
-    does not answer, and `EmulatorError` if the emulator cannot be probed.
+    does not answer, `EmulatorError` if the emulator cannot be probed, and `RefusedError` if libvirt's driver
+    is of another hypervisor than the domain.  Xen may be on another host.
 
     :param connection: A `libvirt.virConnect`, asked for the emulator that a domain does not name.
     :param notifier: The only notifier to probe if the domain has none; None for all of them.
@@ -96,6 +113,12 @@ def prober_for(connection: Any, *, notifier: NotifierModel | None = None, timeou
     """
 
     def ask(machine: DomainMachine) -> CapabilityRecord:
+        driver = call_with_timeout(timeout, connection.getType)
+        if (driver == DRIVER) != (machine.hypervisor == "xen") and driver in _DRIVERS:
+            detail = f"a connection to {driver}; the domain is of type {printable(machine.kind, 60)}"
+            raise RefusedError(refusal("record-of-another-hypervisor", detail))
+        if machine.hypervisor == "xen":
+            return probe_connection(connection, timeout=timeout) if driver == DRIVER else unasked_xen()
         if call_with_timeout(timeout, partial(local_parts, connection)) is None:
             uri = call_with_timeout(timeout, connection.getURI)
             raise SourceError(f"{uri}: the emulator is on another host", _PROBE_THERE)

@@ -11,7 +11,8 @@ from onpanic.shims.domain_xml.policy_xml import StoredPolicy
 from onpanic.shims.domain_xml.qemu_arguments import PANICKED_EVENT
 from onpanic.shims.domain_xml.strip_translation import on_crash_changed, panic_or_arguments_missing
 from onpanic.shims.translation.libvirt_features import Libvirt
-from onpanic.shims.translation.mapping import Note
+from onpanic.shims.translation.notes import Note
+from onpanic.shims.translation.xen_notes import notes_of_libvirt
 
 __all__ = ("effective_policy", "unhonoured_changes")
 
@@ -40,8 +41,9 @@ def effective_policy(root: Element, libvirt: Libvirt | None = None) -> tuple[Pol
         on_crash_coredump=action != value,
     )
     if machine.hypervisor == "xen":
-        renames = action == "rename-restart"
-        return replace(found, on_panic="crash", coredump=False), _notes("xen-does-not-rename", renames)
+        found = replace(found, on_panic="crash", coredump=False)
+        has_device = bool(machine.notifiers)
+        return found, notes_of_libvirt(found.crash_action, machine.guest_type, has_panic_device=has_device)
     if machine.hypervisor is None:
         return _ignored(found), ()
     notifiers = _reporting(machine)

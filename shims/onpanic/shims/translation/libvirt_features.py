@@ -108,6 +108,7 @@ class Libvirt(msgspec.Struct, frozen=True):
         """Ask the libvirt behind a connection, once for each connection.  Blocks as libvirt does.
 
         What cannot be asked, as on a read-only connection or with the test driver, is taken from the version.
+        Which crash actions the Xen driver accepts is a matter of the host's record: see `prober_for`.
 
         :param connection: A `libvirt.virConnect`.
         :raise libvirt.libvirtError: When libvirt does not answer.

@@ -1,7 +1,7 @@
 """What libvirt refuses in a domain, with the reason, before libvirt does: its panic devices and actions.
 
 libvirt's QEMU driver checks these when a domain is defined (its ``qemu_validate.c`` and ``domain_conf.c``).
-The test driver accepts every panic device.
+Its test driver and Xen's accept every panic device.
 """
 
 from onpanic.core.errors import RefusedError
@@ -49,7 +49,7 @@ def check_domain(machine: DomainMachine, libvirt: Libvirt) -> None:
         if model == "pvpanic" and not has_pci(machine):
             detail = f"pvpanic on {printable(machine.machine or '', 60)}, to which libvirt gives no PCI bus"
             raise RefusedError(refusal("no-such-panic-model", detail))
-        if address == "none" or (address not in ("", _ADDRESSES.get(model)) and machine.kind != "test"):
+        if address == "none" or (address not in ("", _ADDRESSES.get(model)) and machine.checks_panics):
             raise RefusedError(refusal("panic-address-refused", f"{model}, type='{printable(address, 60)}'"))
 
 

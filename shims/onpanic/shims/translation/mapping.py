@@ -11,10 +11,11 @@ notifier; most of its 80 lines would be the same.
 import msgspec
 from msgspec.structs import replace
 
-from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import Hypervisor, Policy
 from onpanic.probe.emulator.notifier_models import PCI_TYPE, NotifierModel
 from onpanic.shims.translation.libvirt_features import Libvirt
+from onpanic.shims.translation.notes import Note
+from onpanic.shims.translation.xen_notes import notes_of_libvirt
 
 __all__ = ("AddedNotifier", "DomainChanges", "Note", "TranslationContext", "changes_for", "default_value")
 
@@ -26,28 +27,6 @@ _ON_CRASH = {
     "rename-restart": ("preserve", "preserve"),
     "pause": ("preserve", "preserve"),
 }
-
-
-class Note(msgspec.Struct, frozen=True):
-    """Something that libvirt alone does not do, or a side effect of what was written.
-
-    :param code: A code of the catalogue, of kind ``note``.
-    :param reason: What it is, in one sentence.
-    :param remedy: What does it instead, or what to do about it.
-    """
-
-    code: str
-    reason: str
-    remedy: str
-
-    @classmethod
-    def of(cls, code: str, detail: str = "") -> "Note":
-        """Return the note with a code of the catalogue.
-
-        :param detail: Added to the reason, in brackets.
-        """
-        entry = CATALOGUE[code]
-        return cls(code, f"{entry.reason} ({detail})" if detail else entry.reason, entry.remedy)
 
 
 class AddedNotifier(msgspec.Struct, frozen=True):
@@ -78,6 +57,7 @@ class TranslationContext(msgspec.Struct, frozen=True):
     :param config_file: The file of ``-readconfig``; empty without.
     :param vmcoreinfo: The state of the domain's vmcoreinfo device, see `DomainMachine.vmcoreinfo`.
     :param without_vmcoreinfo: Why the domain is not given one, in a few words; empty if it can be.
+    :param guest_type: libvirt's machine type for a Xen guest of its type; empty for others.
     """
 
     hypervisor: Hypervisor | None
@@ -93,6 +73,7 @@ class TranslationContext(msgspec.Struct, frozen=True):
     config_file: str = ""
     vmcoreinfo: str = ""
     without_vmcoreinfo: str = "not asked"
+    guest_type: str = ""
 
 
 class DomainChanges(msgspec.Struct, frozen=True):
@@ -138,7 +119,7 @@ def changes_for(
     changes = (
         _acting(policy, context)
         if acts
-        else _as_on_crash(policy)
+        else _as_on_crash(policy, context)
         if value == "crash"
         else _ignoring(policy, context)
     )
@@ -155,10 +136,13 @@ def changes_for(
     return replace(changes, notes=(*changes.notes, note))
 
 
-def _as_on_crash(policy: Policy) -> DomainChanges:
+def _as_on_crash(policy: Policy, context: TranslationContext) -> DomainChanges:
     """Return the changes for ``crash`` on Xen, whose ``<on_crash>`` is the policy's."""
-    notes = [Note.of("xen-does-not-rename")] if policy.on_crash == "rename-restart" else []
-    return DomainChanges(policy.crash_action, notes=tuple(notes))
+    action = policy.crash_action
+    has_device = bool(context.notifiers)  # which Xen's driver does not add
+    return DomainChanges(
+        action, notes=notes_of_libvirt(action, context.guest_type, has_panic_device=has_device)
+    )
 
 
 def _ignoring(policy: Policy, context: TranslationContext) -> DomainChanges:

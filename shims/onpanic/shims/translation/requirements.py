@@ -48,9 +48,8 @@ def check_requirements(
 
     :param policy: The policy.
     :param machine: The domain's machine.
-    :param record: What the emulator can do, or a `Prober`; None to probe the domain's emulator.  It is called
-        only if the policy is not refused whatever the emulator can do.  For a domain of Xen what the Xen host
-        can do; with anything else the rules alone decide.
+    :param record: What the emulator, or the Xen, can do, or a `Prober`; None to probe the domain's emulator,
+        and to ask no Xen.  It is called only if the policy is not refused whatever the emulator can do.
     :param libvirt: What libvirt supports.
     :param notifier: The model to add if the domain has no notifier; None for the best one.
     :raise RefusedError: When the policy cannot be honoured.
@@ -64,33 +63,39 @@ def check_requirements(
     if refused is not None:
         raise RefusedError(refused)
     check_domain(machine, libvirt)
-    if machine.confidential and (policy.coredump or policy.on_crash_coredump):
+    if (
+        machine.hypervisor == "qemu"
+        and machine.confidential
+        and (policy.coredump or policy.on_crash_coredump)
+    ):
         raise RefusedError(refusal("coredump-of-confidential-guest", machine.confidential))
-    if machine.hypervisor != "qemu":
-        if isinstance(record, CapabilityRecord) and machine.hypervisor == record.hypervisor:
-            _check_toolstack(policy, machine, record)
-        return TranslationContext(
-            machine.hypervisor,
-            machine.notifiers,
-            None,
-            builtin="",
-            acpi=machine.acpi,
-            libvirt=libvirt,
-            without_vmcoreinfo="only QEMU has it",
-        )
+    if machine.hypervisor is None:
+        return _without_emulator(machine, libvirt)
     if not isinstance(record, CapabilityRecord):
         from onpanic.shims.translation.domain_emulator import record_for  # loads all that probing needs
 
         record = (record or partial(record_for, notifier=notifier))(machine)
+    check_target(record, machine)
+    if machine.hypervisor == "xen":
+        decision = decide(policy, "xen", record.capabilities(machine.guest_type))
+        if not decision:
+            raise RefusedError(decision)
+        return _without_emulator(machine, libvirt)
     return _check_qemu(policy, machine, record, libvirt, notifier)
 
 
-def _check_toolstack(policy: Policy, machine: DomainMachine, record: CapabilityRecord) -> None:
-    """Check that a Xen runs the guest, and that its toolstack accepts what the policy becomes."""
-    check_target(record, machine)
-    decision = decide(policy, "xen", record.capabilities(machine.machine))
-    if not decision:
-        raise RefusedError(decision)
+def _without_emulator(machine: DomainMachine, libvirt: Libvirt) -> TranslationContext:
+    """Return what the translation of a domain depends on that no QEMU runs."""
+    return TranslationContext(
+        machine.hypervisor,
+        machine.notifiers,
+        None,
+        builtin="",
+        acpi=machine.acpi,
+        libvirt=libvirt,
+        without_vmcoreinfo="only QEMU has it",
+        guest_type=machine.guest_type if machine.hypervisor == "xen" else "",
+    )
 
 
 def _check_qemu(
@@ -100,7 +105,6 @@ def _check_qemu(
     libvirt: Libvirt,
     wanted: NotifierModel | None,
 ) -> TranslationContext:
-    check_target(record, machine)
     check_panic_devices(machine, record)
     notifiers = domain_notifiers(machine, record)
     added: AddedNotifier | None = None
