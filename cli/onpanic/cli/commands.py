@@ -17,7 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "onpanic.cli.translation.to_libvirt",
         "translate a domain's <on_panic> policy for libvirt",
     ),
-    "from-libvirt": ("onpanic.cli.from_libvirt", "state the <on_panic> policy of a libvirt domain"),
+    "from-libvirt": (
+        "onpanic.cli.translation.from_libvirt",
+        "state the <on_panic> policy of a libvirt domain",
+    ),
     "domcaps": ("onpanic.cli.domcaps", "print libvirt's domain capabilities with <on_panic> filled in"),
     "status": ("onpanic.cli.status", "show the state of a guest, and what can be done about it"),
     "why": ("onpanic.cli.why", "show why a guest panicked: its last words, read from its memory"),

@@ -1,1 +1,1 @@
-"""The command ``onpanic to-libvirt``: for one host, for libvirts that are asked, and for a fleet."""
+"""The commands ``onpanic to-libvirt`` and ``onpanic from-libvirt``: for one host, for a fleet, and for xl."""

@@ -8,6 +8,9 @@ policy cannot be honoured.
 --connect and --libvirt-version may be repeated, for a domain that migrates: the result
 holds on all of them.  --fleet reads the records of hosts instead, as onpanic host prints them.
 No emulator is started then, and a refusal names the hosts that are the reason.
+
+With --format xl, the file is a guest's configuration for xl, Xen's own toolstack: its on_crash
+is set, and the rest is not changed.  Without a policy, its own is checked.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from msgspec.structs import replace
 from onpanic.cli.argument_files import add_document, naming, read_domain, read_record
 from onpanic.cli.options import add_timeout, text
 from onpanic.cli.translation.translation_output import write_translation
+from onpanic.cli.translation.xl_files import add_xl_options, check_no_xl_options, write_config
 from onpanic.core.errors import RefusedError, SourceError, UsageError
 from onpanic.core.untrusted import printable
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
@@ -39,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("domain", metavar="DOMAIN.xml", help="the domain's XML; - for stdin")
     add_document(parser)
+    add_xl_options(parser)
     can = parser.add_argument_group("what the emulator can do")
     can.add_argument("--record", metavar="FILE", help="a record that onpanic probe --format json printed")
     can.add_argument("--emulator", metavar="EMULATOR", help="probe this one instead of the domain's own")
@@ -99,6 +104,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Translate, print the XML and the notes, and return 0."""
+    if arguments.format == "xl":
+        return write_config(arguments)
+    check_no_xl_options(arguments)
     named = (arguments.record, arguments.emulator, arguments.command or None)
     if len(named) - named.count(None) > 1:
         raise UsageError("more than one source", "name one emulator, or a record")

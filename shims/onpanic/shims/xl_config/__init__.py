@@ -1,0 +1,1 @@
+"""Configuration files of ``xl``, Xen's own toolstack, whose crash action is a policy."""
