@@ -885,7 +885,10 @@ class PlayedView:
         await self._history.called(self._generation)
         return f"{self.name}-restart"
 
-    async def transient_xml(self) -> str:
+    async def libvirt_dump(self) -> None:
+        return None
+
+    async def transient_xml(self, *, renames: bool) -> str:  # noqa: ARG002
         await self._history.called(self._generation)
         return "<domain/>" if self._history.transient else ""
 

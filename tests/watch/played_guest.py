@@ -175,7 +175,10 @@ class PlayedGuest:
         self._count_call()
         return f"{self.name}-restart-1"
 
-    async def transient_xml(self) -> str:
+    async def libvirt_dump(self) -> None:
+        return None
+
+    async def transient_xml(self, *, renames: bool) -> str:  # noqa: ARG002
         self._count_call()
         return "<domain/>" if self.transient else ""
 

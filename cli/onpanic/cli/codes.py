@@ -400,6 +400,24 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "onpanic watch carries it out",
         "",
     ),
+    "xen-no-grace": (
+        "note",
+        "a guest of Xen that has crashed cannot run on, so it has no grace period",
+        "leave grace out; a guest with a crash kernel handles its panic before Xen learns of it",
+        "",
+    ),
+    "xl-not-asked": (
+        "note",
+        "libvirt shows a guest as running that has crashed while its daemon was down, and Xen is not asked",
+        "run onpanic watch as root in dom0, where it asks xl",
+        "",
+    ),
+    "xen-dump-unchecked": (
+        "note",
+        "libvirt's Xen driver does not notice that its own dump has failed, and the file is in dom0",
+        "run onpanic watch in dom0, where it checks the file",
+        "",
+    ),
     "failed-dump-preserves": (
         "note",
         "if the coredump fails, libvirt leaves the guest panicked and does nothing more",

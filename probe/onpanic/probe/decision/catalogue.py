@@ -231,6 +231,18 @@ _NOTES = {
         "libvirt does nothing on QEMU's internal error, to which the policy's <on_crash> applies",
         "onpanic watch carries it out",
     ),
+    "xen-no-grace": (
+        "a guest of Xen that has crashed cannot run on, so it has no grace period",
+        "leave grace out; a guest with a crash kernel handles its panic before Xen learns of it",
+    ),
+    "xl-not-asked": (
+        "libvirt shows a guest as running that has crashed while its daemon was down, and Xen is not asked",
+        "run onpanic watch as root in dom0, where it asks xl",
+    ),
+    "xen-dump-unchecked": (
+        "libvirt's Xen driver does not notice that its own dump has failed, and the file is in dom0",
+        "run onpanic watch in dom0, where it checks the file",
+    ),
     "failed-dump-preserves": (
         "if the coredump fails, libvirt leaves the guest panicked and does nothing more",
         "see that auto_dump_path of qemu.conf has room; onpanic watch acts when it is started or reloaded",

@@ -17,7 +17,11 @@ from onpanic.watch.rules.dump_files import FORMATS, with_format
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.settings import Settings
 
-__all__ = ("DomainDump",)
+__all__ = ("DomainDump", "Dumper", "dump_as")
+
+#: Dumps the memory of a `libvirt.virDomain` in a format, to a path, for an incident, and returns why that
+#: does not work; nothing if it does.  Called in a thread.  Raises what `dump_as` raises.
+Dumper = Callable[[Any, str, str, Incident], list[str]]
 
 _POLL = 0.5  # seconds between queries of a dump's progress
 
@@ -28,6 +32,7 @@ class DomainDump:
     :param connection: The connection to libvirt.
     :param uuid: The domain's UUID.
     :param settings: Returns the current settings.
+    :param dumper: Makes a dump.
     :param read_dumped: Returns how far a dump is, see `GuestState.dumped`.
     """
 
@@ -36,17 +41,19 @@ class DomainDump:
         connection: LibvirtConnection,
         uuid: str,
         settings: Callable[[], Settings],
+        dumper: Dumper,
         read_dumped: Callable[[], Awaitable[tuple[int, int] | None]],
     ) -> None:
         self._connection = connection
         self._uuid = uuid
         self._settings = settings
+        self._dumper = dumper
         self._read_dumped = read_dumped
 
     async def run(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         """Dump the domain's memory in the first format that libvirt and QEMU offer and that works.
 
-        libvirt removes an incomplete file.
+        No incomplete file is left if it can be removed.
 
         :raise FailedError: When no format works, or there is no room.
         """
@@ -79,7 +86,7 @@ class DomainDump:
         refusals: list[str] = []
 
         def work(connection: Any) -> None:
-            refusals.extend(_dump(connection.lookupByUUIDString(self._uuid), form, path, incident))
+            refusals.extend(self._dumper(connection.lookupByUUIDString(self._uuid), form, path, incident))
 
         limit = self._settings().dump_timeout
         deadline = time.monotonic() + limit
@@ -109,8 +116,8 @@ def _until(deadline: float) -> float:
 # Functions of a domain, which are called in a thread
 
 
-def _dump(domain: Any, form: str, path: str, incident: Incident) -> list[str]:
-    """Dump a domain's memory, and return the reason if the format is not offered.
+def dump_as(domain: Any, form: str, path: str, incident: Incident) -> list[str]:
+    """Dump the memory of a domain of QEMU, and return the reason if the format is not offered.
 
     :raise FailedError: When libvirt would continue the guest.
     :raise libvirt.libvirtError: When libvirt refuses for another reason, or the dump fails.

@@ -27,6 +27,7 @@ class LibvirtEvent(msgspec.Struct, frozen=True):
     :param name: The domain's name.
     :param detail: The detail of a lifecycle event.
     :param data: The members of a QEMU event.
+    :param instance: Which start of the domain it is about, see `GuestState`.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class LibvirtEvent(msgspec.Struct, frozen=True):
     name: str
     detail: int = 0
     data: dict[str, Any] = {}
+    instance: str = ""
 
 
 def event_data(text: str | None) -> dict[str, Any]:

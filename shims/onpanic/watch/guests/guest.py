@@ -11,7 +11,7 @@ from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import Step
 from onpanic.why.words.last_words import LastWords
 
-__all__ = ("DumpProgress", "DumpResult", "Guest")
+__all__ = ("DumpProgress", "DumpResult", "Guest", "LibvirtDump")
 
 #: Called with the bytes dumped so far, and the bytes to dump.
 DumpProgress = Callable[[int, int], None]
@@ -26,6 +26,17 @@ class DumpResult(msgspec.Struct, frozen=True):
 
     path: str = ""
     detail: str = ""
+
+
+class LibvirtDump(msgspec.Struct, frozen=True):
+    """What has become of a dump that libvirt makes by itself.
+
+    :param path: Its file; empty if there is none.
+    :param error: Why it is no complete dump; empty if it is one.
+    """
+
+    path: str
+    error: str = ""
 
 
 class Guest(Protocol):
@@ -66,6 +77,12 @@ class Guest(Protocol):
         :raise FailedError: When the dump fails.  No incomplete file is left if it can be removed.
         """
 
+    async def libvirt_dump(self) -> LibvirtDump | None:
+        """Return what has become of the dump that libvirt was to make when the guest panicked.
+
+        None if it was to make none, if that is not known here, or if an event reports it.
+        """
+
     async def read_words(self, incident: Incident, timeout: float, folder: Path | None) -> LastWords:  # noqa: ASYNC109
         """Return why the panicked guest panicked, read from its memory.
 
@@ -85,8 +102,11 @@ class Guest(Protocol):
     async def new_name(self) -> str:
         """Return a name for the guest after a rename-restart."""
 
-    async def transient_xml(self) -> str:
-        """Return the XML that starts a transient domain again; empty if the guest's definition persists."""
+    async def transient_xml(self, *, renames: bool) -> str:
+        """Return the XML that starts a guest again whose definition does not persist; empty if it does.
+
+        :param renames: Whether the guest is to have another name.
+        """
 
     async def set_libvirt_action(self, action: str) -> None:
         """Change what libvirt does when the guest panics, until the guest ends.

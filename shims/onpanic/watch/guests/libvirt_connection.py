@@ -21,6 +21,8 @@ from onpanic.core.libvirt_api import (
     run_event_loop,
 )
 from onpanic.core.untrusted import printable
+from onpanic.probe.decision.policy import Hypervisor
+from onpanic.shims.translation.local_uri import local_parts
 from onpanic.watch.guests.call_pool import KEEPALIVE, CallLimits, CallPool, Opener
 from onpanic.watch.guests.events import LibvirtEvent, event_data
 
@@ -41,6 +43,12 @@ _LIFECYCLE_EVENTS = (
     "defined",
     "undefined",
 )
+# By what the driver calls itself
+_HYPERVISORS: dict[str, Hypervisor] = {"QEMU": "qemu", "Xen": "xen"}
+
+# What tells the daemons of a host apart whose URIs have the same path
+_SERVERS: dict[Hypervisor, str] = {"qemu": "", "xen": "/xen"}
+
 _MONITOR_EVENTS = "^(GUEST_PANICKED|GUEST_CRASHLOADED|DUMP_COMPLETED)$"
 
 
@@ -54,6 +62,8 @@ class LibvirtConnection:
     :param limits: Of calls.
     :param on_answer: Called in the event loop with the guest whose call returns after its deadline.
     :ivar generation: How often it has been opened; the daemon may be another one each time.
+    :ivar hypervisor: What the daemon's driver is for, once it is open.
+    :ivar here: Whether the daemon is one of Xen on this host.
     """
 
     def __init__(
@@ -71,6 +81,8 @@ class LibvirtConnection:
         self._on_lost = on_lost
         self._opener = opener
         self.generation = 0
+        self.hypervisor: Hypervisor = "qemu"
+        self.here = False
         self._events: _EventConnection | None = None
         self._pool = CallPool(uri, opener, limits or CallLimits(), on_lost, on_answer)
 
@@ -95,6 +107,7 @@ class LibvirtConnection:
             events.thread.finish(events.close)
             raise
         self._events = events
+        self.hypervisor, self.here = events.hypervisor, events.here
         self._pool.open()
         self.generation += 1
         return str(uri)
@@ -153,21 +166,22 @@ async def server_identity(uri: str | None, opener: Opener = open_connection) -> 
     """Return what identifies a libvirt daemon, however its URI is spelt.
 
     :param uri: libvirt's connection URI; None for its default.
-    :raise SourceError: When it cannot be reached, or is not the QEMU driver.
+    :raise SourceError: When it cannot be reached, or is a driver that reports no panics.
     """
 
     def read_identity() -> str:
         connection = opener(uri)
         try:
-            if connection.getType() != "QEMU":
+            driver = connection.getType()
+            if driver not in _HYPERVISORS:
                 raise SourceError(
-                    f"libvirt's driver {connection.getType()} reports no panics",
-                    "only QEMU domains can be watched; name their connection with --connect URI",
+                    f"libvirt's driver {driver} reports no panics",
+                    "only domains of QEMU and Xen can be watched; name their connection with --connect URI",
                 )
             parts = urlsplit(str(connection.getURI()))
             query = parse_qs(parts.query)
             path = query.get("socket") or query.get("root") or [""]
-            return f"{connection.getHostname()}{parts.path} {path[0]}"
+            return f"{connection.getHostname()}{_SERVERS[_HYPERVISORS[driver]]}{parts.path} {path[0]}"
         finally:
             connection.close()
 
@@ -192,6 +206,7 @@ async def _call_in_time(thread: CallThread, function: Callable[[], Any]) -> Any:
 class _EventConnection:
     """A connection that only receives events.  Its methods are called in `thread`.
 
+    :ivar hypervisor: See `LibvirtConnection`, as for `here`.
     :ivar monitor_event_error: Why QEMU's own events are not received; empty if they are.
     :ivar lost: Why it was lost; empty if it was not.
     """
@@ -204,6 +219,8 @@ class _EventConnection:
         on_lost: Callable[[str], object],
     ) -> None:
         self.thread = CallThread()
+        self.hypervisor: Hypervisor = "qemu"
+        self.here = False
         self.monitor_event_error = ""
         self.lost = ""
         self._uri = uri
@@ -218,6 +235,7 @@ class _EventConnection:
         """Connect, and return the connection's URI."""
         libvirt = libvirt_module()
         connection = self._connection = self._opener(self._uri)
+        self.hypervisor = _HYPERVISORS.get(connection.getType(), "qemu")
         with suppress(libvirt.libvirtError):
             connection.setKeepAlive(*KEEPALIVE)
         with suppress(libvirt.libvirtError):
@@ -228,6 +246,9 @@ class _EventConnection:
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_reboot),
         ):
             self._registrations.append(connection.domainEventRegisterAny(None, number, callback, None))
+        if self.hypervisor != "qemu":
+            self.here = local_parts(connection) is not None
+            return connection.getURI()
         try:
             self._monitor_registration = register_monitor_events(
                 connection, _MONITOR_EVENTS, self._on_monitor_event
@@ -258,7 +279,10 @@ class _EventConnection:
         libvirt = libvirt_module()
         for name in _LIFECYCLE_EVENTS:
             if kind == getattr(libvirt, f"VIR_DOMAIN_EVENT_{name.upper()}"):
-                self._report(LibvirtEvent(name, domain.UUIDString(), domain.name(), detail))
+                instance = str(domain.ID())
+                self._report(
+                    LibvirtEvent(name, domain.UUIDString(), domain.name(), detail, instance=instance)
+                )
 
     def _on_metadata(self, _connection: Any, domain: Any, *_more: Any) -> None:
         self._report(LibvirtEvent("metadata", domain.UUIDString(), domain.name()))

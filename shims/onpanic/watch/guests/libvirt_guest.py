@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from xml.sax.saxutils import escape
 
 from onpanic.core.errors import (
     BusyError,
@@ -15,16 +14,16 @@ from onpanic.core.errors import (
     RefusedError,
 )
 from onpanic.core.libvirt_api import libvirt_module
-from onpanic.probe.decision.policy import Policy
-from onpanic.probe.decision.rules import refusal_of_policy
-from onpanic.shims.domain_xml.document import Document
-from onpanic.shims.domain_xml.domain_machine import machine_of
-from onpanic.shims.domain_xml.elements import child, text_of
-from onpanic.shims.domain_xml.policy_xml import policy_elements, stored_policy
 from onpanic.shims.guests.dump_folder import dump_folder
 from onpanic.shims.guests.resume import continue_domain, resume_domain
-from onpanic.shims.translation.domain_policy import unhonoured_changes
-from onpanic.watch.guests.domain_dump import DomainDump
+from onpanic.watch.guests.domain_assignment import (
+    ACTIONS,
+    assignment_of,
+    descriptions,
+    later_policy,
+    with_name,
+)
+from onpanic.watch.guests.domain_dump import DomainDump, dump_as
 from onpanic.watch.guests.domain_reading import (
     DomainReading,
     condition_of,
@@ -58,9 +57,6 @@ _UNHANDLED = 5.0  # seconds after which an idle libvirt will not handle a panic 
 # Seconds to wait for a restarted libvirt: until the first look, between two at most, and in all
 _FIRST_LOOK, _LONGEST_LOOK, _RECONNECTION = 0.02, 0.5, 30.0
 
-# virDomainLifecycleAction
-_ACTIONS = {"destroy": 0, "restart": 1, "preserve": 3, "coredump-destroy": 4, "coredump-restart": 5}
-
 
 class LibvirtGuest:
     """A `Guest` that is a domain.
@@ -93,7 +89,7 @@ class LibvirtGuest:
         self._warn = warn
         self._problems: list[str] = []
         self._unhandled = unhandled
-        self._dump = DomainDump(connection, uuid, settings, self._read_dumped)
+        self._dump = DomainDump(connection, uuid, settings, dump_as, self._read_dumped)
         self._settled_in = 0  # a generation of the connection
         self._unhandled_since = 0.0
         self._reading_hangs = False
@@ -169,10 +165,10 @@ class LibvirtGuest:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
         if self._reading_hangs:  # libvirt 12.8 does not describe the domain meanwhile
             return self._assignment
-        now, next_start = await self._call(_descriptions)
-        assignment, problems = _assignment(now, overridden=self._overridden())
+        now, next_start = await self._call(descriptions)
+        assignment, problems = assignment_of(now, overridden=self._overridden())
         if next_start and not problems:
-            problems = _later_policy(assignment.policy if assignment else None, next_start)
+            problems = later_policy(assignment.policy if assignment else None, next_start, "qemu")
         if problems != self._problems:
             self._problems = problems
             for problem in problems:
@@ -190,6 +186,9 @@ class LibvirtGuest:
     async def dump(self, incident: Incident, progress: DumpProgress) -> DumpResult:
         """Have libvirt dump the guest's memory."""
         return await self._dump.run(incident, progress)
+
+    async def libvirt_dump(self) -> None:
+        """Return None: QEMU reports the end of a dump by an event."""
 
     async def read_words(self, incident: Incident, timeout: float, folder: Path | None) -> LastWords:  # noqa: ASYNC109
         """Return why the domain panicked."""
@@ -214,7 +213,7 @@ class LibvirtGuest:
         """Take a step other than ``coredump``."""
         try:
             if step == "start" and incident.xml:
-                xml = _with_name(incident.xml, incident.new_name)
+                xml = with_name(incident.xml, incident.new_name)
                 await self._call_for(lambda connection: connection.createXML(xml))
                 self.name = incident.new_name
             elif step == "start":
@@ -232,7 +231,7 @@ class LibvirtGuest:
         names = await self._call_for(lambda c: [domain.name() for domain in c.listAllDomains()])
         return renamed(self.name, names)
 
-    async def transient_xml(self) -> str:
+    async def transient_xml(self, *, renames: bool) -> str:  # noqa: ARG002  libvirt renames the definition
         """Return a transient domain's XML, passwords included; empty for a persistent domain."""
         libvirt = libvirt_module()
         flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE
@@ -244,7 +243,7 @@ class LibvirtGuest:
 
         def change(domain: Any) -> None:
             domain.setLifecycleAction(
-                libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, _ACTIONS[action], libvirt.VIR_DOMAIN_AFFECT_LIVE
+                libvirt.VIR_DOMAIN_LIFECYCLE_CRASH, ACTIONS[action], libvirt.VIR_DOMAIN_AFFECT_LIVE
             )
 
         await self._call(change)
@@ -257,65 +256,7 @@ class LibvirtGuest:
         return await self._connection.call(function, guest=self.uuid)
 
 
-# Pure functions
-
-
-def _assignment(xml: str, *, overridden: bool) -> tuple[Assignment | None, list[str]]:
-    """Return what a domain's XML says about its policy, and what is wrong with that.
-
-    :param overridden: Whether the watcher has replaced libvirt's action, so that it differs from the policy.
-    """
-    try:
-        root = Document(xml).root
-        stored = stored_policy(root)
-        if not stored:
-            return None, []
-        refusal = refusal_of_policy(stored.policy, "qemu")
-        if refusal is not None:
-            return None, [f"its policy is not carried out: {refusal.code}: {refusal.reason}"]
-        changes = () if overridden else unhonoured_changes(root, stored)
-        problems = [f"{note.reason}; {note.remedy}" for note in changes]
-    except DocumentError as error:
-        return None, [f"its policy cannot be read: {error.message}; {error.hint}"]
-    action = text_of(child(root, "on_crash")) or "destroy"
-    acts = action in _ACTIONS and action != "preserve"
-    return Assignment(stored.policy, action if acts else "", machine_of(root).reset_ends), problems
-
-
-def _later_policy(policy: Policy | None, xml: str) -> list[str]:
-    """Return what is to be said about a definition with another policy than the running domain.
-
-    :param policy: The running domain's policy; None if it has none.
-    :param xml: The definition, which takes effect when the domain is started next.
-    """
-    try:
-        stored = stored_policy(Document(xml).root)
-    except DocumentError:
-        return []  # it is reported when the domain is started
-    if stored is None or stored.policy == policy or refusal_of_policy(stored.policy, "qemu") is not None:
-        return []
-    words = " ".join(policy_elements(stored.policy).values())
-    return [f"its definition has the policy {words}, which takes effect when it is shut down and started"]
-
-
-def _with_name(xml: str, name: str) -> str:
-    document = Document(xml)
-    element = child(document.root, "name")
-    if element is None:
-        raise DocumentError("the domain has no <name>")
-    document.replace(element, f"<name>{escape(name)}</name>")
-    return str(document.edited())
-
-
 # Functions of a domain, which are called in a thread
-
-
-def _descriptions(domain: Any) -> tuple[str, str]:
-    """Return a domain's XML, and that of its definition if it runs and has one; else an empty string."""
-    libvirt, now = libvirt_module(), str(domain.XMLDesc())
-    if not (domain.isActive() and domain.isPersistent()):
-        return now, ""
-    return now, str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
 
 
 def _take_step(domain: Any, step: Step, incident: Incident) -> None:

@@ -146,6 +146,9 @@ class QmpGuest:
         """Dump the guest's memory, to a file that gets its name when it is complete."""
         return await self._dump.run(incident.coredump, progress)
 
+    async def libvirt_dump(self) -> None:
+        """Return None: there is no libvirt."""
+
     async def read_words(self, incident: Incident, timeout: float, folder: Path | None) -> LastWords:  # noqa: ARG002, ASYNC109
         """Return why the guest panicked."""
         if incident.instance != self._instance:
@@ -173,7 +176,7 @@ class QmpGuest:
         """Return a name for the guest after a rename-restart."""
         return renamed(self.name, (self.name,))
 
-    async def transient_xml(self) -> str:
+    async def transient_xml(self, *, renames: bool) -> str:  # noqa: ARG002
         """Return an empty string: the start command knows the guest."""
         return ""
 

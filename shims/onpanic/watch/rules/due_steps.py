@@ -31,7 +31,7 @@ def due_step(incident: Incident, observation: Observation) -> Step | None:
         dumped=incident.dumped,
         begun=incident.begun,
         renamed=incident.new_name == observation.name,
-        anew=bool(observation.assignment and observation.assignment.reset_ends),
+        anew=bool(observation.assignment and observation.assignment.starts_anew),
     )
 
 

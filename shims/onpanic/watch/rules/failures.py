@@ -124,7 +124,7 @@ def _open(draft: Draft, observation: Observation, settings: ReconcileSettings, n
         tried=old.tried if idle else "",
         tries=old.tries if idle else 0,
         restarts=settings.restart_limit.recent(old.restarts, now),
-        overridden=old.overridden if stays else "",
+        overridden=old.overridden if stays or assignment.fixed else "",
         finished=False,
         resolved=False,
     )

@@ -33,6 +33,8 @@ def grace_of(action: Action, failure: str, observation: Observation, settings: R
     """
     if failure != "panicked" or action.action not in WAITING or observation.assignment is None:
         return 0.0
+    if observation.assignment.policy.on_panic == "crash":  # a guest of Xen cannot be continued
+        return 0.0
     own = observation.assignment.policy.grace
     return settings.grace if own is None else own
 

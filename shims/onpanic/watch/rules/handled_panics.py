@@ -1,5 +1,7 @@
 """Panics that libvirt, QEMU or something else has handled before the watcher has seen the guest's state."""
 
+from itertools import pairwise
+
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.line_contents import LineContent, action_line, failure_line, handled_elsewhere
 from onpanic.watch.rules.next_action import Draft
@@ -8,7 +10,7 @@ from onpanic.watch.rules.policy_steps import FAILURES, Action, action_for, fulfi
 from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restarts import libvirt_action
 
-__all__ = ("conclude_handled", "conclude_libvirt_action")
+__all__ = ("conclude_handled", "conclude_libvirt_action", "conclude_restarted")
 
 _SURVIVES = ("ignore", "preserve", "pause", "restart", "rename-restart")
 
@@ -62,10 +64,11 @@ def _loss(wanted: str, done: str, observation: Observation) -> LineContent:
     """Return the line about a guest that has ended although its policy is to keep it or restart it."""
     state = observation.state
     by = "libvirt" if state.ending == "crashed" and done.endswith("destroy") else ""
+    other = "libvirt has destroyed it, or QEMU has crashed"
+    if observation.assignment and not observation.assignment.resettable:
+        other = "libvirt has ended it, and not started it again"
     causes = {
-        "crashed": "its <on_crash> is to destroy it"
-        if by
-        else "libvirt has destroyed it, or QEMU has crashed",
+        "crashed": "its <on_crash> is to destroy it" if by else other,
         "shutdown": "its QEMU has exited",
     }
     cause = causes.get(state.ending, "it was transient")
@@ -128,6 +131,30 @@ def _conclude_restart_that_ended(
         tries=0,
         restarts=_with_restart(draft.incident, settings, now),
     )
+
+
+def conclude_restarted(
+    draft: Draft, observation: Observation, settings: ReconcileSettings, now: float
+) -> bool:
+    """Conclude that libvirt has restarted a guest of which a later start has panicked; return whether it has.
+
+    A guest that panics at once may never be seen to run.
+
+    The parameters are those of `conclude_handled`.
+    """
+    reports, incident = observation.reports, draft.incident
+    if not libvirt_action(incident, observation).endswith("restart") or (incident and not incident.finished):
+        return False
+    for report, later in pairwise(reports):
+        if report.instance in ("", later.instance):
+            break
+        if not report.logged:
+            draft.log(failure_line(report))
+        draft.log(action_line("restart", "done", by="libvirt"))
+        draft.incident = draft.incident or Incident(observation.key, observation.name)
+        draft.change(restarts=_with_restart(draft.incident, settings, now), instance=later.instance)
+        draft.handled += 1
+    return draft.handled > 0
 
 
 def _with_restart(incident: Incident, settings: ReconcileSettings, now: float) -> list[float]:

@@ -47,11 +47,21 @@ class Assignment(msgspec.Struct, frozen=True):
         it takes none.
     :param reset_ends: The part of the guest's definition because of which a reset ends it; empty if a reset
         reboots it.
+    :param resettable: Whether a guest that panicked can be reset at all; else it is ended and started again.
+    :param fixed: Whether libvirt's action stays the same as long as the guest runs: a change is one of the
+        guest's definition, and takes effect when the guest is started next.
     """
 
     policy: Policy
     libvirt_action: str = ""
     reset_ends: str = ""
+    resettable: bool = True
+    fixed: bool = False
+
+    @property
+    def starts_anew(self) -> bool:
+        """Whether a restart must end the guest and start it again."""
+        return bool(self.reset_ends) or not self.resettable
 
 
 class PanicReport(msgspec.Struct, frozen=True):
@@ -63,6 +73,7 @@ class PanicReport(msgspec.Struct, frozen=True):
     :param stopped: Whether the guest was stopped for it.
     :param logged: Whether a line about it was written.
     :param repeated: Whether it may be the panic that was reported before, reported by another notifier.
+    :param instance: Which start of the guest has panicked, if the event says so; else empty.
     """
 
     at: float
@@ -71,6 +82,7 @@ class PanicReport(msgspec.Struct, frozen=True):
     stopped: bool = True
     logged: bool = False
     repeated: bool = False
+    instance: str = ""
 
 
 class StepResult(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from onpanic.probe.decision.policy import Policy
 __all__ = (
     "ENDING",
     "FAILURES",
+    "LIMITING",
     "RESTARTS",
     "Action",
     "Condition",
@@ -44,6 +45,9 @@ FAILURES: tuple[Failure, ...] = ("panicked", "internal-error")
 #: Steps after which the guest's failed state is lost.
 ENDING: tuple[Step, ...] = ("restart", "destroy")
 
+#: Steps that change what libvirt does, and not the guest.
+LIMITING: tuple[Step, ...] = ("limit", "unlimit")
+
 #: The actions that the restart limit is about.
 RESTARTS = ("restart", "rename-restart")
 
@@ -71,16 +75,18 @@ class Action(msgspec.Struct, frozen=True):
 def action_for(policy: Policy, failure: Failure) -> Action:
     """Return what a policy asks for after a failure.
 
-    ``<on_panic>`` covers panics; on QEMU, ``default`` means ``ignore``.  ``<on_crash>`` covers QEMU's
-    internal errors (RFC v2, "Start fixing the pvpanic mess"); a policy without it asks for nothing.
+    ``<on_panic>`` covers panics; ``default`` means ``ignore``, and ``crash``, which only Xen has, means what
+    ``<on_crash>`` says.  ``<on_crash>`` covers QEMU's internal errors (RFC v2, "Start fixing the pvpanic
+    mess"); a policy without it asks for nothing then.
 
-    :param policy: A policy that is valid on QEMU.
+    :param policy: A valid policy; on Xen, ``crash`` stands for its ``default``.
     """
-    if failure == "panicked":
+    if failure == "panicked" and policy.on_panic != "crash":
         value = "ignore" if policy.on_panic == "default" else policy.on_panic
         return Action(value, policy.coredump)
-    action = (policy.on_crash or "nothing").removeprefix("coredump-")
-    return Action(action, policy.on_crash_coredump or action != (policy.on_crash or "nothing"))
+    value = policy.on_crash or ("destroy" if failure == "panicked" else "nothing")  # libvirt's default
+    action = value.removeprefix("coredump-")
+    return Action(action, policy.on_crash_coredump or action != value)
 
 
 def next_step(

@@ -17,11 +17,12 @@ this order::
 from onpanic.watch.rules.due_steps import decide_step
 from onpanic.watch.rules.failures import conclude_recovery, identify_failure
 from onpanic.watch.rules.grace import conclude_grace
+from onpanic.watch.rules.handled_panics import conclude_restarted
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.next_action import Draft, NextAction
 from onpanic.watch.rules.observation import Observation
 from onpanic.watch.rules.policy_changes import apply_policy
-from onpanic.watch.rules.policy_steps import FAILURES
+from onpanic.watch.rules.policy_steps import FAILURES, LIMITING
 from onpanic.watch.rules.reconcile_settings import ReconcileSettings
 from onpanic.watch.rules.restarts import adjust_libvirt_action, leave_at_rest
 from onpanic.watch.rules.step_results import conclude_step
@@ -41,8 +42,12 @@ def reconcile(
     :param now: Seconds of the boot clock.
     """
     draft, result = Draft(incident), observation.result
-    if result and result.error and not result.uncertain:
+    if result and (result.step in LIMITING or (result.error and not result.uncertain)):
         conclude_step(draft, result, observation, now)
+    if conclude_restarted(draft, observation, settings, now):
+        limiting = adjust_libvirt_action(draft, observation, settings, now)
+        if limiting:
+            return limiting
     waiting = await_settled(draft, observation, settings, now)
     if waiting:
         return waiting

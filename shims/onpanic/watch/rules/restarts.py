@@ -2,8 +2,9 @@
 
 libvirt restarts a guest at once, without end.  After some restarts the watcher therefore replaces
 the ``<on_crash>`` action of the running domain with ``preserve`` and restarts the guest itself, so
-that the restart limit applies.  The domain's persistent definition does not change.  libvirt's
-action is restored once the guest has run for the interval, or when the watcher stops.
+that the restart limit applies.  The domain's persistent definition does not change, except where
+libvirt cannot change a running domain's action.  libvirt's action is restored once the guest has
+run for the interval, or when the watcher stops.
 """
 
 from msgspec.structs import replace
@@ -35,9 +36,12 @@ def libvirt_action(incident: Incident | None, observation: Observation) -> str:
     :param incident: The guest's incident.
     :param observation: What is known of the guest.
     """
-    if observation.assignment is None or (incident is not None and incident.overridden):
+    assignment = observation.assignment
+    if assignment is None:
         return ""
-    return observation.assignment.libvirt_action
+    if incident is not None and incident.overridden:
+        return incident.overridden if assignment.fixed else ""
+    return assignment.libvirt_action
 
 
 def is_limited(incident: Incident, settings: ReconcileSettings, now: float) -> bool:
@@ -86,13 +90,17 @@ def adjust_libvirt_action(
     assert incident
     limit, action = settings.restart_limit, libvirt_action(incident, observation)
     restarts = len(limit.recent(incident.restarts, now))
-    same = state.instance == incident.instance and state.condition not in ("off", "gone")
+    on = state.condition not in ("off", "gone")
+    same = state.instance == incident.instance and on
     failed = observation.result is not None and observation.result.step in ("limit", "unlimit")
-    if incident.overridden and not same:  # the change has ended with the guest
+    fixed = observation.assignment is not None and observation.assignment.fixed
+    if incident.overridden and (state.condition == "gone" or not (same or fixed)):  # the change has ended
         draft.change(overridden="")
     elif incident.overridden and not restarts and not failed:
         return draft.take("unlimit")
-    elif same and action.endswith("restart") and not settings.dry_run and not failed:
+    elif incident.overridden or settings.dry_run or failed:
+        return None
+    elif (same or (fixed and on)) and action.endswith("restart"):
         often = limit.burst and restarts >= min(_TOLERATED, limit.burst)
         return draft.take("limit", overridden=action) if often else None
     return None
@@ -112,7 +120,7 @@ def leave_at_rest(draft: Draft, settings: ReconcileSettings, now: float) -> Next
     return draft.leave()
 
 
-def conclude_limit(draft: Draft, error: str) -> None:
+def conclude_limit(draft: Draft, error: str, observation: Observation) -> None:
     """Conclude that libvirt's action was replaced, or why it was not."""
     if error:
         draft.log(
@@ -121,6 +129,8 @@ def conclude_limit(draft: Draft, error: str) -> None:
         draft.change(overridden="")
         return
     detail = "it panics again and again: libvirt does not restart it for now"
+    if observation.assignment and observation.assignment.fixed:
+        detail += ", from its next start on: its definition has another <on_crash>"
     draft.log(LineContent("limit", "notice", {"detail": detail}))
 
 

@@ -19,7 +19,7 @@ def conclude_step(draft: Draft, result: StepResult, observation: Observation, no
     if incident is None:
         return
     if step == "limit":
-        conclude_limit(draft, result.error)
+        conclude_limit(draft, result.error, observation)
     elif step == "unlimit":
         draft.incident, line = conclude_unlimit(incident, result.error)
         draft.log(line)

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onpanic.core.errors import BusyError, FailedError, GoneError, LostError, OnpanicError
-from onpanic.core.libvirt_api import libvirt_module, open_connection
-from onpanic.shims.guests.observed_domain import is_changing, needs_qemu
+from onpanic.core.libvirt_api import open_connection
 from onpanic.watch.guests.call_pool import CallLimits, Opener
+from onpanic.watch.guests.drivers import Driver, driver_of
 from onpanic.watch.guests.events import LibvirtEvent, panic_details
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
-from onpanic.watch.guests.libvirt_guest import LibvirtGuest
 from onpanic.watch.reporting.lines import Level, Line, now
 from onpanic.watch.rules.observation import Assignment
 from onpanic.watch.supervision.context import WatchContext
@@ -78,6 +77,7 @@ class Domains:
         self._connection = LibvirtConnection(
             uri, self._on_event, self._on_lost, opener, limits=limits, on_answer=self._on_answer
         )
+        self._driver: Driver = driver_of(self._connection, self._warn)
         self._domains: dict[str, _Watched] = {}  # by UUID
         self._lost = asyncio.Event()
         self._scanned = False  # through this connection
@@ -106,6 +106,8 @@ class Domains:
         while True:
             try:
                 uri = await self._connection.open()
+                if first:
+                    self._driver = driver_of(self._connection, self._warn)
                 self._lost.clear()
                 found = await self._scan()
             except OnpanicError as error:
@@ -119,8 +121,10 @@ class Domains:
                 continue
             self._log("watching" if first else "connected", detail=f"{uri}: {found}")
             if self._connection.monitor_event_error:
-                detail = f"{self._connection.monitor_event_error}: QEMU's details about panics are missing"
-                self._log("problem", "warning", detail=detail)
+                self._warn(f"{self._connection.monitor_event_error}: QEMU's details about panics are missing")
+            if first:
+                for limit in self._driver.limits(self._context.settings):
+                    self._warn(limit)
             first, delay, self._scanned = False, _RECONNECT[0], True
             self.ready.set()
             await self._resync_until_lost()
@@ -160,9 +164,12 @@ class Domains:
         supervisor = known.supervisor
         if event.kind == "GUEST_PANICKED":
             known.panic = event.data
-        elif event.kind == "crashed" and event.detail == libvirt_module().VIR_DOMAIN_EVENT_CRASHED_PANICKED:
+        elif self._driver.reports_panic(event):
             data, known.panic = known.panic, {}
-            supervisor.on_panicked(panic_details(data), stopped=data.get("action") != "run")
+            instance = event.instance if self._driver.one_report else ""
+            stopped = data.get("action") != "run"
+            supervisor.on_panicked(panic_details(data), stopped=stopped, instance=instance)
+            self._start_task(self._check_libvirt_dump(known))
         elif event.kind == "GUEST_CRASHLOADED" or (
             event.kind == "crashed" and self._connection.monitor_event_error
         ):
@@ -188,6 +195,12 @@ class Domains:
         if supervisor.log.policy:
             error = str(data.get("error") or "QEMU does not say why")
             supervisor.on_dump_completed(error if failed else "")
+
+    async def _check_libvirt_dump(self, known: _Watched) -> None:
+        """Report what has become of a dump that libvirt makes by itself, if no event does."""
+        made = await known.supervisor.guest.libvirt_dump()
+        if made and known.supervisor.log.policy:
+            known.supervisor.on_libvirt_dump(made)
 
     def _on_lost(self, reason: str) -> None:
         if not self._lost.is_set():
@@ -253,23 +266,17 @@ class Domains:
 
     async def _resync(self) -> None:
         """Trigger the domains whose state an event may not have reported, which takes one call to libvirt."""
-        libvirt, before = libvirt_module(), set(self._domains)
-        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-        found = await self._connection.call(
-            lambda connection: [
-                (domain.UUIDString(), domain.name(), stats.get("state.state"), stats.get("state.reason"))
-                for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, flags)
-            ]
-        )
-        for uuid in before - {uuid for uuid, *_ in found}:
+        before = set(self._domains)
+        listed = await self._connection.call(self._driver.list_domains)
+        for uuid in before - {domain.uuid for domain in listed}:
             self._forget_if_gone(uuid)
-        for uuid, name, state, reason in found:
-            known = self._domains.get(uuid)
+        for domain in listed:
+            known = self._domains.get(domain.uuid)
             if known and known.unread:
                 self._start_task(self._read_policy_again(known))
-            if state in (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PAUSED):
-                self._known(uuid, name).supervisor.trigger()
-            elif known and (is_changing(state, reason) or needs_qemu(state, reason)):
+            if domain.failed:
+                self._known(domain.uuid, domain.name).supervisor.trigger()
+            elif known and domain.open and (known.supervisor.log.policy or known.supervisor.incident):
                 known.supervisor.trigger()
 
     async def _read_policy_again(self, known: _Watched) -> None:
@@ -309,7 +316,9 @@ class Domains:
         def overridden() -> bool:
             return bool(supervisor.incident and supervisor.incident.overridden)
 
-        guest = LibvirtGuest(self._connection, uuid, name, lambda: self._context.settings, overridden, warn)
+        guest = self._driver.guest(
+            self._connection, uuid, name, lambda: self._context.settings, overridden, warn
+        )
         supervisor = Supervisor(guest, self._context)
         known = self._domains[uuid] = _Watched(supervisor)
         return known
@@ -348,6 +357,9 @@ class Domains:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: work.close())  # a task that is cancelled at once never awaits it
         return task
+
+    def _warn(self, text: str) -> None:
+        self._log("problem", "warning", detail=text)
 
     def _log(self, event: str, level: Level = "info", *, detail: str = "") -> None:
         self._context.sink(Line(event, level, at=now(), detail=detail))

@@ -75,7 +75,8 @@ class Actuator:
         if step in ENDING and incident.action.action in RESTARTS and not incident.new_name:
             renames = incident.action.action == "rename-restart"
             new_name = await self._guest.new_name() if renames else self._guest.name
-            return replace(incident, new_name=new_name, xml=await self._guest.transient_xml())
+            xml = await self._guest.transient_xml(renames=renames)
+            return replace(incident, new_name=new_name, xml=xml)
         return incident
 
     async def _explain(self, incident: Incident, before: Incident, keep: Keep, began: float) -> StepResult:

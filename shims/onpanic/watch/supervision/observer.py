@@ -52,7 +52,7 @@ class Observer:
         self._considered = False
         self._seen_well = False
         self._failed_cpu_time: int | None = None
-        self._failed_instance = ""
+        self._failed_instance = self._known_instance = ""
         self._found = ("", "", False)
         self._occupied = False
         self._since = 0.0
@@ -60,20 +60,22 @@ class Observer:
 
     # Events
 
-    def on_panicked(self, details: PanicDetails, *, stopped: bool) -> PanicReport | None:
-        """Note a panic, and return it; None if the guest has been stopped for it already.
+    def on_panicked(self, details: PanicDetails, *, stopped: bool, instance: str = "") -> PanicReport | None:
+        """Note a panic, and return it; None if it is known, or the guest has been stopped for it already.
 
         :param details: What QEMU reports about it.
         :param stopped: Whether the guest was stopped for it.
+        :param instance: Which start of the guest has panicked, if nothing else reports that; empty otherwise.
         """
-        if self._stopped and stopped:
+        if (self._stopped and stopped) or (instance and instance == self._known_instance):
             return None
         self._stopped, self._helped_itself, self.libvirt_dump_error = stopped, "", ""
         at = self._clock()
         # A guest that panicked panics again only after a reset, or when another notifier tells of it
-        repeated = self._reported_at != _NEVER and at - max(self._reported_at, self._ran_at) < _SAME_PANIC
+        latest = max(self._reported_at, self._ran_at)
+        repeated = not instance and self._reported_at != _NEVER and at - latest < _SAME_PANIC
         logged = self.assignment is not None and not repeated
-        report = PanicReport(at, now(), details, stopped, logged, repeated)
+        report = PanicReport(at, now(), details, stopped, logged, repeated, instance)
         self._reported_at = at
         self._reports = (*self._reports, report)
         self._changes += 1
@@ -175,6 +177,7 @@ class Observer:
         if known and observation.state.condition == "panicked":
             # Another notifier may tell of it once it is continued
             self._reported_at = max(self._reported_at, observation.at)
+            self._known_instance = observation.state.instance
         if not action.considered:
             return
         self._considered, condition = True, observation.state.condition

@@ -8,7 +8,7 @@ import asyncio
 from msgspec.structs import replace
 
 from onpanic.core.errors import BusyError, GoneError, LostError, OnpanicError, StaleError, UnansweredError
-from onpanic.watch.guests.guest import Guest
+from onpanic.watch.guests.guest import Guest, LibvirtDump
 from onpanic.watch.reporting.guest_log import GuestLog
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.rules.line_contents import LineContent, action_line, details_of, failure_line
@@ -47,13 +47,14 @@ class Supervisor:
 
     # Events
 
-    def on_panicked(self, details: PanicDetails, *, stopped: bool = True) -> None:
+    def on_panicked(self, details: PanicDetails, *, stopped: bool = True, instance: str = "") -> None:
         """Handle a panic event.  Two notifiers report the same panic twice.
 
         :param details: What QEMU reports about the panic.
         :param stopped: Whether the guest was stopped for it.
+        :param instance: Which start of the guest has panicked, if nothing else reports that; empty otherwise.
         """
-        report = self._observer.on_panicked(details, stopped=stopped)
+        report = self._observer.on_panicked(details, stopped=stopped, instance=instance)
         if report:
             self._actuator.dump_event_due = False
             self.log.dump_begins()  # libvirt may dump the guest now, which no event announces
@@ -94,8 +95,13 @@ class Supervisor:
         if self._actuator.dump_event_due or self._observer.is_given_up(error):
             return
         self._observer.libvirt_dump_error = error
-        self._write(action_line("coredump", "failed" if error else "done", by="libvirt", detail=error))
+        self.on_libvirt_dump(LibvirtDump("", error))
         self.trigger()
+
+    def on_libvirt_dump(self, made: LibvirtDump) -> None:
+        """Handle what has become of a dump that libvirt has made, whether or not the guest is still there."""
+        outcome = "failed" if made.error else "done"
+        self._write(action_line("coredump", outcome, by="libvirt", coredump=made.path, detail=made.error))
 
     def on_gap(self) -> None:
         """Handle the loss of the connection: events may have been missed."""
