@@ -160,6 +160,13 @@ class XenLab:
         (self._linux.share / name).write_bytes(content)
         return f"{SHARE}/{name}"
 
+    def get(self, name: str) -> bytes:
+        """Return the content of a file in the folder that `put` writes to.
+
+        :param name: The name of the file.
+        """
+        return (self._linux.share / name).read_bytes()
+
     def put_folder(self, name: str, source: Path) -> str:
         """Copy a folder into dom0's memory, and return its path there."""
         shutil.copytree(source, self._linux.share / name)
