@@ -9,7 +9,7 @@ from onpanic.probe.decision.policy import ON_CRASH
 from onpanic.probe.decision.rules import refusal_of_policy
 from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.mapping import AddedNotifier, DomainChanges, TranslationContext, changes_for
-from onpanic.shims.translation.xen_notes import notes_of_libvirt, notes_of_xl
+from onpanic.shims.translation.xen_notes import notes_of_xl
 
 PAGE = Path(__file__).parent.parent / "docs" / "policies.md"
 HEAD = """\
@@ -44,8 +44,8 @@ confidential guest.
 `<on_panic>` has two values on Xen, `default` and `crash`, which mean the same: do what the policy's `<on_crash>` says. The others are
 refused, and so is a coredump that Xen does not make. The guest is a PV guest of libvirt's Xen driver, or of [xl](policies-on-libvirt.md#xls-configuration-files).
 
-| the policy's `<on_crash>` | coredump | `<on_crash>` of libvirt and xl | notes with libvirt | notes with xl |
-|---|---|---|---|---|
+| the policy's `<on_crash>` | coredump | libvirt's `<on_crash>` | xl's `on_crash` | notes with libvirt | notes with xl |
+|---|---|---|---|---|---|
 """
 NOTES = """
 PVH and HVM guests get `xen-dump-takes-long`, too, if they are to be dumped, and a domain with a `<panic>` gets `xen-has-no-panic-device`.
@@ -70,12 +70,16 @@ def xen_row(on_crash: str | None, *, coredump: bool) -> str:
     policy = Policy("crash", on_crash=on_crash, on_crash_coredump=coredump)
     refused = refusal_of_policy(policy, "xen")
     if refused is not None:
-        cells = [f"refused: `{refused.code}`", "-", "-"]
+        cells = [f"refused: `{refused.code}`", "-", "-", "-"]
     else:
-        action = policy.crash_action
-        noted = (notes_of_libvirt(action, "xenpv"), notes_of_xl(action, "xenpv"))
-        codes = [", ".join(f"`{note.code}`" for note in notes) or "-" for notes in noted]
-        cells = [f"`{action}`" if action else "unchanged; `destroy` without", *codes]
+        context = TranslationContext("xen", (), None, "", True, Libvirt(), guest_type="xenpv")
+        found, action = changes_for(policy, context), policy.crash_action
+        codes = [
+            ", ".join(f"`{note.code}`" for note in notes) or "-"
+            for notes in (found.notes, notes_of_xl(action, "xenpv"))
+        ]
+        words = [f"`{word}`" if word else "unchanged; `destroy` without" for word in (found.on_crash, action)]
+        cells = [*words, *codes]
     value = f"`{on_crash}`" if on_crash else "none"
     return f"| {' | '.join([value, 'yes' if coredump else 'no', *cells])} |"
 

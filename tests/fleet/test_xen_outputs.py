@@ -23,9 +23,8 @@ def test_screen() -> None:
     assert "\nxen: Xen 4.17, x86_64\n  for x86_64 guests; libvirt 9.0.0 was asked; domain types xen\n" in text
     assert "  xenpv (pv, default), xenpvh (pvh), xenfv (hvm): the guest tells Xen of a crash\n" in text
     assert "    kept     default crash\n" in text
-    actions = "destroy coredump-destroy restart coredump-restart preserve"
+    actions = "destroy coredump-destroy restart coredump-restart preserve rename-restart*"
     assert f"    kept     crash with <on_crash> {actions}\n" in text
-    assert "    refused  crash-rename-restart\n             xen-does-not-rename: " in text
     assert "no emulator" not in text
 
 
@@ -52,9 +51,9 @@ def test_labels() -> None:
     """A policy that is kept has a label for each name of the guest type; QEMU's policies have none."""
     text = feature_file(xen_host(), NOW + timedelta(days=1)).text
     names = {line.partition("=")[0].partition("/")[2] for line in text.splitlines()[1:]}
-    kept = ("crash", "crash-restart", "crash-coredump-restart", "crash-preserve")
+    kept = ("crash", "crash-restart", "crash-coredump-restart", "crash-preserve", "crash-rename-restart")
     assert {f"onpanic-x86_64.{kind}.{one}" for kind in ("pv", "xenpv", "xenfv") for one in kept} <= names
-    assert not any("rename" in name or name.endswith(".restart") for name in names)
+    assert not any(".rename" in name or name.endswith(".restart") for name in names)
 
 
 def test_metrics() -> None:
@@ -64,7 +63,7 @@ def test_metrics() -> None:
     for labels, value in (
         ('policy="crash",coredump="no"', 1),
         ('policy="crash",coredump="no",on_crash="coredump-restart"', 1),
-        ('policy="crash",coredump="no",on_crash="rename-restart"', 0),
+        ('policy="crash",coredump="no",on_crash="rename-restart"', 1),
         ('policy="restart",coredump="no"', 0),
     ):
         assert f"onpanic_host_policy{{{about},{labels}}} {value}\n" in text

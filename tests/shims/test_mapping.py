@@ -96,7 +96,7 @@ def test_the_table(
         ("xen", "crash", "<on_crash>destroy</on_crash>", "destroy"),
         ("xen", "default", "<on_crash>restart</on_crash>", "restart"),
         ("xen", "default", "<on_crash>preserve</on_crash>", "preserve"),
-        ("xen", "crash", "<on_crash>rename-restart</on_crash>", "rename-restart"),
+        ("xen", "crash", "<on_crash>rename-restart</on_crash>", "preserve"),
         ("xen", "crash", "<on_crash coredump='yes'>destroy</on_crash>", "coredump-destroy"),
         ("xen", "default", "<on_crash>coredump-restart</on_crash>", "coredump-restart"),
         ("xen", "crash", "<on_crash coredump='yes'>preserve</on_crash>", "xen-coredump-on-crash"),

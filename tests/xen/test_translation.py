@@ -81,13 +81,7 @@ class Row(NamedTuple):
 ROWS = [
     Row("pv", "", "destroy", "ended"),
     Row("pv", "restart", "restart", "restarted", "xen-restarts-without-limit"),
-    Row(
-        "pv",
-        "rename-restart",
-        "rename-restart",
-        "restarted",
-        "xen-does-not-rename xen-restarts-without-limit",
-    ),
+    Row("pv", "rename-restart", "preserve", "kept", "watch-renames xen-preserved-shows-shut-off"),
     Row("pv", "preserve", "preserve", "kept", "xen-preserved-shows-shut-off"),
     Row("pv", "destroy+dump", "coredump-destroy", "ended", "xen-failed-dump-ends-guest"),
     Row(

@@ -160,24 +160,6 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "find out why it was stopped; virsh resume, or cont over QMP, continues it",
         "",
     ),
-    "xen-shutdown-is-final": (
-        "refusal",
-        "a Xen guest that has crashed or shut down cannot be continued, nor reset",
-        "keep its memory with virsh dump if it is preserved; virsh destroy and virsh start boot it again",
-        "",
-    ),
-    "xen-guest-paused": (
-        "refusal",
-        "the Xen guest is paused, and onpanic does not continue a guest that was stopped on request",
-        "virsh resume continues it, or xl unpause; one that crashed before stays as it is",
-        "",
-    ),
-    "xen-state-unknown": (
-        "refusal",
-        "libvirt does not know whether this Xen guest runs or has crashed",
-        "run onpanic status as root in its dom0, or xl list",
-        "",
-    ),
     "guest-needs-reset": (
         "refusal",
         "only a reset leaves this state, and it loses the guest's memory",
@@ -248,6 +230,24 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "refusal",
         "the Xen toolstack refuses this crash action",
         "use another <on_crash>; onpanic probe --hypervisor xen lists those that it accepts",
+        "",
+    ),
+    "xen-shutdown-is-final": (
+        "refusal",
+        "a Xen guest that has crashed or shut down cannot be continued, nor reset",
+        "keep its memory with virsh dump if it is preserved; virsh destroy and virsh start boot it again",
+        "",
+    ),
+    "xen-guest-paused": (
+        "refusal",
+        "the Xen guest is paused, and onpanic does not continue a guest that was stopped on request",
+        "virsh resume continues it, or xl unpause; one that crashed before stays as it is",
+        "",
+    ),
+    "xen-state-unknown": (
+        "refusal",
+        "libvirt does not know whether this Xen guest runs or has crashed",
+        "run onpanic status as root in its dom0, or xl list",
         "",
     ),
     "libvirt-not-asked": (
@@ -390,7 +390,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "watch-renames": (
         "note",
-        "libvirt restarts no QEMU guest under another name, so it preserves the guest",
+        "libvirt restarts no guest under another name, so it preserves the guest",
         "onpanic watch does the rest",
         "",
     ),
@@ -398,24 +398,6 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "note",
         "libvirt does nothing on QEMU's internal error, to which the policy's <on_crash> applies",
         "onpanic watch carries it out",
-        "",
-    ),
-    "xen-no-grace": (
-        "note",
-        "a guest of Xen that has crashed cannot run on, so it has no grace period",
-        "leave grace out; a guest with a crash kernel handles its panic before Xen learns of it",
-        "",
-    ),
-    "xl-not-asked": (
-        "note",
-        "libvirt shows a guest as running that has crashed while its daemon was down, and Xen is not asked",
-        "run onpanic watch as root in dom0, where it asks xl",
-        "",
-    ),
-    "xen-dump-unchecked": (
-        "note",
-        "libvirt's Xen driver does not notice that its own dump has failed, and the file is in dom0",
-        "run onpanic watch in dom0, where it checks the file",
         "",
     ),
     "failed-dump-preserves": (
@@ -517,19 +499,19 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     "xen-does-not-rename": (
         "note",
         "libvirt's Xen driver restarts the domain under its own name, and keeps nothing of the crashed one",
-        "there is no way to make it use another name; xl does, for guests that xl has started",
+        "translate the policy with onpanic to-libvirt: onpanic watch then starts it under another name",
         "",
     ),
     "xen-restarts-without-limit": (
         "note",
         "Xen's toolstack has no limit on restarts, even if the guest crashes whenever it is started",
-        "use destroy or preserve for a guest that may crash while it boots",
+        "use destroy or preserve for a guest that may crash as it boots; onpanic watch has a restart limit",
         "",
     ),
     "xen-failed-dump-ends-guest": (
         "note",
         "if the coredump fails, Xen's toolstack destroys or restarts the guest all the same",
-        "see that the folder has room for the guest's memory, or use preserve and dump the guest by hand",
+        "see that the folder has room for the guest's memory; onpanic watch tells of a dump that has failed",
         "",
     ),
     "xen-dump-takes-long": (
@@ -542,6 +524,24 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "note",
         "libvirt shows a preserved guest as shut off (crashed), and after a restart of its daemon as running",
         "onpanic status tells; it holds its memory until virsh destroy ends it",
+        "",
+    ),
+    "xen-dump-unchecked": (
+        "note",
+        "libvirt's Xen driver does not notice that its own dump has failed, and the file is in dom0",
+        "run onpanic watch in dom0, where it checks the file",
+        "",
+    ),
+    "xen-no-grace": (
+        "note",
+        "a guest of Xen that has crashed cannot run on, so it has no grace period",
+        "leave grace out; a guest with a crash kernel handles its panic before Xen learns of it",
+        "",
+    ),
+    "xl-not-asked": (
+        "note",
+        "libvirt shows a guest as running that has crashed while its daemon was down, and Xen is not asked",
+        "run onpanic watch as root in dom0, where it asks xl",
         "",
     ),
     "xen-has-no-panic-device": (

@@ -18,9 +18,6 @@ from onpanic.shims.translation.requirements import check_requirements
 
 __all__ = ("promise_of",)
 
-# Notes on what neither libvirt nor onpanic watch does though the policy says so
-_NOT_DONE = ("xen-does-not-rename",)
-
 
 def promise_of(
     host: HostRecord, architecture: str, machine: str, policy: Policy, hypervisor: Hypervisor = "qemu"
@@ -51,12 +48,8 @@ def promise_of(
         context = check_requirements(policy, domain, record, host.libvirt.libvirt)
     except RefusedError as error:
         return refused_promise(cast("Decision", error.decision), name)
-    changes = changes_for(policy, context)
-    for note in changes.notes:
-        if note.code in _NOT_DONE:
-            return Promise("no", note.code, note.reason, note.remedy, name)
     notifier = context.added.model if context.added else next(iter(context.notifiers), None)
-    return Promise("yes", machine=name, changes=changes, notifier=notifier)
+    return Promise("yes", machine=name, changes=changes_for(policy, context), notifier=notifier)
 
 
 def _can_be_named(name: str) -> bool:

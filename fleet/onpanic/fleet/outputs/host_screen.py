@@ -11,7 +11,7 @@ from onpanic.probe.record.screen import Style
 __all__ = ("host_screen",)
 
 _NO_LIBVIRT = {"no": "none; {} alone decides", "unknown": "could not be asked", "yes": "could not be asked"}
-_STAR = "* needs onpanic watch, at least for the coredump"
+_STAR = "* needs onpanic watch, for the value itself or for its coredump"
 
 
 def host_screen(host: HostRecord, style: Style) -> str:

@@ -141,18 +141,6 @@ _REFUSALS = {
         "the guest did not panic, so onpanic does not continue it",
         "find out why it was stopped; virsh resume, or cont over QMP, continues it",
     ),
-    "xen-shutdown-is-final": (
-        "a Xen guest that has crashed or shut down cannot be continued, nor reset",
-        "keep its memory with virsh dump if it is preserved; virsh destroy and virsh start boot it again",
-    ),
-    "xen-guest-paused": (
-        "the Xen guest is paused, and onpanic does not continue a guest that was stopped on request",
-        "virsh resume continues it, or xl unpause; one that crashed before stays as it is",
-    ),
-    "xen-state-unknown": (
-        "libvirt does not know whether this Xen guest runs or has crashed",
-        "run onpanic status as root in its dom0, or xl list",
-    ),
     "guest-needs-reset": (
         "only a reset leaves this state, and it loses the guest's memory",
         "allow it with --allow-reset",
@@ -224,24 +212,12 @@ _NOTES = {
         "onpanic watch makes it",
     ),
     "watch-renames": (
-        "libvirt restarts no QEMU guest under another name, so it preserves the guest",
+        "libvirt restarts no guest under another name, so it preserves the guest",
         "onpanic watch does the rest",
     ),
     "watch-on-crash": (
         "libvirt does nothing on QEMU's internal error, to which the policy's <on_crash> applies",
         "onpanic watch carries it out",
-    ),
-    "xen-no-grace": (
-        "a guest of Xen that has crashed cannot run on, so it has no grace period",
-        "leave grace out; a guest with a crash kernel handles its panic before Xen learns of it",
-    ),
-    "xl-not-asked": (
-        "libvirt shows a guest as running that has crashed while its daemon was down, and Xen is not asked",
-        "run onpanic watch as root in dom0, where it asks xl",
-    ),
-    "xen-dump-unchecked": (
-        "libvirt's Xen driver does not notice that its own dump has failed, and the file is in dom0",
-        "run onpanic watch in dom0, where it checks the file",
     ),
     "failed-dump-preserves": (
         "if the coredump fails, libvirt leaves the guest panicked and does nothing more",

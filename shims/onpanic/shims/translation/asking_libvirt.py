@@ -40,7 +40,7 @@ _ON_CRASH = "<on_crash>{word}</on_crash>"
 _PANIC = "<devices><panic model='{word}'/><panic model='{word}'/></devices>"
 
 
-class _Driver(NamedTuple):
+class _AskedDriver(NamedTuple):
     """What one of libvirt's drivers can be asked about."""
 
     native: str
@@ -52,8 +52,8 @@ class _Driver(NamedTuple):
         return _DOMAIN.format(kind=self.kind, system=self.system, element=element.format(word=word))
 
 
-_QEMU = _Driver("qemu-argv", "qemu", "<type>hvm</type>")
-_XEN = _Driver("xen-xl", "xen", "<type machine='xenpv'>linux</type><kernel>/dev/null</kernel>")
+_QEMU = _AskedDriver("qemu-argv", "qemu", "<type>hvm</type>")
+_XEN = _AskedDriver("xen-xl", "xen", "<type machine='xenpv'>linux</type><kernel>/dev/null</kernel>")
 
 #: What libvirt does with a value: it does not know it, it knows it and refuses it, or it accepts it.
 WordAnswer = Literal["unknown-word", "refused", "known"]
@@ -98,7 +98,7 @@ def is_unknown_word(word: str, refusal: str, control: str) -> bool:
     return refusal == control.replace(CONTROL_WORD, word)
 
 
-def _answer(connection: Any, driver: _Driver, element: str, word: str) -> WordAnswer | None:
+def _answer(connection: Any, driver: _AskedDriver, element: str, word: str) -> WordAnswer | None:
     """Return what libvirt does with a value; None if it cannot be asked."""
     control = _refusal(connection, driver, element, CONTROL_WORD)
     if not control or CONTROL_WORD not in control:
@@ -113,7 +113,7 @@ def _answer(connection: Any, driver: _Driver, element: str, word: str) -> WordAn
     return "refused" if word in refusal and element is _ON_CRASH else "known"
 
 
-def _refusal(connection: Any, driver: _Driver, element: str, word: str) -> str | None:
+def _refusal(connection: Any, driver: _AskedDriver, element: str, word: str) -> str | None:
     """Return libvirt's message if it refuses a domain; empty if it does not, None if it cannot be asked."""
     libvirt = libvirt_module()
     try:

@@ -138,11 +138,11 @@ def changes_for(
 
 def _as_on_crash(policy: Policy, context: TranslationContext) -> DomainChanges:
     """Return the changes for ``crash`` on Xen, whose ``<on_crash>`` is the policy's."""
-    action = policy.crash_action
+    renames = policy.on_crash == "rename-restart"  # libvirt's driver would restart it under its own name
+    action = "preserve" if renames else policy.crash_action
     has_device = bool(context.notifiers)  # which Xen's driver does not add
-    return DomainChanges(
-        action, notes=notes_of_libvirt(action, context.guest_type, has_panic_device=has_device)
-    )
+    notes = notes_of_libvirt(action, context.guest_type, has_panic_device=has_device)
+    return DomainChanges(action, notes=(Note.of("watch-renames"), *notes) if renames else notes)
 
 
 def _ignoring(policy: Policy, context: TranslationContext) -> DomainChanges:
