@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -39,6 +40,9 @@ _OPERATION_DENIED = 29
 # libvirt's VIR_ERR_SYSTEM_ERROR, and its values of errno if no daemon listens at a socket
 _SYSTEM_ERROR = 38
 _NOT_LISTENING = (errno.ENOENT, errno.ECONNREFUSED)
+
+# Characters of a UUID as virsh takes it
+_UUID_LENGTH = 36
 
 #: The hint of an error about a domain whose monitor cannot be used.
 MUST_RUN = "the domain must be a running QEMU domain"
@@ -130,19 +134,18 @@ def find_domain(connection: Any, name: str, hint: str = MUST_RUN) -> Any:
     :raise SourceError: When there is none; the message is libvirt's about a name.
     """
     libvirt = libvirt_module()
-    lookups: list[tuple[Callable[[Any], Any], Any]] = [
-        (connection.lookupByName, name),
-        (connection.lookupByUUIDString, name),
-    ]
+    lookups: list[tuple[Callable[[Any], Any], Any]] = []
     if name.isascii() and name.isdigit() and len(name) < 10:
-        lookups.insert(0, (connection.lookupByID, int(name)))
-    errors = []
+        lookups.append((connection.lookupByID, int(name)))
+    if len(name) == _UUID_LENGTH:
+        lookups.append((connection.lookupByUUIDString, name))
     for lookup, key in lookups:
-        try:
+        with suppress(libvirt.libvirtError):
             return lookup(key)
-        except libvirt.libvirtError as error:
-            errors.append(error)
-    raise SourceError(f"domain {printable(name, 100)}: {printable(str(errors[-2]))}", hint) from errors[-2]
+    try:
+        return connection.lookupByName(name)
+    except libvirt.libvirtError as error:
+        raise SourceError(f"domain {printable(name, 100)}: {printable(str(error))}", hint) from error
 
 
 def monitor_command(domain: Any, message: dict[str, Any]) -> dict[str, Any]:
