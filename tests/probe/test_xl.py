@@ -33,6 +33,18 @@ with interruptible():
 """
 
 
+# What one does that is given up while libvirt is asked, which may run xl
+EXIT = """
+import os, pathlib, sys, threading, time
+from onpanic.probe.xen.xl import end_xl, run_xl
+threading.Thread(target=run_xl, args=(sys.argv[1:2], 1000), daemon=True).start()
+while not pathlib.Path(sys.argv[2]).exists():
+    time.sleep(0.01)
+end_xl()
+os._exit(0)
+"""
+
+
 @pytest.fixture
 def sysfs(tmp_path: Path) -> Path:
     """Return a folder that looks like a dom0's ``/sys/hypervisor``."""
@@ -146,6 +158,15 @@ def test_signal(tmp_path: Path, mark: str, survivors: Callable[[str], dict[int, 
         while not runs.exists():
             time.sleep(0.01)
         command.terminate()
+    assert not survivors(mark)
+
+
+def test_exit(tmp_path: Path, mark: str, survivors: Callable[[str], dict[int, str]]) -> None:
+    """A command that exits while another thread waits for xl leaves nothing of it behind."""
+    xl, runs = tmp_path / "xl", tmp_path / "runs"
+    xl.write_text(f"#!/bin/sh\nsleep 1000 &\n: > {runs}\nwait\n")
+    xl.chmod(0o755)
+    subprocess.run([sys.executable, "-c", EXIT, str(xl), str(runs)], check=True, timeout=60)
     assert not survivors(mark)
 
 

@@ -67,8 +67,15 @@ def with_guest(
         connection = open_connection(arguments.connect)  # kept until the domain has answered
         return by_domain(find_domain(connection, arguments.domain, "virsh list --all lists the domains"))
 
+    from onpanic.cli.signals import interruptible
+    from onpanic.probe.xen.xl import end_xl
+
     silence_libvirt()
-    return call_with_timeout(arguments.timeout, ask)
+    try:
+        with interruptible():
+            return call_with_timeout(arguments.timeout, ask)
+    finally:
+        end_xl()
 
 
 def libvirt_connection(uri: str | None, timeout: float) -> Any:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,12 +12,15 @@ from typing import IO
 
 from onpanic.core.errors import DeadlineError, StartError
 
-__all__ = ("run_xl",)
+__all__ = ("end_xl", "run_xl")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KEPT = 1 << 20  # bytes of each stream
 _CHUNK = 65536
 _KILLED = 1.0  # seconds for a killed process to be gone
+
+_running: set[int] = set()  # process groups
+_lock = threading.Lock()
 
 
 def run_xl(command: Sequence[str], timeout: float) -> "subprocess.CompletedProcess[str]":
@@ -32,13 +36,15 @@ def run_xl(command: Sequence[str], timeout: float) -> "subprocess.CompletedProce
     # A signal whose handler raises must not come between the start and what ends it; xl may ignore it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with _lock:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            _running.add(process.pid)
     except OSError as error:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         hint = "install Xen's tools (xen-utils), or ask libvirt with --connect xen:///system"
@@ -53,13 +59,26 @@ def run_xl(command: Sequence[str], timeout: float) -> "subprocess.CompletedProce
         raise DeadlineError(f"{command[0]} did not answer in {timeout:g} s", hint) from error
     finally:
         # Until the leader is reaped, its number names this group and no other
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        with _lock:
+            _running.discard(process.pid)
+            _kill(process.pid)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_KILLED)
         process.stdout.close()
         process.stderr.close()
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def end_xl() -> None:
+    """Kill each xl that another thread runs: a process that exits leaves it behind otherwise."""
+    with _lock:
+        for group in _running:
+            _kill(group)
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _read_until_ended(pid: int, streams: Sequence[IO[bytes]], timeout: float) -> list[str]:
