@@ -23,7 +23,7 @@ from onpanic.why.readers.running_domain import words_of_running_domain
 from onpanic.why.words.last_words import LastWords
 from onpanic.why.words.panic_event import with_event, words_from_log
 
-__all__ = ("words_in_domain",)
+__all__ = ("foreign_driver", "words_in_domain")
 
 _ENDED = "the domain does not run: its memory is gone"
 _BUSY = "libvirt works on the domain: try again when that is done"
@@ -84,6 +84,17 @@ def words_in_domain(
     return words if refusal in (_NO_QEMU, _XEN) else _with_logged_event(domain, words)
 
 
+def foreign_driver(domain: Any) -> str:
+    """Return why a domain of another driver than libvirt's for QEMU is not read; empty if it is QEMU's.
+
+    :param domain: A `libvirt.virDomain`.
+    :raise libvirt.libvirtError: When libvirt does not answer.
+    """
+    if is_on_xen(domain):
+        return _XEN
+    return "" if domain.connect().getType() == "QEMU" else _NO_QEMU
+
+
 def _in_memory(
     domain: Any,
     machine: DomainMachine,
@@ -125,10 +136,8 @@ def _refusal(domain: Any, machine: DomainMachine) -> str:
     """
     libvirt = libvirt_module()
     connection = domain.connect()
-    if is_on_xen(domain):
-        return _XEN
-    if connection.getType() != "QEMU":
-        return _NO_QEMU
+    if foreign := foreign_driver(domain):
+        return foreign
     if local_parts(connection) is None:
         return _ELSEWHERE
     if machine.launch_security:

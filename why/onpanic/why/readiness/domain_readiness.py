@@ -3,12 +3,14 @@
 import time
 from typing import Any
 
+from onpanic.core.errors import SourceError
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import DomainMachine, machine_of
 from onpanic.why.kernel.kernel_memory import byte_order_of
 from onpanic.why.locating.unnoted_words import unnoted_words
 from onpanic.why.memory.domain_memory import domain_memory
 from onpanic.why.memory.reading import read_with
+from onpanic.why.readers.from_domain import foreign_driver
 from onpanic.why.readers.machine_devices import MachineDevices, no_note
 from onpanic.why.readers.running_domain import find_in_domain
 from onpanic.why.readiness.assessment import SeenGuest, assess
@@ -29,10 +31,13 @@ def readiness_of_domain(domain: Any, timeout: float = 10.0) -> Readiness:
 
     :param domain: A `libvirt.virDomain` that is active.
     :param timeout: Seconds for all of its memory.
+    :raise SourceError: When it is not a domain of QEMU.
     :raise DocumentError: When its XML cannot be read.
     :raise libvirt.libvirtError: What libvirt raises when it is asked about the domain.
     """
     deadline = time.monotonic() + timeout
+    if foreign := foreign_driver(domain):
+        raise SourceError(foreign, "onpanic status tells whether the guest has crashed")
     running = domain.state()[0] == _RUNNING
     machine = machine_of(Document(domain.XMLDesc()).root)
     architecture, devices = machine.target, _domain_devices(machine)
