@@ -103,6 +103,7 @@ def test_quiet_is_silent_on_success_only() -> None:
         (["probe", "--timeout", "0"], 2, "more than 0 seconds"),
         (["probe", "--timeout", "soon"], 2, "more than 0 seconds"),
         (["probe", "--recording", "x", "--connect", "xen:///system"], 2, "more than one source"),
+        (["probe", "--hypervisor", "xen", "--connect", "xen:///system"], 2, "more than one source"),
         (["probe", "--recording", "/nowhere/x.jsonl"], 2, "No such file"),
         (["probe", "/nowhere/qemu-system-x86_64"], 2, "no such file or command"),
         (["probe", "--skip-missing", "/nowhere/qemu-system-x86_64"], 77, "skipped"),

@@ -61,7 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Probe, print, and return the exit status."""
     others = (arguments.recording, arguments.qmp, arguments.domain)
-    sources = [source is not None for source in others] + [_is_xen(arguments)]
+    sources = [source is not None for source in (*others, arguments.hypervisor)]
+    sources.append(arguments.connect is not None and arguments.domain is None)
     commands = [[name] for name in arguments.emulators] + ([arguments.command] if arguments.command else [])
     if sum(sources) + bool(commands) > 1:
         raise UsageError(
