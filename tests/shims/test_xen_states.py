@@ -37,6 +37,8 @@ XML = f"""\
 </domain>
 """
 
+PRETENDED = "11111111-2222-4333-8444-555555555555"
+
 # As xl 4.17 prints it
 LISTED = f"""
 Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            \
@@ -46,6 +48,7 @@ Domain-0                                     0  1200     1     r-----      18.7 
 r----- 1.0 {UUID[::-1]}                      4    32     1     -b----       0.0 \
 a001cfc3-1b40-4dc6-ac9d-0dcbbd4ffaa4        -                -
 guest                                1    32     1     ---sc-       0.0 {UUID}        3                -
+x r----- 1.0 {PRETENDED} y    12    32     1     ---sc-       0.0 {PRETENDED}        3                -
 """
 
 
@@ -61,17 +64,17 @@ def xl(flags: str) -> XlState:
     ("seen", "name", "meaning"),
     [
         # libvirt knows
-        (domain(SHUTOFF, CRASHED, active=False), "crashed", "its memory is gone"),
-        (domain(SHUTOFF, DESTROYED, active=False), "off", "not running"),
-        (domain(SHUTOFF, UNKNOWN, active=False), "off", "not running"),
+        (domain(SHUTOFF, CRASHED, number=-1), "crashed", "its memory is gone"),
+        (domain(SHUTOFF, DESTROYED, number=-1), "off", "not running"),
+        (domain(SHUTOFF, UNKNOWN, number=-1), "off", "not running"),
         (domain(SHUTOFF, CRASHED, on_crash="preserve"), "preserved", "its memory is kept"),
         (domain(SHUTOFF, CRASHED, on_crash="preserve", worked=9), "preserved", "libvirt works on it"),
         (domain(SHUTOFF, CRASHED, on_crash="destroy"), "preserved", "its memory is kept"),
         (domain(SHUTOFF, CRASHED, on_crash="coredump-destroy", worked=9), "dumping", "then destroys it"),
         (domain(SHUTOFF, CRASHED, on_crash="coredump-restart", worked=9), "dumping", "then starts it again"),
         (domain(SHUTOFF, CRASHED, on_crash="restart"), "restarting", "starts it again"),
-        (domain(SHUTOFF, CRASHED, on_crash="restart", active=False, worked=9), "restarting", "starts it"),
-        (domain(SHUTOFF, CRASHED, on_crash="restart", active=False), "crashed", "its memory is gone"),
+        (domain(SHUTOFF, CRASHED, on_crash="restart", number=-1, worked=9), "restarting", "starts it"),
+        (domain(SHUTOFF, CRASHED, on_crash="restart", number=-1), "crashed", "its memory is gone"),
         (domain(SHUTOFF, OFF_BY_GUEST), "shut down", "its memory is kept"),
         # from another host: libvirt's word is not enough
         (domain(RUNNING, BOOTED, cpus_run=True), "running", "the guest runs"),
@@ -89,6 +92,7 @@ def xl(flags: str) -> XlState:
         (domain(RUNNING, BOOTED, xl=xl("-bp---")), "paused", "it did not crash"),
         (domain(PAUSED, USER, xl=xl("--p---")), "paused", "it did not crash"),
         (domain(RUNNING, BOOTED, xl=xl("-----d")), "ending", "frees its memory"),
+        (domain(RUNNING, UNKNOWN, number=0, cpus_run=False), "running", "the control domain"),
     ],
 )
 def test_meaning(seen: XenDomain, name: str, meaning: str) -> None:
@@ -102,7 +106,7 @@ def test_meaning(seen: XenDomain, name: str, meaning: str) -> None:
 @pytest.mark.parametrize(
     ("seen", "commands"),
     [
-        (domain(SHUTOFF, CRASHED, active=False), ["virsh start g"]),
+        (domain(SHUTOFF, CRASHED, number=-1), ["virsh start g"]),
         (
             domain(SHUTOFF, CRASHED, on_crash="preserve"),
             ["virsh dump g FILE", "virsh destroy g; virsh start g"],
@@ -116,8 +120,8 @@ def test_meaning(seen: XenDomain, name: str, meaning: str) -> None:
         ),
         (domain(SHUTOFF, OFF_BY_GUEST), ["virsh destroy g; virsh start g"]),
         (domain(SHUTOFF, CRASHED, on_crash="coredump-destroy", worked=1), ["virsh domjobinfo g"]),
-        (domain(RUNNING, BOOTED, cpus_run=False), ["xl list g", "virsh vcpuinfo g"]),
-        (domain(RUNNING, BOOTED, xl=xl("--p---")), ["xl unpause g"]),
+        (domain(RUNNING, BOOTED, cpus_run=False), ["xl list 1", "virsh vcpuinfo g"]),
+        (domain(RUNNING, BOOTED, xl=xl("--p---")), ["xl unpause 1"]),
         (domain(PAUSED, USER, xl=xl("--p---")), ["virsh resume g"]),
         (domain(RUNNING, BOOTED, xl=xl("r-----")), []),
     ],
@@ -130,7 +134,12 @@ def test_commands(seen: XenDomain, commands: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("uuid", "flags"),
-    [(UUID, "---sc-"), ("a001cfc3-1b40-4dc6-ac9d-0dcbbd4ffaa4", "-b----"), (UUID[::-1], None)],
+    [
+        (UUID, "---sc-"),
+        ("a001cfc3-1b40-4dc6-ac9d-0dcbbd4ffaa4", "-b----"),
+        (PRETENDED, "---sc-"),
+        (UUID[::-1], None),
+    ],
 )
 def test_xl_list(uuid: str, flags: str | None) -> None:
     """A guest is found by its UUID, whatever the names of guests look like."""
@@ -140,9 +149,9 @@ def test_xl_list(uuid: str, flags: str | None) -> None:
 
 @pytest.mark.parametrize(("times", "runs"), [([7, 7, 8], True), ([7] * 11, False)])
 def test_cpu_time(times: list[int], runs: bool) -> None:
-    """A CPU time that goes on shows that a guest runs; it is watched for a second."""
+    """A CPU time that goes on shows that a guest runs; it is watched for as long as it may be."""
     waited: list[float] = []
-    assert cpus_run(iter(times).__next__, waited.append) == runs
+    assert cpus_run(iter(times).__next__, waited.append, 1.0) == runs
     assert sum(waited) <= 1.01
 
 
@@ -226,6 +235,28 @@ def test_state_that_changes_meanwhile(on_xen: PlayedLibvirt) -> None:
     on_xen.on("jobInfo", lambda: setattr(guest, "state", (SHUTOFF, CRASHED)), after=True)
     found = observe_xen_domain(libvirt_module().openReadOnly(REMOTE).lookupByName("guest"))
     assert explain_xen_domain(found).name == "preserved"
+
+
+def test_id_that_changes_meanwhile(on_xen: PlayedLibvirt) -> None:
+    """A domain that is restarted while xl is asked is read again: xl does not list the old ID."""
+    guest = add(on_xen, (RUNNING, BOOTED))
+    old = guest.id
+
+    def ask(number: int, _uuid: str) -> XlState:
+        if number == old:
+            guest.id = old + 1
+            raise EmulatorError("not listed", "")
+        return xl("-b----")
+
+    found = observe_xen_domain(libvirt_module().openReadOnly(LOCAL).lookupByName("guest"), ask)
+    assert (found.number, found.xl, found.not_asked) == (old + 1, xl("-b----"), "")
+
+
+def test_control_domain(on_xen: PlayedLibvirt, status: Callable[[str], Status]) -> None:
+    """It has no policy, whatever libvirt shows as its ``<on_crash>``."""
+    add(on_xen, (RUNNING, UNKNOWN)).id = 0
+    found = status(REMOTE)
+    assert (found.state, found.policy, found.remedies) == ("running", None, ())
 
 
 @pytest.mark.processes

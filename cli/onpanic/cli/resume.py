@@ -31,7 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     allow = arguments.allow_reset
     done = with_guest(
-        arguments, partial(resume_monitor, allow_reset=allow), partial(resume_domain, allow_reset=allow)
+        arguments,
+        partial(resume_monitor, allow_reset=allow),
+        partial(resume_domain, allow_reset=allow, timeout=arguments.timeout),
     )
     if arguments.format == "json":
         import msgspec

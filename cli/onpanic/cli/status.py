@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     limit = min(_REASON, arguments.timeout / 2)  # the rest is for the state
     by_monitor = partial(_of_monitor, address=arguments.qmp, limit=limit)
-    status = with_guest(arguments, by_monitor, partial(_of_domain, connect=arguments.connect, limit=limit))
+    by_domain = partial(_of_domain, connect=arguments.connect, timeout=arguments.timeout, limit=limit)
+    status = with_guest(arguments, by_monitor, by_domain)
     if arguments.format == "json":
         import msgspec
 
@@ -63,11 +64,11 @@ async def _of_monitor(session: "Session", address: str, limit: float) -> "Status
     return _explained(status, words)
 
 
-def _of_domain(domain: Any, connect: str | None, limit: float) -> "Status":
+def _of_domain(domain: Any, connect: str | None, timeout: float, limit: float) -> "Status":
     from onpanic.core.libvirt_api import libvirt_module
     from onpanic.shims.guests.guest_status import status_of_domain
 
-    status = status_of_domain(domain, connect)
+    status = status_of_domain(domain, connect, timeout)
     if not status.panicked:
         return status
     from onpanic.why.readers.from_domain import words_in_domain
@@ -95,7 +96,7 @@ def _unexplained(status: "Status", why: str) -> "Status":
 
 
 def _screen(status: "Status") -> str:
-    name = f"{status.guest}: " if status.guest else ""
+    name = f"{printable(status.guest)}: " if status.guest else ""
     lines = [f"{name}{status.state}: {status.meaning}"]
     lines += [f"  {who:10} {words}" for who, words in status.said.items()]
     if status.since:

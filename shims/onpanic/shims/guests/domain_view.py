@@ -33,17 +33,18 @@ class DomainView(msgspec.Struct, frozen=True):
     since: tuple[str, bool] | None
 
 
-def view_domain(domain: Any) -> DomainView:
+def view_domain(domain: Any, timeout: float = 10.0) -> DomainView:
     """Explain the state of a domain.  Blocks as libvirt does.
 
     :param domain: A `libvirt.virDomain`.
+    :param timeout: Seconds that the answer may take, see `observe_xen_domain`.
     :raise libvirt.libvirtError: What libvirt raises.
     """
-    return _view_on_xen(domain) if is_on_xen(domain) else _view_on_qemu(domain)
+    return _view_on_xen(domain, timeout) if is_on_xen(domain) else _view_on_qemu(domain)
 
 
-def _view_on_xen(domain: Any) -> DomainView:
-    seen = observe_xen_domain(domain)
+def _view_on_xen(domain: Any, timeout: float) -> DomainView:
+    seen = observe_xen_domain(domain, timeout=timeout)
     said = {"libvirt": state_name(seen.state, seen.reason)}
     if seen.xl is not None:
         said["xl"] = seen.xl.flags

@@ -4,7 +4,7 @@ from typing import Any
 
 from onpanic.probe.xen.ask_libvirt import DRIVER
 
-__all__ = ("is_on_xen",)
+__all__ = ("is_control_domain", "is_on_xen")
 
 
 def is_on_xen(domain: Any) -> bool:
@@ -14,3 +14,12 @@ def is_on_xen(domain: Any) -> bool:
     :raise libvirt.libvirtError: When libvirt does not answer.
     """
     return bool(domain.connect().getType() == DRIVER)
+
+
+def is_control_domain(domain: Any) -> bool:
+    """Return whether a domain is Xen's control domain (dom0).  Blocks as libvirt does.
+
+    :param domain: A `libvirt.virDomain`.
+    :raise libvirt.libvirtError: When libvirt does not answer.
+    """
+    return is_on_xen(domain) and domain.ID() == 0

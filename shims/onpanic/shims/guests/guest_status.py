@@ -13,7 +13,9 @@ from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.domain_xml.policy_xml import stored_policy
 from onpanic.shims.guests.domain_view import view_domain
+from onpanic.shims.guests.driver import is_control_domain
 from onpanic.shims.guests.guest_states import explain_run_state, query_run_state
+from onpanic.shims.guests.virsh_name import virsh_name
 from onpanic.shims.translation.domain_policy import effective_policy, unhonoured_changes
 from onpanic.shims.translation.libvirt_features import Libvirt
 
@@ -31,7 +33,8 @@ class Status(msgspec.Struct, frozen=True):
     :param said: The state as ``QEMU``, ``libvirt`` and ``xl`` name it, as far as they were asked.
     :param since: Since when (UTC, RFC 3339); None if it is not known.
     :param since_is: ``exact``, or ``latest`` if `since` is the latest possible time.
-    :param policy: The guest's policy; None for a QEMU without libvirt, which has none.
+    :param policy: The guest's policy; None for a QEMU without libvirt and for Xen's control domain, which
+        have none.
     :param policy_from: ``kept`` if the policy is stored in the metadata, ``amount-to`` if it follows from
         ``<panic>`` and ``<on_crash>``.
     :param policy_problem: Why the policy in the metadata cannot be read; empty if it can.
@@ -86,7 +89,7 @@ async def status_of_monitor(monitor: Monitor, address: str) -> Status:
     )
 
 
-def status_of_domain(domain: Any, connect: str | None = None) -> Status:
+def status_of_domain(domain: Any, connect: str | None = None, timeout: float = 10.0) -> Status:
     """Explain the state of a libvirt domain.  Blocks as libvirt does.
 
     QEMU itself is asked only if libvirt's state leaves open whether the guest panicked, because libvirt then
@@ -95,17 +98,20 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
 
     :param domain: A `libvirt.virDomain`.
     :param connect: The connection URI in the commands of the remedies; None for libvirt's default.
+    :param timeout: Seconds that the answer may take, of which xl has half, and watching the CPU time of a
+        Xen guest a tenth.
     :raise libvirt.libvirtError: What libvirt raises.
     """
-    name = domain.name()
-    view = view_domain(domain)
+    view = view_domain(domain, timeout)
     explanation = view.explanation
     root = Document(domain.XMLDesc()).root
     policy, policy_from, problem = None, "", ""
     notes: tuple[str, ...] = ()
     try:
         stored = stored_policy(root)
-        if stored:
+        if is_control_domain(domain):
+            pass  # libvirt shows an <on_crash> that nobody set, and that is of no effect
+        elif stored:
             policy, policy_from = stored.policy, "kept"
             notes = tuple(note.reason for note in unhonoured_changes(root, stored))
         else:
@@ -122,7 +128,7 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
     time, is_exact = view.since or (None, None)
     paused = explanation.name == "panicked" and policy is not None and policy.on_panic == "pause"
     return Status(
-        guest=name,
+        guest=domain.name(),
         state=_PAUSED if paused else explanation.name,  # libvirt has no such state
         meaning=explanation.meaning,
         said=view.said,
@@ -133,6 +139,6 @@ def status_of_domain(domain: Any, connect: str | None = None) -> Status:
         policy_problem=problem,
         policy_notes=notes,
         remedies=tuple(
-            (r.what, r.domain.format(domain=quote(name), connect=option)) for r in explanation.remedies
+            (r.what, r.domain.format(domain=virsh_name(domain), connect=option)) for r in explanation.remedies
         ),
     )

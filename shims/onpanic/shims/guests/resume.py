@@ -63,11 +63,12 @@ async def resume_monitor(monitor: Monitor, *, allow_reset: bool = False) -> Resu
     return Resumed("reset", before, await query_run_state(monitor))
 
 
-def resume_domain(domain: Any, *, allow_reset: bool = False) -> Resumed:
+def resume_domain(domain: Any, *, allow_reset: bool = False, timeout: float = 10.0) -> Resumed:
     """Continue a panicked libvirt domain.  Blocks as libvirt does.
 
     :param domain: A `libvirt.virDomain`.
     :param allow_reset: Reset the guest if it cannot be continued otherwise.
+    :param timeout: Seconds in which to learn the state of a guest of Xen.
     :raise RefusedError: When the guest did not panic, when it needs a reset that is not allowed, or when a
         reset would end it; on Xen, when it does not run.
     :raise libvirt.libvirtError: What libvirt raises.
@@ -75,7 +76,7 @@ def resume_domain(domain: Any, *, allow_reset: bool = False) -> Resumed:
     if is_on_xen(domain):
         from onpanic.shims.guests.xen_resume import refuse_unless_running  # needs lxml
 
-        running = refuse_unless_running(domain)
+        running = refuse_unless_running(domain, timeout)
         return Resumed("nothing", running, running)
     libvirt = libvirt_module()
     observed = observe_domain(domain)

@@ -5,9 +5,11 @@ resume it; it then says that the domain runs, or is paused.  ``xl`` in the dom0 
 elsewhere only a CPU time that goes on shows that a guest runs.
 """
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,7 +24,8 @@ from onpanic.shims.translation.local_uri import local_parts
 __all__ = ("XenDomain", "cpus_run", "observe_xen_domain", "working_since")
 
 _TRIES = 3  # to read everything between two changes of the state
-_READS, _PAUSE = 10, 0.1  # of the CPU time; seconds
+_PAUSE = 0.1  # seconds between two readings of the CPU time
+_XL, _WATCH = 0.5, 0.1  # of the time that an answer may take: xl's share, and how long a CPU time is watched
 
 
 class XenDomain(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +33,7 @@ class XenDomain(msgspec.Struct, frozen=True, kw_only=True):
 
     :param state: libvirt's state, a ``virDomainState``.
     :param reason: The reason of that state.
-    :param active: Whether it has a domain ID: Xen has it in memory, or libvirt believes so.
+    :param number: Its domain ID: Xen has it in memory, or libvirt believes so; negative if it has none.
     :param persistent: Whether libvirt keeps its definition when it ends.
     :param on_crash: What its ``<on_crash>`` says; empty for libvirt's default, destroy.
     :param is_pv: Whether it is a PV guest.
@@ -43,7 +46,7 @@ class XenDomain(msgspec.Struct, frozen=True, kw_only=True):
 
     state: int
     reason: int
-    active: bool = True
+    number: int = 1
     persistent: bool = True
     on_crash: str = ""
     is_pv: bool = True
@@ -52,21 +55,28 @@ class XenDomain(msgspec.Struct, frozen=True, kw_only=True):
     not_asked: str = ""
     cpus_run: bool | None = None
 
+    @property
+    def active(self) -> bool:
+        """Whether it has a domain ID."""
+        return self.number >= 0
+
 
 def observe_xen_domain(
     domain: Any,
     ask: Callable[[int, str], XlState] | None = None,
     pause: Callable[[float], None] = time.sleep,
+    timeout: float = 10.0,
 ) -> XenDomain:
     """Read a domain's state, and ask Xen what only Xen knows.  Blocks as libvirt does; nothing is changed.
 
     If Xen cannot be asked about a domain that libvirt says is running, its CPU time is watched for up to a
-    second.
+    tenth of the timeout.
 
     :param domain: A `libvirt.virDomain`; its connection may be read-only.
     :param ask: Asks Xen about a domain ID and a UUID, see `ask_xl_state`; None to run xl if this host is the
         dom0.
     :param pause: Waits for a number of seconds.
+    :param timeout: Seconds that the answer may take; xl has half of them.
     :raise libvirt.libvirtError: When libvirt does not tell.
     """
     libvirt = libvirt_module()
@@ -75,33 +85,34 @@ def observe_xen_domain(
         number = _number(domain)
         job, elapsed = domain.jobInfo()[:2]
         root = Document(domain.XMLDesc()).root
-        if domain.state() == [state, reason]:
+        xl, not_asked = _ask_xen(domain, number, ask, _XL * timeout) if number >= 0 else (None, "")
+        if domain.state() == [state, reason] and _number(domain) == number:
             break
-    xl, not_asked = _ask_xen(domain, number, ask) if number >= 0 else (None, "")
     known = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_PAUSED)
     looks = xl is None and number >= 0 and state not in known
     return XenDomain(
         state=state,
         reason=reason,
-        active=number >= 0,
+        number=number,
         persistent=bool(domain.isPersistent()),
         on_crash=text_of(child(root, "on_crash")),
         is_pv=text_of(child(root, "os", "type")) == "linux",
         worked=None if job == libvirt.VIR_DOMAIN_JOB_NONE else elapsed,
         xl=xl,
         not_asked=not_asked,
-        cpus_run=cpus_run(lambda: int(domain.info()[4]), pause) if looks else None,
+        cpus_run=cpus_run(lambda: int(domain.info()[4]), pause, _WATCH * timeout) if looks else None,
     )
 
 
-def cpus_run(read: Callable[[], int], pause: Callable[[float], None]) -> bool:
-    """Return whether a CPU time goes on within a second.
+def cpus_run(read: Callable[[], int], pause: Callable[[float], None], seconds: float) -> bool:
+    """Return whether a CPU time goes on.
 
     :param read: Reads it.
     :param pause: Waits for a number of seconds.
+    :param seconds: How long to watch it.
     """
     first = read()
-    for _ in range(_READS):
+    for _ in range(math.ceil(seconds / _PAUSE)):
         pause(_PAUSE)
         if read() != first:
             return True
@@ -126,11 +137,13 @@ def _number(domain: Any) -> int:
 
 
 def _ask_xen(
-    domain: Any, number: int, ask: Callable[[int, str], XlState] | None
+    domain: Any, number: int, ask: Callable[[int, str], XlState] | None, timeout: float
 ) -> tuple[XlState | None, str]:
-    if ask is None and local_parts(domain.connect()) is None:
-        return None, "its dom0 is another host"
+    if ask is None:
+        if local_parts(domain.connect()) is None:
+            return None, "its dom0 is another host"
+        ask = partial(ask_xl_state, timeout=timeout)
     try:
-        return (ask or ask_xl_state)(number, domain.UUIDString()), ""
+        return ask(number, domain.UUIDString()), ""
     except EmulatorError as error:
         return None, error.message

@@ -10,14 +10,15 @@ from onpanic.shims.guests.xen_states import HAS_ENDED
 __all__ = ("refuse_unless_running",)
 
 
-def refuse_unless_running(domain: Any) -> str:
+def refuse_unless_running(domain: Any, timeout: float) -> str:
     """Return the state of a guest that runs, as libvirt names it.  Blocks as libvirt does.
 
     :param domain: A `libvirt.virDomain` on Xen.
+    :param timeout: Seconds that the answer may take.
     :raise RefusedError: When it does not run, or whether it does is not known.
     :raise libvirt.libvirtError: What libvirt raises.
     """
-    view = view_domain(domain)
+    view = view_domain(domain, timeout)
     name, said = view.explanation.name, view.said["libvirt"]
     if name == "running":
         return said

@@ -21,9 +21,7 @@ _ANEW_TRANSIENT = Remedy(
 )
 _START = Remedy("start it again", "virsh{connect} start {domain}")
 _RUN = Remedy("let it run", "virsh{connect} resume {domain}")
-_RUN_BY_XL = Remedy(_RUN.what, "xl unpause {domain}")
 _JOB = Remedy("see how long it takes", "virsh{connect} domjobinfo {domain}")
-_ASK_XEN = Remedy("ask Xen in its dom0", "xl list {domain}")
 _ASK_CPUS = Remedy("see if its CPUs are blocked (it waits) or offline", "virsh{connect} vcpuinfo {domain}")
 
 _CRASH = "the guest's kernel panicked, or Xen stopped the guest for an error"
@@ -31,6 +29,7 @@ _CRASH = "the guest's kernel panicked, or Xen stopped the guest for an error"
 #: The names of the states in which a guest has ended, and cannot be continued.
 HAS_ENDED = ("preserved", "dumping", "restarting", "crashed", "shut down", "ending")
 
+_CONTROL = StateExplanation("running", "this is the control domain, which runs the toolstack")
 _RUNNING = StateExplanation("running", "the guest runs")
 _OFF = StateExplanation("off", "the guest is not running", (_START,))
 _CRASHED = StateExplanation(
@@ -56,6 +55,8 @@ def explain_xen_domain(seen: XenDomain) -> StateExplanation:
         if crashed and seen.worked is not None and seen.on_crash.endswith("restart"):
             return _RESTARTING
         return _CRASHED if crashed else _OFF
+    if seen.number == 0:
+        return _CONTROL
     ended = _ended(seen)
     if ended == "crash":
         return _crashed_in_memory(seen)
@@ -69,7 +70,8 @@ def explain_xen_domain(seen: XenDomain) -> StateExplanation:
     if seen.xl.is_paused:
         by_libvirt = seen.state == libvirt.VIR_DOMAIN_PAUSED
         return _paused(
-            "the guest was stopped on request; it did not crash", _RUN if by_libvirt else _RUN_BY_XL
+            "the guest was stopped on request; it did not crash",
+            _RUN if by_libvirt else _by_xl(_RUN.what, "unpause", seen),
         )
     return _RUNNING
 
@@ -107,10 +109,11 @@ def _by_libvirt(seen: XenDomain) -> StateExplanation:
     """Return what libvirt's state of a domain in memory means, if Xen cannot be asked."""
     libvirt = libvirt_module()
     asked = f"; Xen cannot be asked: {seen.not_asked}"
+    ask_xen = _by_xl("ask Xen in its dom0", "list", seen)
     if seen.state == libvirt.VIR_DOMAIN_PAUSED:
         if seen.reason == libvirt.VIR_DOMAIN_PAUSED_UNKNOWN:  # libvirt's daemon has been restarted
             meaning = "whether the guest was stopped on request, or has crashed, is not known"
-            return StateExplanation("unknown", meaning + asked, (_ASK_XEN, _RUN))
+            return StateExplanation("unknown", meaning + asked, (ask_xen, _RUN))
         return _paused(
             "the guest was stopped on request; libvirt does not show whether it crashed before", _RUN
         )
@@ -121,11 +124,16 @@ def _by_libvirt(seen: XenDomain) -> StateExplanation:
         "whether the guest runs is not known: its CPUs do nothing, so it waits, is paused, or has crashed "
         f"without libvirt's notice{asked}{works}"
     )
-    return StateExplanation("unknown", meaning, (_ASK_XEN, _ASK_CPUS))
+    return StateExplanation("unknown", meaning, (ask_xen, _ASK_CPUS))
 
 
 def _paused(meaning: str, remedy: Remedy) -> StateExplanation:
     return StateExplanation("paused", meaning, (remedy,))
+
+
+def _by_xl(what: str, command: str, seen: XenDomain) -> Remedy:
+    """Return what xl does with a domain: it takes every number for an ID, and knows no UUID."""
+    return Remedy(what, f"xl {command} {seen.number}")
 
 
 def _believed(seen: XenDomain) -> str:

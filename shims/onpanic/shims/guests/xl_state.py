@@ -13,8 +13,8 @@ from onpanic.probe.xen.xl import run_xl
 
 __all__ = ("XlState", "ask_xl_state", "read_xl_list")
 
-# The columns State, Time(s) and UUID of `xl list -v`; a name may have any form
-_ROW = re.compile(r"\s([r-][b-][p-][s-][-rscwS?][d-])\s+\d+\.\d+\s+([0-9a-f-]{36})\s")
+# The columns State, Time(s) and UUID of `xl list -v`: the last such words, since a name may have any form
+_ROW = re.compile(r".*\s([r-][b-][p-][s-][-rscwS?][d-])\s+\d+\.\d+\s+([0-9a-f-]{36})\s")
 
 # The letters of xl for Xen's shutdown codes (public/sched.h)
 _REASONS = {
@@ -59,11 +59,11 @@ def read_xl_list(text: str, uuid: str) -> XlState | None:
     :param text: What ``xl list -v`` printed.
     :param uuid: The UUID of the guest, in lower case.
     """
-    found = (_ROW.search(f"{line} ") for line in text.splitlines())
+    found = (_ROW.match(f"{line} ") for line in text.splitlines())
     return next((XlState(row[1]) for row in found if row and row[2] == uuid), None)
 
 
-def ask_xl_state(number: int, uuid: str, timeout: float = 5.0) -> XlState:
+def ask_xl_state(number: int, uuid: str, timeout: float) -> XlState:
     """Ask the ``xl`` of this dom0 for the state of a guest.
 
     :param number: The guest's domain ID.
