@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import libvirt
 import pytest
@@ -22,7 +22,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 _XML = """\
 <domain type='xen'>
   <name>{name}</name>
-  <memory unit='MiB'>32</memory>
+  <memory unit='MiB'>{mebibytes}</memory>
   <os><type arch='x86_64' machine='xen{kind}'>{os}</type><kernel>{guests}/{kind}-{image}.elf</kernel></os>
   <on_poweroff>{on_poweroff}</on_poweroff>
   <on_crash>{on_crash}</on_crash>
@@ -31,20 +31,33 @@ _XML = """\
 """
 
 
-class Guests(NamedTuple):
+class Guests:
     """Defines guests, and asks about them."""
 
-    xen: XenLab
-    connection: Any
-    onpanic: Run
+    def __init__(self, xen: XenLab, onpanic: Run) -> None:
+        self.xen = xen
+        self._onpanic = onpanic
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Open the connections, also after a restart of the daemon."""
+        self.connection = libvirt.open(self.xen.uri)
+        self._reader = libvirt.openReadOnly(self.xen.uri)
 
     def start(
-        self, name: str, kind: str, image: str, on_crash: str = "destroy", on_poweroff: str = "destroy"
+        self,
+        name: str,
+        kind: str,
+        image: str,
+        on_crash: str = "destroy",
+        on_poweroff: str = "destroy",
+        mebibytes: int = 32,
     ) -> Any:
         """Define and start a guest, and return its `libvirt.virDomain`."""
         words = {"pv": "linux", "pvh": "xenpvh"}
         xml = _XML.format(
             name=name,
+            mebibytes=mebibytes,
             kind=kind,
             os=words[kind],
             image=image,
@@ -56,9 +69,18 @@ class Guests(NamedTuple):
         domain.create()
         return domain
 
-    def status(self, name: str) -> Status:
+    def status(self, domain: Any, timeout: float = 2) -> Status:
         """Return the status of a guest, asked from this host."""
-        return status_of_domain(libvirt.openReadOnly(self.xen.uri).lookupByName(name), self.xen.uri)
+        return status_of_domain(self._reader.lookupByUUID(domain.UUID()), self.xen.uri, timeout)
+
+    def command(self, name: str, guest: str) -> subprocess.CompletedProcess[str]:
+        """Run a command about a guest on this host."""
+        return self._onpanic(name, "--connect", self.xen.uri, "--domain", guest)
+
+    def run(self, command: str) -> None:
+        """Run a command that a status has shown, in dom0."""
+        done = self.xen.run(f"set -e; {command.replace(f' --connect {self.xen.uri}', '')}")
+        assert done.returncode == 0, (command, done)
 
     def in_dom0(self, domain: Any) -> str:
         """Return the state of a guest as it is explained where xl can be asked."""
@@ -71,25 +93,32 @@ class Guests(NamedTuple):
         seen: XenDomain = observe_xen_domain(domain, ask)
         return explain_xen_domain(seen).name
 
-    def resume(self, name: str) -> str:
+    def resume(self, domain: Any) -> str:
         """Return the code with which it is refused to continue a guest, with a reset if that helped."""
         with pytest.raises(RefusedError) as refused:
-            resume_domain(self.connection.lookupByName(name), allow_reset=True)
+            resume_domain(self.connection.lookupByUUID(domain.UUID()), allow_reset=True, timeout=2)
         return refused.value.decision.code
+
+    def remove(self) -> None:
+        """Remove all guests."""
+        for domain in self.connection.listAllDomains():
+            if domain.ID() == 0:
+                continue
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
 
 
 @pytest.fixture
 def guests(xen: XenLab, onpanic: Run) -> Iterator[Guests]:
     """Return what defines guests; they are removed afterwards."""
-    connection = libvirt.open(xen.uri)
-    yield Guests(xen, connection, onpanic)
-    connection = libvirt.open(xen.uri)  # a test may have restarted the daemon
-    for domain in connection.listAllDomains():
-        if domain.ID() == 0:
-            continue
-        if domain.isActive():
-            domain.destroy()
-        domain.undefine()
+    found = Guests(xen, onpanic)
+    yield found
+    found.remove()
+
+
+CRASHED = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED]
+SHUT_DOWN = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN]
 
 
 def until(state: list[int], domain: Any) -> None:
@@ -98,36 +127,45 @@ def until(state: list[int], domain: Any) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("kind", ["pv", "pvh"])
-def test_preserved(guests: Guests, kind: str) -> None:
-    """A crashed guest that is kept is neither off nor running, whatever libvirt says; it is not continued."""
-    domain = guests.start("kept", kind, "crash", "preserve")
-    until([libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED], domain)
-    found = guests.status("kept")
-    assert (found.state, found.said) == ("preserved", {"libvirt": "shutoff (crashed)"})
-    assert found.policy is not None
-    assert (found.policy.on_panic, found.policy.on_crash) == ("crash", "preserve")
-    assert guests.resume("kept") == "xen-shutdown-is-final"
-    domain.suspend()
-    assert "does not show whether it crashed" in guests.status("kept").meaning
-    domain.resume()  # it is running, as libvirt says
-    assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
-    assert guests.status("kept").state == "unknown"
-    assert guests.in_dom0(domain) == "preserved"
+def test_preserved(guests: Guests) -> None:
+    """A crashed guest that is kept is neither off nor running, whatever libvirt says; it is not continued.
 
-
-def test_commands_for_a_preserved_guest(guests: Guests) -> None:
-    """What is printed works: its memory can be dumped, and it can be ended and started again."""
-    domain = guests.start("kept", "pv", "crash", "preserve")
-    until([libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED], domain)
-    commands = [command for _, command in guests.status("kept").remedies]
-    assert len(commands) == 2
-    for command in commands:
-        local = command.replace(f" --connect {guests.xen.uri}", "").replace("FILE", "/tmp/kept.core")
-        done = guests.xen.run(f"set -e; {local}")
-        assert done.returncode == 0, (command, done)
+    The commands that are printed work, also for a name that virsh takes for an ID.
+    """
+    kept = [
+        guests.start("it's kept", "pv", "crash", "preserve", mebibytes=16),
+        guests.start("1", "pvh", "crash", "preserve"),
+    ]
+    found = []
+    for domain in kept:
+        until(CRASHED, domain)
+        found.append(guests.status(domain))
+        assert (found[-1].state, found[-1].said) == ("preserved", {"libvirt": "shutoff (crashed)"})
+        assert found[-1].policy is not None
+        assert (found[-1].policy.on_panic, found[-1].policy.on_crash) == ("crash", "preserve")
+        assert guests.resume(domain) == "xen-shutdown-is-final"
+    (_, dump), (_, anew) = found[0].remedies
+    guests.run(dump.replace("FILE", "/tmp/kept.core"))
     core = guests.xen.run("head -c 4096 /tmp/kept.core | grep -ac Xen; rm /tmp/kept.core")
     assert core.stdout.strip() == "1", core
+
+    kept[0].suspend()
+    assert "does not show whether it crashed" in guests.status(kept[0]).meaning
+    kept[0].resume()  # it is running, as libvirt says
+    assert kept[0].state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    assert guests.status(kept[0]).state == "unknown"
+    guests.xen.restart_libvirtd()
+    guests.reconnect()
+    kept = [guests.connection.lookupByUUID(domain.UUID()) for domain in kept]
+    for domain in kept:
+        assert guests.status(domain).state in ("preserved", "unknown")
+        assert guests.in_dom0(domain) == "preserved"
+
+    before = [domain.ID() for domain in kept]
+    guests.run(anew)
+    guests.run(found[1].remedies[-1][1])
+    after = [guests.connection.lookupByUUID(domain.UUID()).ID() for domain in kept]
+    assert not {-1, *before} & {*after}
 
 
 def test_ended_and_gone(guests: Guests) -> None:
@@ -135,16 +173,14 @@ def test_ended_and_gone(guests: Guests) -> None:
     crashed = guests.start("crashed", "pv", "crash")
     off = guests.start("off", "pv", "poweroff")
     kept = guests.start("kept-off", "pv", "poweroff", on_poweroff="preserve")
-    shut_down = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN]
-    until([libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED], crashed)
-    until(shut_down, off)
-    until(shut_down, kept)
+    until(CRASHED, crashed)
+    until(SHUT_DOWN, off)
+    until(SHUT_DOWN, kept)
     while crashed.isActive() or off.isActive():
         time.sleep(0.05)
-    names = ("crashed", "off", "kept-off")
-    assert [guests.status(name).state for name in names] == ["crashed", "off", "shut down"]
+    assert [guests.status(one).state for one in (crashed, off, kept)] == ["crashed", "off", "shut down"]
     assert guests.in_dom0(kept) == "shut down"
-    assert [guests.resume(name) for name in names] == [
+    assert [guests.resume(one) for one in (crashed, off, kept)] == [
         "xen-shutdown-is-final",
         "guest-did-not-panic",
         "xen-shutdown-is-final",
@@ -154,36 +190,27 @@ def test_ended_and_gone(guests: Guests) -> None:
 def test_guest_that_waits(guests: Guests) -> None:
     """A guest that only waits cannot be told from a crashed one by libvirt; Xen tells it, paused or not."""
     domain = guests.start("waits", "pv", "wait")
-    assert guests.status("waits").state == "unknown"
-    assert guests.resume("waits") == "xen-state-unknown"
+    shown = guests.command("status", "waits")
+    assert shown.stdout.startswith("waits: unknown: whether the guest runs is not known: its CPUs do nothing")
+    assert "(what its <on_crash> amounts to)" in shown.stdout
+    refused = guests.command("resume", "waits")
+    assert (refused.returncode, "refused: xen-state-unknown:" in refused.stderr) == (1, True), refused
     assert guests.in_dom0(domain) == "running"
     guests.xen.run("xl", "pause", "waits")
     assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
     assert guests.in_dom0(domain) == "paused"
     guests.xen.run("xl", "unpause", "waits")
     domain.suspend()
-    assert guests.status("waits").state == "paused"
-    assert guests.resume("waits") == "xen-guest-paused"
+    assert guests.status(domain).state == "paused"
+    assert guests.resume(domain) == "xen-guest-paused"
 
 
 def test_guest_that_works(guests: Guests) -> None:
-    """A guest whose CPU time goes on is seen to run, also through another host."""
-    guests.start("works", "pv", "later", "preserve")
-    assert guests.status("works").state in ("running", "preserved")  # it crashes a few seconds later
-    assert guests.status("Domain-0").state == "running"
-
-
-def test_restart_of_libvirt(guests: Guests) -> None:
-    """After a restart of its daemon libvirt may say that a crashed guest runs; we never do."""
-    for number in range(2):
-        domain = guests.start(f"kept{number}", "pv", "crash", "preserve")
-        until([libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED], domain)
-    guests.xen.restart_libvirtd()
-    connection = libvirt.open(guests.xen.uri)
-    for number in range(2):
-        domain = connection.lookupByName(f"kept{number}")
-        assert guests.status(f"kept{number}").state in ("preserved", "unknown")
-        assert guests.in_dom0(domain) == "preserved"
+    """A guest whose CPU time goes on is seen to run from another host, too; so is the control domain."""
+    works = guests.start("works", "pv", "later", "preserve")
+    assert guests.status(works, 10).state in ("running", "preserved")  # it crashes a few seconds later
+    control = guests.status(guests.connection.lookupByName("Domain-0"))
+    assert (control.state, control.policy) == ("running", None)
 
 
 def test_dump(guests: Guests) -> None:
@@ -191,26 +218,20 @@ def test_dump(guests: Guests) -> None:
     domain = guests.start("dumped", "pv", "crash", "coredump-destroy")
     while not domain.jobInfo()[0]:
         assert domain.isActive(), "the dump was faster than the test"
-    found = guests.status("dumped")
+    found = guests.status(domain)
     assert found.state in ("dumping", "crashed")  # dumped meanwhile
     assert (found.since is not None) == (found.state == "dumping")
     while domain.isActive():
         time.sleep(0.05)
-    assert guests.status("dumped").state == "crashed"
+    assert guests.status(domain).state == "crashed"
 
 
-def test_commands(guests: Guests) -> None:
-    """The commands say what is the case on Xen; what has nothing to ask names what has."""
-    guests.start("waits", "pv", "wait")
-    shown = guests.onpanic("status", "--connect", guests.xen.uri, "--domain", "waits")
-    assert shown.stdout.startswith("waits: unknown: whether the guest runs is not known: its CPUs do nothing")
-    assert "(what its <on_crash> amounts to)" in shown.stdout
-    refused = guests.onpanic("resume", "--connect", guests.xen.uri, "--domain", "waits")
-    assert (refused.returncode, "refused: xen-state-unknown:" in refused.stderr) == (1, True), refused
-    probed = guests.onpanic("probe", "--connect", guests.xen.uri, "--domain", "waits")
+def test_nothing_to_ask(guests: Guests) -> None:
+    """Commands that read a guest name what there is to ask instead."""
+    probed = guests.command("probe", "Domain-0")
     assert probed.returncode == 2
     assert "Xen driver has no QEMU monitor" in probed.stderr
     assert f"onpanic probe --connect {guests.xen.uri} asks the Xen host" in probed.stderr
-    why = guests.onpanic("why", "--connect", guests.xen.uri, "--domain", "waits")
+    why = guests.command("why", "Domain-0")
     assert why.returncode == 1
     assert "neither the memory of a Xen guest" in why.stdout

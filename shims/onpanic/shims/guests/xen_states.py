@@ -94,6 +94,8 @@ def _crashed_in_memory(seen: XenDomain) -> StateExplanation:
         return StateExplanation("dumping", f"{_CRASH}; libvirt dumps its memory, and then {then}", (_JOB,))
     if noticed and restarts:
         return _RESTARTING
+    if noticed and seen.worked is None and seen.on_crash != "preserve":
+        return StateExplanation("ending", f"{_CRASH}; libvirt destroys it")
     if seen.worked is not None:
         return StateExplanation(
             "preserved", f"{_CRASH}; its memory is kept, and libvirt works on it", (_JOB,)
