@@ -74,6 +74,8 @@ def test_each_command_has_a_help(name: str, command: Command) -> None:
         (["explain", "--"], "nothing follows --"),
         (["explain", "--", "qemu"], "takes no command after --"),
         (["accept", "pause", "qemu", "--record", "r"], "more than one source"),
+        (["accept", "pause", "qemu", "--connect", ""], "more than one source"),
+        (["accept", "pause", "--record", ""], "No such file"),
         (["to-libvirt", "--record", "r", "--emulator", "e", "x"], "more than one source"),
         (["to-libvirt", "--libvirt-version", "9" * 5000, "x"], "onpanic: hint: "),
         (["watch", "--connect", "\udcff"], "not UTF-8"),

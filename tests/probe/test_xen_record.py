@@ -1,10 +1,12 @@
 """The record of a Xen host, from what its toolstack says."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from onpanic.cli import main
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.facts.xen_questions import ON_CRASH_FACTS, ON_CRASH_WORDS
 from onpanic.probe.record.capability_record import Probed
@@ -112,3 +114,21 @@ def test_screen() -> None:
     assert "xenpv (pv, default): a crash ends in what <on_crash> says" in text
     assert "2 machine types (xenpvh xenfv): this Xen runs no such guests" in text
     assert "emulator" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["--machine", "q35"], "it has xenpv, xenpvh, xenfv", "name one of these"),
+        (["--notifier", "isa"], "--notifier has no meaning on Xen", "leave it out"),
+    ],
+)
+def test_what_only_qemu_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str, hint: str
+) -> None:
+    """A machine type of QEMU's, or a notifier, does not go with the record of a Xen host."""
+    path = tmp_path / "xen.json"
+    path.write_bytes(record().to_json())
+    assert main(["accept", "crash", "--record", str(path), *words]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, message in printed.err, hint in printed.err) == ("", True, True)

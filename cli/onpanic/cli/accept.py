@@ -65,11 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _decide(arguments: argparse.Namespace) -> tuple[Decision, NotifierModel | None]:
     """Return the decision, and the notifier that it is about; None if it is not about one."""
     on_xen = arguments.hypervisor == "xen"
-    sources = [arguments.emulator, arguments.command, arguments.record, arguments.connect, on_xen]
-    if sum(map(bool, sources)) > 1:
+    named = [arguments.emulator, arguments.command or None, arguments.record, arguments.connect]
+    if sum(source is not None for source in named) + on_xen > 1:
         raise UsageError("more than one source", "name an emulator, a record, --connect, or --hypervisor xen")
-    if (on_xen or arguments.connect) and arguments.notifier:
-        raise UsageError("--notifier has no meaning on Xen", "leave it out")
+    if on_xen or arguments.connect is not None:
+        _refuse_notifier(arguments)
     policy = Policy(
         arguments.value,
         arguments.coredump,
@@ -80,9 +80,11 @@ def _decide(arguments: argparse.Namespace) -> tuple[Decision, NotifierModel | No
     if on_xen:
         return decide(policy, "xen", Capabilities({})), None
     record = None
-    if arguments.record or arguments.connect:  # whose rules apply is not known before
+    if arguments.record is not None or arguments.connect is not None:  # whose rules apply is not known before
         record = _record(arguments)
     hypervisor = record.hypervisor if record else "qemu"
+    if hypervisor == "xen":
+        _refuse_notifier(arguments)
     decision = decide(policy, hypervisor, Capabilities({}))
     if not decision and decision.code != "probe-inconclusive":
         return decision, None  # refused whatever the host can do
@@ -94,10 +96,15 @@ def _decide(arguments: argparse.Namespace) -> tuple[Decision, NotifierModel | No
     return decide(policy, hypervisor, capabilities), notifier
 
 
+def _refuse_notifier(arguments: argparse.Namespace) -> None:
+    if arguments.notifier:
+        raise UsageError("--notifier has no meaning on Xen", "leave it out")
+
+
 def _record(arguments: argparse.Namespace) -> CapabilityRecord:
-    if arguments.record:
+    if arguments.record is not None:
         return read_record(arguments.record)
-    if arguments.connect:
+    if arguments.connect is not None:
         from onpanic.core.libvirt_api import silence_libvirt
         from onpanic.probe.xen.probe_xen import probe_xen
 

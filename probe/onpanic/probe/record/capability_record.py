@@ -227,9 +227,8 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
         if name is None and self.machines:
             return self.machines[0]
         known = ", ".join(m.name for m in self.machines) or "none"
-        raise RecordError(
-            f"the record has no machine type {name!r}; it has {known}", "probe again with --machine"
-        )
+        hint = "name one of these" if self.hypervisor == "xen" else "probe again with --machine"
+        raise RecordError(f"the record has no machine type {name!r}; it has {known}", hint)
 
     def capabilities(self, machine: str | None = None, notifier: str | None = None) -> Capabilities:
         """Return what the decision is made from.
