@@ -54,11 +54,13 @@ def test_xenstored_hangs(dom0_onpanic: Dom0Onpanic, xen: XenLab) -> None:
     assert xen.run("kill -STOP $(pidof xenstored)").returncode == 0
     try:
         done = dom0_onpanic("probe", "--hypervisor", "xen", "-q", "--timeout", "1")
+        status = xen.run("timeout -s TERM 4 onpanic status --domain 0 --timeout 1000")
+        left = xen.run("pidof xl").stdout
     finally:
         xen.run("kill -CONT $(pidof xenstored)")
     assert done.returncode == 2
     assert done.stderr == "onpanic: xl did not answer in 1 s; is xenstored running?\n"
-    assert xen.run("pidof xl").stdout == ""
+    assert (status.returncode, status.stdout, left) == (124, "", "")
 
 
 def test_libvirtd_hangs(xen: XenLab, onpanic: Dom0Onpanic) -> None:
