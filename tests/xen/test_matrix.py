@@ -4,37 +4,22 @@ By default a few of its guests run.  With ``ONPANIC_XEN=all`` the command collec
 do, which takes a minute or two.
 """
 
-import io
 import os
 import subprocess
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-import platformdirs
-
-import onpanic.cli
-import onpanic.core
-import onpanic.fleet
-import onpanic.matrix
-import onpanic.shims
-import onpanic.why
 from onpanic.matrix import LibvirtRecord, published
 from onpanic.matrix.libvirts.libvirt_table import libvirt_changes
 from onpanic.matrix.lint import lint_libvirt
 
+from ..running.dom0_onpanic import copy_onpanic
 from ..running.xen_lab import XenLab
 
-# One package of each folder that the command is made of, and libraries
-ROOTS = [
-    Path(str(package.__file__)).parents[2]
-    for package in (onpanic.core, onpanic.shims, onpanic.why, onpanic.matrix, onpanic.fleet, onpanic.cli)
-]
-LIBRARIES = [Path(str(library.__file__)).parent for library in (msgspec, platformdirs)]
-
-
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+# What `FEW` needs
+PARTS = ("core", "probe", "shims", "matrix")
 
 COMMAND = "-m onpanic matrix collect -q --libvirt xen:///system -o /run/records"
 
@@ -49,28 +34,15 @@ keep_libvirt_record(Path("/run/records"), record_libvirt("xen:///system", wanted
 """
 
 
-def in_dom0(xen: XenLab) -> str:
-    """Unpack the package and its libraries in dom0, and return how its Python is called there."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        for root in ROOTS:
-            archive.add(root / "onpanic", f"{root.name}/onpanic")
-        for library in LIBRARIES:
-            archive.add(library, f"libraries/{library.name}")
-    packed = xen.put("onpanic.tar", content.getvalue())
-    done = xen.run(f"mkdir /tmp/package && python3 -m tarfile -e {packed} /tmp/package")
-    assert done.returncode == 0, done.stderr
-    path = ":".join(f"/tmp/package/{name}" for name in (*(root.name for root in ROOTS), "libraries"))
-    return f"PYTHONPATH={path} python3"
-
-
 def test_xen_is_collected(xen: XenLab) -> None:
     """What is seen is what is published.  Nothing of the guests is left."""
     everything = os.environ.get("ONPANIC_XEN") == "all"
+    python = copy_onpanic(xen) if everything else copy_onpanic(xen, PARTS)
     script = COMMAND if everything else xen.put("few.py", FEW.encode())
-    done = xen.run(f"{in_dom0(xen)} {script}", seconds=600)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    name, content = xen.run("basename -s .json /run/records/*; cat /run/records/*").stdout.split("\n", 1)
+    shown = "basename -s .json /run/records/*; cat /run/records/*"
+    done = xen.run(f"{python} {script} && {{ {shown}; }}", seconds=600)
+    assert done.returncode == 0, done.stderr
+    name, content = done.stdout.split("\n", 1)
     record = LibvirtRecord.from_json(content.encode())
     assert len([guest for guest in record.guests if guest.end]) >= 4
     assert {problem.rule for problem in lint_libvirt(name, record)} <= {"unobserved-word"}
