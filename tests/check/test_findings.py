@@ -13,6 +13,7 @@ from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.facts import QUESTIONS
 from onpanic.probe.record.capability_record import MachineRecord
 from onpanic.probe.testing import QEMU_1_5, QEMU_1_6, QEMU_1_7, QEMU_7_2, RHEL_6, PlayedEmulator
+from onpanic.probe.xen.record_of_xen import unasked_xen
 
 Make = Callable[..., MachineRecord]
 Record = Callable[..., CapabilityRecord]
@@ -599,6 +600,12 @@ def test_the_acpi_tables_count_only_where_they_were_asked_for(machine: Make, rec
 def test_a_baseline_with_nothing_to_compare(machine: Make, record: Record) -> None:
     with pytest.raises(RecordError, match="the baseline has no machine type of these: pc"):
         changes(record(machine("q35")), record(), ALL)
+
+
+def test_a_baseline_of_a_xen(record: Record) -> None:
+    """The record of a Xen has none of an emulator's facts: nothing would be found to have changed."""
+    with pytest.raises(RecordError, match="the baseline is of Xen"):
+        changes(unasked_xen(), record(), ALL)
 
 
 def test_a_baseline_of_another_architecture(record: Record) -> None:

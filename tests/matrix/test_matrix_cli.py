@@ -17,6 +17,7 @@ from onpanic.matrix.records.build_identity import build_name
 from onpanic.matrix.records.record_files import write_record
 from onpanic.probe import CapabilityRecord, RecordError
 from onpanic.probe.facts import QUESTIONS
+from onpanic.probe.xen.record_of_xen import unasked_xen
 
 from .libvirt_samples import with_libvirts
 from .samples import RECORDINGS, RELEASES, fact, machine, notifier, record, recorded
@@ -466,6 +467,25 @@ def test_xen_has_tables_of_its_own(onpanic: Run, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     text = (tmp_path / "MATRIX.md").read_text()
     assert "| preserve | shut off (crashed), crashed domain kept |" in text
+
+
+def test_the_record_of_a_xen_host_is_none_of_an_emulator(onpanic: Run, records: Path, tmp_path: Path) -> None:
+    """No table has its facts, and two of them would seem to be the same."""
+    (folder := tmp_path / "xen").mkdir()
+    (folder / "xen1.json").write_bytes(unasked_xen().to_json())
+    for words in (
+        ["build", str(folder), "-o", str(tmp_path)],
+        ["show", str(folder)],
+        ["diff", *[str(folder / "xen1.json")] * 2],
+    ):
+        done = onpanic("matrix", *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "xen1.json: the record of a Xen, not of an emulator" in done.stderr
+    (records / "xen1.json").write_bytes(unasked_xen().to_json())
+    done = onpanic("matrix", "build", str(records), "-o", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("xen1.json") == 1
+    assert "Xen" not in (tmp_path / "MATRIX.md").read_text()
 
 
 def test_two_libvirts_are_compared(onpanic: Run, libvirts: Path) -> None:

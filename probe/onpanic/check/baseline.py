@@ -23,6 +23,8 @@ from onpanic.probe.record.capability_record import CapabilityRecord, MachineReco
 
 __all__ = ("changes",)
 
+_NAMES = {"qemu": "QEMU", "xen": "Xen"}
+
 
 def changes(
     old: CapabilityRecord, new: CapabilityRecord, asked: Asked, *, new_ones: bool = False
@@ -37,8 +39,13 @@ def changes(
     :param asked: What the newer record was asked for.  If it was all machine types, one that is not in
         it is gone.
     :param new_ones: Whether new machine types are findings too; they break nothing.
-    :raise RecordError: When the records are of different architectures, or have no machine type in common.
+    :raise RecordError: When the records are of different hypervisors or architectures, or have no
+        machine type in common.
     """
+    if old.hypervisor != new.hypervisor:
+        raise RecordError(
+            f"the baseline is of {_NAMES[old.hypervisor]}", "name a record of the same emulator"
+        )
     if old.emulator.target and new.emulator.target and old.emulator.target != new.emulator.target:
         raise RecordError(
             f"the baseline is of {old.emulator.target}, the emulator of {new.emulator.target}",

@@ -41,6 +41,7 @@ WRITING = threading.Lock()
 
 _LIMIT = 64 * 2**20  # bytes; a record of all machine types takes 200 KiB
 _HINT = "onpanic matrix collect writes records"
+_OF_XEN = "onpanic matrix collect --libvirt xen:///system records Xen's guests, and onpanic host a Xen host"
 
 
 def has_records(folder: Path) -> bool:
@@ -85,7 +86,7 @@ def read_records(folder: Path) -> Iterator[tuple[str, CapabilityRecord | RecordE
 def read_record(path: Path) -> CapabilityRecord:
     """Read a record.
 
-    :raise RecordError: When the file cannot be read, or is not a record.
+    :raise RecordError: When the file cannot be read, or is not a record of an emulator.
     """
     return read_versioned_record(path)[0]
 
@@ -93,7 +94,7 @@ def read_record(path: Path) -> CapabilityRecord:
 def read_versioned_record(path: Path) -> tuple[CapabilityRecord, int]:
     """Read a record, and return it in the form of the current version, with the file's schema version.
 
-    :raise RecordError: When the file cannot be read, or is not a record.
+    :raise RecordError: When the file cannot be read, or is not a record of an emulator.
     """
     try:
         if path.exists() and not path.is_file():
@@ -105,6 +106,8 @@ def read_versioned_record(path: Path) -> tuple[CapabilityRecord, int]:
         record = CapabilityRecord.from_json(data)
     except RecordError as error:
         raise RecordError(f"{path}: {error.message}", error.hint) from error
+    if record.hypervisor != "qemu":  # no column and no comparison has its facts
+        raise RecordError(f"{path}: the record of a Xen, not of an emulator", _OF_XEN)
     return record, msgspec.json.decode(data, type=_RecordVersion).schema_version
 
 
