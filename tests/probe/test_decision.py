@@ -256,6 +256,7 @@ def test_codes_are_stable() -> None:
         ignore-needs-global ignore-needs-set-action ignore-needs-cont
         watch-continues watch-restarts watch-destroys watch-waits watch-dumps watch-renames watch-on-crash
         failed-dump-preserves pause-shows-crashed
+        xen-does-not-continue
         xen-does-not-rename guest-needs-acpi device-by-command-line builtin-moved-away on-crash-drifted
         notifier-drifted qemu-does-not-rename restart-ends-guest arguments-decide-panic
         on-crash-without-notifier hyperv-flag-reports arguments-from-file hyperv-needs-kvm vmcoreinfo-off

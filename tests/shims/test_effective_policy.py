@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from onpanic.core.errors import DocumentError
+from onpanic.core.errors import DocumentError, RefusedError
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.decision.policy import Policy
 from onpanic.shims import Libvirt, from_libvirt, policy_of, to_libvirt
@@ -195,3 +195,21 @@ def test_a_value_that_libvirt_lacks_is_an_error_that_lists_the_values(value: str
             in (caught.value.hint)
         )
         assert ("is a value of <on_panic>" in caught.value.hint) == (value in ("ignore", "pause"))
+
+
+def test_xen_does_not_continue_a_guest(domain: Domain) -> None:
+    """libvirt 12.8 accepts preserve-running for Xen and preserves the guest: that is what is stated."""
+    xml = domain("<on_crash>preserve-running</on_crash>", kind="xen", devices=PLAIN)
+    found = from_libvirt(xml)
+    assert found.policy == policy_of(found.xml) == Policy("crash", on_crash="preserve")
+    assert [one.code for one in found.notes] == ["xen-does-not-continue", "xen-preserved-shows-shut-off"]
+    assert "<on_crash>preserve</on_crash>" in to_libvirt(found.xml, libvirt="12.8.0").xml
+
+
+@pytest.mark.parametrize("value", ["default", "crash"])
+def test_nobody_continues_a_guest_on_xen(value: str, domain: Domain) -> None:
+    """A policy that asks for it is refused, and the word is not dropped."""
+    stated = f"<on_panic>{value}</on_panic>", "<on_crash>preserve-running</on_crash>"
+    with pytest.raises(RefusedError) as refused:
+        to_libvirt(domain(*stated, kind="xen", devices=PLAIN), libvirt="12.8.0")
+    assert refused.value.decision.code == "unknown-on-crash"

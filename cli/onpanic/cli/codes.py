@@ -496,6 +496,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "use <panic model='isa'/>, or a domain of type kvm",
         "",
     ),
+    "xen-does-not-continue": (
+        "note",
+        "libvirt's Xen driver handles preserve-running as preserve: the guest does not run on",
+        "state preserve",
+        "",
+    ),
     "xen-does-not-rename": (
         "note",
         "libvirt's Xen driver restarts the domain under its own name, and keeps nothing of the crashed one",

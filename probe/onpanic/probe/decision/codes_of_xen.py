@@ -40,6 +40,10 @@ REFUSALS_ON_XEN = {
 
 #: Reason and remedy of notes, by code.
 NOTES_ON_XEN = {
+    "xen-does-not-continue": (
+        "libvirt's Xen driver handles preserve-running as preserve: the guest does not run on",
+        "state preserve",
+    ),
     "xen-does-not-rename": (
         "libvirt's Xen driver restarts the domain under its own name, and keeps nothing of the crashed one",
         "translate the policy with onpanic to-libvirt: onpanic watch then starts it under another name",

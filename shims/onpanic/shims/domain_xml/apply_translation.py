@@ -90,8 +90,8 @@ def state_policy(document: Document, policy: Policy, *, replace_on_crash: bool =
     xml = "\n".join(elements.values())
     if on_crash is None:
         _insert_after_first(document, _BEFORE_ON_CRASH, xml)
-    elif replace_on_crash:
-        document.replace(on_crash, xml)
+    elif replace_on_crash or (policy.on_crash and text_of(on_crash) == "preserve-running"):
+        document.replace(on_crash, xml)  # Xen's driver does something else than the word says
     elif policy.on_crash is None and text_of(on_crash):
         document.remove(on_crash)  # libvirt's default, or its value for ignoring a panic
         _insert_after_first(document, _BEFORE_ON_CRASH, xml)

@@ -28,8 +28,9 @@ import msgspec
 
 from onpanic.core.errors import DocumentError
 from onpanic.core.untrusted import printable
-from onpanic.probe.decision.policy import LONGEST_GRACE, Policy, is_grace
+from onpanic.probe.decision.policy import LONGEST_GRACE, Hypervisor, Policy, is_grace
 from onpanic.shims.domain_xml.document import Document
+from onpanic.shims.domain_xml.domain_machine import hypervisor_of
 from onpanic.shims.domain_xml.elements import Element, child, local_name, text_of
 
 __all__ = (
@@ -118,7 +119,7 @@ def stated_policy(root: Element) -> Policy | None:
     on_panic, on_crash = _only(root, "on_panic", "on_crash")
     if on_panic is None and (on_crash is None or "coredump" not in on_crash.attrib):
         return None
-    return _read_policy(on_panic, on_crash)
+    return _read_policy(on_panic, on_crash, hypervisor_of(str(root.get("type", ""))))
 
 
 def stored_policy(root: Element) -> StoredPolicy | None:
@@ -188,7 +189,9 @@ def _only(parent: Element, *tags: str) -> tuple[Element | None, ...]:
     return tuple([found.get(tag) for tag in tags])
 
 
-def _read_policy(on_panic: Element | None, on_crash: Element | None) -> Policy:
+def _read_policy(
+    on_panic: Element | None, on_crash: Element | None, hypervisor: Hypervisor | None = None
+) -> Policy:
     value, coredump, grace = _value_and_attributes(on_panic)
     crash, crash_coredump, _ = _value_and_attributes(on_crash)
     action = crash
@@ -199,8 +202,8 @@ def _read_policy(on_panic: Element | None, on_crash: Element | None) -> Policy:
                 f"<on_crash coredump='no'> contradicts its value {crash}", "remove the attribute"
             )
         crash_coredump = True
-    if action == "preserve-running" and value in ("", "default", "ignore"):
-        action = ""  # libvirt's value for ignoring a panic; it is not about crashes
+    if action == "preserve-running" and value in ("", "default", "ignore") and hypervisor != "xen":
+        action = ""  # libvirt's value for ignoring a panic; it is not about crashes, but on Xen
     seconds = None if grace is None else _seconds(grace)
     return Policy(value or "default", bool(coredump), action or None, bool(crash_coredump), seconds)
 

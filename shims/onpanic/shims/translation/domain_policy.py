@@ -41,9 +41,12 @@ def effective_policy(root: Element, libvirt: Libvirt | None = None) -> tuple[Pol
         on_crash_coredump=action != value,
     )
     if machine.hypervisor == "xen":
-        found = replace(found, on_panic="crash", coredump=False)
+        continues = value == "preserve-running"
+        on_crash = "preserve" if continues else found.on_crash  # what Xen's driver does
+        found = replace(found, on_panic="crash", coredump=False, on_crash=on_crash)
         has_device = bool(machine.notifiers)
-        return found, notes_of_libvirt(found.crash_action, machine.guest_type, has_panic_device=has_device)
+        notes = notes_of_libvirt(found.crash_action, machine.guest_type, has_panic_device=has_device)
+        return found, (*_notes("xen-does-not-continue", continues), *notes)
     if machine.hypervisor is None:
         return _ignored(found), ()
     notifiers = _reporting(machine)
