@@ -12,7 +12,7 @@ from pathlib import Path
 from onpanic.check.tags import TAGS
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import ON_PANIC, Policy
-from onpanic.probe.decision.rules import Capabilities, decide
+from onpanic.probe.decision.rules import UNASKED, decide
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 from onpanic.probe.facts import QUESTIONS, Answer
 
@@ -48,8 +48,7 @@ def answers_like(answer: Answer) -> tuple[Answer, ...]:
 
 def required() -> Iterator[str]:
     """Yield what a decision looks at in a record."""
-    nothing = Capabilities({})
-    values = [v for v in ON_PANIC if decide(Policy(v), "qemu", nothing).code == "probe-inconclusive"]
+    values = [v for v in ON_PANIC if decide(Policy(v), "qemu", UNASKED).code == "probe-inconclusive"]
     yield "\n#: The values of <on_panic> that need a notifier; each takes a coredump.\nNEEDS_NOTIFIER = (\n"
     yield from (f"    {quoted(value)},\n" for value in values)
     yield ")\n\n#: libvirt's models of notifiers.\nNOTIFIERS = (\n"

@@ -145,7 +145,7 @@ def test_guest_type() -> None:
 @pytest.mark.parametrize(
     ("found", "code"),
     [
-        (xen_host(xen=UNASKED), "emulator-not-asked"),
+        (xen_host(xen=UNASKED), "toolstack-inconclusive"),
         (msgspec.structs.replace(xen_host(libvirt=None), libvirt_found="unknown"), "libvirt-not-asked"),
         (host(), "other-hypervisor"),
     ],
@@ -224,7 +224,14 @@ def test_migration_with_another_word() -> None:
     """Whether a toolstack accepts a crash action that it was not asked about is not known."""
     guest = DomainGuest.from_xml(WEB.format("", "<on_crash>preserve-running</on_crash>"))
     (hindrance,) = migration_of(mixed(), guest).excluded
-    assert (hindrance.answer, hindrance.code) == ("unknown", "probe-inconclusive")
+    assert (hindrance.answer, hindrance.code) == ("unknown", "toolstack-inconclusive")
+
+
+def test_migration_of_a_domain_that_is_not_renamed() -> None:
+    """A domain that was not translated has libvirt's own word, which renames no guest on any host."""
+    guest = DomainGuest.from_xml(WEB.format("", "<on_crash>rename-restart</on_crash>"))
+    (alike,) = migration_of(mixed(), guest).classes
+    assert [note.code for note in alike.notes] == ["xen-does-not-rename"]
 
 
 def test_translation_for_qemu() -> None:

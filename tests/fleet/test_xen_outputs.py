@@ -34,7 +34,7 @@ def test_screen() -> None:
         (xen_host(libvirt=None), "  libvirt  none; xl alone decides\n"),
         (
             xen_host(xen=xen_emulator(words={"preserve": REFUSED})),
-            "    refused  crash-preserve\n             crash-action-refused: ",
+            "    refused  crash-preserve crash-rename-restart\n             crash-action-refused: ",
         ),
         (
             msgspec.structs.replace(xen_host(libvirt=None), libvirt_found="unknown"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.policy import LONGEST_GRACE, ON_CRASH, ON_PANIC, WAITING, Hypervisor, Policy
-from onpanic.probe.decision.rules import Capabilities, decide
+from onpanic.probe.decision.rules import UNASKED, Capabilities, decide
 from onpanic.probe.facts import QUESTIONS, Answer, Fact
 from onpanic.probe.record.capability_record import CapabilityRecord
 
@@ -120,9 +120,9 @@ def test_a_record_judges_a_grace_period() -> None:
 
 
 def test_xen_does_not_wait() -> None:
-    decision = decide(Policy("crash", on_crash="restart", grace=30.0), "xen", Capabilities({}))
+    decision = decide(Policy("crash", on_crash="restart", grace=30.0), "xen", UNASKED)
     assert decision.code == "grace-needs-action"
-    assert decide(Policy("restart", grace=30.0), "xen", Capabilities({})).code == "xen-only-crash"
+    assert decide(Policy("restart", grace=30.0), "xen", UNASKED).code == "xen-only-crash"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_xen_does_not_wait() -> None:
     ],
 )
 def test_xen(value: str, on_crash: str | None, dump: bool, code: str) -> None:
-    decision = decide(Policy(value, False, on_crash, dump), "xen", Capabilities({}))
+    decision = decide(Policy(value, False, on_crash, dump), "xen", UNASKED)
     assert (decision.accepted, decision.code) == (not code, code)
 
 
@@ -248,7 +248,8 @@ def test_codes_are_stable() -> None:
         unknown-value unknown-on-crash coredump-needs-action xen-only-crash xen-coredump-on-crash
         crash-needs-xen invalid-grace grace-needs-action
         builtin-panic-device panic-device-missing panic-not-reported
-        panic-does-not-stop-guest cont-refused-after-panic probe-inconclusive hypervisor-reports-no-panic
+        panic-does-not-stop-guest cont-refused-after-panic probe-inconclusive toolstack-inconclusive
+        hypervisor-reports-no-panic
         record-of-another-target no-isa-notifier libvirt-too-old no-such-panic-model no-default-panic-model
         panic-model-twice panic-address-refused lifecycle-action-refused coredump-of-confidential-guest
         guest-did-not-panic

@@ -67,7 +67,7 @@ def test_unknown_words(words: Mapping[str, XenAnswer], said: str) -> None:
     fact = found.facts["on-crash-restart"]
     assert fact.answer == "unknown"
     assert said in f"{fact.detail} {found.problems}"
-    assert record(words).accepts("crash", on_crash="restart").code == "probe-inconclusive"
+    assert record(words).accepts("crash", on_crash="restart").code == "toolstack-inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_guest_types(capabilities: str, answers: list[str]) -> None:
     assert [
         found.machine(name).facts["guest-type-supported"].answer for name in ("pv", "pvh", "hvm")
     ] == answers
-    codes = {"yes": "", "no": "xen-guest-type-missing", "unknown": "probe-inconclusive"}
+    codes = {"yes": "", "no": "xen-guest-type-missing", "unknown": "toolstack-inconclusive"}
     expected = [codes[answer] for answer in answers]
     assert [found.accepts("crash", machine=name).code for name in ("xenpv", "xenpvh", "xenfv")] == expected
 

@@ -114,7 +114,7 @@ def test_nothing_concluded(asked: Callable[..., CapabilityRecord], program: str,
     assert len(problem) < 300
     assert problem.isprintable()
     assert record.machine("pv").facts["guest-type-supported"].answer == "yes"
-    assert record.accepts("crash", on_crash="restart").code == "probe-inconclusive"
+    assert record.accepts("crash", on_crash="restart").code == "toolstack-inconclusive"
 
 
 @pytest.mark.parametrize(

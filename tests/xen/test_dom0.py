@@ -46,7 +46,7 @@ def test_user(dom0_onpanic: Dom0Onpanic, xen: XenLab) -> None:
     record = CapabilityRecord.from_json(done.stdout)
     assert record.emulator.version.startswith("4.17")
     assert record.accepts("crash", machine="pvh")
-    assert record.accepts("crash", on_crash="restart").code == "probe-inconclusive"
+    assert record.accepts("crash", on_crash="restart").code == "toolstack-inconclusive"
 
 
 def test_xenstored_hangs(dom0_onpanic: Dom0Onpanic, xen: XenLab) -> None:

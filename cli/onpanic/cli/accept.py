@@ -10,7 +10,7 @@ from onpanic.cli.options import add_policy_details, add_timeout, text
 from onpanic.cli.output import complain, print_json
 from onpanic.core.errors import UsageError
 from onpanic.probe.decision.policy import ON_PANIC, Policy
-from onpanic.probe.decision.rules import Capabilities, Decision, decide
+from onpanic.probe.decision.rules import UNASKED, Decision, decide
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS, NotifierModel
 from onpanic.probe.record.capability_record import CapabilityRecord
 
@@ -78,14 +78,14 @@ def _decide(arguments: argparse.Namespace) -> tuple[Decision, NotifierModel | No
         arguments.grace,
     )
     if on_xen:
-        return decide(policy, "xen", Capabilities({})), None
+        return decide(policy, "xen", UNASKED), None
     record = None
     if arguments.record is not None or arguments.connect is not None:  # whose rules apply is not known before
         record = _record(arguments)
     hypervisor = record.hypervisor if record else "qemu"
     if hypervisor == "xen":
         _refuse_notifier(arguments)
-    decision = decide(policy, hypervisor, Capabilities({}))
+    decision = decide(policy, hypervisor, UNASKED)
     if not decision and decision.code != "probe-inconclusive":
         return decision, None  # refused whatever the host can do
     record = record or _record(arguments)

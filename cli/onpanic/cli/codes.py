@@ -22,6 +22,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "leave coredump out, or use restart, destroy, preserve, rename-restart or pause",
         "",
     ),
+    "toolstack-inconclusive": (
+        "refusal",
+        "it is not known whether this Xen runs such guests and its toolstack accepts the crash action",
+        "see that xl or libvirt answers in dom0, and make the record again: onpanic probe, or onpanic host",
+        "",
+    ),
     "crash-needs-xen": (
         "refusal",
         "crash means to do what <on_crash> says, which only Xen does",

@@ -10,7 +10,7 @@ from onpanic.fleet.hosts.emulator_places import EMULATOR_NAME, FIXED_FOLDERS
 from onpanic.fleet.hosts.host_record import HostEmulator, HostRecord
 from onpanic.probe.decision.rules import refusal
 from onpanic.probe.record.capability_record import CapabilityRecord, MachineRecord
-from onpanic.shims.domain_xml.domain_machine import DomainMachine
+from onpanic.shims.domain_xml.domain_machine import DomainMachine, check_target
 from onpanic.shims.translation.libvirt_features import Libvirt
 
 __all__ = ("emulator_of", "libvirt_of_host", "record_of")
@@ -59,9 +59,8 @@ def _xen_of(host: HostRecord, machine: DomainMachine) -> HostEmulator:
     """Return the Xen of a host; the domain's ``<emulator>`` is its device model."""
     if host.xen is None:
         raise RefusedError(refusal("other-hypervisor", "QEMU, not Xen"))
-    architecture = machine.arch or host.system.guest_architecture
-    if host.xen.record is not None and architecture not in host.xen.runs:
-        raise RefusedError(refusal("machine-type-not-asked", f"guests of {printable(architecture, 60)}"))
+    if host.xen.record is not None:
+        check_target(host.xen.record, machine)
     return host.xen
 
 
@@ -80,9 +79,8 @@ def record_of(host: HostRecord, machine: DomainMachine) -> CapabilityRecord:
     emulator = emulator_of(host, machine)
     record = emulator.record
     if record is None:
-        raise RefusedError(refusal("emulator-not-asked", f"{emulator.path}: {printable(emulator.problem)}"))
-    if record.hypervisor != emulator.hypervisor:
-        raise RefusedError(refusal("emulator-not-asked", f"{emulator.path}: the record is not about it"))
+        code = "toolstack-inconclusive" if emulator.hypervisor == "xen" else "emulator-not-asked"
+        raise RefusedError(refusal(code, f"{emulator.path}: {printable(emulator.problem)}"))
     word = machine.machine or ""
     name = emulator.aliases.get(word, word)
     found = next((one for one in record.machines if _is_named(one, name)), None)

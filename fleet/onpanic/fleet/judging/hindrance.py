@@ -17,6 +17,7 @@ HindranceAnswer = Literal["no", "changes", "unknown"]
 _UNSETTLED = frozenset(
     (
         "probe-inconclusive",
+        "toolstack-inconclusive",
         "machine-type-not-asked",
         "emulator-not-asked",
         "emulator-path-not-asked",

@@ -75,7 +75,9 @@ def settled(guest: MigratingGuest, host: HostRecord) -> tuple[CapabilityRecord, 
     libvirt, on_crash = libvirt_of_host(host), guest.changes.on_crash
     record = record_of(host, guest.machine)
     if guest.machine.hypervisor == "xen" and on_crash and on_crash not in ON_CRASH_FACTS:
-        raise RefusedError(refusal("probe-inconclusive", f"Xen's toolstack was not asked about {on_crash}"))
+        raise RefusedError(
+            refusal("toolstack-inconclusive", f"Xen's toolstack was not asked about {on_crash}")
+        )
     if on_crash == "preserve-running" and not libvirt.preserve_running:  # it parses no domain with the word
         code = "on-crash-not-asked" if libvirt.known_by == "version" else "on-crash-not-known"
         raise RefusedError(refusal(code, f"{on_crash}: {libvirt}"))
@@ -86,4 +88,6 @@ def settled(guest: MigratingGuest, host: HostRecord) -> tuple[CapabilityRecord, 
     if wanted != on_crash == "preserve":
         code = "watch-destroys" if guest.policy.on_panic == "destroy" else "watch-continues"
         return record, (Note.of(code, "the domain has preserve, as an older libvirt needs"),)
+    if guest.machine.hypervisor == "xen" and on_crash == "rename-restart":  # it was not translated so
+        return record, (Note.of("xen-does-not-rename"),)
     return record, ()

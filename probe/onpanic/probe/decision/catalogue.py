@@ -49,6 +49,10 @@ _REFUSALS = {
         "a coredump is valid only with a value that acts on the panic",
         "leave coredump out, or use restart, destroy, preserve, rename-restart or pause",
     ),
+    "toolstack-inconclusive": (
+        "it is not known whether this Xen runs such guests and its toolstack accepts the crash action",
+        "see that xl or libvirt answers in dom0, and make the record again: onpanic probe, or onpanic host",
+    ),
     "crash-needs-xen": (
         "crash means to do what <on_crash> says, which only Xen does",
         "name the action itself: restart, destroy, preserve, rename-restart, pause or ignore",

@@ -17,7 +17,15 @@ from onpanic.probe.decision.policy import ON_CRASH, ON_PANIC, WAITING, Hyperviso
 from onpanic.probe.facts import QUESTIONS, Fact
 from onpanic.probe.facts.xen_questions import GUEST_TYPE, ON_CRASH_FACTS
 
-__all__ = ("Capabilities", "Decision", "decide", "refusal", "refusal_of_notifier", "refusal_of_policy")
+__all__ = (
+    "UNASKED",
+    "Capabilities",
+    "Decision",
+    "decide",
+    "refusal",
+    "refusal_of_notifier",
+    "refusal_of_policy",
+)
 
 #: Values without an action of their own, before which the guest could be dumped.
 _PASSIVE = ("default", "crash", "ignore")
@@ -31,15 +39,21 @@ class Capabilities(msgspec.Struct, frozen=True):
     :param facts: Facts of the emulator, of the machine type and of the notifier, by name.
     :param architectural: libvirt's model of a notifier that the architecture brings, None if it brings none.
     :param builtin_type: The QOM type of a builtin pvpanic.
+    :param asked: False if nobody was asked, see `UNASKED`.  A record that was read has facts or lacks them.
     """
 
     facts: Mapping[str, Fact]
     architectural: str | None = None
     builtin_type: str = "pvpanic"
+    asked: bool = True
 
     def fact(self, name: str) -> Fact:
         """Return a fact; one that was not asked is unknown."""
         return self.facts.get(name) or Fact("unknown", None, "not asked")
+
+
+#: What is known of a hypervisor that was not asked.
+UNASKED = Capabilities({}, asked=False)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -65,8 +79,8 @@ def decide(policy: Policy, hypervisor: Hypervisor, capabilities: Capabilities) -
 
     :param policy: The policy.
     :param hypervisor: ``qemu`` or ``xen``.
-    :param capabilities: What the hypervisor can do with the machine type; for Xen without any fact, the rules
-        alone decide.
+    :param capabilities: What the hypervisor can do with the machine type; for a Xen that is `UNASKED`, the
+        rules alone decide.
     """
     refused = refusal_of_policy(policy, hypervisor)
     if refused is None and hypervisor == "xen":
@@ -143,18 +157,20 @@ def _check_xen(policy: Policy) -> Decision | None:
 
 def _refusal_of_toolstack(policy: Policy, capabilities: Capabilities) -> Decision | None:
     """Return why a Xen and its toolstack cannot honour a policy, None if they can."""
-    if not capabilities.facts:
+    if not capabilities.asked:
         return None
     required = [(GUEST_TYPE, "xen-guest-type-missing")]
-    if policy.crash_action in ON_CRASH_FACTS:
-        required.append((ON_CRASH_FACTS[policy.crash_action], "crash-action-refused"))
+    words = [policy.crash_action] if policy.crash_action else []
+    if policy.on_crash == "rename-restart":  # it is xl's word, and libvirt is given preserve
+        words.append("preserve")
+    required += [(ON_CRASH_FACTS[word], "crash-action-refused") for word in words]
     known = [(name, code, capabilities.fact(name)) for name, code in required]
     for _, code, fact in known:
         if fact.answer == "no":
             return refusal(code, fact.detail)
     for name, _, fact in known:
         if fact.answer == "unknown":
-            return refusal("probe-inconclusive", f"{name}: {fact.detail}")
+            return refusal("toolstack-inconclusive", f"{name}: {fact.detail}")
     return None
 
 

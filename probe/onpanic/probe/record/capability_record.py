@@ -226,7 +226,9 @@ class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
                 return machine
         if name is None and self.machines:
             return self.machines[0]
-        known = ", ".join(m.name for m in self.machines) or "none"
+        if not self.machines:
+            raise RecordError("the record has no machine types", "probe again")
+        known = ", ".join(m.name for m in self.machines)
         hint = "name one of these" if self.hypervisor == "xen" else "probe again with --machine"
         raise RecordError(f"the record has no machine type {name!r}; it has {known}", hint)
 

@@ -5,7 +5,7 @@ The record is a `CapabilityRecord` like QEMU's, so that whatever reads one reads
 
 from onpanic.core.untrusted import printable
 from onpanic.core.version import PROGRAM
-from onpanic.probe.decision.rules import Capabilities
+from onpanic.probe.decision.rules import UNASKED, Capabilities
 from onpanic.probe.facts import Fact
 from onpanic.probe.facts.fact import no, unknown, yes
 from onpanic.probe.facts.xen_questions import GUEST_TYPE, ON_CRASH_FACTS
@@ -54,15 +54,22 @@ def record_of_xen(conversation: XenConversation, probed: Probed) -> CapabilityRe
 
 
 def unasked_xen() -> CapabilityRecord:
-    """Return the record of a Xen that was not asked.  It has no facts, so that the rules alone decide."""
+    """Return the record of a Xen that was not asked, by which the rules alone decide."""
     machines = [
-        MachineRecord(
-            name, [alias], name == next(iter(GUEST_TYPES)), {}, on_panic_of(Capabilities({}), "xen")
-        )
+        MachineRecord(name, [alias], name == next(iter(GUEST_TYPES)), {}, on_panic_of(UNASKED, "xen"))
         for name, alias in GUEST_TYPES.items()
     ]
     emulator = Emulator(command=[], target="", version="", package="", hypervisor="xen")
-    return CapabilityRecord(emulator=emulator, facts={}, machines=machines, probed=Probed("", PROGRAM, 0.0))
+    return _UnaskedXen(emulator=emulator, facts={}, machines=machines, probed=Probed("", PROGRAM, 0.0))
+
+
+class _UnaskedXen(CapabilityRecord, frozen=True, kw_only=True):
+    """A record that no file holds: one that was read and lacks its facts proves nothing."""
+
+    def capabilities(self, machine: str | None = None, notifier: str | None = None) -> Capabilities:
+        """Return that nothing is known."""
+        super().capabilities(machine, notifier)
+        return UNASKED
 
 
 def _doubt(conversation: XenConversation) -> tuple[str, str]:

@@ -256,6 +256,9 @@ def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
     target = record.emulator.target
     if machine.arch and target and target not in _TARGETS.get(machine.arch, (machine.arch,)):
         raise RefusedError(refusal("record-of-another-target", f"{target}, not {machine.arch}"))
+    is_pv = machine.hypervisor == "xen" and machine.guest_type == "xenpv"
+    if is_pv and machine.arch and target and machine.arch != target:  # Xen can be built without 32-bit PV
+        raise RefusedError(refusal("toolstack-inconclusive", f"PV guests of {printable(machine.arch, 60)}"))
 
 
 def _elements(root: Element) -> tuple[dict[str, Element], list[Element]]:

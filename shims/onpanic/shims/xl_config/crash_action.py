@@ -7,7 +7,7 @@ policy of a file is always what ``xl`` does.  The rest of a file is not changed 
 from onpanic.core.errors import DocumentError, RefusedError
 from onpanic.core.untrusted import printable
 from onpanic.probe.decision.policy import Policy
-from onpanic.probe.decision.rules import Capabilities, decide, refusal
+from onpanic.probe.decision.rules import UNASKED, decide, refusal
 from onpanic.probe.facts.xen_questions import ON_CRASH_WORDS
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.translation.notes import Note
@@ -70,7 +70,7 @@ def with_policy(
     guest_type = _guest_type(settings)
     if record is not None and record.hypervisor != "xen":
         raise RefusedError(refusal("record-of-another-hypervisor", "QEMU; the file is xl's"))
-    known = record.capabilities(guest_type) if record else Capabilities({})
+    known = record.capabilities(guest_type) if record else UNASKED
     decision = decide(policy, "xen", known)
     if not decision:
         raise RefusedError(decision)
