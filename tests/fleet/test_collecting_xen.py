@@ -11,6 +11,8 @@ import pytest
 from onpanic.fleet import HostRecord
 from onpanic.fleet.collecting.collect_host import HostPlan, HostSources, collect_host
 from onpanic.fleet.collecting.collect_xen import XenPlaces
+from onpanic.fleet.judging.promise import promise_of
+from onpanic.probe.decision.policy import Policy
 from onpanic.probe.testing import QEMU_7_2
 from onpanic.probe.testing.played_backend import PlayedBackend
 
@@ -94,6 +96,26 @@ def test_libvirt_that_does_not_answer(collect: Collect, played_libvirt: PlayedLi
     assert (found.libvirt_found, found.problems) == ("unknown", ["libvirt: No such file or directory"])
     assert found.xen
     assert found.xen.record
+
+
+@pytest.mark.processes
+def test_libvirt_that_answers_in_part(
+    collect: Collect, played_libvirt: PlayedLibvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What libvirt accepts is not known by its version, nor by what xl accepts."""
+
+    def fail() -> NoReturn:
+        raise make_error(played_libvirt, C["VIR_ERR_INTERNAL_ERROR"], "no answer")
+
+    monkeypatch.setattr(played_libvirt, "host_capabilities", fail)
+    (tmp_path / "libvirtd").unlink()
+    found = collect()
+    assert (found.libvirt, found.libvirt_found) == (None, "unknown")
+    assert found.problems == ["libvirt: what it accepts: no answer"]
+    assert found.xen
+    assert found.xen.found_in == ["path"]
+    promise = promise_of(found, "x86_64", "xenpv", Policy("crash", on_crash="restart"), "xen")
+    assert (promise.kept, promise.code) == ("unknown", "libvirt-not-asked")
 
 
 @pytest.mark.processes

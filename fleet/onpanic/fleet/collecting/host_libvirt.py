@@ -52,12 +52,14 @@ class LibvirtSeen(msgspec.Struct):
     :param guests: The guests that its QEMU driver runs; None if it did not say.
     :param xen: What its Xen driver said; None if it did not.
     :param problems: What it did not answer, and why.
+    :param exists: Whether a connection was opened.
     """
 
     libvirt: HostLibvirt | None = None
     guests: list[GuestArchitecture] | None = None
     xen: XenConversation | None = None
     problems: list[str] = msgspec.field(default_factory=list)
+    exists: bool = False
 
 
 async def ask_host_libvirt(
@@ -98,6 +100,7 @@ async def ask_host_libvirt(
 
 async def _ask(uri: str, asking: "_LibvirtCalls", seen: LibvirtSeen, hypervisor: Hypervisor) -> None:
     connection = await asking.call("connecting", partial(_open, uri))
+    seen.exists = True
     driver, local = await asking.call("its driver", partial(_driver, connection))
     if not local:
         seen.problems.append(f"{printable(uri)}: libvirt was not asked: it is on another host")
@@ -109,10 +112,12 @@ async def _ask(uri: str, asking: "_LibvirtCalls", seen: LibvirtSeen, hypervisor:
     name = await asking.call("its URI", connection.getURI)
     number = await asking.call("its version", connection.getLibVersion)
     version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
-    seen.libvirt = HostLibvirt.of(name, version, Libvirt.of(number))
-    if hypervisor == "xen":
+    by_version = HostLibvirt.of(name, version, Libvirt.of(number))
+    if hypervisor == "xen":  # what it accepts is not known by its version
         seen.xen = await asking.call("what it accepts", partial(ask_libvirt_of_xen, connection))
+        seen.libvirt = by_version
         return
+    seen.libvirt = by_version
     found = await asking.call("what it accepts", partial(Libvirt.of_connection, connection))
     seen.libvirt = HostLibvirt.of(name, version, found)
     guests = guests_in(await asking.call("its capabilities", connection.getCapabilities))
@@ -132,7 +137,7 @@ def libvirt_found(seen: LibvirtSeen, places: Sequence[Path]) -> HostAnswer:
     if seen.libvirt is not None:
         return "yes"
     try:
-        return "unknown" if any(place.exists() for place in places) else "no"
+        return "unknown" if seen.exists or any(place.exists() for place in places) else "no"
     except OSError:  # the user may not look
         return "unknown"
 

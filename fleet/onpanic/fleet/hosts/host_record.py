@@ -16,7 +16,7 @@ import msgspec
 
 from onpanic.core.errors import RecordError
 from onpanic.core.json_decoding import decode_json, read_schema
-from onpanic.core.untrusted import wellformed
+from onpanic.core.untrusted import printable, wellformed
 from onpanic.probe.decision.policy import Hypervisor
 from onpanic.probe.facts import Fact
 from onpanic.probe.record.capability_record import CapabilityRecord, Probed
@@ -151,6 +151,14 @@ class HostEmulator(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     other_paths: list[str] = []
 
+    def __post_init__(self) -> None:
+        """Refuse a record of the other hypervisor.
+
+        :raise ValueError: When it has one; a document with it is not the record of a host.
+        """
+        if self.record is not None and self.record.hypervisor != self.hypervisor:
+            raise ValueError(f"the record of {printable(self.path, 60)} is about {self.record.hypervisor}")
+
     @property
     def hypervisor(self) -> Hypervisor:
         """Whose guests it runs: ``qemu`` or ``xen``."""
@@ -191,6 +199,16 @@ class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
     emulators: list[HostEmulator]
     problems: list[str] = []
     xen: HostEmulator | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a Xen in an emulator's place, and the reverse: each is known by its path.
+
+        :raise ValueError: When one is; a document with it is not the record of a host.
+        """
+        if any(one.path == XEN for one in self.emulators):
+            raise ValueError("Xen is among the emulators")
+        if self.xen is not None and self.xen.path != XEN:
+            raise ValueError(f"its Xen is {printable(self.xen.path, 60)}")
 
     def every_emulator(self) -> list[HostEmulator]:
         """Return what runs guests on the host: its emulators, and its Xen."""
