@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -18,6 +19,27 @@ def test_permissions_are_kept(tmp_path: Path) -> None:
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o640)
     write_atomically(tmp_path / "secret", b"", mode=0o600)
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
+
+def test_a_link_in_place_of_the_temporary_file_changes_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns the folder can put one there at any moment."""
+    others, place = tmp_path / "others", tmp_path / "place"
+    others.write_bytes(b"another's")
+    others.chmod(0o644)
+    place.mkdir()
+
+    class Hostile(io.FileIO):
+        def write(self, data: object, /) -> int:
+            (temporary,) = place.iterdir()
+            temporary.unlink()
+            temporary.symlink_to(others)
+            return super().write(data)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "fdopen", Hostile)
+    write_atomically(place / "file", b"ours", mode=0o600, replace=True)
+    assert (others.read_bytes(), stat.S_IMODE(others.stat().st_mode)) == (b"another's", 0o644)
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:

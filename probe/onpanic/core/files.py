@@ -52,8 +52,9 @@ def _write_and_rename(path: Path, data: bytes, mode: int | None) -> None:
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(data)
-        default = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
-        Path(name).chmod(default if mode is None else mode)
+            default = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask()
+            # Not by its name: whoever owns the folder may have put a link in its place
+            os.fchmod(fd, default if mode is None else mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
