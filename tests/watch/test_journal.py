@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -164,6 +165,26 @@ def test_no_content_of_a_file_stops_the_start(
     one = journal(folder)
     assert one.try_acquire()
     one.close()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(mode: int, tmp_path: Path) -> None:
+    """They could put an incident there, and with it the XML of a domain that is started again."""
+    place = tmp_path / "state"
+    place.mkdir()
+    place.chmod(mode)
+    with pytest.raises(FileError, match="other users may write to it"):
+        Journal(place, print).try_acquire()
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "state"
+    place.mkdir(mode=0o700)
+    os.chown(place, 65534, 65534)
+    with pytest.raises(FileError, match="other users may write to it"):
+        Journal(place, print).try_acquire()
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,12 +74,13 @@ class Journal:
         The kernel releases the lock of a process that ends.
 
         :param key: A guest's key; empty for all guests of this folder.
-        :raise FileError: When the folder cannot be written to.
+        :raise FileError: When the folder cannot be written to, or others may write to it.
         """
         if self._folder is None or key in self._locks:
             return True
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _require_own(self._folder)
             path = self._folder / (f"{_file_name(key)}.lock" if key else "lock")
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -184,6 +186,15 @@ def subfolder(base: Path, server: str) -> Path:
     :param server: The server's identity, see `server_identity`.
     """
     return base / hashlib.sha256(server.encode()).hexdigest()[:12]
+
+
+def _require_own(folder: Path) -> None:
+    """Raise `FileError` if others may write to a folder: what is in it decides what is started again."""
+    about = folder.stat()
+    if about.st_uid not in (0, os.geteuid()) or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise FileError(
+            f"{folder}: other users may write to it", "give it to the watcher's user and chmod it to 0700"
+        )
 
 
 def _decode(path: Path) -> Incident | None:
