@@ -119,6 +119,14 @@ def test_the_watchers_dumps_are_recognised(name: str, uuid: str, at: float, form
     assert guest_of(found.removeprefix("/dumps/")) == guest_of(path.removeprefix("/dumps/")) != ""
 
 
+@given(st.text(), st.text(), st.floats(0, 4e9))
+def test_a_guest_names_no_other_folder(name: str, uuid: str, at: float) -> None:
+    """Its QEMU may say any name and any UUID."""
+    found = dump_name(name, uuid, at)
+    assert found == Path(found).name
+    assert guest_of(found)
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -248,6 +248,26 @@ async def test_an_event_before_the_guest_is_known(folder: Path, tmp_path: Path) 
         assert len(watcher.logged("panicked")) == 1
 
 
+async def test_a_monitor_that_says_anything_of_its_guest(folder: Path, tmp_path: Path) -> None:
+    """The hook runs all the same: an environment has no NUL, and no variable of a megabyte."""
+    said, hook = tmp_path / "said", tmp_path / "hook"
+    hook.write_text(f'#!/bin/sh\nprintf %s "$ONPANIC_DOMAIN" > {said}\n')
+    hook.chmod(0o700)
+    monitor = PlayedMonitor(uuid="/../../x")
+    monitor.name = "\0\x1b[31m\nguest" + "x" * 500_000
+    async with monitor.at(folder / "qmp") as address:
+        settings = Settings(dump_dir=str(folder), hook=str(hook))
+        async with watching(
+            [address], Policy("destroy", coredump=True), tmp_path / "state", settings
+        ) as watcher:
+            monitor.panic()
+            await watcher.until("action", action="destroy", outcome="done")
+    (line,) = watcher.logged("panicked")
+    assert (line.domain[:10], len(line.domain), line.uuid) == ("[31m guest", 258, "")
+    assert said.read_text() == line.domain
+    assert not watcher.logged("problem")
+
+
 @pytest.mark.parametrize("command", ["query-name", "query-status", "cont", "set-action"])
 @pytest.mark.parametrize("answer", [42, [], None, {"status": 7}, "\ud800", {"name": "\ud800", "UUID": 1}])
 async def test_an_answer_of_the_wrong_shape(

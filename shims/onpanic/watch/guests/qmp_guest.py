@@ -1,6 +1,7 @@
 """A guest without libvirt, watched through its QMP monitor."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from onpanic.core.errors import FailedError, LostError, StaleError, UnansweredError
 from onpanic.core.operator_commands import identity_of, is_alive, run_command
-from onpanic.core.untrusted import wellformed
+from onpanic.core.untrusted import printable, wellformed
 from onpanic.probe.decision.policy import Policy
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
 from onpanic.watch.guests.monitor_dump import MonitorDump, progress_of
@@ -25,6 +26,8 @@ from onpanic.why.words.last_words import LastWords
 
 __all__ = ("QmpGuest",)
 
+_NAME_LIMIT = 255  # characters; a QEMU may say any name, and it becomes an environment variable of the hook
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _RESET_TIMEOUT = 10.0  # seconds for QEMU to report what became of a reset
 _EXIT_TIMEOUT = 30.0  # seconds for an emulator to exit
 _START_TIMEOUT = 60.0  # seconds for the start command, and then for the monitor to be connected
@@ -97,10 +100,11 @@ class QmpGuest:
         :raise LostError: When the emulator does not answer.
         """
         with suppress(FailedError):
-            self.name = str(wellformed((await self.monitor.query("query-name")).get("name")) or self.name)
+            said = (await self.monitor.query("query-name")).get("name")
+            self.name = printable(str(wellformed(said or "")), _NAME_LIMIT) or self.name
         with suppress(FailedError):
-            uuid = str(wellformed((await self.monitor.query("query-uuid")).get("UUID", "")))
-            self.uuid = uuid if uuid.strip("0-") else ""
+            uuid = printable(str((await self.monitor.query("query-uuid")).get("UUID", "")))
+            self.uuid = uuid if _UUID.fullmatch(uuid) and uuid.strip("0-") else ""
         self._thread = await self._first_vcpu_thread()
         if set_action:
             ignored = action_for(self._policy, "panicked").action == "ignore"

@@ -23,6 +23,7 @@ FORMATS = {
 PARTIAL = ".partial"
 
 _NAME_LIMIT = 60  # characters of the guest's name in the file's name
+_UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 _DUMP = re.compile(r"([\w+-][\w.+-]*)-\d{8}T\d{6}Z\.(?:core|kdump|dmp)", re.ASCII)
 
 
@@ -48,13 +49,15 @@ class DumpFile(msgspec.Struct, frozen=True):
 def dump_name(name: str, uuid: str, at: float) -> str:
     """Return the name of a dump file: the guest's name, the first digits of its UUID, and the time in UTC.
 
-    :param name: The guest's name.  Characters that are unsafe in a file name are replaced.
+    Characters that are unsafe in a file name are replaced, since a guest's QEMU may say anything.
+
+    :param name: The guest's name.
     :param uuid: The guest's UUID; empty if it has none.
     :param at: When the guest failed, in seconds since the epoch.
     """
-    plain = re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII)[:_NAME_LIMIT].lstrip(".") or "guest"
+    plain = _UNSAFE.sub("_", name)[:_NAME_LIMIT].lstrip(".") or "guest"
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
-    return "-".join([plain, *([uuid[:8]] if uuid else []), f"{stamp}.core"])
+    return "-".join([plain, *([_UNSAFE.sub("_", uuid[:8])] if uuid else []), f"{stamp}.core"])
 
 
 def guest_of(name: str) -> str:
