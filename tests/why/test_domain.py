@@ -109,6 +109,28 @@ def test_nothing_is_left_if_it_is_killed(connection: Any, uri: str) -> None:
     assert words_in_domain(one, folders=(place,)).architecture == "i386"
 
 
+def test_no_other_user_learns_the_name_of_the_fifo(tmp_path: Path) -> None:
+    """Everybody may write to it, since libvirt may run as another user; no command line names it."""
+    seen: list[Path] = []
+
+    class Domain:
+        def coreDumpWithFormat(self, path: str, *_: int) -> None:  # noqa: N802
+            seen.append(Path(path))
+            lines = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()]
+            assert not [line for line in lines if path.encode() in line]
+            assert not Path(path).stat().st_mode & 0o044
+            assert not Path(path).parent.stat().st_mode & 0o044
+            raise OSError
+
+    with (
+        domain_memory(Domain(), time.monotonic() + 10, (tmp_path,)) as memory,
+        pytest.raises(MemoryFault, match="OSError"),
+    ):
+        memory.headers()
+    assert len(seen[0].name) == 32
+    assert left(tmp_path) == []
+
+
 def test_a_domain_that_runs_is_left_alone(connection: Any, uri: str) -> None:
     one = start(connection, uri, guests.waits())
     words = words_in_domain(one)

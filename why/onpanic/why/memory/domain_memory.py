@@ -7,6 +7,7 @@ FIFO open as well: when this one is killed, it removes the FIFO, and then lets g
 """
 
 import os
+import secrets
 import select
 import subprocess
 import threading
@@ -36,7 +37,8 @@ _CHUNK = 65536  # bytes
 _LOCK = 30.0  # seconds that libvirt waits for the domain before it refuses a dump
 _LATE = 10.0  # seconds that a late dump may take to begin
 #: Ends with the process that has the other end of its stdin; meanwhile libvirt may be opening the FIFO.
-_GUARDING = 'read -r _; rm -f -- "$1"; rmdir -- "${1%/*}"; sleep 1'
+#: The path is in its environment, since everybody may read its command line.
+_GUARDING = 'read -r _; rm -f -- "$ONPANIC_FIFO"; rmdir -- "${ONPANIC_FIFO%/*}"; sleep 1'
 _POLL = 0.05  # seconds
 _LEFT = 1.0  # seconds that libvirt has to end the dump
 
@@ -199,7 +201,8 @@ class _Fifo:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self.path = Path(mkdtemp(prefix="onpanic-why-", dir=folder)) / "notes"
+        # Everybody may enter the folder, and write to the FIFO, but nobody else knows its name
+        self.path = Path(mkdtemp(prefix="onpanic-why-", dir=folder)) / secrets.token_hex(16)
         self.writing: Future[None] | None = None
         self._reader = -1
         self._guard: subprocess.Popen[bytes] | None = None
@@ -293,11 +296,17 @@ def _guard(reader: int, path: Path) -> tuple[subprocess.Popen[bytes] | None, int
     :return: The process, None if that is not possible; and a descriptor that is to be open as long.
     """
     theirs, ours = os.pipe()
-    command = ["sh", "-c", _GUARDING, "sh", str(path)]
+    command, environment = ["sh", "-c", _GUARDING], {**os.environ, "ONPANIC_FIFO": str(path)}
     silent = subprocess.DEVNULL
     try:
         guard = subprocess.Popen(
-            command, stdin=theirs, stdout=silent, stderr=silent, pass_fds=(reader,), process_group=0
+            command,
+            stdin=theirs,
+            stdout=silent,
+            stderr=silent,
+            pass_fds=(reader,),
+            process_group=0,
+            env=environment,
         )
     except OSError:
         os.close(ours)
