@@ -1,6 +1,7 @@
 """Guests behind played monitors: policies, faults of monitors, and what is left of a connection."""
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qemu.qmp.message import Message
 
 from onpanic.core.errors import AbsentError, FailedError, LostError, UsageError
 from onpanic.probe.decision.policy import Policy
@@ -246,6 +248,21 @@ async def test_an_event_before_the_guest_is_known(folder: Path, tmp_path: Path) 
     ):
         await watcher.until("action", action="continue", outcome="done")
         assert len(watcher.logged("panicked")) == 1
+
+
+async def test_no_event_is_kept(folder: Path, tmp_path: Path) -> None:
+    """A QEMU that sends nothing but events takes no memory; one that lives for years neither."""
+    monitor = PlayedMonitor()
+    async with (
+        monitor.at(folder / "qmp") as address,
+        watching([address], Policy("pause"), tmp_path) as watcher,
+    ):
+        await watcher.until("connected")
+        for _ in range(300):
+            monitor.event("RTC_CHANGE")
+        monitor.panic()
+        await watcher.until("action", outcome="kept")
+        assert len([kept for kept in gc.get_objects() if isinstance(kept, Message)]) < 30
 
 
 async def test_a_monitor_that_says_anything_of_its_guest(folder: Path, tmp_path: Path) -> None:

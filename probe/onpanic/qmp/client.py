@@ -199,15 +199,13 @@ class _Client(QMPClient):
     def _cb_inbound(self, msg: Message) -> Message:
         if self._recorder:
             self._recorder.received(dict(msg))
-        if "event" in msg:
-            self.events.clear()  # qemu.qmp keeps every event for a listener that nothing reads
-            if self._on_event:
-                self._on_event(dict(msg))
+        if "event" in msg and self._on_event:
+            self._on_event(dict(msg))
         return msg
 
     async def _on_message(self, msg: Message) -> None:
         sent_before = self._sent_before and str(msg.get("id", "")).startswith(self._sent_before)
-        if not sent_before or "event" in msg:
+        if not sent_before and "event" not in msg:  # qemu.qmp keeps every event as long as it is connected
             await super()._on_message(msg)
 
     def _cb_outbound(self, msg: Message) -> Message:
