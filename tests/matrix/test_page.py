@@ -10,6 +10,7 @@ import pytest
 from onpanic.core.errors import MissingExtraError
 from onpanic.matrix.model.matrix import Matrix
 from onpanic.matrix.outputs.html_page import page
+from onpanic.matrix.outputs.markdown import markdown
 
 from .libvirt_samples import with_libvirts
 from .page_samples import hostile, sample
@@ -31,6 +32,16 @@ def test_the_data_are_the_matrix_and_cannot_end_their_element(matrix: Matrix) ->
     assert len(found) == 1
     assert not set("<>\u2028\u2029") & set(found[0])
     assert msgspec.convert(json.loads(found[0])["matrix"], Matrix) == matrix
+
+
+def test_markdown_has_no_html_of_a_record() -> None:
+    """An emulator may have any name and version; neither ends a table's cell, nor a line."""
+    text = markdown(hostile())
+    assert "<img" not in text
+    assert all(character.isprintable() for character in text.replace("\n", ""))
+    tables = [line for line in text.splitlines() if line.startswith("| `")]
+    assert tables
+    assert all(line.endswith(" |") for line in tables)
 
 
 def test_libvirts_are_on_the_page_as_a_table() -> None:

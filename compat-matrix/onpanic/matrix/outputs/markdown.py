@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from onpanic.core.untrusted import printable
 from onpanic.matrix.libvirts.libvirt_table import libvirt_table
 from onpanic.matrix.model.matrix import DECIDED, POLICY, Build, Matrix, Range
 from onpanic.matrix.model.ranges import DEFAULT
@@ -47,7 +48,7 @@ shows the events, and what libvirt was asked.
 """
 
 # What a Markdown table or HTML would interpret
-_ESCAPES = (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "'"), ("\n", " "))
+_ESCAPES = (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "'"))
 
 
 def markdown(matrix: Matrix) -> str:
@@ -86,7 +87,7 @@ def _values(matrix: Matrix) -> Iterator[str]:
             if set(texts) != {"-"}:
                 run_builds = [members[one] for one in ids]
                 names = ", ".join(f"`{_escaped(family)}`" for family in families)
-                what = [f"`{emulator}`", _escaped(f"{line} {_versions(run_builds)}"), names, *texts]
+                what = [f"`{_escaped(emulator)}`", _escaped(f"{line} {_versions(run_builds)}"), names, *texts]
                 yield f"| {' | '.join(what)} | {_count(matrix, run_builds[-1])} |\n"
 
 
@@ -135,7 +136,7 @@ def _ranges(matrix: Matrix, builds: Sequence[Build]) -> Iterator[str]:
     for one in ranges:
         if one.machine in ("", machine):
             found.setdefault((one.fact, one.line), []).append(one)
-    yield f"\n| `{emulator}` | {' | '.join(map(_escaped, lines))} |\n|---|{'---|' * len(lines)}\n"
+    yield f"\n| `{_escaped(emulator)}` | {' | '.join(map(_escaped, lines))} |\n|---|{'---|' * len(lines)}\n"
 
     def words_of(fact: str) -> tuple[str, ...]:
         return tuple(_words(found.get((fact, line), [])) for line in lines)
@@ -151,7 +152,7 @@ def _ranges(matrix: Matrix, builds: Sequence[Build]) -> Iterator[str]:
 
 
 def _words(ranges: Sequence[Range]) -> str:
-    return "; ".join(f"{one.answer}: {one.text}" for one in ranges) or "?"
+    return "; ".join(f"{one.answer}: {_escaped(one.text)}" for one in ranges) or "?"
 
 
 def _notifiers(matrix: Matrix, builds: Sequence[Build]) -> Iterator[str]:
@@ -170,7 +171,7 @@ def _notifiers(matrix: Matrix, builds: Sequence[Build]) -> Iterator[str]:
     yield f"|---|---|{'---|' * len(models)}\n"
     for (emulator, machine, line), row in found.items():
         words = [_words(row[model]) if model in row else "-" for model in models]
-        yield f"| `{emulator}` {_escaped(machine)} | {_escaped(line)} | {' | '.join(words)} |\n"
+        yield f"| `{_escaped(emulator)}` {_escaped(machine)} | {_escaped(line)} | {' | '.join(words)} |\n"
 
 
 def _facts(matrix: Matrix, builds: Sequence[Build]) -> Iterator[str]:
@@ -182,7 +183,7 @@ def _facts(matrix: Matrix, builds: Sequence[Build]) -> Iterator[str]:
     for build in builds:
         texts = [_numbered(cell, notes) for cell in cells(matrix, build, of=of)]
         package = f" ({_escaped(build.package)})" if build.package else ""
-        yield f"| `{build.emulator}` {_escaped(build.version)}{package} | {' | '.join(texts)} |\n"
+        yield f"| `{_escaped(build.emulator)}` {_escaped(build.version)}{package} | {' | '.join(texts)} |\n"
     if notes:
         yield "\n" + "".join(f"{number}. {_escaped(note)}\n" for note, number in notes.items())
 
@@ -194,6 +195,7 @@ def _numbered(cell: Cell, notes: dict[str, int]) -> str:
 
 def _escaped(text: str) -> str:
     """Return a text, which may come from an emulator, as plain text for Markdown."""
+    text = printable(text)
     for character, escape in _ESCAPES:
         text = text.replace(character, escape)
     return text
