@@ -54,6 +54,7 @@ matrix: $(VENV)/probe.done
 docs: $(VENV)/probe.done
 	$(BIN)/python tools/policies.py
 	$(BIN)/python tools/codes.py
+	$(BIN)/python tools/dependencies.py
 
 clean:
 	rm -rf $(VENV) $(VENV).lock $(EMULATORS)

@@ -31,7 +31,12 @@ BETWEEN = [
     "tests/why/test_reading.py",
 ]
 #: Tests of the sources and of published data, which no interpreter changes.
-SOURCE_ONLY = ("tests/test_architecture.py", "tests/test_linters.py", "tests/matrix/test_published.py")
+SOURCE_ONLY = (
+    "tests/test_architecture.py",
+    "tests/test_dependencies.py",
+    "tests/test_linters.py",
+    "tests/matrix/test_published.py",
+)
 TESTING = ("pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "jsonschema", "ruamel.yaml")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
