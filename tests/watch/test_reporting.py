@@ -9,9 +9,11 @@ import re
 import select
 import shutil
 import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -333,6 +335,25 @@ def test_metrics_over_http() -> None:
             assert b'onpanic_panics_total{code="0xd1",kind="hyper-v"} 1.0' in answer.read()
         with pytest.raises(UsageError, match="Address already in use"):
             Metrics().listen(str(port))
+
+
+def test_clients_that_say_nothing_take_little() -> None:
+    """Beyond 32 they are turned away; when they are gone, the metrics are there again."""
+    with reserved_port() as port:
+        Metrics().listen(str(port))
+        before = threading.active_count()
+        with ExitStack() as stack:
+            clients = [
+                stack.enter_context(socket.create_connection(("localhost", port), 60)) for _ in range(40)
+            ]
+            assert [client.recv(1) for client in clients[32:]] == [b""] * 8
+            assert threading.active_count() == before + 32
+        for _ in range(600):
+            with suppress(OSError), urllib.request.urlopen(f"http://localhost:{port}/", timeout=60) as answer:
+                assert b"onpanic_watching" in answer.read()
+                return
+            time.sleep(0.1)
+        pytest.fail("they are not served any more")
 
 
 @pytest.mark.parametrize("address", ["", "x", "localhost:", "1:99999999", ":-1", "9" * 5000, "x:\u0663"])

@@ -11,6 +11,7 @@ from onpanic.core.files import write_atomically
 from onpanic.core.untrusted import printable
 from onpanic.watch.reporting.lines import Line
 from onpanic.watch.reporting.metric_values import Histogram, MetricValues
+from onpanic.watch.reporting.metrics_server import serve_metrics
 
 __all__ = ("Metrics",)
 
@@ -112,8 +113,8 @@ class Metrics:
                 "--metrics-listen takes [HOST:]PORT",
             )
         try:
-            self._client.start_http_server(
-                int(port), addr=host.strip("[]") or "localhost", registry=self._registry
+            serve_metrics(
+                host.strip("[]") or "localhost", int(port), self._client.make_wsgi_app(self._registry)
             )
         except (OSError, ValueError) as error:  # ValueError: a host that cannot be encoded
             reason = getattr(error, "strerror", None) or error
