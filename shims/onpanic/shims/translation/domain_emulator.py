@@ -19,6 +19,7 @@ from onpanic.probe.xen.record_of_xen import unasked_xen
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
 from onpanic.shims.domain_xml.xml_parser import parse_xml
 from onpanic.shims.translation.local_uri import local_parts
+from onpanic.shims.translation.trusted_program import who_may_replace
 
 __all__ = ("Prober", "prober_for", "record_for")
 
@@ -58,7 +59,8 @@ def record_for(
         emulator with QEMU's name for the domain's architecture is probed.
     :param notifier: The only notifier to probe if the domain has none; None for all of them.
     :param timeout: Seconds that the emulator has.
-    :raise EmulatorError: When the emulator cannot be probed, or does not start with the machine type.
+    :raise EmulatorError: When the emulator cannot be probed, does not start with the machine type, or is the
+        domain's own and another user's.
     :raise RefusedError: When an emulator is named for a Xen domain.
     """
     if machine.hypervisor == "xen":
@@ -67,7 +69,7 @@ def record_for(
                 refusal("record-of-another-hypervisor", "an emulator; the domain is of type xen")
             )
         return unasked_xen()
-    command = list(emulator) or [machine.emulator or _host_emulator(machine)]
+    command = list(emulator) or [_own_emulator(machine) or _host_emulator(machine)]
     flagged = ("hyperv",) if machine.hyperv else ()
     own = [model for model in NOTIFIER_MODELS if model in (*machine.notifiers, *flagged)]
     try:
@@ -85,6 +87,20 @@ def record_for(
     if not found.started:
         raise StartError(found.problem, "run the emulator by hand to see more")
     return record
+
+
+def _own_emulator(machine: DomainMachine) -> str | None:
+    """Return the emulator that a domain names, None if it names none.
+
+    :raise StartError: When another user may decide what that is.
+    """
+    if machine.emulator and (where := who_may_replace(machine.emulator)):
+        program, place = printable(machine.emulator, 200), printable(where, 200)
+        raise StartError(
+            f"the domain names {program}, but another user may change {place}",
+            f"if you trust it, {_NAME_ANOTHER}",
+        )
+    return machine.emulator
 
 
 def _host_emulator(machine: DomainMachine) -> str:
