@@ -58,7 +58,9 @@ def test_outputs_are_brought_up_to_date() -> None:
     assert EXAMPLES["updated"](session, printed) == "$ one\n1 thing\n$ two \\\n> more\nnew\n"
 
 
-@pytest.mark.parametrize("page", [*EXAMPLES["pages"](), ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*EXAMPLES["pages"](), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"], ids=lambda page: page.name
+)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file, and to a heading of a page, has its target."""
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
@@ -84,6 +86,19 @@ def test_the_architecture_names_what_exists() -> None:
     assert len(found) > 30
     for name, target in found:
         assert set(name.split(".")) <= defined(page.parent / target), (name, target)
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    """Each row has at least one, in the file that it is said to be in."""
+    page = ROOT / "docs" / "security.md"
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if not row.startswith("| what could happen")]
+    assert len(rows) > 30
+    for row in rows:
+        found = re.findall(r"((?:`test_\w+`[, and]*)+) in \[[^]]*\]\(([^)\s]+\.py)\)", row)
+        assert found, row
+        for names, target in found:
+            assert set(re.findall(r"test_\w+", names)) <= defined(page.parent / target), row
 
 
 def defined(path: Path) -> set[str]:
