@@ -58,9 +58,10 @@ def test_outputs_are_brought_up_to_date() -> None:
     assert EXAMPLES["updated"](session, printed) == "$ one\n1 thing\n$ two \\\n> more\nnew\n"
 
 
-@pytest.mark.parametrize(
-    "page", [*EXAMPLES["pages"](), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"], ids=lambda page: page.name
-)
+LINKED = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+
+
+@pytest.mark.parametrize("page", [*EXAMPLES["pages"](), *LINKED], ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file, and to a heading of a page, has its target."""
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
