@@ -11,6 +11,7 @@ from onpanic.matrix import LibvirtRecord
 from onpanic.matrix.libvirts.end_words import end_in_words, end_sentence
 from onpanic.matrix.libvirts.libvirt_conversation import LogEntry, ObservedGuest
 from onpanic.matrix.libvirts.libvirt_files import keep_libvirt_record, libvirt_name, read_libvirt
+from onpanic.matrix.libvirts.libvirt_questions import GuestPlan
 from onpanic.matrix.libvirts.libvirt_record import GuestEnd
 from onpanic.matrix.libvirts.libvirt_session import session_with
 from onpanic.matrix.libvirts.libvirt_table import libvirt_changes, libvirt_table
@@ -137,6 +138,12 @@ def test_changes_of_a_guest_are_found() -> None:
         (
             msgspec.structs.replace(xen_record(), libvirt=libvirt_record().libvirt),
             "other-driver",
+        ),
+        (xen_record([crashed(GuestPlan("destroy", persistent=True, guest_type="hvm"))]), "other-guest-type"),
+        (xen_record([crashed(GuestPlan("destroy", persistent=True))]), "other-guest-type"),
+        (
+            msgspec.structs.replace(libvirt_record(), guests=xen_record([crashed(pv("destroy"))]).guests),
+            "other-guest-type",
         ),
     ],
 )

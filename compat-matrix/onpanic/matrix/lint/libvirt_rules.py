@@ -52,6 +52,15 @@ def other_driver(_name: str, record: LibvirtRecord) -> Iterator[str]:
         yield f"libvirt's driver is {record.libvirt.driver}, and its guests ran on {expected}"
 
 
+def other_guest_type(_name: str, record: LibvirtRecord) -> Iterator[str]:
+    """Yield guests of a type that the record's Xen does not run; QEMU's guests have none."""
+    known = record.ran_on.guest_types if isinstance(record.ran_on, GuestXen) else [""]
+    for guest in record.guests:
+        if guest.guest_type not in known:
+            kind = guest.guest_type or "no type"
+            yield f"the guest with <on_crash>{guest.on_crash} is of {kind}, which is not one of the record's"
+
+
 def doubled_guest(_name: str, record: LibvirtRecord) -> Iterator[str]:
     """Yield guests that a record has more than once."""
     counts = Counter(
@@ -81,6 +90,7 @@ LIBVIRT_RULES: dict[str, Callable[[str, LibvirtRecord], Iterator[str]]] = {
     "end-contradicts-domain": end_contradicts_domain,
     "misnamed-libvirt": misnamed_libvirt,
     "other-driver": other_driver,
+    "other-guest-type": other_guest_type,
     "unobserved-word": unobserved_word,
     "unreported-panic": unreported_panic,
 }
