@@ -255,6 +255,28 @@ def test_id_that_changes_meanwhile(on_xen: PlayedLibvirt) -> None:
     assert (found.number, found.xl, found.not_asked) == (old + 1, xl("-b----"), "")
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [("Xen", "pause", "on Xen"), ("Xen", "crash", ""), ("QEMU", "crash", "only Xen"), ("QEMU", "pause", "")],
+)
+def test_policy_of_another_hypervisor(
+    played_libvirt: PlayedLibvirt, kind: str, value: str, said: str
+) -> None:
+    """A policy in the metadata that the domain's hypervisor never keeps is shown as that."""
+    played_libvirt.driver = kind
+    policy = (
+        "<metadata><p:policy xmlns:p='urn:uuid:ae79e4ab-53c8-4ed2-aab8-40f241372412'>"
+        f"<p:on_panic>{value}</p:on_panic><p:wrote/></p:policy></metadata>"
+    )
+    xml = XML.format("destroy").replace("<os>", f"{policy}<os>").replace("'xen'", f"'{kind.lower()}'")
+    played_libvirt.add(xml, running=False)
+    (domain,) = libvirt_module().open(None).listAllDomains()
+    found = status_of_domain(domain)
+    assert found.policy is not None
+    refusals = [note for note in found.policy_notes if "Xen" in note]
+    assert (found.policy.on_panic, [said in note for note in refusals]) == (value, [True] * bool(said))
+
+
 def test_control_domain(on_xen: PlayedLibvirt, status: Callable[[str], Status]) -> None:
     """It has no policy, whatever libvirt shows as its ``<on_crash>``."""
     add(on_xen, (RUNNING, UNKNOWN)).id = 0

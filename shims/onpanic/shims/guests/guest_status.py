@@ -8,9 +8,11 @@ import msgspec
 from onpanic.core.errors import DocumentError
 from onpanic.core.untrusted import printable
 from onpanic.probe.asking.session import Monitor
-from onpanic.probe.decision.policy import Policy
+from onpanic.probe.decision.policy import Hypervisor, Policy
+from onpanic.probe.decision.rules import UNASKED, decide
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import machine_of
+from onpanic.shims.domain_xml.elements import Element
 from onpanic.shims.domain_xml.policy_xml import stored_policy
 from onpanic.shims.guests.domain_view import view_domain
 from onpanic.shims.guests.driver import is_control_domain
@@ -38,8 +40,9 @@ class Status(msgspec.Struct, frozen=True):
     :param policy_from: ``kept`` if the policy is stored in the metadata, ``amount-to`` if it follows from
         ``<panic>`` and ``<on_crash>``.
     :param policy_problem: Why the policy in the metadata cannot be read; empty if it can.
-    :param policy_notes: What was changed after the policy was translated, so that it is not honoured; for a
-        domain that was not translated, why the policy is not what ``<on_crash>`` says.
+    :param policy_notes: What was changed after the policy was translated, so that it is not honoured, and why
+        its hypervisor refuses it; for a domain that was not translated, why the policy is not what
+        ``<on_crash>`` says.
     :param remedies: What can be done, each with the command that does it.
     :param reason: Why it panicked, in its own words, see `onpanic.why`; empty if nobody has looked, or it is
         not known.
@@ -108,20 +111,8 @@ def status_of_domain(domain: Any, connect: str | None = None, timeout: float = 1
     policy, policy_from, problem = None, "", ""
     notes: tuple[str, ...] = ()
     try:
-        stored = stored_policy(root)
-        if is_control_domain(domain):
-            pass  # libvirt shows an <on_crash> that nobody set, and that is of no effect
-        elif stored:
-            policy, policy_from = stored.policy, "kept"
-            notes = tuple(note.reason for note in unhonoured_changes(root, stored))
-        else:
-            asked = (
-                machine_of(root).arguments.panic_action != "pause"
-            )  # some libvirts set the action themselves
-            policy, noted = effective_policy(
-                root, Libvirt.of_connection(domain.connect()) if asked else Libvirt()
-            )
-            policy_from, notes = "amount-to", tuple(note.reason for note in noted)
+        if not is_control_domain(domain):  # libvirt shows an <on_crash> of it that nobody has set
+            policy, policy_from, notes = _policy(domain, root)
     except DocumentError as error:  # the metadata have been edited
         problem = error.message
     option = f" --connect {quote(connect)}" if connect else ""
@@ -142,3 +133,23 @@ def status_of_domain(domain: Any, connect: str | None = None, timeout: float = 1
             (r.what, r.domain.format(domain=virsh_name(domain), connect=option)) for r in explanation.remedies
         ),
     )
+
+
+def _policy(domain: Any, root: Element) -> tuple[Policy, str, tuple[str, ...]]:
+    """Return a domain's policy, where it is from, and notes on it, see `Status`."""
+    machine = machine_of(root)
+    stored = stored_policy(root)
+    if stored:
+        changes = tuple(note.reason for note in unhonoured_changes(root, stored))
+        return stored.policy, "kept", (*changes, *_refusal(stored.policy, machine.hypervisor))
+    asked = machine.arguments.panic_action != "pause"  # some libvirts set the action themselves
+    policy, noted = effective_policy(root, Libvirt.of_connection(domain.connect()) if asked else Libvirt())
+    return policy, "amount-to", tuple(note.reason for note in noted)
+
+
+def _refusal(policy: Policy, hypervisor: Hypervisor | None) -> tuple[str, ...]:
+    """Return why no host of a hypervisor keeps a policy, which may be another one's; nothing if one may."""
+    if hypervisor is None:
+        return ()
+    decision = decide(policy, hypervisor, UNASKED)
+    return () if decision or decision.code == "probe-inconclusive" else (decision.reason,)
