@@ -165,6 +165,7 @@ def test_an_output_that_cannot_be_written(output: str, to_libvirt: Run, given: P
         (["."], 2, "Is a directory"),
         (["/proc/self/mem"], 2, "/proc/self/mem: "),
         (["domain.xml", "--record", "missing.json"], 2, "missing.json: No such file"),
+        (["domain.xml", "--record", ""], 2, ": No such file"),
         (["domain.xml", "--emulator", "qemu"], 2, "more than one source"),
         (["domain.xml", "--libvirt-version", "nine"], 2, "'nine' is not a version of libvirt"),
         (["domain.xml", "--libvirt-version", ""], 2, "is not a version of libvirt"),

@@ -48,6 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     asked = (arguments.emulator, arguments.arch, arguments.machine, arguments.virttype)
     xml = call_with_timeout(arguments.timeout, partial(connection.getDomainCapabilities, *asked))
     record = prober_for(connection, timeout=arguments.timeout)
-    known = with_on_panic(xml, read_record(arguments.record) if arguments.record else record)
+    known = with_on_panic(xml, record if arguments.record is None else read_record(arguments.record))
     write_result(None, known.encode())
     return 0

@@ -195,7 +195,7 @@ def _named_emulator(arguments: argparse.Namespace) -> "CapabilityRecord | Prober
     """Return the record, or what probes the emulator, that the arguments name; else the domain's own."""
     from onpanic.shims.translation.domain_emulator import record_for
 
-    if arguments.record:
+    if arguments.record is not None:
         return read_record(arguments.record)
     emulator = arguments.command if arguments.emulator is None else [arguments.emulator]
     return partial(record_for, emulator=emulator, notifier=arguments.notifier, timeout=arguments.timeout)

@@ -55,7 +55,7 @@ def write_config(arguments: argparse.Namespace) -> int:
     if any(getattr(arguments, name) for name in _SOURCES):
         raise UsageError("xl's files depend on no emulator and no libvirt", "name a Xen's --record, or none")
     policy = _stated(arguments)
-    record = read_record(arguments.record) if arguments.record else None
+    record = None if arguments.record is None else read_record(arguments.record)
     data = _read(arguments.domain)
     with naming(arguments.domain):
         written, notes = with_policy(data, policy or policy_of_config(data)[0], record)
