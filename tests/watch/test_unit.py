@@ -220,12 +220,13 @@ def test_all_drop_ins_leave_the_watcher_working(
     program = shutil.which("libvirtd", path="/usr/sbin:/usr/bin") or unavailable("no libvirtd here")
     for name in ("daemon", "sandbox"):
         (folder / name).mkdir()
-    by_name = {path.stem: path for path in DROP_INS}
+    drop_ins = [path for path in DROP_INS if path.stem != "15-xen"]  # it is for another host
+    by_name = {path.stem: path for path in drop_ins}
     assert list(by_name) == ["10-opt", "20-metrics-file", "20-metrics-listen", "30-dumps"]
     assert unit.command()[0] == "/usr/bin/onpanic"
-    for path in DROP_INS[:3]:
+    for path in DROP_INS[:-1]:
         assert SystemdUnit(SAMPLES / "onpanic-watch.service", path).command()[0] == "/opt/onpanic/bin/onpanic"
-    both = SystemdUnit(SAMPLES / "onpanic-watch.service", *DROP_INS)
+    both = SystemdUnit(SAMPLES / "onpanic-watch.service", *drop_ins)
     words = SystemdUnit(by_name["20-metrics-file"]).command()[1:]
     with run_system_libvirtd(program, folder / "daemon"), reserved_port() as port:
         address = both.command()[-1].replace("9876", str(port))
