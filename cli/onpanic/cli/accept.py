@@ -1,6 +1,6 @@
 """Tell whether an <on_panic> policy is accepted, and why not.
 
-Exit status 0: accepted; 1: refused.
+Exit status: 0 if the policy is accepted; 1 if it is refused.
 """
 
 import argparse
@@ -41,7 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="xen: by the rules alone, whatever the host's toolstack accepts",
     )
     parser.add_argument("--connect", type=text, metavar="URI", help="ask libvirt's Xen driver instead")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="form of the output (default: text)"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing if the policy is accepted")
 
 

@@ -1,7 +1,8 @@
 """Check what emulators do when a guest panics, as a distribution's CI does before it ships them.
 
-Findings go to stdout, the most severe first; onpanic explain TAG explains one.  Exit
-status: 0 if nothing was found, 1 if a finding is at least as severe as --fail-on, 2 if an
+Findings go to stdout, the most severe first; onpanic explain TAG explains one.
+
+Exit status: 0 if nothing was found; 1 if a finding is at least as severe as --fail-on; 2 if an
 emulator could not be checked (the others are checked all the same).
 """
 
@@ -39,7 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="an older build's record; changes are findings (on all machine types, or those of --machine)",
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--format", choices=_FORMATS, default="text")
+    output.add_argument(
+        "--format", choices=_FORMATS, default="text", help="form of the output (default: text)"
+    )
     output.add_argument(
         "--fail-on", choices=_SEVERITIES, default="error", help="exit with status 1 from this severity on"
     )

@@ -22,7 +22,9 @@ _TITLES = {
 def configure(parser: "argparse.ArgumentParser") -> None:
     """Add the options."""
     parser.add_argument("code", nargs="?", metavar="CODE", help="for example cont-refused-after-panic")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="form of the output (default: text)"
+    )
 
 
 def run(arguments: "argparse.Namespace") -> int:

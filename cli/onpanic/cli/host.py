@@ -5,8 +5,10 @@ accepts, and the kernel about KVM.  In the dom0 of a Xen, Xen takes the place of
 libvirt's Xen driver is asked, or else xl.  Nothing is changed, and nothing is cached.  root is
 only needed for what the host reserves for root, such as /dev/kvm, and xl.
 
-The exit status is 0 if the record was made.  What could not be determined, such as an
-emulator that does not start, is named in the record and on stderr.
+What could not be determined, such as an emulator that does not start, is named in the record and
+on stderr.
+
+Exit status: 0 if the record was made.
 """
 
 import argparse

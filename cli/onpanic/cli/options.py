@@ -6,10 +6,35 @@ from types import ModuleType
 
 from onpanic.core.errors import UsageError
 
-__all__ = ("add_lines", "add_policy_details", "add_timeout", "count", "jobs", "parse", "seconds", "text")
+__all__ = (
+    "add_lines",
+    "add_policy_details",
+    "add_timeout",
+    "count",
+    "jobs",
+    "parse",
+    "parser_of",
+    "seconds",
+    "text",
+)
 
 _MOST_JOBS = 10_000
 _MOST_COUNTED = 9_999_999
+
+
+def parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Return the parser of a subcommand, which its manual page and its completion are written from, too.
+
+    :param name: The subcommand.
+    :param module: Its module, see `onpanic.cli.commands.COMMANDS`.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"onpanic {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.configure(parser)
+    return parser
 
 
 def parse(name: str, module: ModuleType, argv: Sequence[str]) -> argparse.Namespace:
@@ -22,12 +47,7 @@ def parse(name: str, module: ModuleType, argv: Sequence[str]) -> argparse.Namesp
     :raise UsageError: When nothing follows ``--``, or the subcommand takes none.
     :raise SystemExit: When the arguments are wrong, or ask for help; usage or help has been printed.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"onpanic {name}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.configure(parser)
+    parser = parser_of(name, module)
     rest = list(argv)
     _check(rest)
     command = rest[rest.index("--") + 1 :] if "--" in rest else []

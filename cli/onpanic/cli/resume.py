@@ -1,7 +1,9 @@
 """Continue a guest that panicked.
 
 If the emulator refuses to continue it, only a reset gets the guest out of that state.  A reset
-loses the guest's state, so it must be allowed.  Exit status 1: the guest was not continued.
+loses the guest's state, so it must be allowed.
+
+Exit status: 0 if the guest was continued and runs; 1 if not.
 """
 
 import argparse
@@ -21,7 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_guest(parser)
     parser.add_argument("--allow-reset", action="store_true", help="reset the guest if nothing else helps")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="form of the output (default: text)"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing on success")
 
 

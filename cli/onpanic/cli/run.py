@@ -4,8 +4,8 @@ The command after -- runs on this terminal.  Added to it are a panic notifier an
 where its machine type takes them, and a QMP monitor for onpanic.  SIGINT, SIGTERM, SIGHUP and SIGQUIT are
 passed on to it.
 
-Exit status: QEMU's own; 86 if the guest panicked, 87 if it resets itself in a loop, 124 if it has run for
-the time of --timeout.  What the guest said last is then printed on stderr.
+Exit status: 86 if the guest panicked; 87 if it resets itself in a loop; 124 if it has run for the time of
+--timeout; QEMU's own otherwise.  With 86, 87 and 124, what the guest said last is printed on stderr.
 """
 
 import argparse

@@ -24,7 +24,9 @@ _ON_XEN = "what its <on_crash> amounts to"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_guest(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="form of the output (default: text)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,8 +3,10 @@
 Every domain with a policy in its metadata (onpanic to-libvirt puts it there) is watched, until
 SIGTERM or Ctrl-C.  With --qmp, guests without libvirt are watched, each with the policy of
 --on-panic and --on-crash.  A line is printed for each event and action.  SIGHUP reads --config
-again, and resumes what was given up.  Exit status with --once: 1 if an action failed, or a guest is
-not as its policy asks; 2 if a guest, or libvirt, could not be asked.
+again, and resumes what was given up.
+
+Exit status: 0 after SIGTERM or Ctrl-C.  With --once: 0 if every guest is as its policy asks; 1 if one is not,
+or an action failed; 2 if a guest, or libvirt, could not be asked.
 """
 
 import argparse

@@ -5,8 +5,8 @@ stays as it is.  Everything that is shown comes from the guest, which may be mal
 
 With --check, tell whether a panic of a running guest would be reported, and could be read.
 
-Exit status 1: the guest does not say that it panicked; with --check, a panic would not be reported or could
-not be read.
+Exit status: 0 if the guest says that it panicked; 1 if it does not.  With --check: 0 if a panic would be
+reported, and could be read; 1 if not.
 """
 
 import argparse
@@ -43,7 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="tell whether a panic of a running guest would be reported, and could be read",
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="form of the output (default: text)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

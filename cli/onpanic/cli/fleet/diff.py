@@ -4,8 +4,8 @@ OLD and NEW are each a folder, a file, or - for standard input.  A host is recog
 else by its name.  Changes that guests can see come first, then changes of policies, libvirt, machine types,
 emulators and KVM, and facts that are no longer known.
 
-The exit status is 0 if nothing changed, 1 if something did, and 2 if a collection cannot be read or has no
-record of a host.  A new operating system or kernel is shown, but does not count as a change.
+Exit status: 0 if nothing changed; 1 if something did; 2 if a collection cannot be read or has no record of a
+host.  A new operating system or kernel is shown, but does not count as a change.
 """
 
 import argparse

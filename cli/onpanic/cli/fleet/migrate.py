@@ -8,8 +8,8 @@ its host.
 The answer changes means that the guest keeps its policy, but sees another notifier; some, that the hosts of
 the class differ.
 
-Exit status 0: all hosts are one class, or the guest can migrate --from one host --to the other; 1: not so, or
-not known.  Hosts that are not counted are unknown, unless --answered-only is given.
+Exit status: 0 if all hosts are one class, or the guest can migrate --from one host --to the other; 1 if not,
+or if that is not known.  Hosts that are not counted are unknown, unless --answered-only is given.
 """
 
 import argparse
@@ -61,7 +61,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="judge only the hosts that are counted",
     )
     parser.add_argument("--all", action="store_true", help="name all hosts, and all classes")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="form of the output (default: text)"
+    )
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="print nothing, only return the exit status"
     )

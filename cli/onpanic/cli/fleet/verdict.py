@@ -4,8 +4,10 @@ A cell of the table says on how many hosts a value is kept: all, a number, no, o
 + means also with coredump='yes'; * means that the host must run onpanic watch.  The hosts are those of the
 architecture, and others that have an emulator for it.
 
-With --policy, the answer is about one policy.  Exit status 0: every host keeps it; 1: a host does not, or is
-not known to, or a host or file could not be counted (see --answered-only).
+With --policy, the answer is about one policy.
+
+Exit status: 0 if every host keeps the policy, or none was named; 1 if a host does not, or is not known to, or
+if a host or a file could not be counted (see --answered-only).
 """
 
 import argparse
@@ -56,7 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show all architectures, machine types, reasons and names",
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="form of the output (default: text)"
+    )
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="print nothing, only return the exit status"
     )

@@ -1,8 +1,9 @@
 """Build the compatibility matrix from folders of records: of emulators, of libvirts, or both.
 
 Writes matrix.json, MATRIX.md and index.html.  Records that cannot be read, and violations of
-the rules for records, are reported on stderr, one line each; the exit status is then 1, and
-the files are written nevertheless.
+the rules for records, are reported on stderr, one line each; the files are written nevertheless.
+
+Exit status: 0 if nothing was reported; 1 if something was.
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
 A and B are records: files, or names of records in the folder that --records names.
 Two records of libvirts can be compared, too.
-The exit status is 0 if nothing changed, and 1 if something did.
+
+Exit status: 0 if nothing changed; 1 if something did.
 """
 
 import argparse

@@ -2,8 +2,7 @@
 
 The policy stands beside <on_crash>, as <on_panic coredump='yes'>restart</on_panic>.  The
 result is for virsh define; what libvirt does not do by itself is printed on stderr.  The
-domain's own <emulator> is probed, unless another source is named.  Exit status 1: the
-policy cannot be honoured.
+domain's own <emulator> is probed, unless another source is named.
 
 --connect and --libvirt-version may be repeated, for a domain that migrates: the result
 holds on all of them.  --fleet reads the records of hosts instead, as onpanic host prints them.
@@ -11,6 +10,8 @@ No emulator is started then, and a refusal names the hosts that are the reason.
 
 With --format xl, the file is a guest's configuration for xl, Xen's own toolstack: its on_crash
 is set, and the rest is not changed.  Without a policy, its own is checked.
+
+Exit status: 0 if the policy can be honoured; 1 if it cannot.
 """
 
 import argparse
