@@ -78,7 +78,12 @@ class Emulator(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Help(msgspec.Struct, frozen=True):
-    """What else an accepted policy needs: a code of the catalogue with its reason and remedy."""
+    """What else an accepted policy needs.
+
+    :param code: A code of the catalogue, which never changes its meaning.
+    :param reason: What the code says.
+    :param remedy: What to do.
+    """
 
     code: str
     reason: str
@@ -97,9 +102,13 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A refused value: a code of the catalogue, with its reason and remedy.
+    """A refused value.
 
-    The refusals of a `Notifier` have the code only, which a record would otherwise repeat many times.
+    The refusals of a `Notifier` have the code only; a record would otherwise repeat the rest many times.
+
+    :param code: A code of the catalogue, which never changes its meaning.
+    :param reason: Why the value is refused.
+    :param remedy: What to do.
     """
 
     code: str
@@ -108,7 +117,11 @@ class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OnPanic(msgspec.Struct, frozen=True):
-    """The decision: every ``<on_panic>`` value is either accepted or refused."""
+    """The decision: every ``<on_panic>`` value is either accepted or refused.
+
+    :param accepted: The accepted values, by their names.
+    :param refused: The refused values, by their names.
+    """
 
     accepted: dict[str, Accepted]
     refused: dict[str, Refused]
@@ -119,7 +132,9 @@ class Notifier(msgspec.Struct, frozen=True):
 
     :param model: libvirt's name: ``isa``, ``pvpanic`` (PCI), ``hyperv``, ``pseries`` or ``s390``.
     :param type: The QOM type of the device; None if it is not a device, or the emulator has none.
+    :param facts: What is known about it, by the names of facts.
     :param event_mask: The event bits that it offers to the guest, None if they were not read.
+    :param on_panic: The decision for a guest that has it.
     """
 
     model: NotifierModel
@@ -144,6 +159,8 @@ class MachineRecord(msgspec.Struct, frozen=True):
     """All facts about one machine type, and the decision.
 
     :param name: The name, not an alias; ``default`` if the emulator cannot say.
+    :param aliases: Its aliases.
+    :param default: Whether it is the emulator's default.
     :param facts: Those of the machine type, and those of the notifier that `notifier` names.
     :param on_panic: The decision for that notifier.
     :param notifier: The model of the best notifier that works, or else of one that the guest can have; None
@@ -182,8 +199,11 @@ class MachineRecord(msgspec.Struct, frozen=True):
 
 
 class Probed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """When and by what a record was made; the time is UTC, RFC 3339.
+    """When and by what a record was made.
 
+    :param at: The time, UTC, as RFC 3339 has it.
+    :param by: The program and its version.
+    :param seconds: How long it took.
     :param source: Where the emulator or its answers come from, e.g. ``Debian trixie``; empty for an
         emulator of the host.
     """
@@ -197,9 +217,14 @@ class Probed(msgspec.Struct, frozen=True, omit_defaults=True):
 class CapabilityRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All facts about one emulator, or one Xen host, and the decision.
 
+    :param schema_version: The version of this form.
+    :param emulator: Which emulator, or which Xen, it is about.
+    :param facts: The facts about the emulator as a whole, by their names.
+    :param machines: The machine types that were asked about.
+    :param probed: When and by what it was made.
     :param problems: What went wrong, each with the emulator's own words.
-    :param evidence: Excerpts of the conversations, which facts refer to by index, see `evidence`; unset
-        where they were not kept.
+    :param evidence: Excerpts of the conversations, which facts refer to by index; unset where they were not
+        kept.
     """
 
     schema_version: Literal[2] = 2

@@ -1,8 +1,13 @@
-"""``onpanic-qemu``: translates an emulator's command line, and becomes the emulator.
+"""``onpanic-qemu``: translate an emulator's command line, and become the emulator.
 
 ::
 
     onpanic-qemu [--emulator EMULATOR] OPTIONS OF QEMU…
+
+In 2013 it was proposed to rename the panic device that works to ``isa-pvpanic``.  A device that the options
+ask for by that name gets the name under which the emulator has it; if the emulator has none that works, the
+option is refused.  If the options ask for no panic device, one that the machine type creates by itself is
+moved to a port where no guest looks for it.
 
 The emulator is the one that is named; else the one in the wrapper's own name (if it is called
 ``onpanic-qemu-system-aarch64``, or ``qemu-system-aarch64`` in a folder of its own); else the host's.

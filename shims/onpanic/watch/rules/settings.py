@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
     :param dump_dir: The directory for dumps of guests' memory, on the guests' host; empty for libvirt's own
         directory or, without libvirt, the watcher's working directory.
     :param dump_timeout: Seconds after which a dump is given up.
-    :param dump_format: The formats of dumps, in order of preference: names in `FORMATS`, separated by commas.
+    :param dump_format: The formats of dumps, in order of preference, separated by commas.
     :param dump_paging: Whether a dump has the virtual addresses of the guest's memory; for ``elf`` without
         libvirt only.
     :param dump_quota: Bytes that the watcher's dumps in their directory may take, or a number with K, M, G or
@@ -44,8 +44,8 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
     :param dumps: Dumps that may run at the same time.  A reload does not change it.
     :param progress: Seconds between log lines about the progress of a dump.
     :param start_limit: Restarts of a guest that are allowed within the interval; 0 for any number.
-    :param start_interval: That interval, in seconds.
-    :param grace: The grace period of policies that do not state one, in seconds; 0 for none, see `Policy`.
+    :param start_interval: The interval in which restarts are counted, in seconds.
+    :param grace: The grace period of policies that do not state one, in seconds; 0 for none.
     :param why_timeout: Seconds for reading why a guest panicked; 0 to not read it.
     :param hook: A command to run for each event and action, split as a shell would.
     :param hook_timeout: Seconds after which the hook is killed.
