@@ -17,14 +17,15 @@ RUN_TESTS := ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
 SLOW := browser or consumers or emulators or libvirt or package or processes or xen
 
-.PHONY: probe test quick bench lint format schema matrix docs clean
+.PHONY: probe test quick bench lint format schema matrix docs man clean
 
 probe: $(VENV)/probe.done
 	@tools/packages qemu-system-x86
 	@$(BIN)/onpanic probe
 
 test: $(VENV)/dev.done
-	@tools/packages qemu-system-x86 bubblewrap dash e2fsprogs gpg gpg-agent autopkgtest rsync perl chromium chromium-driver openssh-client
+	@tools/packages qemu-system-x86 bubblewrap dash e2fsprogs gpg gpg-agent autopkgtest rsync perl chromium chromium-driver openssh-client \
+		mandoc zsh fish
 	@$(RUN_TESTS) $(PYTEST)
 
 # What needs no emulator, no libvirt, no browser and hardly a process
@@ -55,6 +56,11 @@ docs: $(VENV)/probe.done
 	$(BIN)/python tools/policies.py
 	$(BIN)/python tools/codes.py
 	$(BIN)/python tools/dependencies.py
+	$(BIN)/python tools/manpages.py  # has the codes
+
+# Manual pages and completion of shells, as they are installed below a prefix
+man: $(VENV)/probe.done
+	$(BIN)/python tools/manpages.py
 
 clean:
 	rm -rf $(VENV) $(VENV).lock $(EMULATORS)

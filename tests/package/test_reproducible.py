@@ -12,6 +12,8 @@ from typing import NamedTuple, NoReturn
 
 import pytest
 
+from onpanic.core.version import __version__
+
 pytestmark = pytest.mark.package
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,6 +28,8 @@ LOCAL = (
     ".coverage",
     ".hypothesis/examples",
     "build/lib/onpanic.py",
+    "cli/share/man/man1/.onpanic.1.swp",
+    "cli/share/man/man1/onpanic.1~",
     "dist/onpanic-0.0.1.tar.gz",
     "docs/.README.md.swp",
     "fleet/onpanic.egg-info/PKG-INFO",
@@ -133,6 +137,7 @@ def test_the_wheel_has_what_git_has(twice: tuple[Built, Built]) -> None:
     known = {name.partition("/")[2] for name in built.sources if name.startswith(roots)}
     with zipfile.ZipFile(built.wheel) as archive:
         entries = archive.infolist()
-    names = {entry.filename for entry in entries if ".dist-info/" not in entry.filename}
+    data = f"onpanic-{__version__}.data/data/"
+    names = {entry.filename.removeprefix(data) for entry in entries if ".dist-info/" not in entry.filename}
     assert names - known == {"onpanic/matrix/matrix.json"}
     assert {entry.date_time for entry in entries} == {DATE}

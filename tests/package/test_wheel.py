@@ -244,4 +244,21 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
     assert [name for name in names if name.endswith(".html.j2")]
     assert "onpanic/__init__.py" not in names
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"onpanic", "pytest_onpanic.py", f"onpanic-{__version__}.dist-info"}
+    shared = f"onpanic-{__version__}.data"
+    assert tops == {"onpanic", "pytest_onpanic.py", f"onpanic-{__version__}.dist-info", shared}
+    share = Path(__file__).parents[2] / "cli/share"
+    files = {str(path.relative_to(share)) for path in share.rglob("*") if path.is_file()}
+    assert {name for name in names if name.startswith(shared)} == {f"{shared}/data/share/{f}" for f in files}
+
+
+def test_manual_pages_and_completion_are_installed(environment: Environment) -> None:
+    """They are below the prefix, where man and shells look for them."""
+    share = environment().parent / "share"
+    completion = ("bash-completion/completions/onpanic", "fish/vendor_completions.d/onpanic.fish")
+    for name in (
+        "man/man1/onpanic.1",
+        "man/man5/onpanic-record.5",
+        *completion,
+        "zsh/site-functions/_onpanic",
+    ):
+        assert (share / name).is_file(), name

@@ -93,6 +93,12 @@ class HostLibvirt(msgspec.Struct, frozen=True, kw_only=True):
 
     :param uri: The connection URI.
     :param version: For example ``9.0.0``.
+    :param device: Whether it accepts ``<panic>`` in a domain.
+    :param models: Whether it accepts ``<panic model='…'>``.
+    :param pci: Whether it accepts the model ``pvpanic``.
+    :param preserve_running: Whether it accepts ``preserve-running`` for ``<on_crash>``.
+    :param vmcoreinfo: Whether it accepts ``<vmcoreinfo>`` in ``<features>``.
+    :param checks_actions: Whether its QEMU driver refuses lifecycle actions that it does not carry out.
     :param known_by: How it is known what this libvirt accepts: it was ``asked``, or by its ``version``.
     """
 
@@ -128,7 +134,7 @@ _FEATURES = ("device", "models", "pci", "preserve_running", "vmcoreinfo", "check
 class HostEmulator(msgspec.Struct, frozen=True, kw_only=True):
     """An emulator of the host, or its Xen.
 
-    :param path: Its path, as libvirt has it or as the distribution installs it; `XEN` for Xen.
+    :param path: Its path, as libvirt has it or as the distribution installs it; ``xen`` for Xen.
     :param found_in: Who knows it: ``libvirt`` has it in its capabilities, ``path`` if it is a program with
         QEMU's name.  For Xen who was asked: ``libvirt``, or ``path`` for the program xl.
     :param runs: libvirt's names of the architectures whose guests the host runs with this emulator, if their
@@ -181,6 +187,11 @@ class HostCollected(msgspec.Struct, frozen=True):
 class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known about one host.
 
+    :param schema_version: The version of this form.
+    :param host: Which host it is.
+    :param collected: When and by what the record was made.
+    :param system: What the host runs.
+    :param kvm: Whether it has KVM.
     :param libvirt: None if the host has none, or it could not be asked.
     :param libvirt_found: Whether the host has a libvirt; ``unknown`` if it may have one that could not be
         asked, and then `problems` says why.
