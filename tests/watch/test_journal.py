@@ -182,9 +182,10 @@ def test_a_folder_that_others_may_write_to_is_refused(mode: int, tmp_path: Path)
 def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "state"
     place.mkdir(mode=0o700)
-    os.chown(place, 65534, 65534)
-    with pytest.raises(FileError, match="other users may write to it"):
-        Journal(place, print).try_acquire()
+    os.chown(place, 65533, 65533)
+    for folder in (place, place / "below"):
+        with pytest.raises(FileError, match="other users may write to it"):
+            Journal(folder, print).try_acquire()
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Probing the emulator that runs a domain, or asking the Xen that does."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from onpanic.core.errors import RefusedError, SourceError, StartError
 from onpanic.core.libvirt_api import call_with_timeout, libvirt_module
+from onpanic.core.ownership import changeable_by_others
 from onpanic.core.untrusted import printable
 from onpanic.probe.api import probe
 from onpanic.probe.decision.rules import refusal
@@ -19,7 +21,6 @@ from onpanic.probe.xen.record_of_xen import unasked_xen
 from onpanic.shims.domain_xml.domain_machine import DomainMachine
 from onpanic.shims.domain_xml.xml_parser import parse_xml
 from onpanic.shims.translation.local_uri import local_parts
-from onpanic.shims.translation.trusted_program import who_may_replace
 
 __all__ = ("Prober", "prober_for", "record_for")
 
@@ -94,8 +95,9 @@ def _own_emulator(machine: DomainMachine) -> str | None:
 
     :raise StartError: When another user may decide what that is.
     """
-    if machine.emulator and (where := who_may_replace(machine.emulator)):
-        program, place = printable(machine.emulator, 200), printable(where, 200)
+    found = machine.emulator and (shutil.which(machine.emulator) or machine.emulator)
+    if found and (where := changeable_by_others(found)):
+        program, place = printable(str(machine.emulator), 200), printable(where, 200)
         raise StartError(
             f"the domain names {program}, but another user may change {place}",
             f"if you trust it, {_NAME_ANOTHER}",

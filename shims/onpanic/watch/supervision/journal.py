@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from onpanic.core.errors import FileError, MissingExtraError
 from onpanic.core.files import read_at_most, write_atomically
+from onpanic.core.ownership import changeable_by_others
 from onpanic.core.untrusted import printable
 from onpanic.watch.rules.incident import Incident
 
@@ -190,10 +191,13 @@ def subfolder(base: Path, server: str) -> Path:
 
 def _require_own(folder: Path) -> None:
     """Raise `FileError` if others may write to a folder: what is in it decides what is started again."""
-    about = folder.stat()
-    if about.st_uid not in (0, os.geteuid()) or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    place = changeable_by_others(folder)
+    if not place and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        place = str(folder)
+    if place:
         raise FileError(
-            f"{folder}: other users may write to it", "give it to the watcher's user and chmod it to 0700"
+            f"{place}: other users may write to it",
+            "give it to the watcher's user and chmod it to 0700, or name another folder with --state-dir",
         )
 
 

@@ -10,7 +10,6 @@ from onpanic.core.errors import StartError
 from onpanic.shims.domain_xml.document import Document
 from onpanic.shims.domain_xml.domain_machine import machine_of
 from onpanic.shims.translation.domain_emulator import record_for
-from onpanic.shims.translation.trusted_program import who_may_replace
 
 NOBODY = 65533  # not the one that stands for users whom a namespace lacks
 DOMAIN = """\
@@ -52,12 +51,3 @@ def test_a_program_of_another_user_is_not_started(change: Callable[[Path], objec
     assert not (program.parent.parent / "started").exists()
     with pytest.raises(StartError, match="greeting"):  # it was named by the user
         record_for(machine, [str(program)])
-
-
-def test_programs_of_the_user_and_of_the_host_are_started(program: Path) -> None:
-    """Also in /tmp, and what does not exist is somebody else's error."""
-    assert who_may_replace(str(program)) == ""
-    assert who_may_replace("/bin/sh") == who_may_replace("sh") == ""
-    assert who_may_replace("/nonexistent/qemu") == ""
-    program.parent.chmod(0o1777)
-    assert who_may_replace(str(program)) == ""
