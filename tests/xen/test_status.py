@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import libvirt
 import pytest
 
 from onpanic.core.errors import RefusedError
@@ -16,6 +15,8 @@ from onpanic.shims.guests.xen_states import explain_xen_domain
 from onpanic.shims.guests.xl_state import XlState, read_xl_list
 
 from ..running.xen_lab import XenLab
+
+libvirt = pytest.importorskip("libvirt")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import libvirt
 import pytest
-from lxml import etree
 
 from onpanic.cli import main
 from onpanic.core.errors import RefusedError
@@ -18,6 +16,9 @@ from onpanic.shims import Libvirt, extend, from_libvirt, to_libvirt
 from onpanic.shims.translation.domain_emulator import prober_for
 
 from ..running.xen_lab import XenLab
+
+libvirt = pytest.importorskip("libvirt")
+etree = pytest.importorskip("lxml.etree")
 
 #: The image that guests start with, which is replaced before they are restarted.
 IMAGE, HVM_IMAGE = "/tmp/guest.elf", "/usr/lib/xen-4.17/boot/hvmloader"
