@@ -19,6 +19,8 @@ from onpanic.shims.guests.xl_state import XlState, ask_xl_state, read_xl_list
 
 from ..played.libvirt import PlayedDomain, PlayedLibvirt
 
+pytestmark = pytest.mark.usefixtures("played_libvirt")
+
 RUNNING, PAUSED, SHUTOFF = 1, 3, 5
 UNKNOWN, BOOTED, UNPAUSED, USER = 0, 1, 5, 1
 OFF_BY_GUEST, DESTROYED, CRASHED = 1, 2, 3

@@ -74,6 +74,7 @@ def test_libvirtd_hangs(xen: XenLab, onpanic: Dom0Onpanic) -> None:
     assert "libvirt did not answer in time" in done.stderr
 
 
+@pytest.mark.libvirt
 @pytest.mark.parametrize(
     ("uri", "said"),
     [

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from onpanic import shims
 from onpanic.cli import main
 from onpanic.core.errors import RefusedError
 from onpanic.core.libvirt_api import silence_libvirt
 from onpanic.probe import CapabilityRecord
 from onpanic.probe.decision.policy import Policy
-from onpanic.shims import Libvirt, extend, from_libvirt, to_libvirt
+from onpanic.shims import Libvirt, from_libvirt, to_libvirt
 from onpanic.shims.translation.domain_emulator import prober_for
 
 from ..running.xen_lab import XenLab
@@ -192,7 +193,7 @@ def test_the_rest_of_a_domain(xen: XenLab, connection: Any) -> None:
         assert from_libvirt(domain.XMLDesc()).policy == Policy("crash", on_crash="preserve")
         domain.undefine()
     xen.run(f"cp {xen.guests}/pv-wait.elf {IMAGE}")
-    transient = extend(connection).createXML(plain)
+    transient = shims.extend(connection).createXML(plain)
     assert from_libvirt(transient.XMLDesc()).policy == Policy("crash", on_crash="preserve")
 
 
