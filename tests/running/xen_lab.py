@@ -45,13 +45,8 @@ MEBIBYTES, DOM0_MEBIBYTES = 2048, 1200
 
 _PROGRAMS = (
     *("bash", "coreutils", "diffutils", "findutils", "grep", "hostname", "iproute2", "kmod", "mount"),
-    *("procps", "python3", "python3-libvirt", "python3-lxml", "sed", "util-linux"),
-    *(
-        "libvirt-clients",
-        "libvirt-daemon",
-        "libvirt-daemon-driver-xen",
-        "xen-utils-common",
-    ),
+    *("gzip", "procps", "python3", "python3-libvirt", "python3-lxml", "sed", "tar", "util-linux"),
+    *("libvirt-clients", "libvirt-daemon", "libvirt-daemon-driver-xen", "xen-utils-common"),
     *("linux-image-amd64", "busybox-static"),  # the cloud kernel is no dom0
 )
 _MODULES = (

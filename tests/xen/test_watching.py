@@ -206,18 +206,13 @@ async def test_a_crash_that_libvirt_does_not_know_of(
 async def test_dumps_of_libvirt(lab: Lab, tmp_path: Path) -> None:
     """A dump that libvirt has made is told from one that has failed, and from one that is cut off."""
     folder = "/var/lib/libvirt/libxl/dump"
-    # Under load the driver has been seen to leave a dump empty that it could make
-    for name, image in (*[("dumped", "pv-crash")] * 3, ("undumpable", "pv-undumpable")):
-        if lab.xen.run(f"find {folder} -name '{name}-2*' -size +0").stdout:
-            continue
-        await asyncio.to_thread(lab.clean)
+    for name, image in (("dumped", "pv-crash"), ("undumpable", "pv-undumpable")):
         domain = await asyncio.to_thread(lab.define, name, "coredump-destroy", "coredump-destroy", image)
         await asyncio.to_thread(domain.resume)
         while lab.state(name) != OFF:
             await asyncio.sleep(0.1)
     done = lab.xen.run(
-        f"cd {folder}; find . -name 'dumped-2*' -empty -delete; gzip -1c dumped-2* > /run/lab/dumped.gz;"
-        " cat undumpable-2* > /run/lab/undumpable"
+        f"cd {folder} && gzip -1c dumped-2* > /run/lab/dumped.gz && cat undumpable-2* > /run/lab/undumpable"
     )
     assert done.returncode == 0, done
     whole, part, none = tmp_path / "whole", tmp_path / "part", tmp_path / "none"
