@@ -14,6 +14,7 @@ from onpanic.core.libvirt_api import libvirt_module
 from onpanic.watch.guests.call_pool import CallLimits
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.guests.libvirt_guest import LibvirtGuest
+from onpanic.watch.guests.watched_domain import WatchedDomain
 from onpanic.watch.rules.settings import Settings
 
 from ..played.libvirt import PRESERVE, Hang, PlayedLibvirt
@@ -172,7 +173,9 @@ async def test_a_panic_that_libvirt_has_not_come_to_beside_guests_that_hang(
     domain.state, domain.run_state = (3, 0), "guest-panicked"
     other.occupied, hang = True, played_libvirt.hang("jobStats", domain="other")
     async with connected(CallLimits(prompt=0.005)) as (connection, _):
-        guest = LibvirtGuest(connection, domain.uuid, "guest", Settings, lambda: False, print, unhandled=0.0)
+        guest = LibvirtGuest(
+            WatchedDomain(connection, domain.uuid, "guest", Settings, lambda: False, print), unhandled=0.0
+        )
         work = lambda c: c.lookupByUUIDString(other.uuid).jobStats()  # noqa: E731
         reading = asyncio.create_task(connection.call(work, guest=other.uuid))
         await until(lambda: hang.begun)

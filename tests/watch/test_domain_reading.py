@@ -13,6 +13,7 @@ from onpanic.shims.guests.resume import resume_domain
 from onpanic.watch import watch_domains
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.guests.libvirt_guest import LibvirtGuest
+from onpanic.watch.guests.watched_domain import WatchedDomain
 from onpanic.watch.rules.settings import Settings
 
 from ..played.libvirt import PlayedDomain, PlayedLibvirt
@@ -144,7 +145,7 @@ async def test_a_guest_that_libvirt_ends_is_no_reason_to_wait(played_libvirt: Pl
     domain.panic()
     connection = LibvirtConnection(None, lambda _: None, print)
     await connection.open()
-    guest = LibvirtGuest(connection, domain.uuid, "guest", Settings, lambda: False, print)
+    guest = LibvirtGuest(WatchedDomain(connection, domain.uuid, "guest", Settings, lambda: False, print))
     assert not (await guest.read_state(ask_qemu=True)).busy
     code = libvirt_module().VIR_ERR_SYSTEM_ERROR
     played_libvirt.fail("vcpus", code, "cannot get CPU affinity of process 1: No such process")
@@ -198,7 +199,9 @@ async def test_a_panic_that_libvirt_has_not_come_to(played_libvirt: PlayedLibvir
     slow.state, slow.run_state, slow.occupied = (CRASHED, 1), "guest-panicked", True
     connection = LibvirtConnection(None, lambda _: None, print)
     await connection.open()
-    guest = LibvirtGuest(connection, domain.uuid, "guest", Settings, lambda: False, print, unhandled=0.0)
+    guest = LibvirtGuest(
+        WatchedDomain(connection, domain.uuid, "guest", Settings, lambda: False, print), unhandled=0.0
+    )
     for _ in range(2):
         assert (await guest.read_state(ask_qemu=True)).condition == "changing"
     slow.occupied = False

@@ -17,6 +17,7 @@ from onpanic.shims.domain_xml.policy_xml import NAMESPACE
 from onpanic.watch import Line, Settings, WatchResult, watch_domains
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.guests.libvirt_guest import LibvirtGuest
+from onpanic.watch.guests.watched_domain import WatchedDomain
 from onpanic.watch.reporting.metric_values import MetricValues
 from onpanic.watch.rules.incident import Incident
 from onpanic.watch.sources.domains import Domains
@@ -419,7 +420,7 @@ async def test_the_default_folder_of_dumps(
     monkeypatch.setenv("XDG_CONFIG_HOME", "/home/x")
     connection = LibvirtConnection(uri, lambda _: None, print)
     await connection.open()
-    guest = LibvirtGuest(connection, "u", "guest", Settings, lambda: False, print)
+    guest = LibvirtGuest(WatchedDomain(connection, "u", "guest", Settings, lambda: False, print))
     assert await guest.dump_path(0) == f"{folder_of_dumps}/guest-u-19700101T000000Z.core"
     await connection.close()
 
@@ -538,7 +539,7 @@ async def test_a_domain_that_ends_while_it_is_read(played_libvirt: PlayedLibvirt
     domain.panic()
     connection = LibvirtConnection(None, lambda _: None, print)
     await connection.open()
-    guest = LibvirtGuest(connection, domain.uuid, "guest", Settings, lambda: False, print)
+    guest = LibvirtGuest(WatchedDomain(connection, domain.uuid, "guest", Settings, lambda: False, print))
     played_libvirt.on("jobStats", domain.destroy)
     assert (await guest.read_state(ask_qemu=True)).condition == "off"
     domain.undefine()
@@ -552,7 +553,7 @@ async def test_a_step_for_a_guest_that_has_changed(played_libvirt: PlayedLibvirt
     domain.panic()
     connection = LibvirtConnection(None, lambda _: None, print)
     await connection.open()
-    guest = LibvirtGuest(connection, domain.uuid, "guest", Settings, lambda: False, print)
+    guest = LibvirtGuest(WatchedDomain(connection, domain.uuid, "guest", Settings, lambda: False, print))
     incident = Incident(domain.uuid, "guest", "panicked", instance="0")
     with pytest.raises(Exception, match="has changed"):
         await guest.take_step("destroy", incident, print)

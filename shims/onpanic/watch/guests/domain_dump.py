@@ -12,10 +12,9 @@ from onpanic.shims.translation.local_uri import local_parts
 from onpanic.watch.guests.domain_reading import condition_of, require_unchanged
 from onpanic.watch.guests.dump_space import space_for_dump
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
-from onpanic.watch.guests.libvirt_connection import LibvirtConnection
+from onpanic.watch.guests.watched_domain import WatchedDomain
 from onpanic.watch.rules.dump_files import FORMATS, with_format
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.settings import Settings
 
 __all__ = ("DomainDump", "Dumper", "dump_as")
 
@@ -29,24 +28,20 @@ _POLL = 0.5  # seconds between queries of a dump's progress
 class DomainDump:
     """Makes dumps of one domain.
 
-    :param connection: The connection to libvirt.
-    :param uuid: The domain's UUID.
-    :param settings: Returns the current settings.
+    :param domain: The domain.
     :param dumper: Makes a dump.
     :param read_dumped: Returns how far a dump is, see `GuestState.dumped`.
     """
 
     def __init__(
         self,
-        connection: LibvirtConnection,
-        uuid: str,
-        settings: Callable[[], Settings],
+        domain: WatchedDomain,
         dumper: Dumper,
         read_dumped: Callable[[], Awaitable[tuple[int, int] | None]],
     ) -> None:
-        self._connection = connection
-        self._uuid = uuid
-        self._settings = settings
+        self._connection = domain.connection
+        self._uuid = domain.uuid
+        self._settings = domain.settings
         self._dumper = dumper
         self._read_dumped = read_dumped
 

@@ -16,6 +16,7 @@ from onpanic.watch.guests.events import LibvirtEvent
 from onpanic.watch.guests.guest import Guest
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
 from onpanic.watch.guests.libvirt_guest import LibvirtGuest
+from onpanic.watch.guests.watched_domain import WatchedDomain
 from onpanic.watch.guests.xen_guest import XenGuest
 from onpanic.watch.rules.settings import Settings
 
@@ -58,16 +59,8 @@ class Driver(Protocol):
         :raise libvirt.libvirtError: What libvirt raises.
         """
 
-    def guest(
-        self,
-        connection: LibvirtConnection,
-        uuid: str,
-        name: str,
-        settings: Callable[[], Settings],
-        overridden: Callable[[], bool],
-        warn: Callable[[str], object],
-    ) -> Guest:
-        """Return a domain as a guest; the parameters are those of `LibvirtGuest`."""
+    def guest(self, domain: WatchedDomain) -> Guest:
+        """Return a domain as a guest."""
 
     def limits(self, settings: Settings) -> list[str]:
         """Return what cannot be done on this connection."""
@@ -99,16 +92,8 @@ class _Qemu:
             found.append(ListedDomain(domain.UUIDString(), domain.name(), failed, doubtful))
         return found
 
-    def guest(
-        self,
-        connection: LibvirtConnection,
-        uuid: str,
-        name: str,
-        settings: Callable[[], Settings],
-        overridden: Callable[[], bool],
-        warn: Callable[[str], object],
-    ) -> Guest:
-        return LibvirtGuest(connection, uuid, name, settings, overridden, warn)
+    def guest(self, domain: WatchedDomain) -> Guest:
+        return LibvirtGuest(domain)
 
     def limits(self, settings: Settings) -> list[str]:  # noqa: ARG002  all is possible
         return []
@@ -134,18 +119,8 @@ class _Xen:
             for domain in connection.listAllDomains()
         ]
 
-    def guest(
-        self,
-        connection: LibvirtConnection,
-        uuid: str,
-        name: str,
-        settings: Callable[[], Settings],
-        overridden: Callable[[], bool],
-        warn: Callable[[str], object],
-    ) -> Guest:
-        return XenGuest(
-            connection, uuid, name, settings, overridden, warn, xl_list=self._xl_list, here=self._here
-        )
+    def guest(self, domain: WatchedDomain) -> Guest:
+        return XenGuest(domain, xl_list=self._xl_list, here=self._here)
 
     def limits(self, settings: Settings) -> list[str]:
         codes = [] if self._here else ["xl-not-asked", "xen-dump-unchecked"]

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from onpanic.core.errors import (
     BusyError,
@@ -35,19 +35,15 @@ from onpanic.watch.guests.domain_reading import (
     require_unchanged,
 )
 from onpanic.watch.guests.guest import DumpProgress, DumpResult
-from onpanic.watch.guests.libvirt_connection import LibvirtConnection
+from onpanic.watch.guests.watched_domain import WatchedDomain, WatchedDomainGuest
 from onpanic.watch.rules.dump_files import dump_name
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.naming import renamed
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import Condition, Step
-from onpanic.watch.rules.settings import Settings
 from onpanic.why.readers.from_domain import words_in_domain
 from onpanic.why.words.last_words import LastWords
 
 __all__ = ("LibvirtGuest",)
-
-Result = TypeVar("Result")
 
 _READ = 0.5  # seconds, for reading what a domain is
 
@@ -58,42 +54,25 @@ _UNHANDLED = 5.0  # seconds after which an idle libvirt will not handle a panic 
 _FIRST_LOOK, _LONGEST_LOOK, _RECONNECTION = 0.02, 0.5, 30.0
 
 
-class LibvirtGuest:
+class LibvirtGuest(WatchedDomainGuest):
     """A `Guest` that is a domain.
 
-    :param connection: The connection to libvirt.
-    :param uuid: The domain's UUID.
-    :param name: The domain's name.
-    :param settings: Returns the current settings.
-    :param overridden: Returns whether the watcher has replaced libvirt's action.
-    :param warn: Called with each problem of the domain's policy, once.
+    :param domain: The domain.
     :param unhandled: Seconds after which an idle libvirt will not handle a panic that only QEMU reports.
     """
 
     def __init__(
         self,
-        connection: LibvirtConnection,
-        uuid: str,
-        name: str,
-        settings: Callable[[], Settings],
-        overridden: Callable[[], bool],
-        warn: Callable[[str], object],
+        domain: WatchedDomain,
         *,
         unhandled: float = _UNHANDLED,
     ) -> None:
-        self.key = self.uuid = uuid
-        self.name = name
-        self._connection = connection
-        self._settings = settings
-        self._overridden = overridden
-        self._warn = warn
-        self._problems: list[str] = []
+        super().__init__(domain)
         self._unhandled = unhandled
-        self._dump = DomainDump(connection, uuid, settings, dump_as, self._read_dumped)
+        self._dump = DomainDump(domain, dump_as, self._read_dumped)
         self._settled_in = 0  # a generation of the connection
         self._unhandled_since = 0.0
         self._reading_hangs = False
-        self._assignment: Assignment | None = None
 
     async def read_state(self, *, ask_qemu: bool) -> GuestState:
         """Return the guest's state."""
@@ -169,12 +148,7 @@ class LibvirtGuest:
         assignment, problems = assignment_of(now, overridden=self._overridden())
         if next_start and not problems:
             problems = later_policy(assignment.policy if assignment else None, next_start, "qemu")
-        if problems != self._problems:
-            self._problems = problems
-            for problem in problems:
-                self._warn(problem)
-        self._assignment = assignment
-        return assignment
+        return self._assigned(assignment, problems)
 
     async def dump_path(self, at: float) -> str:
         """Return the file that the guest's memory can be dumped to, on libvirt's host."""
@@ -226,11 +200,6 @@ class LibvirtGuest:
         except (RefusedError, DocumentError) as error:
             raise FailedError(error.message, error.hint) from error
 
-    async def new_name(self) -> str:
-        """Return a name that no domain has."""
-        names = await self._call_for(lambda c: [domain.name() for domain in c.listAllDomains()])
-        return renamed(self.name, names)
-
     async def transient_xml(self, *, renames: bool) -> str:  # noqa: ARG002  libvirt renames the definition
         """Return a transient domain's XML, passwords included; empty for a persistent domain."""
         libvirt = libvirt_module()
@@ -247,13 +216,6 @@ class LibvirtGuest:
             )
 
         await self._call(change)
-
-    async def _call(self, function: Callable[[Any], Result]) -> Result:
-        return await self._call_for(lambda c: function(c.lookupByUUIDString(self.uuid)))
-
-    async def _call_for(self, function: Callable[[Any], Result]) -> Result:
-        """Call a function with the connection, on behalf of the guest."""
-        return await self._connection.call(function, guest=self.uuid)
 
 
 # Functions of a domain, which are called in a thread

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from onpanic.core.errors import BusyError, DocumentError, FailedError, GoneError
 from onpanic.core.libvirt_api import libvirt_module
@@ -18,7 +18,7 @@ from onpanic.shims.guests.xl_state import read_xl_list
 from onpanic.watch.guests.domain_assignment import descriptions, with_name
 from onpanic.watch.guests.domain_dump import DomainDump
 from onpanic.watch.guests.guest import DumpProgress, DumpResult, LibvirtDump
-from onpanic.watch.guests.libvirt_connection import LibvirtConnection
+from onpanic.watch.guests.watched_domain import WatchedDomain, WatchedDomainGuest
 from onpanic.watch.guests.xen_assignment import with_on_crash, xen_assignment
 from onpanic.watch.guests.xen_dumps import DUMP_FOLDER, incompleteness, latest_dump
 from onpanic.watch.guests.xen_reading import (
@@ -31,15 +31,11 @@ from onpanic.watch.guests.xen_reading import (
 )
 from onpanic.watch.rules.dump_files import dump_name
 from onpanic.watch.rules.incident import Incident
-from onpanic.watch.rules.naming import renamed
 from onpanic.watch.rules.observation import Assignment, GuestState
 from onpanic.watch.rules.policy_steps import Condition, Step
-from onpanic.watch.rules.settings import Settings
 from onpanic.why.words.last_words import LastWords
 
 __all__ = ("XenGuest",)
-
-Result = TypeVar("Result")
 
 _SETTLES = 2.0  # seconds within which libvirt begins to handle a crash that Xen knows of
 _RESTARTS = 10.0  # seconds within which libvirt has restarted a guest that it has ended
@@ -47,45 +43,28 @@ _LOOK = 0.2  # seconds between looks at a state that is to settle
 _RECENT = 60.0  # seconds that the end of libvirt's dump precedes its event at most
 
 
-class XenGuest:
+class XenGuest(WatchedDomainGuest):
     """A `Guest` that is a domain of Xen.
 
-    :param connection: The connection to libvirt.
-    :param uuid: The domain's UUID.
-    :param name: The domain's name.
-    :param settings: Returns the current settings.
-    :param overridden: Returns whether the watcher has replaced libvirt's action.
-    :param warn: Called with each problem of the domain's policy, once.
+    :param domain: The domain.
     :param xl_list: Returns what ``xl list -v`` prints; None if Xen cannot be asked.
     :param here: Whether libvirt is on this host.
     """
 
     def __init__(
         self,
-        connection: LibvirtConnection,
-        uuid: str,
-        name: str,
-        settings: Callable[[], Settings],
-        overridden: Callable[[], bool],
-        warn: Callable[[str], object],
+        domain: WatchedDomain,
         *,
         xl_list: Callable[[], Awaitable[str | None]],
         here: bool,
     ) -> None:
-        self.key = self.uuid = uuid
-        self.name = name
-        self._connection = connection
-        self._settings = settings
-        self._overridden = overridden
-        self._warn = warn
+        super().__init__(domain)
         self._xl_list = xl_list
         self._here = here
-        self._problems: list[str] = []
-        self._assignment: Assignment | None = None
         self._settled_in = ""  # the start of the guest that libvirt has missed the crash of
         self._pending_since: float | None = None
         self._known_dumps: set[str] = set()
-        self._dump = DomainDump(connection, uuid, settings, partial(_dump, here=here), _dumped)
+        self._dump = DomainDump(domain, partial(_dump, here=here), _dumped)
 
     async def read_state(self, *, ask_qemu: bool) -> GuestState:
         """Return the guest's state.
@@ -149,12 +128,7 @@ class XenGuest:
         """Return the policy in the domain's metadata; None if it has none, or an invalid one."""
         now, definition = await self._call(descriptions)
         assignment, problems = xen_assignment(now, definition, overridden=self._overridden())
-        if problems != self._problems:
-            self._problems = problems
-            for problem in problems:
-                self._warn(problem)
-        self._assignment = assignment
-        return assignment
+        return self._assigned(assignment, problems)
 
     async def dump_path(self, at: float) -> str:
         """Return the file that the guest's memory can be dumped to, in dom0."""
@@ -220,11 +194,6 @@ class XenGuest:
             await self._call_for(lambda connection: _start_from(connection, xml))
         self.name = incident.new_name or self.name
 
-    async def new_name(self) -> str:
-        """Return a name that no domain has."""
-        names = await self._call_for(lambda c: [domain.name() for domain in c.listAllDomains()])
-        return renamed(self.name, names)
-
     async def transient_xml(self, *, renames: bool) -> str:
         """Return the XML of a transient domain, or the definition of one to rename; passwords included."""
         libvirt = libvirt_module()
@@ -243,13 +212,6 @@ class XenGuest:
             await self._call_for(lambda connection: _set_on_crash(connection, self.uuid, action))
         except DocumentError as error:
             raise FailedError(error.message, error.hint) from error
-
-    async def _call(self, function: Callable[[Any], Result]) -> Result:
-        return await self._call_for(lambda c: function(c.lookupByUUIDString(self.uuid)))
-
-    async def _call_for(self, function: Callable[[Any], Result]) -> Result:
-        """Call a function with the connection, on behalf of the guest."""
-        return await self._connection.call(function, guest=self.uuid)
 
 
 async def _dumped() -> None:

@@ -17,8 +17,10 @@ from onpanic.watch.guests.call_pool import CallLimits, Opener
 from onpanic.watch.guests.drivers import Driver, driver_of
 from onpanic.watch.guests.events import LibvirtEvent, panic_details
 from onpanic.watch.guests.libvirt_connection import LibvirtConnection
+from onpanic.watch.guests.watched_domain import WatchedDomain
 from onpanic.watch.reporting.lines import Level, Line, now
 from onpanic.watch.rules.observation import Assignment
+from onpanic.watch.rules.settings import Settings
 from onpanic.watch.supervision.context import WatchContext
 from onpanic.watch.supervision.supervisor import Supervisor
 
@@ -310,16 +312,17 @@ class Domains:
         if uuid in self._domains:
             return self._domains[uuid]
 
+        def settings() -> Settings:
+            return self._context.settings
+
         def warn(text: str) -> None:
             supervisor.log.write("problem", "warning", detail=text)
 
         def overridden() -> bool:
             return bool(supervisor.incident and supervisor.incident.overridden)
 
-        guest = self._driver.guest(
-            self._connection, uuid, name, lambda: self._context.settings, overridden, warn
-        )
-        supervisor = Supervisor(guest, self._context)
+        domain = WatchedDomain(self._connection, uuid, name, settings, overridden, warn)
+        supervisor = Supervisor(self._driver.guest(domain), self._context)
         known = self._domains[uuid] = _Watched(supervisor)
         return known
 
