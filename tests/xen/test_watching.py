@@ -13,7 +13,10 @@ import pytest
 
 from onpanic.shims.domain_xml.policy_xml import NAMESPACE
 from onpanic.watch import Line, Settings, watch_domains
+from onpanic.watch.guests.libvirt_connection import LibvirtConnection
+from onpanic.watch.guests.watched_domain import WatchedDomain
 from onpanic.watch.guests.xen_dumps import incompleteness
+from onpanic.watch.guests.xen_guest import XenGuest
 
 from ..running.xen_guests import GUESTS
 from ..running.xen_lab import XenLab
@@ -176,6 +179,31 @@ async def test_the_restart_limit(lab: Lab, tmp_path: Path) -> None:
         assert lab.state("guest") == CRASHED
         assert "<on_crash>preserve<" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     assert "<on_crash>restart<" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+
+
+async def test_an_action_that_is_changed_while_libvirt_restarts_the_guest(lab: Lab) -> None:
+    """libvirt forgets such a change, so that it is made again."""
+    domain = await asyncio.to_thread(lab.define, "guest", "restart", "restart")
+    lab.xen.put("guest.elf", GUESTS["pv-crash"])
+    connection = LibvirtConnection(lab.xen.uri, lambda _: None, print)
+    await connection.open()
+    watched = WatchedDomain(connection, domain.UUIDString(), "guest", Settings, lambda: False, print)
+    guest = XenGuest(watched, xl_list=no_xl, here=False)
+    await asyncio.to_thread(domain.resume)
+    while lab.state("guest") != OFF:
+        await asyncio.sleep(0.01)
+    await guest.set_libvirt_action("preserve")
+    for _ in range(2):  # the start that was under way when it was changed, and the next one
+        while lab.state("guest") != CRASHED:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+    assert lab.state("guest") == CRASHED
+    assert "<on_crash>preserve<" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    await connection.close()
+
+
+async def no_xl() -> None:
+    """Stand for a host that cannot ask Xen."""
 
 
 async def test_a_crash_that_libvirt_does_not_know_of(

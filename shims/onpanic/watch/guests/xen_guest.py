@@ -207,9 +207,16 @@ class XenGuest(WatchedDomainGuest):
         return await self._call(work)
 
     async def set_libvirt_action(self, action: str) -> None:
-        """Change what libvirt does when the guest crashes, from its next start on."""
+        """Change what libvirt does when the guest crashes, from its next start on.
+
+        libvirt forgets a definition that is changed while it restarts the guest.
+        """
+        deadline = time.monotonic() + _RESTARTS
         try:
-            await self._call_for(lambda connection: _set_on_crash(connection, self.uuid, action))
+            while await self._call_for(lambda connection: _set_on_crash(connection, self.uuid, action)):
+                if time.monotonic() >= deadline:
+                    break  # libvirt does not start it again, so nothing forgets the change
+                await asyncio.sleep(_LOOK)
         except DocumentError as error:
             raise FailedError(error.message, error.hint) from error
 
@@ -270,8 +277,8 @@ def _start_from(connection: Any, xml: str) -> None:
         connection.createXML(xml)
 
 
-def _set_on_crash(connection: Any, uuid: str, action: str) -> None:
-    """Change the ``<on_crash>`` of a domain's definition.
+def _set_on_crash(connection: Any, uuid: str, action: str) -> bool:
+    """Change the ``<on_crash>`` of a domain's definition; return whether libvirt may forget that.
 
     :raise FailedError: When it has none.
     """
@@ -281,5 +288,8 @@ def _set_on_crash(connection: Any, uuid: str, action: str) -> None:
         raise FailedError(
             "libvirt's Xen driver changes no running domain's <on_crash>, and this one is transient"
         )
+    before, crashed = domain.ID(), domain.state()[1] == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED
     flags = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_INACTIVE
     connection.defineXML(with_on_crash(str(domain.XMLDesc(flags)), action))
+    restarting = before == -1 and crashed
+    return restarting or bool(connection.lookupByUUIDString(uuid).ID() != before)
