@@ -5,7 +5,7 @@ The source is libvirt-domain.h.  A number without a name here is shown as a numb
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ("ACTIONS", "event_name", "state_name", "version_name")
+__all__ = ("ACTIONS", "event_name", "state_name")
 
 #: The numbers of lifecycle actions (``virDomainLifecycleAction``), by their names in domain XML.
 ACTIONS: Mapping[str, int] = {
@@ -52,11 +52,6 @@ def state_name(state: Sequence[int]) -> str:
 def event_name(event: Sequence[int]) -> str:
     """Return a lifecycle event and its detail: ``stopped (crashed)``."""
     return _named(event, _EVENTS)
-
-
-def version_name(number: int) -> str:
-    """Return a version: ``9.0.0`` for 9,000,000."""
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
 def _named(pair: Sequence[int], names: Mapping[int, tuple[str, Mapping[int, str]]]) -> str:

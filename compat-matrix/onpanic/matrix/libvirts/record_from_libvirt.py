@@ -10,6 +10,7 @@ from itertools import groupby
 
 import msgspec
 
+from onpanic.core.libvirt_version import version_name
 from onpanic.core.untrusted import printable
 from onpanic.matrix.libvirts.libvirt_conversation import (
     AskedElement,
@@ -18,7 +19,7 @@ from onpanic.matrix.libvirts.libvirt_conversation import (
     LogEntry,
     ObservedGuest,
 )
-from onpanic.matrix.libvirts.libvirt_names import event_name, state_name, version_name
+from onpanic.matrix.libvirts.libvirt_names import event_name, state_name
 from onpanic.matrix.libvirts.libvirt_questions import GuestPlan, element_of
 from onpanic.matrix.libvirts.libvirt_record import (
     DumpFormat,

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from onpanic.core.libvirt_api import libvirt_module
+from onpanic.core.libvirt_version import version_name
 from onpanic.matrix.libvirts.guest_driver import LogForDomain
 from onpanic.matrix.libvirts.guest_files import newest_format, remove_guest_files
 from onpanic.matrix.libvirts.libvirt_conversation import LogEntry
@@ -122,7 +123,7 @@ class XenGuests:
             kind: "this Xen does not run guests of this type" for kind in _MACHINES if kind not in self._kinds
         }
         return GuestXen(
-            version=f"{number // 1_000_000}.{number // 1000 % 1000}",
+            version=version_name(number).rpartition(".")[0],
             guest_types=list(self._kinds),
             left_out=missing | _LEFT_OUT,
         )

@@ -13,6 +13,7 @@ import msgspec
 
 from onpanic.core.errors import MissingExtraError, OnpanicError
 from onpanic.core.libvirt_api import CallThread, libvirt_module, open_connection
+from onpanic.core.libvirt_version import version_name
 from onpanic.core.untrusted import printable
 from onpanic.fleet.collecting.libvirt_guests import GuestArchitecture, guests_in
 from onpanic.fleet.hosts.host_record import HostAnswer, HostLibvirt
@@ -111,7 +112,7 @@ async def _ask(uri: str, asking: "_LibvirtCalls", seen: LibvirtSeen, hypervisor:
         return
     name = await asking.call("its URI", connection.getURI)
     number = await asking.call("its version", connection.getLibVersion)
-    version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+    version = version_name(number)
     by_version = HostLibvirt.of(name, version, Libvirt.of(number))
     if hypervisor == "xen":  # what it accepts is not known by its version
         seen.xen = await asking.call("what it accepts", partial(ask_libvirt_of_xen, connection))

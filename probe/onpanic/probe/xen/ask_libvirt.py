@@ -8,6 +8,7 @@ from typing import Any
 
 from onpanic.core.errors import SourceError
 from onpanic.core.libvirt_api import libvirt_module
+from onpanic.core.libvirt_version import version_name
 from onpanic.core.untrusted import printable
 from onpanic.probe.xen.xen_conversation import ASKED_WORDS, GUEST_TYPES, XenAnswer, XenConversation
 
@@ -46,8 +47,8 @@ def ask_libvirt_of_xen(connection: Any) -> XenConversation:
     if words[""].accepted:  # what refuses every guest now may have been the reason of any refusal
         connection.domainXMLToNative(_FORMAT, _DOMAIN.format(""), 0)
     return XenConversation(
-        toolstack=f"libvirt {_version(connection.getLibVersion())}",
-        version=_version(connection.getVersion()).rpartition(".")[0],  # libvirt knows no more
+        toolstack=f"libvirt {version_name(connection.getLibVersion())}",
+        version=version_name(connection.getVersion()).rpartition(".")[0],  # libvirt knows no more
         target=arch[1] if arch else "",
         guest_types={name: name in machines for name in GUEST_TYPES} if machines else None,
         types_from=f"libvirt's capabilities have {', '.join(sorted(machines))}",
@@ -63,8 +64,3 @@ def _ask(connection: Any, word: str) -> XenAnswer:
     except libvirt_module().libvirtError as error:
         return XenAnswer(accepted=False, said=printable(str(error), 200))
     return XenAnswer(accepted=True)
-
-
-def _version(number: int) -> str:
-    """Return a version: ``9.0.0`` for 9,000,000."""
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

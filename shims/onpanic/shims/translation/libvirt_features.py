@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from onpanic.core.errors import DocumentError, MissingExtraError, UsageError
+from onpanic.core.libvirt_version import version_name
 from onpanic.core.untrusted import printable
 
 __all__ = ("Libvirt",)
@@ -93,7 +94,7 @@ class Libvirt(msgspec.Struct, frozen=True):
         else:
             raise UsageError("the number is not a version of libvirt", "for example 9000000, or 9.0.0")
         return cls(
-            name=f"libvirt {number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}",
+            name=f"libvirt {version_name(number)}",
             device=number >= 1_002_001,
             models=number >= 1_003_000,
             pci=number >= 9_001_000,
