@@ -18,5 +18,5 @@ def test_the_changelog_has_a_section_for_the_version() -> None:
 
 
 def test_no_page_names_the_wheel_of_a_version() -> None:
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in (ROOT / "docs").rglob("*.md"):
         assert not re.search(r"onpanic-\d[\w.]*-py3", page.read_text(encoding="utf-8")), page.name

@@ -1,4 +1,4 @@
-"""Write docs/dependencies.md, what onpanic needs and under which licences: `make docs`."""
+"""Write docs/reference/dependencies.md, what onpanic needs and under which licences: `make docs`."""
 
 import re
 import tomllib
@@ -10,17 +10,17 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "dependencies.md"
+PAGE = ROOT / "docs/reference/dependencies.md"
 HEAD = """\
 # Dependencies
 
-onpanic is under the [MIT licence](../LICENSE). It imports the packages that are listed here, and its own packages contain nothing of
+onpanic is under the [MIT licence](../../LICENSE). It imports the packages that are listed here, and its own packages contain nothing of
 them. The licence of each is what its metadata state. `make docs` writes this page from `pyproject.toml`, `constraints.txt` and the
 metadata of what is installed.
 
 ## What users install
 
-pip chooses the versions within these ranges. [The README](../README.md#try-it) says what each extra is for. The extra `all` has
+pip chooses the versions within these ranges. [The README](../../README.md#try-it) says what each extra is for. The extra `all` has
 those of the other extras.
 
 | package | version | for | licence |

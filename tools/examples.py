@@ -41,7 +41,7 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """Return README.md and every page of docs/."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks() -> Iterator[Block]:

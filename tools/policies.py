@@ -1,4 +1,4 @@
-"""Write docs/policies.md, the table of what each policy becomes on libvirt: `make docs`."""
+"""Write docs/reference/policies.md, the table of what each policy becomes on libvirt: `make docs`."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from onpanic.shims.translation.libvirt_features import Libvirt
 from onpanic.shims.translation.mapping import AddedNotifier, DomainChanges, TranslationContext, changes_for
 from onpanic.shims.translation.xen_notes import notes_of_xl
 
-PAGE = Path(__file__).parent.parent / "docs" / "policies.md"
+PAGE = Path(__file__).parent.parent / "docs/reference/policies.md"
 HEAD = """\
 # What each policy becomes
 
@@ -42,7 +42,7 @@ confidential guest.
 ## On Xen
 
 `<on_panic>` has two values on Xen, `default` and `crash`, which mean the same: do what the policy's `<on_crash>` says. The others are
-refused, and so is a coredump that Xen does not make. The guest is a PV guest of libvirt's Xen driver, or of [xl](policies-on-libvirt.md#xls-configuration-files).
+refused, and so is a coredump that Xen does not make. The guest is a PV guest of libvirt's Xen driver, or of [xl](../how-to/policies-on-libvirt.md#xls-configuration-files).
 
 | the policy's `<on_crash>` | coredump | libvirt's `<on_crash>` | xl's `on_crash` | notes with libvirt | notes with xl |
 |---|---|---|---|---|---|

@@ -47,7 +47,8 @@ def test_what_it_has_is_documented(ansible: Ansible) -> None:
 @pytest.mark.consumers
 def test_examples_of_the_documentation_are_valid(ansible: Ansible, tmp_path: Path) -> None:
     """Playbooks in the page, and in the collection's own README."""
-    text = "".join(path.read_text("utf-8") for path in (ROOT / "docs/ansible.md", COLLECTION / "README.md"))
+    pages = (ROOT / "docs/how-to/ansible.md", COLLECTION / "README.md")
+    text = "".join(page.read_text("utf-8") for page in pages)
     examples = re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert len(examples) == 4
     path = tmp_path / "examples.yml"

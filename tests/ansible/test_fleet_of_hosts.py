@@ -75,7 +75,7 @@ def test_from_the_inventory_to_the_verdict(ansible: Ansible, hosts: dict[str, Ss
 
 def shown() -> list[str]:
     """Return the lines of the verdict that the documentation shows."""
-    page = (ROOT / "docs/ansible.md").read_text("utf-8")
+    page = (ROOT / "docs/how-to/ansible.md").read_text("utf-8")
     (block,) = re.findall(r"^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     return [line for line in block.splitlines() if line.startswith('        "')]
 

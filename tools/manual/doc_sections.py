@@ -3,6 +3,7 @@
 Of Markdown, it knows what these sections have: paragraphs, lists, tables, blocks of code, links and headings.
 """
 
+import posixpath
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -16,18 +17,18 @@ _DOCS = Path(__file__).parent.parent.parent / "docs"
 
 #: By command: the title of the section, the page of the documentation, and its heading there.
 SECTIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "onpanic": (("Policies", "policies-on-libvirt.md", "The policy"),),
+    "onpanic": (("Policies", "how-to/policies-on-libvirt.md", "The policy"),),
     "probe": (
-        ("Running guests", "probing.md", "Running guests"),
-        ("Output", "probing.md", "Reading the result"),
+        ("Running guests", "how-to/probing.md", "Running guests"),
+        ("Output", "how-to/probing.md", "Reading the result"),
     ),
-    "check": (("Known findings", "checking-a-build.md", "Known findings"),),
-    "why": (("Requirements", "last-words.md", "What a guest needs"),),
+    "check": (("Known findings", "how-to/checking-a-build.md", "Known findings"),),
+    "why": (("Requirements", "how-to/last-words.md", "What a guest needs"),),
     "run": (
-        ("Added options", "running.md", "What is added to the command"),
-        ("Panics", "running.md", "What happens on a panic"),
+        ("Added options", "how-to/running.md", "What is added to the command"),
+        ("Panics", "how-to/running.md", "What happens on a panic"),
     ),
-    "watch": (("Log", "watching.md", "The log"), ("Hook", "watching.md", "Hook")),
+    "watch": (("Log", "how-to/watching.md", "The log"), ("Hook", "how-to/watching.md", "Hook")),
 }
 
 _BLOCKS = re.compile(
@@ -58,7 +59,15 @@ def _text(page: str, heading: str) -> str:
     _, found, rest = text.partition(f"\n## {heading}\n")
     if not found:
         raise LookupError(f"{page} has no heading {heading!r}")
-    return rest.partition("\n## ")[0] + "\n"
+    return _with_paths(rest.partition("\n## ")[0] + "\n", page)
+
+
+def _with_paths(text: str, page: str) -> str:
+    """Return a text with links to other pages replaced by the pages' paths in a checkout."""
+    folder = posixpath.dirname(f"docs/{page}")
+    return re.sub(
+        r"\[[\w-]+\.md\]\(([^)#]+)[^)]*\)", lambda link: posixpath.normpath(f"{folder}/{link[1]}"), text
+    )
 
 
 def _blocks(text: str, values: Collection[str]) -> Iterator[str]:
@@ -87,7 +96,6 @@ def _table(text: str) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Return a text without links and emphasis; what is code stays between backticks."""
-    text = re.sub(r"\[(\w+\.md)\]\([^)]*\)", r"docs/\1", text)
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("**", "")
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(part if part.startswith("`") else part.replace("*", "") for part in parts)

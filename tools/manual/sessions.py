@@ -31,10 +31,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "probe": (
         Example(
             "Probe a machine type, without starting a guest's CPU:",
-            "probing.md",
+            "how-to/probing.md",
             "onpanic probe --machine q35",
         ),
-        Example("Keep a record, and decide by it:", "probing.md", "onpanic probe --format json > qemu.json"),
+        Example(
+            "Keep a record, and decide by it:", "how-to/probing.md", "onpanic probe --format json > qemu.json"
+        ),
     ),
     "accept": (
         Example(
@@ -42,94 +44,108 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "README.md",
             "onpanic accept restart",
         ),
-        Example("Decide by a record:", "probing.md", "onpanic probe --format json > qemu.json"),
+        Example("Decide by a record:", "how-to/probing.md", "onpanic probe --format json > qemu.json"),
     ),
     "check": (
         Example(
             "Check all machine types of the host's emulator:",
-            "checking-a-build.md",
+            "how-to/checking-a-build.md",
             "onpanic check --all-machines",
         ),
         Example(
-            "Compare with the record of an older build:", "checking-a-build.md", "onpanic probe --format json"
+            "Compare with the record of an older build:",
+            "how-to/checking-a-build.md",
+            "onpanic probe --format json",
         ),
     ),
     "to-libvirt": (
         Example("Show what libvirt gets in the place of a policy:", "README.md", "onpanic to-libvirt"),
         Example(
             "Translate for all hosts of a fleet, and show where the guest can migrate:",
-            "fleets.md",
+            "how-to/fleets.md",
             'sed "s/machine=',
         ),
     ),
     "from-libvirt": (
         Example(
             "Show that a translated domain states the policy that it was made from:",
-            "policies-on-libvirt.md",
+            "how-to/policies-on-libvirt.md",
             "onpanic to-libvirt docs",
         ),
     ),
     "status": (
         Example(
             "Start a guest whose boot sector panics, show its state, and continue it:",
-            "policies-on-libvirt.md",
+            "how-to/policies-on-libvirt.md",
             "printf",
         ),
     ),
     "resume": (
         Example(
             "Start a guest whose boot sector panics, show its state, and continue it:",
-            "policies-on-libvirt.md",
+            "how-to/policies-on-libvirt.md",
             "printf",
         ),
     ),
-    "why": (Example("Read the last words of a guest from a dump of its memory:", "last-words.md", "xz -dc"),),
-    "run": (Example("Run a guest whose boot sector panics:", "running.md", "printf"),),
+    "why": (
+        Example(
+            "Read the last words of a guest from a dump of its memory:", "how-to/last-words.md", "xz -dc"
+        ),
+    ),
+    "run": (Example("Run a guest whose boot sector panics:", "how-to/running.md", "printf"),),
     "watch": (
-        Example("Start a guest whose boot sector panics, and carry out its policy:", "watching.md", "printf"),
+        Example(
+            "Start a guest whose boot sector panics, and carry out its policy:",
+            "how-to/watching.md",
+            "printf",
+        ),
     ),
     "host": (
         Example(
             "Show which policies the host's emulators can keep:",
-            "host-record.md",
+            "reference/host-record.md",
             "onpanic host --no-libvirt | grep -A",
         ),
         Example(
             "Print labels for a node of Kubernetes:",
-            "host-record.md",
+            "reference/host-record.md",
             "onpanic host --no-libvirt --format nfd",
         ),
     ),
     "matrix collect": (
-        Example("Make a record from a recording:", "compatibility-matrix.md", "onpanic matrix collect"),
+        Example(
+            "Make a record from a recording:", "how-to/compatibility-matrix.md", "onpanic matrix collect"
+        ),
     ),
-    "matrix build": (Example("Build the matrix:", "compatibility-matrix.md", "mkdir out"),),
+    "matrix build": (Example("Build the matrix:", "how-to/compatibility-matrix.md", "mkdir out"),),
     "matrix show": (Example("Show a build of the published matrix:", "README.md", "onpanic matrix show"),),
     "matrix diff": (
-        Example("Compare two builds of QEMU:", "compatibility-matrix.md", "ls compat-matrix/records"),
+        Example("Compare two builds of QEMU:", "how-to/compatibility-matrix.md", "ls compat-matrix/records"),
     ),
     "fleet verdict": (
         Example(
             "Show the verdict for two machine types:",
-            "fleets.md",
+            "how-to/fleets.md",
             "onpanic fleet verdict docs/samples/fleet --machine pc-q35-7.2 --machine pc",
         ),
-        Example("Judge one policy, where not all expected hosts have a record:", "fleets.md", "mkdir fleet"),
+        Example(
+            "Judge one policy, where not all expected hosts have a record:", "how-to/fleets.md", "mkdir fleet"
+        ),
     ),
     "fleet migrate": (
         Example(
             "Show where a guest with a policy can migrate:",
-            "fleets.md",
+            "how-to/fleets.md",
             "onpanic fleet migrate docs/samples/fleet --machine",
         ),
         Example(
             "Translate for all hosts of a fleet, and show where the guest can migrate:",
-            "fleets.md",
+            "how-to/fleets.md",
             'sed "s/machine=',
         ),
     ),
-    "fleet diff": (Example("Compare two collections of records:", "fleets.md", "mkdir upgraded"),),
-    "explain": (Example("Explain a fact and a code:", "probing.md", "onpanic explain"),),
+    "fleet diff": (Example("Compare two collections of records:", "how-to/fleets.md", "mkdir upgraded"),),
+    "explain": (Example("Explain a fact and a code:", "how-to/probing.md", "onpanic explain"),),
 }
 
 
