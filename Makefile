@@ -17,7 +17,7 @@ RUN_TESTS := ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
 SLOW := browser or consumers or emulators or libvirt or package or processes or xen
 
-.PHONY: probe test quick bench lint format schema matrix docs man clean
+.PHONY: probe test quick bench lint format schema matrix docs man site clean
 
 probe: $(VENV)/probe.done
 	@tools/packages qemu-system-x86
@@ -61,6 +61,10 @@ docs: $(VENV)/probe.done
 # Manual pages and completion of shells, as they are installed below a prefix
 man: $(VENV)/probe.done
 	$(BIN)/python tools/manpages.py
+
+# The documentation as a site, in build/site
+site: $(VENV)/dev.done
+	@$(BIN)/python tools/website.py
 
 clean:
 	rm -rf $(VENV) $(VENV).lock $(EMULATORS)
