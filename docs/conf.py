@@ -20,6 +20,8 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 autosummary_generate = False
 
+smartquotes = False  # two dashes begin an option, and quotes belong to what users type
+
 html_theme = "furo"
 html_title = f"onpanic {__version__}"
 html_static_path = ["static"]
