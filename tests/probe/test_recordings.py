@@ -192,6 +192,12 @@ def test_cont_after_a_reset_does_not_say_that_a_panicked_guest_can_be_continued(
     assert answers(without(name, *refused))["cont-after-panic"] == "unknown"
 
 
+def test_the_state_after_a_reset_is_not_the_state_after_a_panic() -> None:
+    """Between the panic and the reset nothing is left but the event: not even ``system_reset`` is seen."""
+    first_panic = [(3, (index, index + 1)) for index in (13, 15, 17, 19)]
+    assert not turned(RHEL_6, *first_panic)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_one_question_less_takes_knowledge_away_and_never_turns_it_round(name: str) -> None:
     found = {loss: turned(name, loss) for loss in losses(name)}
