@@ -25,7 +25,7 @@ probe: $(VENV)/probe.done
 
 test: $(VENV)/dev.done
 	@tools/packages qemu-system-x86 bubblewrap dash e2fsprogs gpg gpg-agent autopkgtest rsync perl chromium chromium-driver openssh-client \
-		mandoc zsh fish
+		mandoc zsh fish rpm rpmlint
 	@$(RUN_TESTS) $(PYTEST)
 
 # What needs no emulator, no libvirt, no browser and hardly a process
