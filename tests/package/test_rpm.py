@@ -37,6 +37,22 @@ PACKAGES = {
     "python3-onpanic",
     *(f"python3-onpanic+{extra}" for extra in EXTRAS),
 }
+#: What the build requires; it imports every module.
+BUILD_MODULES = (
+    "hatchling",
+    "jinja2",
+    "libvirt",
+    "lxml",
+    "packaging",
+    "platformdirs",
+    "prometheus_client",
+    "rich",
+)
+SECTIONS = (
+    *("package", "description", "prep", "generate_buildrequires", "build", "install", "check"),
+    *("post", "preun", "postun", "files", "changelog"),
+)
+DIRECTIVES = ("config", "dir", "doc", "ghost", "license")
 #: Folders of others' packages, in which ours have files.
 SHARED_FOLDERS = {
     "/usr/lib/systemd/system",
@@ -57,15 +73,7 @@ def rpms(sdist: Path, tmp_path_factory: pytest.TempPathFactory, unavailable: Una
     """Return the packages by name; the source package is "src"."""
     if missing := missing_programs(("rpm", "rpmbuild", "rpmlint", "bwrap")):
         unavailable(f"not installed: {' '.join(missing)}")
-    for module in (
-        "hatchling",
-        "jinja2",
-        "libvirt",
-        "lxml",
-        "packaging",
-        "platformdirs",
-        "prometheus_client",
-    ):
+    for module in BUILD_MODULES:
         if importlib.util.find_spec(module) is None:
             unavailable(f"not installed: {module}, which the build requires")
     built = build_rpms(sdist, tmp_path_factory.mktemp("rpms"))
@@ -102,20 +110,7 @@ def test_the_spec_file_is_parsed(tmp_path: Path, unavailable: Unavailable) -> No
         unavailable(f"not installed: {' '.join(missing)}")
     done = rpm_tool("rpmspec", "-P", SPEC, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    scripts = ("prep", "generate_buildrequires", "build", "install", "check", "post", "preun", "postun")
-    known = {
-        "package",
-        "description",
-        *scripts,
-        "files",
-        "dir",
-        "config",
-        "doc",
-        "license",
-        "ghost",
-        "changelog",
-    }
-    assert set(re.findall(r"%\{?\??(\w+)", done.stdout)) <= known
+    assert set(re.findall(r"%\{?\??(\w+)", done.stdout)) <= {*SECTIONS, *DIRECTIVES}
     done = rpm_tool("rpmspec", "-q", "--qf", r"%{NAME}\n", SPEC, folder=tmp_path)
     assert set(done.stdout.split()) == PACKAGES
 

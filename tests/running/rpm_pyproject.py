@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 __all__ = ("check_import", "install", "main", "requirements", "save_files")
@@ -43,7 +43,7 @@ def install(wheels: Path, root: Path) -> None:
         script.write_text(re.sub(r"\A#!.*", "#!/usr/bin/python3 -sP", text), "utf-8")
 
 
-def save_files(root: Path, site: str, names: Iterable[str]) -> tuple[list[str], list[str]]:
+def save_files(root: Path, site: str, names: Collection[str]) -> tuple[list[str], list[str]]:
     """Return lines for ``%files -f``, and the names of the modules, of top-level modules and the metadata.
 
     The licence is marked as such; that there is none is an error.
@@ -53,18 +53,16 @@ def save_files(root: Path, site: str, names: Iterable[str]) -> tuple[list[str], 
         recorded = [Path(row[0]) for row in csv.reader(file)]
     (info / "RECORD").unlink()  # what RPM installs is not pip's to remove
     (info / "REQUESTED").unlink(missing_ok=True)
+    kept = {info.name, *names, *(f"{name}.py" for name in names)}
     lines, modules, folders = [], [], set()
     for path in recorded:
         top = path.parts[0]
-        if (
-            top not in (*names, *(f"{name}.py" for name in names), info.name)
-            or not (info.parent / path).exists()
-        ):
+        if top not in kept or not (info.parent / path).exists():
             continue
         folders |= {parent for parent in path.parents if parent.parts}
         kind = "%license " if top == info.name and "licenses" in path.parts else ""
         lines.append(f"{kind}{site}/{path}")
-        if path.suffix == ".py" and not any(part.startswith("__main__") for part in path.parts):
+        if path.suffix == ".py" and path.stem != "__main__":
             modules.append(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
     if not any(line.startswith("%license ") for line in lines):
         sys.exit("the metadata have no licence file")
@@ -72,7 +70,10 @@ def save_files(root: Path, site: str, names: Iterable[str]) -> tuple[list[str], 
 
 
 def check_import(path: str, names: Iterable[str]) -> None:
-    """Import modules from a folder."""
+    """Import modules from a folder.
+
+    :raise ImportError: When one cannot be imported.
+    """
     sys.path.insert(0, path)
     for name in names:
         importlib.import_module(name)
