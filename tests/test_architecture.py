@@ -35,7 +35,7 @@ STAGES = ("emulator", "conversation", "observations", "facts", "decision", "reco
 
 def module_name(path: Path) -> str:
     """Return a file's module, e.g. ``onpanic.probe.api``; a package is named by itself."""
-    parts = path.with_suffix("").parts
+    parts = path.relative_to(ROOT).with_suffix("").parts
     parts = parts[parts.index("onpanic") :]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
