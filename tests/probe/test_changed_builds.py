@@ -113,6 +113,21 @@ def test_another_device_that_is_unknown_says_nothing_about_the_notifier() -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("kvm", "answer", "code"),
+    [("denied", "unknown", "probe-inconclusive"), ("absent", "no", "panic-not-reported")],
+)
+def test_tcg_proves_nothing_about_a_kvm_that_is_denied(kvm: Any, answer: str, code: str) -> None:
+    """Whoever may not open ``/dev/kvm`` learns why the answer is unknown; without a KVM it is known."""
+    record = probed(QEMU_7_2.but(kvm=kvm))
+    found = record.machine().notifier_named("hyperv")
+    assert found is not None
+    assert found.facts["panic-reported"].answer == answer
+    decision = record.accepts("restart", notifier="hyperv")
+    assert decision.code == code
+    assert ("Permission denied" in decision.reason) == (kvm == "denied")
+
+
 @pytest.mark.parametrize("when", ["at-once", "after-reply", "after-next-reply"])
 @pytest.mark.parametrize("pci", ["by-hand", "by-firmware"])
 def test_the_pci_device_is_judged_alike(pci: Any, when: Any) -> None:

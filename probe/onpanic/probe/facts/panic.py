@@ -51,6 +51,8 @@ def panic_action(conversations: Sequence[Conversation], model: NotifierModel) ->
     if panic is None:
         gone = _follows(conversations, model, "nothing reports a panic, so that the guest runs on")
         return Fact("run", gone.how, gone.detail) if gone else unknown(_NOT_MADE)
+    if unseen := _unseen(conversations, panic):
+        return unseen
     said = "no event" if panic.action is None else _action(panic)
     if panic.exit_status is not None:
         word: Answer = "exit" if panic.exit_status else "poweroff"
@@ -73,6 +75,8 @@ def panic_stops_guest(conversations: Sequence[Conversation], model: NotifierMode
     panic = _with_known_end(proven_panics(conversations, model))
     if panic is None:
         return _follows(conversations, model, _NOTHING_THERE) or unknown(_NOT_MADE)
+    if unseen := _unseen(conversations, panic):
+        return unseen
     if panic.exit_status is not None:
         return no("observed", f"the emulator ended with status {panic.exit_status}")
     if panic.status == "guest-panicked":
@@ -161,6 +165,12 @@ def _hyperv_silent(conversations: Sequence[Conversation], panic: Panic) -> Fact 
     if words and not any(reason in words for reason in _NO_KVM):
         return unknown(f"TCG ignores hv-crash, and KVM could not be used: {words}")
     return no("observed", "TCG accepts hv-crash and ignores it, and this host has no KVM")
+
+
+def _unseen(conversations: Sequence[Conversation], panic: Panic) -> Fact | None:
+    """Return why it is unknown what a panic does that only KVM could have seen; None if it is not."""
+    silent = _hyperv_silent(conversations, panic) if panic.action is None else None
+    return silent if silent and silent.answer == "unknown" else None
 
 
 def _moved(conversations: Sequence[Conversation]) -> str:

@@ -96,7 +96,8 @@ class PlayedEmulator:
     :param cont_stays: ``cont`` is accepted, and leaves a panicked guest where it is.
     :param pci: How a PCI device's register gets its address: through configuration space, by the firmware
         once the guest runs, not at all (``never``), or in a machine without PCI and CPUs (``none``).
-    :param kvm: The host's KVM: absent, without Hyper-V's registers (``plain``), or with them (``hyperv``).
+    :param kvm: The host's KVM: absent, with Hyper-V's registers but not for this user (``denied``), without
+        these registers (``plain``), or with them (``hyperv``).
     :param hv_crash: Whether its CPUs have the property ``hv-crash``.
     :param vmcoreinfo: Whether it has the type vmcoreinfo.
     :param without_fw_cfg: Machine types that have no fw_cfg.
@@ -136,7 +137,7 @@ class PlayedEmulator:
     cont_refusal: str = "Resetting the Virtual Machine is required"
     cont_stays: bool = False
     pci: Literal["by-hand", "by-firmware", "never", "none"] = "none"
-    kvm: Literal["absent", "plain", "hyperv"] = "absent"
+    kvm: Literal["absent", "denied", "plain", "hyperv"] = "absent"
     hv_crash: bool = True
     vmcoreinfo: bool = True
     without_fw_cfg: tuple[str, ...] = ("none",)

@@ -12,6 +12,7 @@ _ISA = ("pvpanic", "isa-pvpanic")
 _PCI = "pvpanic-pci"
 _STEPS = {"at-once": 0, "after-reply": 1, "after-next-reply": 2}
 _NEEDS_RESET = ("internal-error", "shutdown")
+_NO_KVM = {"absent": "No such file or directory", "denied": "Permission denied"}
 
 
 class StartRefused(Exception):  # noqa: N818
@@ -72,11 +73,9 @@ class PlayedMachine:
         if self.name in like.unstartable:
             raise StartRefused(like.unstartable[self.name])
         self.kvm = any("accel=kvm" in value for flag, value in pairs if flag == "-machine")
-        if self.kvm and like.kvm == "absent":
-            missing = "No such file or directory"
-            raise StartRefused(
-                f"Could not access KVM kernel module: {missing}\nfailed to initialize kvm: {missing}"
-            )
+        if self.kvm and like.kvm in _NO_KVM:
+            why = _NO_KVM[like.kvm]
+            raise StartRefused(f"Could not access KVM kernel module: {why}\nfailed to initialize kvm: {why}")
         self.hyperv = any("hv-crash" in value for flag, value in pairs if flag == "-cpu")
         if self.hyperv and not like.hv_crash:
             raise StartRefused(

@@ -103,7 +103,7 @@ def _device(like: PlayedEmulator, kind: str, accepted: bool) -> Answers:
 def _hyperv(like: PlayedEmulator, machine: str) -> Answers:
     if like.target not in _X86 or machine == "none" or not like.hv_crash:
         return {"pvpanic-attachable": "no", **_NOTHING}
-    outcome = _panic(like, like.notifier("hyperv")) if like.kvm == "hyperv" else _NOTHING
+    outcome = _panic(like, like.notifier("hyperv")) if like.kvm in ("denied", "hyperv") else _NOTHING
     return {"pvpanic-attachable": "yes", **outcome}
 
 
