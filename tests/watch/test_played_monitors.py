@@ -262,6 +262,7 @@ async def test_no_event_is_kept(folder: Path, tmp_path: Path) -> None:
             monitor.event("RTC_CHANGE")
         monitor.panic()
         await watcher.until("action", outcome="kept")
+        gc.collect()  # when Python looks for cycles by itself differs between its releases
         assert len([kept for kept in gc.get_objects() if isinstance(kept, Message)]) < 30
 
 
