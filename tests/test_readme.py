@@ -4,8 +4,9 @@ import ast
 import re
 import runpy
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -27,12 +28,22 @@ def identity(block: Any) -> str:
 
 @pytest.mark.emulators
 @pytest.mark.parametrize("session", SESSIONS, ids=identity)
-def test_commands_print_what_is_shown(session: Any, tmp_path: Path) -> None:
+def test_commands_print_what_is_shown(
+    session: Any, tmp_path: Path, unavailable: Callable[[str], NoReturn]
+) -> None:
     """Each command of a page prints what the page shows, but for numbers and widths."""
     shape = EXAMPLES["shape"]
     shown = EXAMPLES["steps"](session.text)
     printed = EXAMPLES["run"](session.text, tmp_path)
-    assert [(c, shape(o)) for c, o in printed] == [(c, shape(o)) for c, o in shown]
+    as_shown, as_printed = ([(c, shape(o)) for c, o in steps] for steps in (shown, printed))
+    if as_printed != as_shown and (others := releases(printed) - releases(shown)):
+        unavailable(f"the page shows another QEMU than {', '.join(sorted(others))}")
+    assert as_printed == as_shown
+
+
+def releases(steps: Sequence[tuple[str, str]]) -> set[str]:
+    """Return the releases of QEMU that outputs name: others may say something else."""
+    return {found for _, output in steps for found in re.findall(r"\bQEMU \d+\.\d+", output)}
 
 
 @pytest.mark.emulators
