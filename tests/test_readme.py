@@ -69,6 +69,15 @@ def test_outputs_are_brought_up_to_date() -> None:
     assert EXAMPLES["updated"](session, printed) == "$ one\n1 thing\n$ two \\\n> more\nnew\n"
 
 
+def test_outputs_are_the_same_on_every_kvm() -> None:
+    """Only what it makes of Hyper-V's notifier may differ; another reason, or another notifier, may not."""
+    shape = EXAMPLES["shape"]
+    line = "  yes      notifier pvpanic                       works\n"
+    words = ("works", "panic-not-reported: no event", "probe-inconclusive: TCG ignores hv-crash")
+    assert {shape(line + f"  no  notifier hyperv  {word}\n") for word in words} == {shape(line)}
+    assert shape("  unknown  notifier hyperv  probe-inconclusive: it was not started with\n")
+
+
 LINKED = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
 
 
