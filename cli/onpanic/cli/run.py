@@ -120,11 +120,14 @@ def _write(path: Path, result: "RunResult") -> None:
 def _check_file(path: Path) -> None:
     """Check that a file can be written at the end.
 
-    :raise FileError: When it is a folder, or its own folder does not exist or cannot be written.
+    :raise FileError: When it is a folder, or cannot be written, or made in its own folder.
     """
     if path.is_dir():
         raise FileError(f"{path}: is a folder", "name a file")
-    if not os.access(path.parent, os.W_OK):
+    if path.exists() and not path.is_file():  # a pipe or a device is written to as it is
+        if not os.access(path, os.W_OK):
+            raise FileError(f"{path}: cannot be written to", "name another file")
+    elif not os.access(path.parent, os.W_OK):
         raise FileError(
             f"{path.parent}: is not a folder that can be written to", "name a file in another folder"
         )
