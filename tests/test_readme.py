@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "examples.py"))
 BLOCKS = list(EXAMPLES["blocks"]())
 #: Each session once: some are on two pages.
-SESSIONS = list({block.text: block for block in BLOCKS if EXAMPLES["runs_here"](block)}.values())
+SESSIONS = list({session.text: session for session in EXAMPLES["sessions"]()}.values())
 PROGRAMS = [block for block in BLOCKS if block.language == "python"]
 #: Languages whose blocks are not run: they show files, formats, and what needs another machine.
 SHOWN = {"", "ini", "json", "sh", "text", "toml", "xml", "yaml"}

@@ -5,8 +5,9 @@ that differs in more than numbers, times and widths: after a change of what comm
 
 A page's examples are its fenced blocks.  ``console`` is a session of a shell: a line that begins
 with ``$`` is a command, one that begins with ``>`` continues it, and the rest is what it prints
-on stdout and then on stderr.  A session with the prompt ``dom0#`` needs a dom0 of Xen, where the tests
-run it.  ``python`` is a program.  Blocks of other languages are not run.
+on stdout and then on stderr.  Each session has a folder of its own; in a tutorial all blocks of a page are
+one session.  A session with the prompt ``dom0#`` needs a dom0 of Xen, where the tests run it.
+``python`` is a program.  Blocks of other languages are not run.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ _COMMAND = re.compile(rf"^(?:\$ |{_DOM0}).*\n(?:> .*\n)*", re.MULTILINE)
 _OF_KVM = re.compile(
     r"^ *\w+ +notifier hyperv +(?:works|panic-not-reported: |probe-inconclusive: TCG ).*\n", re.MULTILINE
 )
+_TUTORIALS = "docs/tutorial/"
 _PRELUDE = f'onpanic() {{ "{sys.executable}" -m onpanic "$@"; }}\n'
 
 
@@ -58,6 +60,18 @@ def blocks() -> Iterator[Block]:
 def runs_here(block: Block) -> bool:
     """Return whether a block is a session that can be run; ``make`` runs the tests themselves."""
     return block.language == "console" and not block.text.startswith(("$ make", _DOM0))
+
+
+def sessions() -> Iterator[Block]:
+    """Yield every session that can be run; that of a tutorial is the text of all its blocks."""
+    pages_of_tutorials: dict[str, str] = {}
+    for block in filter(runs_here, blocks()):
+        if block.page.startswith(_TUTORIALS):
+            pages_of_tutorials[block.page] = pages_of_tutorials.get(block.page, "") + block.text
+        else:
+            yield block
+    for page, text in pages_of_tutorials.items():
+        yield Block(page, "console", text)
 
 
 def runs_in_dom0(block: Block) -> bool:
@@ -109,17 +123,23 @@ def updated(session: str, printed: list[tuple[str, str]]) -> str:
 
 def main() -> None:
     """Bring every page up to date."""
-    for page in pages():
-        text = page.read_text(encoding="utf-8")
-        for language, session in _BLOCK.findall(text):
-            block = Block(page.name, language, session)
-            if runs_here(block):
-                with tempfile.TemporaryDirectory() as folder:
-                    new = updated(session, run(session, Path(folder)))
-                text = text.replace(f"```console\n{session}```", f"```console\n{new}```")
-        if text != page.read_text(encoding="utf-8"):
+    found = list(blocks())
+    printed: dict[str, list[tuple[str, str]]] = {}
+    for session in sessions():
+        with tempfile.TemporaryDirectory() as folder:
+            printed.setdefault(session.page, []).extend(run(session.text, Path(folder)))
+    for name, results in printed.items():
+        page = ROOT / name
+        old = text = page.read_text(encoding="utf-8")
+        for block in found:
+            if block.page == name and runs_here(block):
+                count = len(steps(block.text))
+                new = updated(block.text, results[:count])
+                del results[:count]
+                text = text.replace(f"```console\n{block.text}```", f"```console\n{new}```")
+        if text != old:
             page.write_text(text, encoding="utf-8")
-            print(f"{page.relative_to(ROOT)}: updated")
+            print(f"{name}: updated")
 
 
 def _printed(command: str, folder: Path) -> str:
