@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import pytest
 
 import onpanic.fleet
+from onpanic.probe.facts import QUESTIONS
+from onpanic.probe.facts.xen_questions import ON_CRASH_FACTS, XEN_QUESTIONS
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "examples.py"))
@@ -107,6 +109,22 @@ def test_the_architecture_names_what_exists() -> None:
     assert len(found) > 30
     for name, target in found:
         assert set(name.split(".")) <= defined(page.parent / target), (name, target)
+
+
+def test_the_page_of_facts_explains_each_fact() -> None:
+    """Each has its question, what is done, what is seen and the pitfalls; those about on_crash share theirs."""
+    text = (ROOT / "docs/explanation/facts.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### `([^`]+)`\n\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE))
+    asked = {question.name: question.asks for question in QUESTIONS}
+    asked |= {question.name: question.asks for question in XEN_QUESTIONS}
+    for name in ON_CRASH_FACTS.values():
+        del asked[name]
+    assert set(sections) == {*asked, "on-crash-…"}
+    for name, section in sections.items():
+        question, *labels = re.split(r"\n\n?\* \*\*(\w+)\*\*: ", section.strip())
+        assert labels[::2] == ["Done", "Seen", "Pitfalls"], name
+        assert question == asked.get(name, question)
+    assert all(f"`{word}`" in sections["on-crash-…"] for word in ON_CRASH_FACTS)
 
 
 def test_the_threat_model_names_tests_that_exist() -> None:
