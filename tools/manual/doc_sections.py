@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("Added options", "how-to/running.md", "What is added to the command"),
         ("Panics", "how-to/running.md", "What happens on a panic"),
     ),
-    "watch": (("Log", "how-to/watching.md", "The log"), ("Hook", "how-to/watching.md", "Hook")),
+    "watch": (("Log", "reference/watcher.md", "The log"), ("Hook", "reference/watcher.md", "Hook")),
 }
 
 _BLOCKS = re.compile(
