@@ -1,6 +1,7 @@
 """The documentation is true: its commands are run, and print what it shows; its links lead somewhere."""
 
 import ast
+import json
 import re
 import runpy
 import sys
@@ -125,6 +126,39 @@ def test_the_page_of_facts_explains_each_fact() -> None:
         assert labels[::2] == ["Done", "Seen", "Pitfalls"], name
         assert question == asked.get(name, question)
     assert all(f"`{word}`" in sections["on-crash-…"] for word in ON_CRASH_FACTS)
+
+
+def test_the_history_tells_what_the_records_say() -> None:
+    """Its table of x86_64 builds is that of their default machine types."""
+    text = (ROOT / "docs/explanation/history.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) ?\|$", text, re.MULTILINE)
+    rows = {name: (builtin, cont) for name, builtin, cont in cells}
+    told: dict[str, set[tuple[str, ...]]] = {}
+    for path in (ROOT / "compat-matrix/records").glob("qemu-system-x86_64-*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        (facts,) = (machine["facts"] for machine in record["machines"] if machine["default"])
+        names = ("pvpanic-attachable", "builtin-pvpanic", "cont-after-panic")
+        row = _row_of_history(path.name, record["emulator"]["version"])
+        told.setdefault(row, set()).add(tuple(facts[name]["answer"] for name in names))
+    assert told == {row: {_told(*stated)} for row, stated in rows.items() if row in told}
+    assert len(told) == len(rows) - 1  # without the head
+
+
+def _row_of_history(file: str, version: str) -> str:
+    """Return the first cell of the row that a record belongs to."""
+    numbers = tuple(int(number) for number in version.split(".")[:2])
+    if "microvm" in file:
+        return "Debian's microvm build of QEMU 5.2 and later"
+    if numbers == (0, 12):
+        return "RHEL 6's 0.12.1"
+    if numbers < (1, 5):
+        return "QEMU 1.4 and older"
+    return f"QEMU {version[:3]}" if numbers < (1, 7) else "QEMU 1.7 and later"
+
+
+def _told(builtin: str, cont: str) -> tuple[str, str, str]:
+    """Return the facts that a row states: attachable, builtin, continued."""
+    return ("yes", builtin.partition(",")[0], cont) if cont else ("no", "no", "unknown")
 
 
 def test_the_threat_model_names_tests_that_exist() -> None:
