@@ -1,0 +1,1 @@
+"""The pictures of the documentation, as SVG files in docs/pictures."""
