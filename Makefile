@@ -17,7 +17,7 @@ RUN_TESTS := ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
 SLOW := browser or consumers or emulators or libvirt or package or processes or xen
 
-.PHONY: probe test quick bench lint format schema matrix docs man site clean
+.PHONY: probe test quick bench lint format schema matrix docs man pictures recording site clean
 
 probe: $(VENV)/probe.done
 	@tools/packages qemu-system-x86
@@ -61,6 +61,15 @@ docs: $(VENV)/probe.done
 # Manual pages and completion of shells, as they are installed below a prefix
 man: $(VENV)/probe.done
 	$(BIN)/python tools/manpages.py
+
+# The pictures of the documentation
+pictures: $(VENV)/dev.done
+	$(BIN)/python tools/draw_pictures.py
+
+# The same, with the session in a terminal recorded again
+recording: $(VENV)/dev.done
+	@tools/packages qemu-system-x86
+	$(BIN)/python tools/draw_pictures.py --record
 
 # The documentation as a site, in build/site
 site: $(VENV)/dev.done
