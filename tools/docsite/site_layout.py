@@ -3,9 +3,11 @@
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-__all__ = ("COMMANDS", "MATRIX", "ROOT", "page_of_site", "pages")
+__all__ = ("COMMANDS", "MATRIX", "PICTURES", "ROOT", "page_of_site", "pages")
 
 ROOT = Path(__file__).parent.parent.parent
+#: The pictures that pages show.
+PICTURES = ROOT / "docs/pictures"
 #: The list of the manual pages, which the checkout has as a folder.
 COMMANDS = PurePosixPath("reference/commands/index.md")
 #: The page of the matrix, which is no page of Sphinx.
@@ -32,6 +34,8 @@ def pages() -> dict[Path, PurePosixPath]:
 
 
 def page_of_site(path: Path) -> PurePosixPath | None:
-    """Return where the site has a page or folder of the checkout; None for what is no page of its own."""
+    """Return where the site has a page, folder or picture of the checkout; None for what is none of these."""
+    if path.parent == PICTURES and path.suffix == ".svg":
+        return PurePosixPath(path.relative_to(PICTURES.parent))
     other = _OTHERS.get(str(path.relative_to(ROOT)))
     return PurePosixPath(other) if other else pages().get(path)

@@ -8,7 +8,7 @@ from docsite.command_pages import command_pages
 from docsite.contents import index_with_contents
 from docsite.file_pages import file_page, file_page_path, files_below
 from docsite.page_links import with_site_links
-from docsite.site_layout import MATRIX, ROOT, pages
+from docsite.site_layout import MATRIX, PICTURES, ROOT, pages
 
 __all__ = ("write_site_source",)
 
@@ -35,6 +35,7 @@ def write_site_source(folder: Path) -> None:
         _write(folder / file_page_path(path), file_page(path))
     shutil.copy(_DOCS / "conf.py", folder)
     shutil.copytree(_DOCS / "static", folder / "static")
+    shutil.copytree(PICTURES, folder / PICTURES.name, ignore=shutil.ignore_patterns("*.cast"))
     matrix = folder / "extra" / MATRIX
     matrix.parent.mkdir(parents=True)
     shutil.copy(ROOT / "compat-matrix/index.html", matrix)
