@@ -8,7 +8,7 @@ from pictures.terminal_session import Cast
 
 __all__ = ("Look", "Run", "cursor_places", "runs_of", "transcript")
 
-_WIDE = 1000  # columns: no line of an output is longer
+_LARGE = 1000  # columns and rows: no line is longer, and nothing scrolls
 
 
 class Look(NamedTuple):
@@ -41,23 +41,36 @@ def runs_of(cast: Cast) -> list[Run]:
     """Return all that a session showed, by lines and columns."""
     screen = pyte.Screen(cast.columns, cast.rows)
     stream = pyte.Stream(screen)
-    shown: dict[tuple[int, int], Run] = {}
+    shown: dict[int, dict[int, Run]] = {}
     gone: list[Run] = []
     for at, text in cast.printed:
         stream.feed(text)
         for row in sorted(screen.dirty):
-            for column in range(cast.columns):
-                cell, before = screen.buffer[row][column], shown.get((row, column))
-                look = Look(cell.fg, cell.bold)
-                if before and (cell.data, look) == (before.text, before.look):
-                    continue
-                if before:
-                    gone.append(before._replace(until=at))
-                    del shown[row, column]
-                if cell.data != " ":
-                    shown[row, column] = Run(row, column, cell.data, look, at, None)
+            before, now = shown.get(row, {}), _line(screen, row, at)
+            kept = all(
+                column in now and (cell.text, cell.look) == (now[column].text, now[column].look)
+                for column, cell in before.items()
+            )
+            if not kept:  # the line is another one, even if some of its characters are the same
+                gone += [cell._replace(until=at) for cell in before.values()]
+            shown[row] = now | before if kept else now
         screen.dirty.clear()
-    return _joined(sorted([*gone, *shown.values()], key=lambda run: run[:2]))
+    stay = [cell for line in shown.values() for cell in line.values()]
+    return _joined(sorted([*gone, *stay], key=_time_and_place))
+
+
+def _line(screen: pyte.Screen, row: int, at: float) -> dict[int, Run]:
+    """Return the characters of a line, by column."""
+    cells = ((column, screen.buffer[row][column]) for column in range(screen.columns))
+    return {
+        column: Run(row, column, cell.data, Look(cell.fg, cell.bold), at, None)
+        for column, cell in cells
+        if cell.data != " "
+    }
+
+
+def _time_and_place(run: Run) -> tuple[int, float, float, int]:
+    return run.row, run.since, run.until or 0, run.column
 
 
 def _joined(cells: list[Run]) -> list[Run]:
@@ -88,7 +101,7 @@ def cursor_places(cast: Cast) -> list[tuple[float, int, int]]:
 
 def transcript(cast: Cast) -> str:
     """Return what was typed and printed and has stayed, with lines as long as they were printed."""
-    screen = pyte.Screen(_WIDE, cast.rows)
+    screen = pyte.Screen(_LARGE, _LARGE)
     stream = pyte.Stream(screen)
     for _, text in cast.printed:
         stream.feed(text)

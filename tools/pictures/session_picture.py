@@ -1,6 +1,7 @@
 """The picture of a recorded session: it is typed and printed as it was, once, and then stands still.
 
-Who has asked for reduced motion sees the end of it only.  Each line is one text, so it can be selected.
+Whoever has asked for reduced motion sees the last screen only.  Each line of that is one text, which can be
+selected.
 """
 
 from collections.abc import Iterator
@@ -20,15 +21,16 @@ _SIZE, _LINE, _MARGIN = 16, 21, 16  # pixels
 _CELL = _SIZE * MONO_WIDTH
 _COLOURS = {"green": "g", "red": "r", "brown": "y"}  # the terminal's names, and the classes
 _STYLE = f"""\
-text{{font:{_SIZE}px {MONO};fill:var(--text);white-space:pre}}
-.g{{fill:var(--green-text)}}.r{{fill:var(--red-text)}}.y{{fill:var(--yellow-text)}}.b{{font-weight:600}}
+text{{font:{_SIZE}px {MONO};white-space:pre}}
+tspan{{--ink:var(--text);fill:var(--ink)}}
+.g{{--ink:var(--green-text)}}.r{{--ink:var(--red-text)}}.y{{--ink:var(--yellow-text)}}.b{{font-weight:600}}
 """
 _MOTION = """\
 .cursor{fill:var(--dim)}
 tspan{animation:appear 1ms step-end backwards}
-.passes{fill:none}.passes tspan{animation-name:pass;animation-timing-function:linear;animation-fill-mode:none}
+.passes tspan{fill:none;animation-name:pass;animation-timing-function:linear;animation-fill-mode:none}
 @keyframes appear{from{fill:transparent}}
-@keyframes pass{from,to{fill:var(--dim)}}
+@keyframes pass{from,to{fill:var(--ink)}}
 @media (prefers-reduced-motion:reduce){tspan,.cursor{animation:none!important}}
 """
 
@@ -37,9 +39,8 @@ def session_picture(cast: Cast | None = None) -> str:
     """Return the picture of a session, of `CAST` by default."""
     cast = cast or Cast.load(CAST)
     runs, cursor = runs_of(cast), cursor_places(cast)
-    rows = 1 + max(row for _, _, row in cursor)
     width = round(cast.columns * _CELL + 2 * _MARGIN)
-    height = rows * _LINE + 2 * _MARGIN
+    height = cast.rows * _LINE + 2 * _MARGIN
     way = _cursor_style(cursor, cast.printed[-1].at)
     parts = [
         f'<rect class="cursor" x="{_MARGIN}" y="{_MARGIN}" width="{_CELL:g}" height="{_LINE}"/>',
@@ -50,7 +51,7 @@ def session_picture(cast: Cast | None = None) -> str:
 
 
 def _lines(runs: list[Run]) -> Iterator[str]:
-    """Yield a text for each line."""
+    """Yield a text for each line; what disappears again is not visible without an animation."""
     for row, group in groupby(sorted(runs), key=lambda run: run.row):
         line = list(group)
         passes = ' class="passes"' if line[0].until is not None else ""
@@ -60,7 +61,7 @@ def _lines(runs: list[Run]) -> Iterator[str]:
 
 def _span(run: Run) -> str:
     classes = _COLOURS.get(run.look.colour, "") + " b" * run.look.bold
-    named = f' class="{classes.strip()}"' if classes and run.until is None else ""
+    named = f' class="{classes.strip()}"' if classes else ""
     lasts = "" if run.until is None else f";animation-duration:{run.until - run.since:.2f}s"
     return (
         f'<tspan x="{_MARGIN + run.column * _CELL:g}"{named} style="animation-delay:{run.since:.2f}s{lasts}">'

@@ -23,8 +23,8 @@ from typing import NamedTuple
 __all__ = ("COLUMNS", "ROWS", "SESSION", "Cast", "Printed", "record_session")
 
 ROOT = Path(__file__).parent.parent.parent
-#: The terminal: narrow, so that a phone shows it in a legible size, and so high that nothing scrolls.
-COLUMNS, ROWS = 50, 100
+#: The terminal: narrow, so that a phone shows it in a legible size.
+COLUMNS, ROWS = 50, 20
 #: What is typed.  ``guest.img`` panics as it boots; ``linux.elf`` is the memory of a Linux that has.
 SESSION = r"""onpanic probe | grep observed | cut -c 1-44
 onpanic accept restart
