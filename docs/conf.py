@@ -1,4 +1,4 @@
-"""How Sphinx builds the site; tools/website.py says from what."""
+"""How Sphinx builds the site; tools/docsite says from what."""
 
 from onpanic.core.version import __version__
 
@@ -7,14 +7,21 @@ author = "The onpanic developers"
 project_copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx_copybutton"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "docsite.file_pages",
+    "docsite.search_words",
+]
 nitpick_ignore_regex = [("py:.*", ".*")]
 default_role = "autolink"  # a name in single quotes is a link where there is something to link to
 toc_object_entries_show_parents = "hide"
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
-myst_url_schemes = {"https": None, "mailto": None, "site": "{{path}}#{{fragment}}"}
+myst_url_schemes = {"https": None, "mailto": None, "site": "{{path}}", "site-part": "{{path}}#{{fragment}}"}
 
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
@@ -26,9 +33,22 @@ html_theme = "furo"
 html_title = f"onpanic {__version__}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_logo = html_favicon = "static/logo.svg"
 html_extra_path = ["extra"]
 html_copy_source = False
 html_show_sphinx = False
-templates_path: list[str] = []
+html_domain_indices = False
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "matrix-link.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+templates_path = ["templates"]
+# Copying takes the commands of a session, without prompts and output
 copybutton_prompt_text = r"\$ |dom0# |> "
 copybutton_prompt_is_regexp = True

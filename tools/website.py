@@ -1,30 +1,33 @@
 """Build the documentation as a site: `make site` writes it to build/site.
 
-It needs no network.  A warning of Sphinx is an error.
+It needs no network.  A warning of Sphinx is an error.  When it fails or is cancelled, an earlier site stays.
 """
 
-import shutil
+import argparse
+import signal
 import sys
-import tempfile
 from pathlib import Path
 
-from docsite.site_source import write_site_source
-from sphinx.cmd.build import main as sphinx
+from docsite.site_build import SiteError, build_site
 
 ROOT = Path(__file__).parent.parent
 
 
 def main() -> int:
-    out = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "build/site"
-    shutil.rmtree(out, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="onpanic-site-") as scratch:
-        source = Path(scratch, "source")
-        write_site_source(source)
-        options = ["--fail-on-warning", "--keep-going", "--nitpicky", "--quiet", "--jobs=auto"]
-        status = sphinx([*options, "-d", f"{scratch}/doctrees", str(source), str(out)])
-    if status == 0:
-        print(out / "index.html")
-    return status
+    parser = argparse.ArgumentParser(description="Build the documentation as a site.")
+    parser.add_argument("out", nargs="?", type=Path, default=ROOT / "build/site", help="default: build/site")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it removes what it has made, too
+    try:
+        build_site(arguments.out)
+    except (SiteError, OSError) as error:
+        print(f"website: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("website: cancelled", file=sys.stderr)
+        return 130
+    print(arguments.out / "index.html")
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 The modules, in the direction of imports::
 
     site_layout      which page of the checkout is which page of the site
-    file_pages       pages that show a file of the checkout, or list a folder
+    file_pages       pages that show a file of the checkout, or list a folder; for Sphinx
     page_links       links of a page of the checkout, as the site has them
     command_pages    the manual pages, as pages of the site
     api_pages        the public Python packages, from their docstrings
-    contents         the tables of contents, from the index
-    site_source      all of it in one folder
+    contents         the doors of the index, and the tables of contents
+    search_words     options in the index of the site; for Sphinx
+    site_source      all that Sphinx reads, in one folder
+    site_build       the site in a folder: complete, or not at all
 """

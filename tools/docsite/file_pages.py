@@ -1,14 +1,22 @@
-"""Pages that show a file of the checkout, or list a folder: the site needs no repository to link to."""
+"""Pages that show a file of the checkout, or list a folder: the site needs no repository to link to.
 
-import re
+This is an extension of Sphinx.  The pages do not pass through its parser, which would take longer than all
+others together.  Neither the search nor a table of contents leads to them.
+"""
+
 import subprocess
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from html import escape
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.builders.html import StandaloneHTMLBuilder
 
 from docsite.site_layout import ROOT
 
-__all__ = ("file_page", "file_page_path", "files_below")
+__all__ = ("file_page_path", "setup")
 
 #: Larger files, and those that are no text, are only named.
 _LARGEST = 200_000  # bytes
@@ -23,54 +31,59 @@ _LANGUAGES = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
+_FOLDER = "files"
 
 
 def file_page_path(path: Path) -> PurePosixPath:
     """Return where the site has the page of a file or folder."""
-    name = PurePosixPath("files", path.relative_to(ROOT))
-    return name / "index.md" if path.is_dir() else name.with_name(f"{name.name}.md")
+    name = PurePosixPath(_FOLDER, path.relative_to(ROOT))
+    return name / "index.html" if path.is_dir() else name.with_name(f"{name.name}.html")
 
 
-def file_page(path: Path) -> str:
-    """Return the page of a file or folder, in MyST's Markdown.
-
-    Neither the search nor a table of contents leads to it.
-    """
-    title = f"{path.relative_to(ROOT)}{'/' if path.is_dir() else ''}"
-    head = f"---\norphan: true\nnosearch: true\n---\n\n# {title}\n\n"
-    if path.is_dir():
-        files = files_below(path)
-        return head + "".join(f"* [{file.relative_to(path)}]({_below(path, file)})\n" for file in files)
-    return head + _shown(path)
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the pages of the files and folders in the configuration value ``shown_files``."""
+    app.add_config_value("shown_files", [], "html", types=[list])
+    app.connect("html-collect-pages", _collected)
+    app.connect("html-page-context", _SharedNavigation().use, priority=400)  # before the theme's
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder that belong to the project, in order."""
-    yield from (ROOT / name for name in _tracked() if (ROOT / name).is_relative_to(folder))
+def _collected(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    builder = app.builder
+    if not isinstance(builder, StandaloneHTMLBuilder):  # only a site links to them
+        return
+    for path in _with_files_below(ROOT / name for name in app.config.shown_files):
+        title = f"{path.relative_to(ROOT)}{'/' if path.is_dir() else ''}"
+        body = _list(path) if path.is_dir() else _shown(path, builder)
+        context = {"title": title, "body": f"<section>\n<h1>{escape(title)}</h1>\n{body}</section>\n"}
+        yield str(file_page_path(path).with_suffix("")), context, "page.html"
 
 
-def _below(folder: Path, file: Path) -> PurePosixPath:
-    return file_page_path(file).relative_to(file_page_path(folder).parent)
+def _with_files_below(shown: Iterable[Path]) -> list[Path]:
+    paths = set(shown)
+    return sorted(paths.union(*(_files_below(path) for path in paths if path.is_dir())))
 
 
-@cache
-def _tracked() -> list[str]:
-    """Return what git knows; in an unpacked release, every file is the project's."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, timeout=60, check=False
-    )
-    if listed.returncode == 0 and listed.stdout:
-        return sorted(filter(None, listed.stdout.split("\0")))
-    return sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file())
+def _list(folder: Path) -> str:
+    place = file_page_path(folder).parent
+    names = {str(path.relative_to(folder)): path for path in _files_below(folder)}
+    items = [
+        f'<li><p><a class="reference internal" href="{escape(str(file_page_path(path).relative_to(place)))}">'
+        f"{escape(name)}</a></p></li>\n"
+        for name, path in sorted(names.items())
+    ]
+    return f"<ul>\n{''.join(items)}</ul>\n"
 
 
-def _shown(path: Path) -> str:
+def _shown(path: Path, builder: StandaloneHTMLBuilder) -> str:
     content = path.read_bytes()
     if len(content) > _LARGEST or b"\0" in content:
-        return f"{len(content):,} bytes, which this page does not show.\n"
+        return f"<p>{len(content):,} bytes, which this page does not show.</p>\n"
     text = content.decode("utf-8", "replace")
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}{{code-block}} {_language(path, text)}\n:linenos:\n\n{text}\n{fence}\n"
+    language = _language(path, text)
+    lines = builder.config.html_codeblock_linenos_style
+    highlighted = builder.highlighter.highlight_block(text, language, linenos=lines, location=str(path))
+    return f'<div class="highlight-{language}">{highlighted}</div>\n'
 
 
 def _language(path: Path, text: str) -> str:
@@ -79,3 +92,45 @@ def _language(path: Path, text: str) -> str:
     if text.startswith("#!") and "python" in text.partition("\n")[0]:
         return "python"
     return _LANGUAGES.get(path.suffix, "text")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that belong to the project, in order."""
+    prefix = f"{folder.relative_to(ROOT)}/"
+    yield from (ROOT / name for name in _project_files() if name.startswith(prefix))
+
+
+@cache
+def _project_files() -> list[str]:
+    """Return what git knows; in an unpacked release, every file that Python has not written is the project's."""
+    try:
+        command = ["git", "-C", str(ROOT), "ls-files", "-z"]
+        listed = subprocess.run(command, capture_output=True, timeout=60, check=False).stdout.decode()
+    except FileNotFoundError:
+        listed = ""
+    names = filter(None, listed.split("\0")) if listed else map(str, _unpacked_files())
+    return sorted(name for name in names if (ROOT / name).is_file())
+
+
+def _unpacked_files() -> Iterator[Path]:
+    for path in ROOT.rglob("*"):
+        name = path.relative_to(ROOT)
+        if "__pycache__" not in name.parts and not name.parts[0].startswith("."):
+            yield name
+
+
+class _SharedNavigation:
+    """Lets all pages at one depth share their sidebar: none of them is in it, and making it takes longest."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, str], str] = {}
+
+    def use(self, _app: Sphinx, name: str, _template: str, context: dict[str, Any], _tree: object) -> None:
+        if name.startswith(f"{_FOLDER}/"):
+            context["toctree"] = partial(self._navigation, name.count("/"), context["toctree"])
+
+    def _navigation(self, depth: int, make: Callable[..., str], **options: object) -> str:
+        key = (depth, repr(options))
+        if key not in self._kept:
+            self._kept[key] = make(**options)
+        return self._kept[key]

@@ -22,7 +22,7 @@ def with_site_links(text: str, origin: Path, needed: Callable[[Path], None]) -> 
 
     :param origin: The page's path in the checkout.
     :param needed: Called with each file or folder that the site shows on a page of its own.
-    :raise ValueError: When a link leads nowhere, or out of the checkout.
+    :raise ValueError: When a link leads nowhere, or out of the checkout: the message names page and target.
     """
     folder = _place(origin).parent
     blocks = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
@@ -45,12 +45,12 @@ def _changed(link: re.Match[str], origin: Path, folder: PurePosixPath, needed: C
         return link[0]
     path = Path(posixpath.normpath(origin.parent / name))
     if not path.exists() or not path.is_relative_to(ROOT):
-        raise ValueError(f"{origin.relative_to(ROOT)}: {target} leads nowhere")
+        raise ValueError(f"{origin.relative_to(ROOT)}: the link to {target} leads nowhere")
     place = page_of_site(path)
-    if place == MATRIX:
-        return f"[{label}](site:{posixpath.relpath(place, folder)}{hash_}{anchor})"
     if place is None:
         needed(path)
-        return f"[{label}]({posixpath.relpath(file_page_path(path), folder)})"
+        return f"[{label}](site:{posixpath.relpath(file_page_path(path), folder)})"
+    if place == MATRIX:
+        return f"[{label}](site{'-part' if anchor else ''}:{posixpath.relpath(place, folder)}{hash_}{anchor})"
     label = "" if _FILE_NAME.fullmatch(label) else label
     return f"[{label}]({posixpath.relpath(place, folder)}{hash_}{anchor})"

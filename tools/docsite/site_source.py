@@ -6,7 +6,6 @@ from pathlib import Path
 from docsite.api_pages import api_contents, api_pages
 from docsite.command_pages import command_pages
 from docsite.contents import index_with_contents
-from docsite.file_pages import file_page, file_page_path, files_below
 from docsite.page_links import with_site_links
 from docsite.site_layout import MATRIX, PICTURES, ROOT, pages
 
@@ -15,10 +14,11 @@ __all__ = ("write_site_source",)
 _DOCS = ROOT / "docs"
 
 
-def write_site_source(folder: Path) -> None:
+def write_site_source(folder: Path) -> set[Path]:
     """Write the source of the site into an empty folder.
 
-    Raises `ValueError` when a link of a page leads nowhere.
+    :return: The files and folders that the pages lead to, and that the site shows on pages of their own.
+    :raise ValueError: When a link of a page leads nowhere.
     """
     shown: set[Path] = set()
     for page, place in pages().items():
@@ -30,15 +30,21 @@ def write_site_source(folder: Path) -> None:
         _write(folder / place, text)
     for place, text in (*command_pages(), *api_pages()):
         _write(folder / place, text)
-    below = {file for path in shown if path.is_dir() for file in files_below(path)}
-    for path in sorted(shown | below):
-        _write(folder / file_page_path(path), file_page(path))
     shutil.copy(_DOCS / "conf.py", folder)
-    shutil.copytree(_DOCS / "static", folder / "static")
+    for name in ("static", "templates"):
+        shutil.copytree(_DOCS / name, folder / name)
     shutil.copytree(PICTURES, folder / PICTURES.name, ignore=shutil.ignore_patterns("*.cast"))
-    matrix = folder / "extra" / MATRIX
-    matrix.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "compat-matrix/index.html", matrix)
+    _write(folder / "extra" / MATRIX, _matrix_page())
+    return shown
+
+
+def _matrix_page() -> str:
+    """Return the page of the matrix with a way back, which it does not need elsewhere."""
+    text = (ROOT / "compat-matrix/index.html").read_text("utf-8")
+    before, mark, after = text.partition("</header>")
+    if not mark:
+        raise ValueError("compat-matrix/index.html has no header")
+    return f'{before}  <p><a href="../index.html">The documentation of onpanic</a></p>\n{mark}{after}'
 
 
 def _write(path: Path, text: str) -> None:
