@@ -1,4 +1,4 @@
-"""What the site has of the index: its doors, and the tables of contents. No list of pages is written twice."""
+"""What the site makes of the index: doors, and tables of contents. No list of pages is written twice."""
 
 import re
 
@@ -22,7 +22,8 @@ def index_with_contents(text: str) -> str:
     sections = [(head, body) for head, body in zip(rest[::2], rest[1::2], strict=True) if _ITEM.search(body)]
     doors = "".join(_door(head, body) for head, body in sections if head != _NO_DOOR)
     tables = "".join(_table(head, _ITEM.findall(body)) for head, body in sections)
-    return f"---\nhide-toc: true\n---\n\n{start}```{{container}} doors\n\n{doors}```\n\n{text[len(start) :]}{tables}"
+    head = f"---\nhide-toc: true\n---\n\n{start}```{{container}} doors\n\n{doors}```\n\n"
+    return f"{head}{text.removeprefix(start)}{tables}"
 
 
 def _door(head: str, body: str) -> str:

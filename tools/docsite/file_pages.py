@@ -102,7 +102,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 @cache
 def _project_files() -> list[str]:
-    """Return what git knows; in an unpacked release, every file that Python has not written is the project's."""
+    """Return what git knows; in an unpacked release, all but what Python has written is the project's."""
     try:
         command = ["git", "-C", str(ROOT), "ls-files", "-z"]
         listed = subprocess.run(command, capture_output=True, timeout=60, check=False).stdout.decode()
