@@ -13,6 +13,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
     "docsite.file_pages",
+    "docsite.navigation",
     "docsite.search_words",
 ]
 nitpick_ignore_regex = [("py:.*", ".*")]
@@ -33,6 +34,7 @@ html_theme = "furo"
 html_title = f"onpanic {__version__}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_logo = html_favicon = "static/logo.svg"
 html_extra_path = ["extra"]
 html_copy_source = False

@@ -8,6 +8,7 @@ The modules, in the direction of imports::
     command_pages    the manual pages, as pages of the site
     api_pages        the public Python packages, from their docstrings
     contents         the doors of the index, and the tables of contents
+    navigation       the tree in the sidebar; for Sphinx
     search_words     options in the index of the site; for Sphinx
     site_source      all that Sphinx reads, in one folder
     site_build       the site in a folder: complete, or not at all

@@ -5,8 +5,8 @@ others together.  Neither the search nor a table of contents leads to them.
 """
 
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from collections.abc import Iterable, Iterator
+from functools import cache
 from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 
-from docsite.site_layout import ROOT
+from docsite.site_layout import FILES, ROOT
 
 __all__ = ("file_page_path", "setup")
 
@@ -31,12 +31,11 @@ _LANGUAGES = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
-_FOLDER = "files"
 
 
 def file_page_path(path: Path) -> PurePosixPath:
     """Return where the site has the page of a file or folder."""
-    name = PurePosixPath(_FOLDER, path.relative_to(ROOT))
+    name = PurePosixPath(FILES, path.relative_to(ROOT))
     return name / "index.html" if path.is_dir() else name.with_name(f"{name.name}.html")
 
 
@@ -44,7 +43,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Add the pages of the files and folders in the configuration value ``shown_files``."""
     app.add_config_value("shown_files", [], "html", types=[list])
     app.connect("html-collect-pages", _collected)
-    app.connect("html-page-context", _SharedNavigation().use, priority=400)  # before the theme's
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -117,20 +115,3 @@ def _unpacked_files() -> Iterator[Path]:
         name = path.relative_to(ROOT)
         if "__pycache__" not in name.parts and not name.parts[0].startswith("."):
             yield name
-
-
-class _SharedNavigation:
-    """Lets all pages at one depth share their sidebar: none of them is in it, and making it takes longest."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[int, str], str] = {}
-
-    def use(self, _app: Sphinx, name: str, _template: str, context: dict[str, Any], _tree: object) -> None:
-        if name.startswith(f"{_FOLDER}/"):
-            context["toctree"] = partial(self._navigation, name.count("/"), context["toctree"])
-
-    def _navigation(self, depth: int, make: Callable[..., str], **options: object) -> str:
-        key = (depth, repr(options))
-        if key not in self._kept:
-            self._kept[key] = make(**options)
-        return self._kept[key]

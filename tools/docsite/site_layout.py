@@ -3,13 +3,15 @@
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-__all__ = ("COMMANDS", "MATRIX", "PICTURES", "ROOT", "page_of_site", "pages")
+__all__ = ("COMMANDS", "FILES", "MATRIX", "PICTURES", "ROOT", "page_of_site", "pages")
 
 ROOT = Path(__file__).parent.parent.parent
 #: The pictures that pages show.
 PICTURES = ROOT / "docs/pictures"
 #: The list of the manual pages, which the checkout has as a folder.
 COMMANDS = PurePosixPath("reference/commands/index.md")
+#: The folder of pages that show files of the checkout.
+FILES = "files"
 #: The page of the matrix, which is no page of Sphinx.
 MATRIX = PurePosixPath("matrix/index.html")
 
