@@ -45,7 +45,7 @@ format: $(VENV)/dev.done
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Generated files: JSON Schemas, what is published of the matrix, and the table of policies
+# Generated files: JSON Schemas, what is published of the matrix, and pages about policies and codes
 schema: $(VENV)/probe.done
 	$(BIN)/python tools/schemas.py
 
@@ -55,6 +55,7 @@ matrix: $(VENV)/probe.done
 docs: $(VENV)/probe.done
 	$(BIN)/python tools/policies.py
 	$(BIN)/python tools/codes.py
+	$(BIN)/python tools/codes_page.py
 	$(BIN)/python tools/dependencies.py
 	$(BIN)/python tools/manpages.py  # has the codes
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from onpanic.probe.decision.catalogue import Explanation
 
-_TITLES = {
+#: The title of each kind of code, in the order of the list.
+TITLES = {
     "refusal": "Refusals",
     "help": "What else an accepted policy needs",
     "note": "Notes on a translated domain",
@@ -68,7 +69,7 @@ def _print_text(code: str | None) -> int:
 
 def _print_list() -> None:
     width = max(map(len, CODES))
-    for kind, title in _TITLES.items():
+    for kind, title in TITLES.items():
         print(f"{title}:")
         for code, entry in CODES.items():
             if entry[0] == kind:
