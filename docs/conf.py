@@ -20,7 +20,7 @@ nitpick_ignore_regex = [("py:.*", ".*")]
 default_role = "autolink"  # a name in single quotes is a link where there is something to link to
 toc_object_entries_show_parents = "hide"
 
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["attrs_inline", "deflist"]
 myst_heading_anchors = 4
 myst_url_schemes = {"https": None, "mailto": None, "site": "{{path}}", "site-part": "{{path}}#{{fragment}}"}
 

@@ -5,6 +5,8 @@ The modules, in the direction of imports::
     site_layout      which page of the checkout is which page of the site
     file_pages       pages that show a file of the checkout, or list a folder; for Sphinx
     page_links       links of a page of the checkout, as the site has them
+    man_source       a manual page as parts
+    man_markdown     a manual page, or a part of one, in Markdown
     command_pages    the manual pages, as pages of the site
     api_pages        the public Python packages, from their docstrings
     contents         the doors of the index, and the tables of contents

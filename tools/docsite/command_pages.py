@@ -2,30 +2,47 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from functools import cache
+from pathlib import Path, PurePosixPath
 
-import pypandoc
-
+from docsite.man_markdown import ManLinks, markdown_of_man, slug
+from docsite.man_source import man_parts, text_of
 from docsite.site_layout import COMMANDS, ROOT
 
-__all__ = ("command_pages",)
+__all__ = ("command_pages", "manual_links")
 
 _MAN = ROOT / "cli/share/man"
-_REFERENCE = re.compile(r"\*\*([\w.-]+)\*\*\\?\(([15])\)")
+_HEADS = {".1": "Commands", ".5": "Files"}
 
 
 def command_pages() -> Iterator[tuple[PurePosixPath, str]]:
     """Yield each page: its path in the site, and its text in MyST's Markdown."""
-    names = {page.stem for page in _MAN.glob("man?/*")}
-    listed = []
-    for page in sorted(_MAN.glob("man?/*")):
-        text = page.read_text("utf-8")
-        summary = re.search(r"^\.SH NAME\n.* \\- (.*)$", text, re.MULTILINE)
-        if summary is None:
-            raise ValueError(f"{page} does not begin with its name")
-        yield COMMANDS.with_name(f"{page.stem}.md"), f"# {_title(page.stem)}\n\n{_converted(text, names)}"
-        listed.append((page.suffix, page.stem, summary[1].replace("\\-", "-")))
-    yield COMMANDS, _list(listed)
+    links = manual_links()
+    for page in _manual_pages():
+        command = _title(page.stem) if page.suffix == ".1" else ""
+        text = markdown_of_man(page.read_text("utf-8"), links, command)
+        lead = f"{_shown(page)}."
+        lead = f"{lead[:1].upper()}{lead[1:]}"
+        if f"## Description\n\n{lead}" in text:  # which need not say it again
+            lead = ""
+        yield COMMANDS.with_name(f"{page.stem}.md"), f"# {_title(page.stem)}\n\n{lead}\n\n{text}"
+    yield COMMANDS, _list()
+
+
+@cache
+def manual_links() -> ManLinks:
+    """Return what a page beside the manual pages can link to."""
+    manuals = {page.stem: f"{page.stem}.md" for page in _manual_pages()}
+    commands = {_title(page.stem): f"{page.stem}.md" for page in _manual_pages() if page.suffix == ".1"}
+    options = {_title(page.stem): _options(page) for page in _manual_pages()}
+    types = {
+        name: f"{page.stem}.md#{slug(name)}" for page in _manual_pages() for name in _below(page, "MEMBERS")
+    }
+    return ManLinks(commands, manuals, options, types)
+
+
+def _manual_pages() -> list[Path]:
+    return sorted(_MAN.glob("man?/*"), key=lambda page: (page.suffix, page.stem))
 
 
 def _title(name: str) -> str:
@@ -38,31 +55,41 @@ def _title(name: str) -> str:
     )
 
 
-def _converted(text: str, names: set[str]) -> str:
-    """Return a manual page in Markdown, without its first section: the page's title has its name."""
-    markdown = pypandoc.convert_text(
-        text,
-        "commonmark+definition_lists-smart",
-        "man",
-        extra_args=["--wrap=none", "--shift-heading-level-by=1"],
-    )
-    _, _, rest = markdown.partition("\n\n")  # the heading NAME
-    rest = re.sub(r"^## ([A-Z ]+)$", lambda head: f"## {head[1].capitalize()}", rest, flags=re.MULTILINE)
-    return _REFERENCE.sub(lambda found: _linked(found, names), rest)
+def _summary(page: Path) -> str:
+    found = re.search(r"^\.SH NAME\n.* \\- (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    if found is None:
+        raise ValueError(f"{page} does not begin with its name")
+    return text_of(found[1])
 
 
-def _linked(found: re.Match[str], names: set[str]) -> str:
-    name, number = found.groups()
-    return f"[{name}({number})]({name}.md)" if name in names else found[0]
+def _options(page: Path) -> frozenset[str]:
+    """Return the options that a page describes, by all of their names."""
+    section, found = "", set()
+    for part in man_parts(page.read_text("utf-8")):
+        section = part.tag if part.kind == "section" else section
+        if part.kind == "entry" and section == "OPTIONS":
+            found |= set(re.findall(r"(?<![\w-])--?\w[\w-]*", text_of(part.tag)))
+    return frozenset(found)
 
 
-def _list(pages: list[tuple[str, str, str]]) -> str:
-    heads = {".1": "Commands", ".5": "Files"}
+def _below(page: Path, title: str) -> Iterator[str]:
+    """Yield the titles of the subsections of a section."""
+    section = ""
+    for part in man_parts(page.read_text("utf-8")):
+        section = part.tag if part.kind == "section" else section
+        if part.kind == "subsection" and section == title:
+            yield part.tag
+
+
+def _list() -> str:
     parts = ["# Commands and files\n\nThese are the manual pages, as `man` shows them.\n"]
-    for suffix, head in heads.items():
+    for suffix, head in _HEADS.items():
+        listed = (page for page in _manual_pages() if page.suffix == suffix)
         parts.append(f"\n## {head}\n\n")
-        parts += [
-            f"* [{_title(name)}]({name}.md): {text}\n" for section, name, text in pages if section == suffix
-        ]
-    names = "\n".join(name for _, name, _ in pages)
+        parts += [f"* [{_title(page.stem)}]({page.stem}.md): {_shown(page)}\n" for page in listed]
+    names = "\n".join(page.stem for page in _manual_pages())
     return "".join([*parts, f"\n```{{toctree}}\n:hidden:\n\n{names}\n```\n"])
+
+
+def _shown(page: Path) -> str:
+    return re.sub(r"<[^<>]*>", r"`\g<0>`", _summary(page))
