@@ -17,9 +17,6 @@ LOOP_STATUS = 87
 #: The exit status of a run that took too long, as of timeout(1).
 TIMEOUT_STATUS = 124
 
-#: How a run ended: QEMU ended by itself; the guest panicked; it panicked, and its crash kernel took over;
-#: it panicked, and nothing reported that until the time was over; it resets itself again and again; the
-#: time was over.
 RunOutcome = Literal["ended", "panicked", "crashloaded", "hung", "reset-loop", "timeout"]
 
 _STATUS: Mapping[RunOutcome, int] = {
@@ -35,7 +32,9 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended.
 
     :param schema_version: The version of this document's format.
-    :param outcome: How it ended, see `RunOutcome`.
+    :param outcome: ``ended`` if QEMU ended by itself; ``panicked``; ``crashloaded`` if the guest panicked,
+        and its crash kernel took over; ``hung`` if it panicked, and nothing reported that until the time was
+        over; ``reset-loop`` if it resets itself again and again; ``timeout`` if the time was over.
     :param emulator_status: QEMU's exit status, as a shell has it.
     :param seconds: How long QEMU ran.
     :param resets: How often the guest has reset itself.

@@ -27,20 +27,12 @@ __all__ = (
     "QuestionOutcome",
 )
 
-#: What libvirt does with a value: it accepts it; it refuses it as it refuses a word that does not exist;
-#: it refuses it for another reason; ``unasked`` if it could not be asked.
 QuestionOutcome = Literal["accepted", "not-known", "refused", "unasked"]
 
-#: The format of a core dump, by its first bytes; ``none`` if there is no file, ``unknown`` if the folder
-#: cannot be read, ``other`` for a file in another format, ``empty`` for one without a byte, as a dump that
-#: fails leaves it.
 DumpFormat = Literal["elf", "kdump", "win-dmp", "other", "empty", "none", "unknown"]
 
-#: Whether a guest is still in the QEMU process, or in the domain of Xen, that it panicked in: in the ``same``
-#: one, in a ``new`` one, or in none (``ended``).
 GuestProcess = Literal["same", "new", "ended", "unknown"]
 
-#: The type of a guest of Xen; empty for a guest of QEMU.
 GuestType = Literal["", "pv", "pvh", "hvm"]
 
 _HINT = "onpanic matrix collect --libvirt URI writes one"
@@ -95,7 +87,8 @@ class ElementAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """libvirt's answer to a document with one element.
 
     :param element: The element, such as ``<on_crash>preserve</on_crash>``.
-    :param outcome: See `QuestionOutcome`.
+    :param outcome: ``accepted``; ``not-known`` if libvirt refuses the element as it refuses a word that does
+        not exist; ``refused`` if for another reason; ``unasked`` if it could not be asked.
     :param code: libvirt's error code; None if it accepts the element.
     :param domain: The error's domain; None if it accepts the element.
     :param text: libvirt's message.
@@ -118,8 +111,11 @@ class GuestEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     :param run_state: QEMU's run state (``query-status``); empty if QEMU has ended or did not answer.
     :param unanswered: libvirt's error where it was asked to ask QEMU; empty if QEMU answered, or has ended.
     :param reset: True if the guest was reset.
-    :param process: See `GuestProcess`.
-    :param dump: See `DumpFormat`.
+    :param process: Whether a guest is still in the QEMU process, or in the domain of Xen, that it panicked
+        in: in the ``same`` one, in a ``new`` one, or in none (``ended``).
+    :param dump: The format of a core dump, by its first bytes; ``none`` if there is no file, ``unknown`` if
+        the folder cannot be read, ``other`` for a file in another format, ``empty`` for one without a byte,
+        as a dump that fails leaves it.
     :param renamed: True if libvirt had the guest under another name, too, or instead.
     """
 
@@ -146,7 +142,7 @@ class PanickedGuest(msgspec.Struct, frozen=True, omit_defaults=True):
     :param end: What the panic ended in; None if there was no panic, or nothing final was seen.
     :param problem: Why `end` is missing; empty if it is not.
     :param log: What was asked, and what libvirt and QEMU reported: lines that start with ``->`` or ``<-``.
-    :param guest_type: See `GuestType`.
+    :param guest_type: The type of a guest of Xen; empty for a guest of QEMU.
     """
 
     on_crash: str
@@ -163,6 +159,7 @@ class PanickedGuest(msgspec.Struct, frozen=True, omit_defaults=True):
 class LibvirtRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What one libvirt accepts, and what its guests end in.
 
+    :param schema_version: The version of this form.
     :param libvirt: Which libvirt it is.
     :param qemu: The QEMU that it ran; a record has either this or `xen`.
     :param xen: The Xen that it ran guests on.

@@ -129,7 +129,10 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
 class MatrixMachine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A machine type of a build.
 
+    :param name: The machine type's name.
     :param profile: Index in `Matrix.profiles`.
+    :param aliases: Its other names, such as ``q35``.
+    :param default: Whether it is the build's default machine type.
     """
 
     name: str
@@ -205,6 +208,7 @@ class Range(msgspec.Struct, frozen=True, omit_defaults=True):
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     """Every build, machine type, notifier and fact.
 
+    :param schema_version: The version of this form.
     :param facts: The questions, in the order of the columns.
     :param builds: By target, emulator, version and line.
     :param ranges: Derived from `builds`, by fact.

@@ -9,15 +9,8 @@ from onpanic.fleet.hosts.host_record import HostName, HostRecord, HostSystem
 
 __all__ = ("Fleet", "FleetHost", "FleetNote", "FleetNoteCode", "HostClass", "Uncounted", "UncountedReason")
 
-#: Why a document or a host is not counted: ``unreadable`` (cannot be read, or is not JSON), ``foreign`` (is
-#: not the record of a host), ``schema-version`` (another onpanic wrote it), ``no-answer`` (the host could not
-#: be asked, or there is no document of it), ``superseded`` (there is a newer document of the same host).
 UncountedReason = Literal["unreadable", "foreign", "schema-version", "no-answer", "superseded"]
 
-#: What a note is about: ``same-name`` and ``same-id`` (hosts that may be one), ``same-time`` (another
-#: document of the host has the same time, and says something else), ``no-time`` (the document does not say
-#: when it was made), ``clock-ahead`` (it is from the future), ``document-old``; ``no-libvirt`` and
-#: ``host-problem`` (something about the host is not known) in answers that depend on them.
 FleetNoteCode = Literal[
     "clock-ahead",
     "document-old",
@@ -62,7 +55,10 @@ class HostClass(msgspec.Struct, frozen=True):
 class Uncounted(msgspec.Struct, frozen=True):
     """A host or a document that is not counted.
 
-    :param why: See `UncountedReason`.
+    :param why: Why a document or a host is not counted: ``unreadable`` (cannot be read, or is not JSON),
+        ``foreign`` (is not the record of a host), ``schema-version`` (another onpanic wrote it),
+        ``no-answer`` (the host could not be asked, or there is no document of it), ``superseded`` (there is a
+        newer document of the same host).
     :param source: The document; empty for a host without one.
     :param name: The host's name; empty if the document does not say.
     :param detail: What is wrong, in one line.
@@ -77,7 +73,11 @@ class Uncounted(msgspec.Struct, frozen=True):
 class FleetNote(msgspec.Struct, frozen=True):
     """Something about hosts that are counted, which may make the answer wrong.
 
-    :param code: See `FleetNoteCode`.
+    :param code: What a note is about: ``same-name`` and ``same-id`` (hosts that may be one), ``same-time``
+        (another document of the host has the same time, and says something else), ``no-time`` (the document
+        does not say when it was made), ``clock-ahead`` (it is from the future), ``document-old``;
+        ``no-libvirt`` and ``host-problem`` (something about the host is not known) in answers that depend on
+        them.
     :param reason: What it is, in one sentence.
     :param hosts: The names of the hosts.
     """

@@ -6,12 +6,7 @@ import msgspec
 
 __all__ = ("DRIFT_KINDS", "DriftChange", "DriftKind")
 
-#: Kinds of changes, those that matter most first.  Some are tags of `onpanic.check.TAGS`, with its meaning:
-#: ``guest-visible-change`` (a guest has another device than before), ``behaviour-lost``,
-#: ``behaviour-gained``, ``machine-type-gone``, ``machine-type-new``, ``evidence-lost`` (what was known and is
-#: not any more).  The others are ``policy-lost`` (no longer kept), ``policy-changed`` (kept, and libvirt is
-#: given something else for it), ``policy-kept`` (it was not), ``libvirt``, ``emulator``, ``kvm``, and
-#: ``evidence-found`` (what was not known and is).
+#: Those that matter most first.
 DriftKind = Literal[
     "guest-visible-change",
     "policy-lost",
@@ -34,7 +29,12 @@ DRIFT_KINDS: tuple[DriftKind, ...] = get_args(DriftKind)
 class DriftChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that has changed on a host.
 
-    :param kind: See `DriftKind`.
+    :param kind: The kind of change.  Some are tags of `onpanic.check.TAGS`, with the same
+        meaning: ``guest-visible-change`` (a guest has another device than before), ``behaviour-lost``,
+        ``behaviour-gained``, ``machine-type-gone``, ``machine-type-new``, ``evidence-lost`` (what was known
+        and is not any more).  The others are ``policy-lost`` (no longer kept), ``policy-changed`` (kept, and
+        libvirt is given something else for it), ``policy-kept`` (it was not), ``libvirt``, ``emulator``,
+        ``kvm``, and ``evidence-found`` (what was not known and is).
     :param detail: What has changed, in one line, with the records' words.
     :param about: The architecture, by libvirt's name of it, or the path of an emulator that is not the
         host's own for any; empty if the change is not about an emulator.

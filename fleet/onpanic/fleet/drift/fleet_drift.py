@@ -40,7 +40,11 @@ class ChangedHosts(msgspec.Struct, frozen=True):
 
 
 class RenamedHost(msgspec.Struct, frozen=True):
-    """A host with the same identifier and another name."""
+    """A host with the same identifier and another name.
+
+    :param old: The name in the old collection.
+    :param new: The name in the new one.
+    """
 
     old: str
     new: str
@@ -50,6 +54,8 @@ class SystemChange(msgspec.Struct, frozen=True):
     """What hosts run now instead of what they ran.
 
     :param what: See `HostSystem`.
+    :param old: What they ran.
+    :param new: What they run now.
     :param hosts: How many hosts.
     """
 
@@ -65,6 +71,9 @@ class FleetDrift(msgspec.Struct, frozen=True, kw_only=True):
     Every host of the old collection is one of `same`, `reworded`, `changed`, `gone` and `no_longer_counted`;
     every host of the new one is one of `same`, `reworded`, `changed`, `added` and `counted_again`.
 
+    :param schema_version: The version of this form.
+    :param old: The old collection.
+    :param new: The new one.
     :param same: How many hosts have equal records in both.
     :param reworded: Hosts whose records differ in wording only.
     :param changed: Hosts on which something has changed, in groups with the same changes: the group with the

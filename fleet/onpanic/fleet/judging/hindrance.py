@@ -9,8 +9,6 @@ from onpanic.probe.decision.rules import Decision
 
 __all__ = ("Hindrance", "HindranceAnswer", "hindrance_answer", "is_unsettled", "sorted_hindrances")
 
-#: ``no`` if it is impossible, ``unknown`` if the records do not say enough, and ``changes`` if it works, but
-#: the guest sees another device than before.
 HindranceAnswer = Literal["no", "changes", "unknown"]
 
 # Refusals that another look at the host would settle
@@ -35,7 +33,8 @@ _CHANGES = frozenset(("event-mask-differs", "notifier-acpi-differs"))
 class Hindrance(msgspec.Struct, frozen=True):
     """Why something is not possible on some hosts, or what changes there.
 
-    :param answer: See `HindranceAnswer`.
+    :param answer: ``no`` if it is impossible, ``unknown`` if the records do not say enough, and ``changes``
+        if it works, but the guest sees another device than before.
     :param code: A code of the catalogue.
     :param reason: What it is, in one sentence.
     :param remedy: What to do about it.

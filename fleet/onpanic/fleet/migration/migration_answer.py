@@ -14,8 +14,6 @@ from onpanic.shims.translation.mapping import Note
 
 __all__ = ("AskedPair", "ClassPair", "ExchangeClass", "MigrationAnswer", "PairAnswer")
 
-#: ``changes`` if the guest keeps its policy, but sees another notifier than before; ``some`` if it is not the
-#: same for all hosts of the class.
 PairAnswer = Literal["yes", "changes", "some", "no", "unknown"]
 
 
@@ -49,7 +47,8 @@ class ClassPair(msgspec.Struct, frozen=True, kw_only=True):
 
     :param source: The number of the class that it comes from.
     :param target: The number of the class that it goes to.
-    :param answer: See `PairAnswer`.
+    :param answer: ``changes`` if the guest keeps its policy, but sees another notifier than before; ``some``
+        if it is not the same for all hosts of the class.
     :param hindrances: Why not, on which hosts of the target.
     :param notes: Notes on the guest there.
     """
@@ -81,6 +80,7 @@ class AskedPair(msgspec.Struct, frozen=True, kw_only=True):
 class MigrationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Where guests with a policy and a machine type may migrate.
 
+    :param schema_version: The version of this form.
     :param architecture: libvirt's name of the guests' architecture.
     :param machine: The machine type's own name.
     :param domain: The name of the domain that was asked about; empty for a plain guest.

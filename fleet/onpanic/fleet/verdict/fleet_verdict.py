@@ -147,6 +147,7 @@ class PolicyNeed(msgspec.Struct, frozen=True):
 class FleetVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Which policies the hosts of a fleet keep.
 
+    :param schema_version: The version of this form.
     :param hosts: How many hosts were counted.
     :param classes: How many of them are distinct, see `onpanic.fleet.HostClass`.
     :param missing: How many of `uncounted` may stand for hosts that the verdict is not about.
