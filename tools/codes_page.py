@@ -20,8 +20,8 @@ HEAD = """\
 # Codes
 
 What onpanic prints about a policy, a domain, a build or a fact has a code. A code keeps its meaning, so
-scripts can compare it. `onpanic explain` prints this list, and `onpanic explain CODE` one entry. `make docs` writes
-this page from the same catalogue.
+scripts can compare it. `onpanic explain` prints this list, and `onpanic explain CODE` one entry. `make docs`
+writes this page from the same catalogue.
 """
 _ABOUT = {
     "refusal": "Why a policy cannot be promised, or a guest not be continued or migrated.\n"

@@ -1,5 +1,6 @@
 """The reference pages of the site have everything that there is: options, codes, members and names."""
 
+import json
 import re
 from collections.abc import Callable
 from importlib import import_module
@@ -109,3 +110,27 @@ def test_other_macros_are_errors(source: str, module: Module) -> None:
     markdown = module("docsite.man_markdown")
     with pytest.raises(ValueError, match="that this project's manual pages have"):
         markdown.markdown_of_man(source, markdown.ManLinks({}, {}, {}, {}))
+
+
+def test_each_member_of_a_document_is_described(module: Module, manuals: dict[str, str]) -> None:
+    """Each is once on the page about JSON documents or in a manual page, with its anchor; types are links."""
+    anchor = module("docsite.man_markdown").slug
+    schemas = module("schemas").SCHEMAS
+    text = "".join([module("docsite.schema_pages").schema_contents(), *manuals.values()])
+    for path in schemas.values():
+        schema = json.loads(path.read_text("utf-8"))
+        assert f"(site:../schemas/{path.name})" in text
+        for name, kind in schema["$defs"].items():
+            assert len(re.findall(rf"^##?#? {name}$", text, re.MULTILINE)) in (1, 2), name
+            for member in kind["properties"]:
+                assert text.count(f"{{#{anchor(name, member)}}}") == 1, f"{name}.{member}"
+
+
+def test_each_document_is_listed(module: Module) -> None:
+    """The page about JSON documents names each with its schema's file."""
+    page = ROOT / "docs/reference/json.md"
+    listed = dict(re.findall(r"^\| `(\w+)` \|.*\]\(([\w./-]+)\) \|$", page.read_text("utf-8"), re.MULTILINE))
+    schemas = module("schemas").SCHEMAS
+    assert {name: (page.parent / path).resolve() for name, path in listed.items()} == {
+        kind.__name__: path for kind, path in schemas.items()
+    }

@@ -8,6 +8,7 @@ The modules, in the direction of imports::
     man_source       a manual page as parts
     man_markdown     a manual page, or a part of one, in Markdown
     command_pages    the manual pages, as pages of the site
+    schema_pages     the members of the JSON documents
     api_pages        the public Python packages, from their docstrings
     contents         the doors of the index, and the tables of contents
     navigation       the tree in the sidebar; for Sphinx

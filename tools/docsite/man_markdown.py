@@ -53,6 +53,7 @@ class _Page:
     def __init__(self, links: ManLinks, command: str, depth: int) -> None:
         self._links, self._command, self._depth = links, command, depth
         self._section = self._below = ""
+        self._in_tag = False
 
     def markdown(self, source: str) -> str:
         """Return what follows the title."""
@@ -103,7 +104,9 @@ class _Page:
         return f"```{{option}} {flags}\n\n{self._text(part.text)}\n```"
 
     def _entry(self, part: ManPart) -> str:
+        self._in_tag = self._section == "Members"
         names, space, rest = self._text(part.tag).partition(" (")
+        self._in_tag = False
         names = re.sub(r"(?<!\[)`([\w.-]+)`", self._anchored, names)
         return f"{names}{space}{rest}\n:   {self._text(part.text)}"
 
@@ -143,9 +146,10 @@ class _Page:
         return "".join([*made, self._words(text[begin:])])
 
     def _words(self, text: str) -> str:
-        """Return words, with links to the types of records."""
-        types = self._links.types if self._section in ("Members", "Description") else {}
-        known = "|".join(sorted(types, key=len, reverse=True)) or "(?!)"
+        """Return words, with links to the types of records; other words than a tag's may begin a sentence."""
+        types = self._links.types
+        names = (name for name in types if self._in_tag or re.match(r"[A-Z]\w*[A-Z]", name))
+        known = "|".join(sorted(names, key=len, reverse=True)) or "(?!)"
         return re.sub(
             rf"\b({known})(?=s?\b)", lambda found: f"[{found[0]}]({types[found[0]]})", _escaped(text)
         )
@@ -158,6 +162,11 @@ class _Page:
         named, _, option = word.rpartition(" ")
         if option in self._links.options.get(named, ()):
             return f"{{option}}`{word}`"
+        kind, _, member = word.partition(".")
+        if kind in self._links.types:
+            target = self._links.types[kind]
+            page = target.partition("#")[0]
+            return f"[`{word}`]({page}#{slug(kind, member)})" if member else f"[`{word}`]({target})"
         return f"`{word}`" if "`" not in word else f"`` {word} ``"
 
     def _reference(self, word: str) -> str:

@@ -7,11 +7,17 @@ from docsite.api_pages import api_contents, api_pages
 from docsite.command_pages import command_pages
 from docsite.contents import index_with_contents
 from docsite.page_links import with_site_links
+from docsite.schema_pages import SCHEMA_FILES, schema_contents
 from docsite.site_layout import MATRIX, PICTURES, ROOT, pages
 
 __all__ = ("write_site_source",)
 
 _DOCS = ROOT / "docs"
+#: Pages that end with what is made from the code.
+_ENDS = {
+    _DOCS / "reference/json.md": schema_contents,
+    _DOCS / "reference/python-api.md": api_contents,
+}
 
 
 def write_site_source(folder: Path) -> set[Path]:
@@ -25,8 +31,8 @@ def write_site_source(folder: Path) -> set[Path]:
         text = with_site_links(page.read_text("utf-8"), page, shown.add)
         if page == _DOCS / "index.md":
             text = index_with_contents(text)
-        if page == _DOCS / "reference/python-api.md":
-            text += api_contents()
+        if page in _ENDS:
+            text += _ENDS[page]()
         _write(folder / place, text)
     for place, text in (*command_pages(), *api_pages()):
         _write(folder / place, text)
@@ -34,8 +40,17 @@ def write_site_source(folder: Path) -> set[Path]:
     for name in ("static", "templates"):
         shutil.copytree(_DOCS / name, folder / name)
     shutil.copytree(PICTURES, folder / PICTURES.name, ignore=shutil.ignore_patterns("*.cast"))
-    _write(folder / "extra" / MATRIX, _matrix_page())
+    _write_extra(folder / "extra")
     return shown
+
+
+def _write_extra(folder: Path) -> None:
+    """Write what is no page of Sphinx."""
+    schemas = folder / "schemas"
+    schemas.mkdir(parents=True)
+    for path in SCHEMA_FILES.values():
+        shutil.copy(path, schemas)
+    _write(folder / MATRIX, _matrix_page())
 
 
 def _matrix_page() -> str:

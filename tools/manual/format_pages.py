@@ -17,7 +17,7 @@ from onpanic.probe.facts import QUESTIONS
 from onpanic.watch import Settings
 from onpanic.watch.rules.dump_files import FORMATS
 
-__all__ = ("host_record_page", "record_page", "settings_page")
+__all__ = ("host_record_page", "members", "record_page", "settings_page")
 
 _SAMPLE = Path(__file__).parent.parent.parent / "docs/samples/systemd/watch.toml"
 _SCALARS = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
@@ -82,7 +82,7 @@ def record_page(edition: Edition) -> str:
             section("Name", "onpanic\\-record \\- the capability record of an emulator, in JSON\n"),
             section("Synopsis", f"{bold('onpanic probe --format json')}\n"),
             section("Description", prose(_RECORD) + ".PP\n" + prose(_STABILITY)),
-            section("Members", _members(CapabilityRecord)),
+            section("Members", members(CapabilityRecord)),
             section("Facts", prose(_FACTS) + asked),
             tail(page, page, edition, _RECORD),
         )
@@ -98,7 +98,7 @@ def host_record_page(edition: Edition) -> str:
             section("Name", "onpanic\\-host\\-record \\- the record of a host, in JSON\n"),
             section("Synopsis", f"{bold('onpanic host --format json')}\n"),
             section("Description", prose(_HOST_RECORD) + ".PP\n" + prose(_STABILITY)),
-            section("Members", _members(HostRecord, CapabilityRecord)),
+            section("Members", members(HostRecord, CapabilityRecord)),
             tail(page, page, edition, _HOST_RECORD),
         )
     )
@@ -125,8 +125,8 @@ The names of facts, each with what is asked, for which part of a record, and how
 """
 
 
-def _members(kind: type, *elsewhere: type) -> str:
-    """Return the descriptions of a type and of those that it refers to.
+def members(kind: type, *elsewhere: type) -> str:
+    """Return the descriptions of a type and of those that it refers to, each in a subsection.
 
     :param elsewhere: Types that another page describes, with those that they refer to.
     """
@@ -154,7 +154,7 @@ def _object(name: str, schema: dict[str, Any]) -> str:
     for member, kind in schema["properties"].items():
         fixed = member in schema.get("required", ()) or len(kind.get("enum", ())) == 1
         optional = "" if fixed else "; optional"
-        if not fixed and kind.get("default") not in (None, "", [], {}):
+        if not fixed and kind.get("default") not in (None, "", [], (), {}):
             optional += f", default: {bold(json.dumps(kind['default']))}"
         tag = f"{bold(member)} ({escaped(_kind(kind))}{optional})"
         entries += tagged(tag, prose(_json(sentence(parameters[member]))))
@@ -169,10 +169,13 @@ def _kind(schema: dict[str, Any]) -> str:
         return _or([json.dumps(value) for value in schema["enum"]])
     if "anyOf" in schema:
         return _or([_kind(one) for one in schema["anyOf"]])
+    if "prefixItems" in schema:
+        return f"array of {len(schema['prefixItems'])} {_plural(_kind(schema['prefixItems'][0]))}"
     if schema.get("type") == "array":
         return f"array of {_plural(_kind(schema['items']))}"
     if schema.get("type") == "object":
-        return f"object of {_plural(_kind(schema['additionalProperties']))}"
+        values = schema.get("additionalProperties")
+        return f"object of {_plural(_kind(values))}" if values else "object"
     return _SCALARS[schema["type"]]
 
 
