@@ -42,6 +42,21 @@ def test_the_session_prints_what_its_recording_shows(unavailable: Callable[[str]
     assert shape(runs.transcript(session.record_session(key=0))) == shape(runs.transcript(recorded))
 
 
+def test_a_line_that_scrolls_away_disappears() -> None:
+    """A recording is played as a terminal shows it: lines move up, and what is overwritten is gone."""
+    session, runs = import_module("pictures.terminal_session"), import_module("pictures.screen_runs")
+    printed = [
+        session.Printed(1.0, "one\r\ntwo"),
+        session.Printed(2.0, "\r\n3/9"),
+        session.Printed(3.0, "\r4"),
+    ]
+    cast = session.Cast(9, 2, printed)
+    shown = {(run.row, run.text, run.since, run.until) for run in runs.runs_of(cast)}
+    first = {(0, "one", 1.0, 2.0), (1, "two", 1.0, 2.0), (1, "3/9", 2.0, 3.0)}
+    assert shown == first | {(0, "two", 2.0, None), (1, "4/9", 3.0, None)}
+    assert runs.transcript(cast) == "one\ntwo\n4/9\n"
+
+
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
 def test_pictures_need_nothing_from_elsewhere(path: Path) -> None:
     """They have no script, link, font or image, and every font has a general one to fall back to."""

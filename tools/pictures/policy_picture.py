@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from onpanic.probe import CapabilityRecord, Policy
+from onpanic.probe import Policy
 from onpanic.probe.api import record_from
 from onpanic.probe.conversation import recording
 from onpanic.probe.decision.catalogue import CATALOGUE
@@ -106,7 +106,7 @@ def policy_picture() -> str:
 def _before() -> list[str]:
     """Return what happens under every policy, as a QEMU did it that was recorded."""
     found = recording.load(_RECORDING)
-    record: CapabilityRecord = record_from(found.conversations, found.command, found.seconds, recorded=True)
+    record = record_from(found.conversations, found.command, found.seconds, recorded=True)
     facts = record.machine("pc").facts
     return [
         "The guest panics: its kernel writes to the notifier",
@@ -149,21 +149,11 @@ def _draw_row(drawing: Drawing, row: _Row, y: float) -> float:
     bottoms = [top + _PILL]
     for x, words, colour in ((_COLUMNS[0], row.libvirt, "blue"), (_COLUMNS[1], row.watch, "violet")):
         at = top
-        for word, dashed in words or [("nothing", False)]:
-            if words:
-                drawing.box(
-                    x + 0.5,
-                    at,
-                    len(word) * drawing.CELL + 16,
-                    _PILL,
-                    colour,
-                    rim="dim" if dashed else colour,
-                    dashed=dashed,
-                )
-                drawing.mono(x + 8, at + 18, word)
-            else:
-                drawing.text(x + 8, at + 18, word, "dim")
+        for word, dashed in words:
+            _draw_pill(drawing, x, at, word, colour, dashed=dashed)
             at += _PILL + 6
+        if not words:
+            drawing.text(x + 8, top + 18, "nothing", "dim")
         bottoms.append(at - 6)
     end, colour = row.end
     drawing.box(_COLUMNS[2], top, _WIDTHS[2], _PILL, colour)
@@ -171,3 +161,9 @@ def _draw_row(drawing: Drawing, row: _Row, y: float) -> float:
     for x in _COLUMNS[1:]:
         drawing.arrow(x - 18, top + _PILL / 2, 12, 0)
     return max(bottoms) + 12
+
+
+def _draw_pill(drawing: Drawing, x: float, y: float, word: str, colour: str, *, dashed: bool) -> None:
+    width = len(word) * drawing.CELL + 16
+    drawing.box(x + 0.5, y, width, _PILL, colour, rim="dim" if dashed else colour, dashed=dashed)
+    drawing.mono(x + 8, y + 18, word)

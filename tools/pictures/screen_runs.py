@@ -12,7 +12,7 @@ _LARGE = 1000  # columns and rows: no line is longer, and nothing scrolls
 
 
 class Look(NamedTuple):
-    """How a character looks: the terminal's name of its colour, and whether it is bold or dim."""
+    """How a character looks: the terminal's name of its colour, and whether it is bold."""
 
     colour: str
     bold: bool
