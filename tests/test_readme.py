@@ -113,7 +113,7 @@ def test_the_architecture_names_what_exists() -> None:
 
 
 def test_the_page_of_facts_explains_each_fact() -> None:
-    """Each has its question, what is done, what is seen and the pitfalls; those about on_crash share theirs."""
+    """Each has its question, what is done, what is seen, and the pitfalls; those of Xen share theirs."""
     text = (ROOT / "docs/explanation/facts.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^### `([^`]+)`\n\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE))
     asked = {question.name: question.asks for question in QUESTIONS}
