@@ -17,6 +17,7 @@ from onpanic.probe.facts import QUESTIONS
 
 __all__ = ("EVENT_MASKS", "SEVERITIES", "TAGS", "Severity", "Tag")
 
+#: How severe a finding is.
 Severity = Literal["error", "warning", "info"]
 
 #: From most to least severe; the values of ``--fail-on``.

@@ -2,6 +2,7 @@
 
 __all__ = ("PROGRAM", "__version__")
 
+#: The version of onpanic.
 __version__ = "0.1.0"
 
 #: What records and recordings say that they were made by.

@@ -47,7 +47,8 @@ def probe(
     :param acpi: Also boot the firmware and read the guest's ACPI tables (half a second).
     :param notifier: Ask about this notifier only, and judge by it: ``isa``, ``pvpanic`` (PCI), ``hyperv``,
         ``pseries`` or ``s390``; None for all of them, and to judge by the best.
-    :param timeout: Seconds that the emulator has for one machine type, see `ProbePlan`.
+    :param timeout: Seconds that the emulator has for one machine type, and again for each of the
+        devices and firmware that it is then started with.
     :param jobs: How many emulators run at a time; 0 for one for each CPU.
     :return: The record.  If the emulator failed before it had answered everything, the facts that it
         did not answer are ``unknown`` and `CapabilityRecord.problems` says why.

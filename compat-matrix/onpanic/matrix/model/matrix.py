@@ -177,7 +177,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
 class Range(msgspec.Struct, frozen=True, omit_defaults=True):
     """Versions of a line that were measured with one answer, without another answer between them.
 
-    :param fact: The fact's name, or `POLICY` and an ``<on_panic>`` value: since when it is accepted.
+    :param fact: The fact's name, or ``on_panic.`` and an ``<on_panic>`` value: since when it is accepted.
     :param answer: The answer; never ``unknown``.
     :param emulator: The program's name.
     :param line: See `Build.line`.

@@ -50,7 +50,8 @@ def verdict_of(
     Over which hosts the verdict about an architecture and a hypervisor holds, and which rows it has, is
     decided in `verdict_rows`.
 
-    :param policies: The policies to judge; None for those of `POLICIES` for each hypervisor.
+    :param policies: The policies to judge; None for all that the hypervisor may keep: without a grace period,
+        and on QEMU without an ``<on_crash>``.
     :param architectures: libvirt's names of the architectures; empty for those of the hosts.
     :param machines: Machine types or aliases; empty for the usual ones.
     :param everything: All architectures and machine types that hosts were asked about.

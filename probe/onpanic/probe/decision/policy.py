@@ -28,12 +28,13 @@ LONGEST_GRACE = 86400.0
 class Policy(msgspec.Struct, frozen=True):
     """What is to happen when a guest panics, and when it crashes.
 
-    :param on_panic: One of `ON_PANIC`.
+    :param on_panic: ``default``, ``crash``, ``ignore``, ``restart``, ``destroy``, ``preserve``,
+        ``rename-restart`` or ``pause``.
     :param coredump: Dump the guest's memory first.
-    :param on_crash: One of `ON_CRASH`, or libvirt's ``coredump-destroy`` and ``coredump-restart``;
-        None to leave it out.
+    :param on_crash: ``destroy``, ``restart``, ``preserve`` or ``rename-restart``, or libvirt's
+        ``coredump-destroy`` and ``coredump-restart``; None to leave it out.
     :param on_crash_coredump: Dump the guest's memory first when it crashes.
-    :param grace: The grace period in seconds, from 0 to `LONGEST_GRACE`: after a panic the guest runs on, and
+    :param grace: The grace period in seconds, from 0 to 86400: after a panic the guest runs on, and
         ``on_panic`` is carried out only if the guest has not helped itself within this time.  0 for no grace
         period, None for the watcher's setting.
     """

@@ -39,7 +39,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     :param facts: Facts of the emulator, of the machine type and of the notifier, by name.
     :param architectural: libvirt's model of a notifier that the architecture brings, None if it brings none.
     :param builtin_type: The QOM type of a builtin pvpanic.
-    :param asked: False if nobody was asked, see `UNASKED`.  A record that was read has facts or lacks them.
+    :param asked: False if nobody was asked, so that for a Xen the rules alone decide.  A record that was
+        read has facts or lacks them.
     """
 
     facts: Mapping[str, Fact]
@@ -79,8 +80,7 @@ def decide(policy: Policy, hypervisor: Hypervisor, capabilities: Capabilities) -
 
     :param policy: The policy.
     :param hypervisor: ``qemu`` or ``xen``.
-    :param capabilities: What the hypervisor can do with the machine type; for a Xen that is `UNASKED`, the
-        rules alone decide.
+    :param capabilities: What the hypervisor can do with the machine type.
     """
     refused = refusal_of_policy(policy, hypervisor)
     if refused is None and hypervisor == "xen":

@@ -41,11 +41,12 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     :param domain: The guest's name.
     :param uuid: The guest's UUID.
     :param policy: The guest's policy, in XML.
-    :param panic: The type of QEMU's report about a panic, see `PanicDetails.kind`.
-    :param code: The panic's code, see `PanicDetails.code`.
-    :param kind: The kind of the panic, as its reason tells it, see `PanicReason.kind`.
+    :param panic: The type of QEMU's report about a panic: ``hyper-v``, ``s390``, ``tdx``, ``sev``, or what a
+        later QEMU adds; empty if it has none.
+    :param code: The panic's code in that report, such as ``0xd1`` of Windows.
+    :param kind: The kind of the panic, as its reason tells it, see `onpanic.why.LastWords.kind`.
     :param reason: Why the guest panicked; the guest's claim, at most 256 bytes.
-    :param action: What was done: a `Step`, or the action that the policy asks for.
+    :param action: What was done: the step, or the action that the policy asks for.
     :param outcome: ``done``, ``failed``, ``dry-run``, ``delayed``, ``start-limit-hit``, ``kept``,
         ``lost`` (the guest has ended, against its policy).
     :param by: What did it, if not the watcher: ``libvirt`` or ``QEMU``.
