@@ -10,23 +10,26 @@ version = release = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx_copybutton",
     "docsite.file_pages",
     "docsite.navigation",
+    "docsite.public_names",
     "docsite.search_words",
 ]
 nitpick_ignore_regex = [("py:.*", ".*")]
-default_role = "autolink"  # a name in single quotes is a link where there is something to link to
+default_role = "py:obj"  # a name in single quotes is a link where there is something to link to
 toc_object_entries_show_parents = "hide"
 
 myst_enable_extensions = ["attrs_inline", "deflist"]
 myst_heading_anchors = 4
 myst_url_schemes = {"https": None, "mailto": None, "site": "{{path}}", "site-part": "{{path}}#{{fragment}}"}
 
-autodoc_typehints = "description"
+autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autosummary_generate = False
+add_module_names = False  # each page is about one package
+python_display_short_literal_types = True
+python_maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
 
 smartquotes = False  # two dashes begin an option, and quotes belong to what users type
 

@@ -12,6 +12,7 @@ import pytest
 from onpanic.check.tags import TAGS
 from onpanic.cli.commands import COMMANDS
 from onpanic.cli.options import parser_of
+from onpanic.core import errors
 from onpanic.probe.decision.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +135,22 @@ def test_each_document_is_listed(module: Module) -> None:
     assert {name: (page.parent / path).resolve() for name, path in listed.items()} == {
         kind.__name__: path for kind, path in schemas.items()
     }
+
+
+def test_each_public_name_is_described_once(module: Module) -> None:
+    """Each name of each public package is on one page; the errors are where they are defined."""
+    pages = {path.stem: text for path, text in module("docsite.api_pages").api_pages()}
+    listed = {name for package in pages for name in import_module(package).__all__}
+    described: list[str] = []
+    for text in pages.values():
+        described += re.findall(r"^   :members: (.*)$", text, re.MULTILINE)[0].split(", ")
+        described += re.findall(r"^\.\. py:data:: (\w+)\n   :module: \S+\n\n   \w", text, re.MULTILINE)
+    assert len(described) == len(set(described))
+    assert set(described) == listed
+    assert set(errors.__all__) <= set(pages["onpanic.core.errors"].replace(",", " ").split())
+
+
+def test_the_public_packages_are_those_that_the_page_names(module: Module) -> None:
+    """The page about the packages names each."""
+    text = (ROOT / "docs/reference/python-api.md").read_text("utf-8")
+    assert [name for name in module("docsite.api_pages").PACKAGES if f"`{name}`" not in text] == []

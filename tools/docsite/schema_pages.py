@@ -1,6 +1,7 @@
 """The members of the JSON documents, from the types that their schemas are made of."""
 
 import json
+from functools import cache
 
 from manual.format_pages import members
 from schemas import SCHEMAS
@@ -10,10 +11,11 @@ from docsite.man_markdown import ManLinks, markdown_of_man, slug
 from onpanic.fleet import HostRecord
 from onpanic.probe import CapabilityRecord
 
-__all__ = ("SCHEMA_FILES", "schema_contents")
+__all__ = ("SCHEMA_FILES", "schema_contents", "type_pages")
 
 #: The files that the site has beside its pages, by their names.
 SCHEMA_FILES = {path.name: path for path in SCHEMAS.values()}
+_PAGE = "reference/json.md"
 #: What manual pages describe.
 _MANUALS = {CapabilityRecord: "onpanic-record", HostRecord: "onpanic-host-record"}
 
@@ -40,15 +42,20 @@ def schema_contents() -> str:
     return "\n" + "\n".join(made)
 
 
+@cache
+def type_pages() -> dict[str, str]:
+    """Return where each type of a document is described: the page of the site, and the anchor."""
+    schemas = (json.loads(path.read_text("utf-8")) for path in SCHEMAS.values())
+    types = {name: f"{_PAGE}#{slug(name)}" for schema in schemas for name in schema["$defs"]}
+    return types | {name: f"reference/commands/{page}" for name, page in manual_links().types.items()}
+
+
 def _links() -> ManLinks:
     """Return what the page can link to: manual pages, commands, and types."""
     manuals = manual_links()
-    elsewhere = {name: f"commands/{target}" for name, target in manuals.types.items()}
-    schemas = (json.loads(path.read_text("utf-8")) for path in SCHEMAS.values())
-    types = {name: f"#{slug(name)}" for schema in schemas for name in schema["$defs"]}
     return ManLinks(
         {name: f"commands/{target}" for name, target in manuals.commands.items()},
         {name: f"commands/{target}" for name, target in manuals.manuals.items()},
         manuals.options,
-        types | elsewhere,
+        {name: page.removeprefix(_PAGE).removeprefix("reference/") for name, page in type_pages().items()},
     )
