@@ -48,8 +48,8 @@ html_sidebars = {
         "sidebar/brand.html",
         "sidebar/search.html",
         "sidebar/scroll-start.html",
-        "sidebar/navigation.html",
         "matrix-link.html",
+        "sidebar/navigation.html",
         "sidebar/scroll-end.html",
     ]
 }

@@ -53,8 +53,8 @@ def _collected(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     for path in _with_files_below(ROOT / name for name in app.config.shown_files):
         title = f"{path.relative_to(ROOT)}{'/' if path.is_dir() else ''}"
         body = _list(path) if path.is_dir() else _shown(path, builder)
-        context = {"title": title, "body": f"<section>\n<h1>{escape(title)}</h1>\n{body}</section>\n"}
-        yield str(file_page_path(path).with_suffix("")), context, "page.html"
+        section = f'<section class="shown-file">\n<h1>{escape(title)}</h1>\n{body}</section>\n'
+        yield str(file_page_path(path).with_suffix("")), {"title": title, "body": section}, "page.html"
 
 
 def _with_files_below(shown: Iterable[Path]) -> list[Path]:
