@@ -10,6 +10,7 @@ from onpanic.check.tags import TAGS
 from onpanic.cli.commands import COMMANDS
 from onpanic.cli.explain import TITLES
 from onpanic.probe.decision.catalogue import CATALOGUE, Explanation
+from onpanic.probe.decision.policy import ON_PANIC
 from onpanic.probe.facts import QUESTIONS, Question
 from onpanic.probe.facts.xen_questions import XEN_QUESTIONS, XenQuestion
 
@@ -61,12 +62,11 @@ def _of_kind(kind: str) -> Iterator[Explanation]:
 
 def _entry(entry: Explanation) -> str:
     fact = entry.kind == "fact"
-    lines = [f"{'Known from' if fact else 'What to do'}: {_prose(entry.remedy)}."]
-    if entry.code in TAGS:
-        lines.append(f"Severity as a finding: {TAGS[entry.code].severity}.")
-    lines += _asked(entry.code) if fact else _refusing(entry.code)
-    items = "".join(f"* {line}\n" for line in lines)
-    return f"\n### {entry.code}\n\n{_prose(_begun(entry.reason))}\n\n{items}"
+    remedy = f"{'Known from' if fact else 'What to do'}: {_prose(entry.remedy)}."
+    more = [f"Severity as a finding: {TAGS[entry.code].severity}."] if entry.code in TAGS else []
+    more += _asked(entry.code) if fact else _refusing(entry.code)
+    blocks = (f"### {entry.code}", _begun(entry.reason), remedy, " ".join(more))
+    return "".join(f"\n{block}\n" for block in blocks if block)
 
 
 def _asked(name: str) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _asked(name: str) -> Iterator[str]:
     if isinstance(question, Question) and question.requires:
         wanted = question.requires
         codes = dict.fromkeys((*wanted.refusals.values(), wanted.refusal))
-        yield f"Required of a notifier: `{wanted.answer}`. Other answers are refused: {_links(codes)}."
+        yield f"Required of a notifier: `{wanted.answer}`. Other answers lead to {_links(codes)}."
 
 
 def _refusing(code: str) -> Iterator[str]:
@@ -97,8 +97,11 @@ def _links(codes: Iterable[str]) -> str:
 
 def _begun(reason: str) -> str:
     """Return a reason as a sentence; one that begins with what is typed keeps its small letter."""
+    first = reason.split()[0]
+    if first in ON_PANIC:
+        return _prose(f"`{first}`{reason.removeprefix(first)}.")
     said = f"{reason}." if re.match(r"\w+[-=]", reason) else sentence(reason)
-    return said.replace("?.", "?")
+    return _prose(said.replace("?.", "?"))
 
 
 def _prose(text: str) -> str:

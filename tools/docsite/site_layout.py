@@ -39,5 +39,7 @@ def page_of_site(path: Path) -> PurePosixPath | None:
     """Return where the site has a page, folder or picture of the checkout; None for what is none of these."""
     if path.parent == PICTURES and path.suffix == ".svg":
         return PurePosixPath(path.relative_to(PICTURES.parent))
+    if path.is_relative_to(ROOT / "cli/share/man") and path.is_file():
+        return COMMANDS.with_name(f"{path.stem}.md")
     other = _OTHERS.get(str(path.relative_to(ROOT)))
     return PurePosixPath(other) if other else pages().get(path)
