@@ -34,14 +34,13 @@ class ManLinks:
         self.commands, self.manuals, self.options, self.types = commands, manuals, options, types
 
 
-def markdown_of_man(source: str, links: ManLinks, command: str = "", depth: int = 2) -> str:
+def markdown_of_man(source: str, links: ManLinks, command: str = "") -> str:
     """Return a manual page, or a part of one, in Markdown; without its section NAME.
 
     :param source: In roff.
     :param command: The command whose options it describes; empty for none.
-    :param depth: The level of a section's heading.
     """
-    return _Page(links, command, depth).markdown(source)
+    return _Page(links, command).markdown(source)
 
 
 def slug(*words: str) -> str:
@@ -50,8 +49,8 @@ def slug(*words: str) -> str:
 
 
 class _Page:
-    def __init__(self, links: ManLinks, command: str, depth: int) -> None:
-        self._links, self._command, self._depth = links, command, depth
+    def __init__(self, links: ManLinks, command: str) -> None:
+        self._links, self._command = links, command
         self._section = self._below = ""
         self._in_tag = False
 
@@ -66,9 +65,9 @@ class _Page:
             self._section, self._below = part.tag.capitalize(), ""
             program = self._section == "Options" and self._command
             begun = f"```{{program}} {self._command}\n```\n\n" if program else ""
-            return "" if self._section == "Name" else f"{begun}{'#' * self._depth} {self._section}"
+            return "" if self._section == "Name" else f"{begun}## {self._section}"
         self._below = part.tag
-        return f"{'#' * (self._depth + 1)} {_escaped(part.tag)}"
+        return f"### {_escaped(part.tag)}"
 
     def _block(self, kind: str, parts: list[ManPart]) -> str:
         match kind:
