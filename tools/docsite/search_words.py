@@ -1,4 +1,4 @@
-"""Options in the index of the site, so that the search leads to the command that has them.
+"""Options in the search of the site: it leads first to the command that has one.
 
 This is an extension of Sphinx.
 """
@@ -6,7 +6,6 @@ This is an extension of Sphinx.
 import re
 from typing import Any
 
-from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
@@ -15,12 +14,11 @@ from docsite.site_layout import COMMANDS
 
 __all__ = ("setup",)
 
-_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-_EVERYWHERE = {"--help"}
+_OPTION = re.compile(r"; --?\w")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Add an entry for each option that the page of a command describes."""
+    """Make the entries of options main ones, which the search has before pages with the word."""
     app.add_transform(_Options)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -29,16 +27,9 @@ class _Options(SphinxTransform):
     default_priority = 800  # before entries are collected
 
     def apply(self, **_options: Any) -> None:
-        if not self.env.docname.startswith(f"{COMMANDS.parent}/"):
-            return
-        for term in list(self.document.findall(nodes.term)):
-            for option in sorted(set(_OPTION.findall(term.astext())) - _EVERYWHERE):
-                target = _id(term, option) or self.document.set_id(term)
-                entry = ("single", option, target, "main", None)
-                term.insert(0, addnodes.index(entries=[entry]))
-
-
-def _id(term: nodes.term, option: str) -> str | None:
-    """Return the name that a link to the option has, where the page has one."""
-    elements = [term, *term.findall(nodes.inline)]
-    return next((one["ids"][0] for one in elements if one["ids"] and option in one.astext()), None)
+        if self.env.docname.startswith(f"{COMMANDS.parent}/"):
+            for node in self.document.findall(addnodes.index):
+                node["entries"] = [
+                    (kind, text, target, "main" if _OPTION.search(text) else main, key)
+                    for kind, text, target, main, key in node["entries"]
+                ]
