@@ -15,6 +15,7 @@ extensions = [
     "docsite.navigation",
     "docsite.public_names",
     "docsite.search_words",
+    "docsite.signature_lines",
 ]
 nitpick_ignore_regex = [("py:.*", ".*")]
 default_role = "py:obj"  # a name in single quotes is a link where there is something to link to

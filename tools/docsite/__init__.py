@@ -14,6 +14,7 @@ The modules, in the direction of imports::
     contents         the doors of the index, and the tables of contents
     navigation       the tree in the sidebar; for Sphinx
     search_words     options in the index of the site; for Sphinx
+    signature_lines  signatures over several lines; for Sphinx
     site_source      all that Sphinx reads, in one folder
     site_build       the site in a folder: complete, or not at all
 """
