@@ -39,9 +39,17 @@ def build_site(out: Path) -> None:
         _run_sphinx(scratch, built)
         (built / _MARK).write_text("Built by tools/website.py, which replaces this folder.\n", "utf-8")
         out.parent.mkdir(parents=True, exist_ok=True)
+        _exchange(built, out, scratch / "old")
+
+
+def _exchange(new: Path, out: Path, old: Path) -> None:
+    try:
         if out.exists():
-            out.rename(scratch / "old")
-        built.rename(out)
+            out.rename(old)
+        new.rename(out)
+    finally:
+        if old.exists() and not out.exists():  # cancelled in between
+            old.rename(out)
 
 
 def _is_ours(folder: Path) -> bool:
