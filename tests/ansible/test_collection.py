@@ -76,6 +76,16 @@ def settings(unit: str) -> list[str]:
     return [line for line in unit.splitlines() if line and not line.startswith("#")]
 
 
+@pytest.mark.consumers
+def test_the_role_takes_no_package_from_an_index_by_itself(ansible: Ansible) -> None:
+    """The project is on no public index, so that its name there may be anybody's."""
+    inventory = ansible.inventory(["[hypervisors]", "localhost ansible_connection=local onpanic_connect=none"])
+    playbook = Path(__file__).parent / "playbooks/install.yml"
+    printed = ansible.play("-i", inventory, playbook, status=2)
+    assert "Set onpanic_wheel to a wheel of onpanic" in printed
+    assert "changed=0" in printed
+
+
 def test_defaults_of_the_role_are_those_that_it_documents() -> None:
     """Each variable has the same default in both files."""
     defaults = (COLLECTION / "roles/onpanic/defaults/main.yml").read_text("utf-8")
