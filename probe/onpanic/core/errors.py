@@ -114,18 +114,18 @@ class MissingExtraError(OnpanicError, ImportError):
     For example::
 
         lxml is not installed
-        pip install 'onpanic[xml]'
+        install it with pip install 'onpanic[xml]'
 
     :param package: What cannot be imported.
-    :param extra: The extra of onpanic that installs it.
+    :param extra: The extra of onpanic that installs it; the command is that of `onpanic.core.extras`.
     :param detail: Why it cannot be imported; empty if it is simply not there.
     """
 
     def __init__(self, package: str, extra: str, detail: str = "") -> None:
+        from onpanic.core.extras import install_command  # reads TOML, which takes as long to load as the rest
+
         reason = f": {detail}" if detail else ""
-        super().__init__(
-            f"{package} is not installed{reason}", f"install it with pip install 'onpanic[{extra}]'"
-        )
+        super().__init__(f"{package} is not installed{reason}", f"install it with {install_command(extra)}")
         self.package, self.extra, self.detail = package, extra, detail
 
 
