@@ -17,7 +17,7 @@ RUN_TESTS := ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
 SLOW := browser or consumers or emulators or libvirt or package or processes or xen
 
-.PHONY: probe test quick bench lint format schema matrix docs man pictures recording site clean
+.PHONY: probe test quick bench lint format schema matrix docs man pictures recording site deb clean
 
 probe: $(VENV)/probe.done
 	@tools/packages qemu-system-x86
@@ -25,7 +25,7 @@ probe: $(VENV)/probe.done
 
 test: $(VENV)/dev.done
 	@tools/packages qemu-system-x86 bubblewrap dash e2fsprogs gpg gpg-agent autopkgtest rsync perl chromium chromium-driver openssh-client \
-		mandoc zsh fish rpm rpmlint
+		mandoc zsh fish rpm rpmlint mmdebstrap
 	@$(RUN_TESTS) $(PYTEST)
 
 # What needs no emulator, no libvirt, no browser and hardly a process
@@ -75,6 +75,12 @@ recording: $(VENV)/dev.done
 # The documentation as a site, in build/site
 site: $(VENV)/dev.done
 	@$(BIN)/python tools/website.py
+
+# Debian packages in dist/debian, built in a clean root of SUITE and checked with lintian
+SUITE ?= trixie
+deb: $(VENV)/probe.done
+	@tools/packages mmdebstrap bubblewrap uidmap
+	@ONPANIC_EMULATORS=$(abspath $(EMULATORS)) $(BIN)/python tools/deb.py dist/debian --suite $(SUITE)
 
 clean:
 	rm -rf $(VENV) $(VENV).lock $(EMULATORS)
