@@ -1,5 +1,6 @@
 """What is missing is installed as the distribution says, or with pip."""
 
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from onpanic.core.extras import install_command
 
 
 def test_pip_without_a_distributions_file(tmp_path: Path) -> None:
-    assert install_command("xml", tmp_path / "none.toml") == "pip install 'onpanic[xml]'"
+    assert install_command("xml", tmp_path / "none.toml") == f"{sys.executable} -m pip install 'onpanic[xml]'"
 
 
 def test_a_distributions_command(tmp_path: Path) -> None:
@@ -17,7 +18,7 @@ def test_a_distributions_command(tmp_path: Path) -> None:
     commands = tmp_path / "extras.toml"
     commands.write_text('xml = "dnf install python3-lxml"\n')
     assert install_command("xml", commands) == "dnf install python3-lxml"
-    assert install_command("watch", commands) == "pip install 'onpanic[watch]'"
+    assert install_command("watch", commands) == f"{sys.executable} -m pip install 'onpanic[watch]'"
 
 
 def test_a_file_that_is_not_toml(tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ def test_without_libvirts_python_module(collect: Collect, monkeypatch: pytest.Mo
     found = collect(X86)
     assert (found.libvirt, found.emulators[0].runs) == (None, ["x86_64"])
     assert found.problems == [
-        "libvirt: libvirt-python is not installed; install it with pip install 'onpanic[libvirt]'"
+        "libvirt: libvirt-python is not installed; "
+        f"install it with {sys.executable} -m pip install 'onpanic[libvirt]'"
     ]
 
 

@@ -378,7 +378,7 @@ def test_a_missing_package_names_the_extra(
     assert done.returncode == 2
     lines = done.stderr.splitlines()
     assert lines[0].endswith(f"{package} is not installed")
-    assert lines[1:] == ["onpanic: hint: install it with pip install 'onpanic[matrix]'"]
+    assert lines[1:] == [f"onpanic: hint: install it with {sys.executable} -m pip install 'onpanic[matrix]'"]
 
 
 @pytest.mark.parametrize(

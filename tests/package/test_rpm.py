@@ -191,7 +191,6 @@ def test_the_command_runs(rpms: dict[str, Path], root: RpmRoot) -> None:
 
 def test_a_command_that_misses_a_library(rpms: dict[str, Path], root: RpmRoot) -> None:
     """It names the package that has what it needs."""
-    pytest.importorskip("onpanic.core.extras")
     root.rpm("-U", "--nodeps", rpms["onpanic"], rpms["python3-onpanic"])
     done = root.run("onpanic", "to-libvirt", "guest.xml", files={"guest.xml": ROOT / "docs/guest.xml"})
     assert (done.returncode, done.stdout) == (2, "")

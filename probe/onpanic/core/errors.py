@@ -114,7 +114,7 @@ class MissingExtraError(OnpanicError, ImportError):
     For example::
 
         lxml is not installed
-        install it with pip install 'onpanic[xml]'
+        install it with /opt/onpanic/bin/python3 -m pip install 'onpanic[xml]'
 
     :param package: What cannot be imported.
     :param extra: The extra of onpanic that installs it; the command is that of `onpanic.core.extras`.

@@ -6,6 +6,8 @@ A distribution that packages onpanic installs a file `COMMANDS`.  It is TOML: a 
     xml = "apt install python3-lxml"
 """
 
+import shlex
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,6 +20,9 @@ COMMANDS = Path(__file__).with_name("extras.toml")
 def install_command(extra: str, commands: Path = COMMANDS) -> str:
     """Return the command that installs what an extra needs.
 
+    pip's command is that of this Python: another Python's pip, which does not see this onpanic, would look for the
+    name on an index.
+
     :param extra: Its name.
     :param commands: The distribution's file; pip's command if there is none, or if it lacks the extra.
     :raise ValueError: When the file is not TOML.
@@ -26,4 +31,4 @@ def install_command(extra: str, commands: Path = COMMANDS) -> str:
         known = tomllib.loads(commands.read_text("utf-8"))
     except FileNotFoundError:
         known = {}
-    return str(known.get(extra) or f"pip install 'onpanic[{extra}]'")
+    return str(known.get(extra) or f"{shlex.quote(sys.executable)} -m pip install 'onpanic[{extra}]'")
