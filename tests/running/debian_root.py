@@ -50,7 +50,7 @@ def root_archive(suite: str, packages: Sequence[str], later: Sequence[str] = ())
 
     :param suite: One of `apt_sources.SUITES`.
     :param packages: Names of packages to install.
-    :param later: Names of packages that can be installed in the root, by ``apt-get --no-download``.
+    :param later: Names of packages that ``apt-get`` can install in the root, where it has no network.
     :raise FetchError: When a program is missing or fails.
     """
     missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
