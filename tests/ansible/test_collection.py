@@ -79,7 +79,8 @@ def settings(unit: str) -> list[str]:
 @pytest.mark.consumers
 def test_the_role_takes_no_package_from_an_index_by_itself(ansible: Ansible) -> None:
     """The project is on no public index, so that its name there may be anybody's."""
-    inventory = ansible.inventory(["[hypervisors]", "localhost ansible_connection=local onpanic_connect=none"])
+    host = "localhost ansible_connection=local onpanic_connect=none"
+    inventory = ansible.inventory(["[hypervisors]", host])
     playbook = Path(__file__).parent / "playbooks/install.yml"
     printed = ansible.play("-i", inventory, playbook, status=2)
     assert "Set onpanic_wheel to a wheel of onpanic" in printed

@@ -175,10 +175,9 @@ def test_without_libvirts_python_module(collect: Collect, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "libvirt", None)
     found = collect(X86)
     assert (found.libvirt, found.emulators[0].runs) == (None, ["x86_64"])
-    assert found.problems == [
-        "libvirt: libvirt-python is not installed; "
-        f"install it with {sys.executable} -m pip install 'onpanic[libvirt]'"
-    ]
+    (problem,) = found.problems
+    assert problem.startswith("libvirt: libvirt-python is not installed; install it with ")
+    assert problem.endswith(" -m pip install 'onpanic[libvirt]'")
 
 
 @pytest.mark.parametrize("call", ["open", "getLibVersion", "domainXMLToNative", "getCapabilities"])
