@@ -8,11 +8,13 @@ from pathlib import Path, PurePosixPath
 from docsite.man_markdown import ManLinks, markdown_of_man, slug
 from docsite.man_source import man_parts, text_of
 from docsite.site_layout import COMMANDS, ROOT
+from onpanic.cli.commands import COMMANDS as SUBCOMMANDS
 
 __all__ = ("command_pages", "manual_links")
 
 _MAN = ROOT / "cli/share/man"
 _HEADS = {".1": "Commands", ".5": "Files"}
+_TITLES = {f"onpanic-{name.replace(' ', '-')}": f"onpanic {name}" for name in SUBCOMMANDS}
 
 
 def command_pages() -> Iterator[tuple[PurePosixPath, str]]:
@@ -46,13 +48,8 @@ def _manual_pages() -> list[Path]:
 
 
 def _title(name: str) -> str:
-    """Return ``onpanic fleet verdict`` for ``onpanic-fleet-verdict``, and the names of files as they are."""
-    known = name in ("onpanic-qemu", "onpanic-record", "onpanic-host-record") or "." in name
-    return (
-        name
-        if known
-        else name.replace("onpanic-", "onpanic ", 1).replace("fleet-", "fleet ").replace("matrix-", "matrix ")
-    )
+    """Return ``onpanic fleet verdict`` for ``onpanic-fleet-verdict``, and other names as they are."""
+    return _TITLES.get(name, name)
 
 
 def _summary(page: Path) -> str:
