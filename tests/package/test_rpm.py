@@ -118,7 +118,8 @@ def test_the_spec_file_is_parsed(tmp_path: Path, unavailable: Unavailable) -> No
 def test_rpmlint_finds_nothing(rpms: dict[str, Path], tmp_path: Path) -> None:
     config = SPEC.with_name("rpmlint.toml")
     words = [str(word) for word in ("rpmlint", "--config", config, SPEC, *rpms.values())]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "HOME": str(tmp_path)}  # it writes there
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "0 errors, 0 warnings" in done.stdout
 

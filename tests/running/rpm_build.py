@@ -34,7 +34,9 @@ def rpm_tool(program: str, *words: str | Path, folder: Path) -> subprocess.Compl
 
 def query(package: Path, wanted: str, *options: str) -> list[str]:
     """Return the lines of a query of a package's file, such as ``--requires`` or a format."""
-    done = run_clean("rpm", "-qp", *options, wanted, package, cwd=package.parent, LC_ALL="C.UTF-8")
+    folder = package.parent
+    environment = {"LC_ALL": "C.UTF-8", "HOME": str(folder)}  # rpm makes a database below it
+    done = run_clean("rpm", "-qp", *options, wanted, package, cwd=folder, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
