@@ -83,7 +83,7 @@ deb: $(VENV)/probe.done
 	@ONPANIC_EMULATORS=$(abspath $(EMULATORS)) $(BIN)/python tools/deb.py dist/debian --suite $(SUITE)
 
 clean:
-	rm -rf $(VENV) $(VENV).lock $(EMULATORS)
+	rm -rf $(VENV) $(VENV).lock $(EMULATORS) build
 
 $(VENV)/probe.done: pyproject.toml $(CONSTRAINTS)
 	@tools/venv $(PYTHON) $(VENV) $(CONSTRAINTS) $@ '.[matrix,terminal,xml]'

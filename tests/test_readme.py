@@ -195,6 +195,13 @@ def test_the_index_lists_every_page() -> None:
     assert set(listed) == found
 
 
+def test_the_table_of_commands_has_each_target() -> None:
+    """CONTRIBUTING.md says of each target of the Makefile what it does."""
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `.*$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(targets.split()) <= set(re.findall(r"`make (\w+)", "\n".join(rows)))
+
+
 def test_the_python_page_names_what_fleet_exports() -> None:
     page = (ROOT / "docs/reference/python-api.md").read_text(encoding="utf-8")
     section = page.partition("## onpanic.fleet\n")[2].partition("\n## ")[0]
