@@ -24,8 +24,8 @@ probe: $(VENV)/probe.done
 	@$(BIN)/onpanic probe
 
 test: $(VENV)/dev.done
-	@tools/packages qemu-system-x86 bubblewrap dash e2fsprogs gpg gpg-agent autopkgtest rsync perl chromium chromium-driver openssh-client \
-		mandoc zsh fish rpm rpmlint mmdebstrap
+	@tools/packages qemu-system-x86 bubblewrap dash e2fsprogs gpg gpg-agent autopkgtest git libvirt-clients rsync perl \
+		chromium chromium-driver openssh-client mandoc zsh fish rpm rpmlint mmdebstrap
 	@$(RUN_TESTS) $(PYTEST)
 
 # What needs no emulator, no libvirt, no browser and hardly a process

@@ -1,0 +1,127 @@
+"""Shell blocks about installing, building and releasing: each is run as it stands, in a copy of the tree."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from onpanic.core.version import __version__
+
+from ..running.rpm_build import missing_programs
+from ..running.rpm_macros import macros
+from ..running.shell_blocks import ROOT, SUDO, Room, shell_block
+
+pytestmark = pytest.mark.package
+
+Unavailable = Callable[[str], NoReturn]
+RELEASING = "docs/how-to/releasing.md"
+#: Plays the Python of the checkout's environment.
+PYTHON = """\
+export PYTHONPATH=$PWD/probe:$PWD/shims:$PWD/why:$PWD/compat-matrix:$PWD/fleet:$PWD/cli:$PYTHONPATH
+exec "{0}" "$@"
+"""
+#: Nothing of these tests' Python; and pip finds in its cache what they have installed.
+CLEAN = f"""\
+unset PYTHONPATH
+export PIP_CONSTRAINT={ROOT / "constraints.txt"} PIP_CACHE_DIR={Path.home() / ".cache/pip"}
+"""
+
+
+@pytest.fixture
+def room(folder: Path, unavailable: Unavailable) -> Callable[..., Room]:
+    """Return a function that returns a room whose working directory is a clone with the checkout's files."""
+    if missing := Room.missing():
+        unavailable(missing)
+    if not (ROOT / ".git").exists():
+        unavailable("this is no checkout")
+
+    def make(*private: str, **programs: str) -> Room:
+        made = Room(folder, private)
+        made.prepare(**programs)
+        git = ("git", "-C", str(ROOT))
+        listed = subprocess.run([*git, "ls-files", "-z"], capture_output=True, check=True, timeout=60)
+        for name in listed.stdout.decode().split("\0")[:-1]:
+            if (ROOT / name).is_file():
+                (made.work / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, made.work / name)
+        return made
+
+    return make
+
+
+def test_the_host_gets_it_and_loses_it(room: Callable[..., Room]) -> None:
+    """What the README installs for the whole host works, has its manual pages, and is removed again.
+
+    sudo and apt are played: the room's user is root, and the tests need these packages, too.
+    """
+    here = room("/opt", "/usr/local", sudo=SUDO, apt='echo "apt $*"', python3=f'exec "{sys.executable}" "$@"')
+    (here.folder / "bin/onpanic").unlink()
+    for name in ("bin", "share"):
+        (here.folder / "usr/local" / name).mkdir(parents=True)
+    first = "sudo apt install python3-venv python3-dev libvirt-dev pkg-config gcc"
+    printed = here.run(CLEAN + shell_block("README.md", first))
+    assert printed.startswith("apt install ")
+    assert here.run("/usr/local/bin/onpanic --version").strip() == f"onpanic {__version__}"
+    here.run(shell_block("README.md", "sudo cp -r /opt/onpanic/share/* /usr/local/share/"))
+    assert (here.folder / "usr/local/share/man/man1/onpanic.1").exists()
+    removal = "find /opt/onpanic/share -type f -printf '/usr/local/share/%P\\n' | sudo xargs rm -f"
+    here.run(shell_block("README.md", removal))
+    assert not [
+        path for top in ("opt", "usr/local") for path in (here.folder / top).rglob("*") if path.is_file()
+    ]
+
+
+def test_the_wheel_for_hosts(room: Callable[..., Room]) -> None:
+    """The wheel that the collection's role installs."""
+    here = room(python3=f'exec "{sys.executable}" "$@"')
+    text = shell_block("docs/how-to/ansible.md", "python3 -m pip wheel --no-deps --wheel-dir dist .")
+    here.run(CLEAN + text)
+    assert [path.name for path in (here.work / "dist").iterdir()] == [
+        f"onpanic-{__version__}-py3-none-any.whl"
+    ]
+
+
+def test_rpm_packages(room: Callable[..., Room], unavailable: Unavailable) -> None:
+    """The source package is built from the sdist; mock is played, and is given that package alone."""
+    if missing := missing_programs(("rpmbuild",)):
+        unavailable(f"no {missing[0]} here")
+    here = room(python3=f'exec "{sys.executable}" "$@"', mock='echo "mock $#: $*"')
+    (here.folder / "home/.rpmmacros").write_text(macros(), "utf-8")
+    text = shell_block("docs/how-to/rpm-packages.md", "python3 -m hatchling build -t sdist")
+    last = here.run(text).splitlines()[-1]
+    assert re.fullmatch(rf"mock 1: .*/rpmbuild/SRPMS/onpanic-{re.escape(__version__)}-\S*\.src\.rpm", last)
+
+
+@pytest.mark.emulators
+def test_a_release(room: Callable[..., Room]) -> None:
+    """From the version to the tag at the repository's host, which is a folder here."""
+    here = room(python3=f'exec "{sys.executable}" "$@"')
+    environment = here.work / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").write_text("#!/bin/sh\n" + PYTHON.format(sys.executable), "utf-8")
+    (environment / "bin/python").chmod(0o755)
+    (environment / "probe.done").touch()
+    here.run(
+        "git config --global user.name Releaser && git config --global user.email releaser@example.org\n"
+        "git init --quiet --bare ../origin && git init --quiet && git add -A && git commit -qm before\n"
+        "git remote add origin ../origin\n"
+    )
+    blocks = (
+        shell_block(RELEASING, "version=0.2.0"),
+        shell_block(RELEASING, 'git commit -am "onpanic $version"'),
+        shell_block(RELEASING, 'tools/release "$version" dist'),
+        shell_block(RELEASING, "python3 -m venv .check"),
+        shell_block(RELEASING, 'git push --atomic origin HEAD "v$version"'),
+    )
+    # The tests that it runs are among these; one shell, for the variable's sake
+    options = "export PYTEST_ADDOPTS='-p no:cacheprovider --ignore tests/manual/test_completion.py'\n"
+    printed = here.run(CLEAN + options + "".join(blocks))
+    assert printed.count("PASSED") == 2, printed[-2000:]
+    assert "\nonpanic 0.2.0\n" in printed
+    assert here.run("git -C ../origin tag").split() == ["v0.2.0"]
+    assert here.run("git status --porcelain").split() in ([], ["??", ".check/"])
