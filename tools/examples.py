@@ -32,6 +32,8 @@ _COMMAND = re.compile(rf"^(?:\$ |{_DOM0}).*\n(?:> .*\n)*", re.MULTILINE)
 _OF_KVM = re.compile(
     r"^ *\w+ +notifier hyperv +(?:works|panic-not-reported: |probe-inconclusive: TCG ).*\n", re.MULTILINE
 )
+# The watcher has tried the monitor of an ended QEMU once more before it has stopped
+_TRIED_AGAIN = re.compile(r'^\S+ info    waiting .*Connection refused"\n', re.MULTILINE)
 _TUTORIALS = "docs/tutorial/"
 _PRELUDE = f'onpanic() {{ "{sys.executable}" -m onpanic "$@"; }}\n'
 
@@ -111,7 +113,8 @@ def run_python(program: str, folder: Path) -> None:
 
 def shape(text: str) -> str:
     """Return a text without what differs from day to day, and with the host's KVM: Hyper-V's notifier."""
-    return re.sub(r"\s+", " ", re.sub(r"[0-9a-f.+~-]*\d[\w.+~-]*", "#", _OF_KVM.sub("", text))).strip()
+    text = _TRIED_AGAIN.sub("", _OF_KVM.sub("", text))
+    return re.sub(r"\s+", " ", re.sub(r"[0-9a-f.+~-]*\d[\w.+~-]*", "#", text)).strip()
 
 
 def updated(session: str, printed: list[tuple[str, str]]) -> str:
