@@ -20,8 +20,8 @@ COMMANDS = Path(__file__).with_name("extras.toml")
 def install_command(extra: str, commands: Path = COMMANDS) -> str:
     """Return the command that installs what an extra needs.
 
-    pip's command is that of this Python: another one's pip does not see this onpanic, and would look for the name
-    on an index.
+    pip's command is that of this Python: the pip of another one does not see this onpanic, and would look for
+    the name on an index.
 
     :param extra: Its name.
     :param commands: The distribution's file; pip's command if there is none, or if it lacks the extra.
