@@ -10,6 +10,21 @@ TESTS = Path(__file__).parent.parent
 #: Blocks that no test runs: a page, the block's first line, and the reason.
 NOT_RUN = {
     (
+        "docs/how-to/debian-packages.md",
+        (
+            "echo 'deb http://deb.debian.org/debian trixie-backports main'"
+            " | sudo tee /etc/apt/sources.list.d/backports.list"
+        ),
+    ): "the root of tests/package/test_debian_packages.py has the backports of the host's own mirror",
+    (
+        "docs/how-to/debian-packages.md",
+        "sudo apt build-dep .",
+    ): "needs Debian 13; tests/package/test_debian_packages.py runs the other two lines in a root of it",
+    (
+        "docs/how-to/debian-packages.md",
+        "cd dist/debian",
+    ): "needs Debian 13; tests/package/test_debian_packages.py installs all of them in a root of it",
+    (
         "docs/how-to/platforms.md",
         "incus config set guest raw.qemu='-device pvpanic' boot.autorestart=true",
     ): "Incus is not in Debian 12, and a guest needs its daemon and KVM",
