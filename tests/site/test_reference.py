@@ -1,17 +1,11 @@
 """The reference pages of the site have everything that there is: options, codes, members and names."""
 
 import json
-import os
 import re
-import runpy
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
 
 import pytest
 
@@ -23,7 +17,6 @@ from onpanic.probe.decision.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 Module = Callable[[str], ModuleType]
-Unavailable = Callable[[str], NoReturn]
 
 
 @pytest.fixture
@@ -162,49 +155,26 @@ def test_the_public_packages_are_those_that_the_page_names(module: Module) -> No
 
 
 @pytest.mark.consumers
-def test_options_and_names_can_be_linked_to(tmp_path: Path, module: Module, unavailable: Unavailable) -> None:
+def test_options_and_names_can_be_linked_to(site: Path) -> None:
     """Each option has an anchor; names of other packages, and types of records, are links."""
-    for needed in ("sphinx", "myst_parser"):
-        find_spec(needed) or unavailable(f"{needed} is not installed")
-    pages = {
-        **dict(module("docsite.command_pages").command_pages()),
-        **dict(module("docsite.api_pages").api_pages()),
-        PurePosixPath("reference/json.md"): f"# JSON\n{module('docsite.schema_pages').schema_contents()}",
-    }
-    written = {name for text in pages.values() for name in re.findall(r"\[\]\(/([\w/-]+\.md)\)", text)}
-    assert [name for name in written if not (ROOT / "docs" / name).is_file()] == []
-    pages |= {PurePosixPath(name): f"# {name}\n" for name in written}
-    names = "\n".join(str(path.with_suffix("")) for path in pages)
-    for path, text in {**pages, PurePosixPath("index.md"): f"# X\n\n```{{toctree}}\n{names}\n```\n"}.items():
-        (tmp_path / "source" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "source" / path).write_text(text, "utf-8")
-    settings = {
-        name: value
-        for name, value in runpy.run_path(str(ROOT / "docs/conf.py")).items()
-        if name.startswith(("autodoc_", "myst_", "python_")) or name in ("default_role", "smartquotes")
-    }
-    settings["extensions"] = ["myst_parser", "sphinx.ext.autodoc", "docsite.public_names"]
-    conf = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
-    (tmp_path / "source/conf.py").write_text(conf, "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", str(tmp_path / "source"), str(tmp_path / "out")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tools"), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
-    shown = {path: (tmp_path / "out" / path).with_suffix(".html").read_text("utf-8") for path in pages}
+    reference = site / "reference"
     for name, (path, _) in COMMANDS.items():
-        page = shown[PurePosixPath(f"reference/commands/onpanic-{name.replace(' ', '-')}.md")]
+        manual = f"onpanic-{name.replace(' ', '-')}"
+        page = (reference / f"commands/{manual}.html").read_text("utf-8")
         for action in parser_of(name, import_module(path))._actions:
             for option in action.option_strings:
-                anchor = f"cmdoption-onpanic-{name.replace(' ', '-')}-{option.lstrip('-')}"
+                anchor = f"cmdoption-{manual}-{option.lstrip('-')}"
                 assert f'id="{anchor}"' in page, anchor
-    probe = shown[PurePosixPath("reference/api/onpanic.probe.md")]
+    probe = (reference / "api/onpanic.probe.html").read_text("utf-8")
     assert 'href="onpanic.core.errors.html#onpanic.core.errors.UsageError"' in probe
     assert 'href="../commands/onpanic-record.html#emulator"' in probe
-    check = shown[PurePosixPath("reference/api/onpanic.check.md")]
+    check = (reference / "api/onpanic.check.html").read_text("utf-8")
     assert 'href="onpanic.probe.html#onpanic.probe.CapabilityRecord"' in check
     assert "&lt;factory&gt;" not in probe
+
+
+def test_the_documentation_that_manual_pages_name_exists(manuals: dict[str, str]) -> None:
+    """A name such as ``docs/how-to/running.md`` is a link to that page."""
+    named = {name for text in manuals.values() for name in re.findall(r"\[\]\(/([\w/-]+\.md)\)", text)}
+    assert named
+    assert [name for name in named if not (ROOT / "docs" / name).is_file()] == []
