@@ -91,13 +91,13 @@ def test_the_search_leads_to_the_page(reader: SiteBrowser, address: str, words: 
 def test_the_front_page_leads_to_each_part(reader: SiteBrowser, address: str) -> None:
     """One screen has what onpanic answers, how to try it, and a link to each part that lists pages."""
     reader.visit(address + "index.html")
-    assert reader.begins_on_the_first_screen(".doors > ul")
-    doors = reader.texts(".doors li > p:first-child")
+    assert reader.begins_on_the_first_screen(".section-links > ul")
+    links = reader.texts(".section-links li > p:first-child")
     captions = reader.texts(".sidebar-tree .caption")
-    assert captions[: len(doors)] == doors
-    assert {"How-to guides", "Reference", "Explanation"} <= set(doors)
-    reader.one(".doors li:last-child a").click()
-    assert reader.driver.current_url.endswith(f"#{doors[-1].lower().replace(' ', '-')}")
+    assert captions[: len(links)] == links
+    assert {"How-to guides", "Reference", "Explanation"} <= set(links)
+    reader.one(".section-links li:last-child a").click()
+    assert reader.driver.current_url.endswith(f"#{links[-1].lower().replace(' ', '-')}")
 
 
 def test_the_matrix_and_the_documentation_lead_to_each_other(reader: SiteBrowser, address: str) -> None:

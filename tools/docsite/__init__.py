@@ -11,7 +11,7 @@ The modules, in the direction of imports::
     schema_pages     the members of the JSON documents
     api_pages        the public Python packages, from their docstrings
     public_names     names and links of Python's types; for Sphinx
-    contents         the doors of the index, and the tables of contents
+    contents         links to the sections of the index, and the tables of contents
     navigation       the tree in the sidebar; for Sphinx
     search_words     options in the index of the site; for Sphinx
     signature_lines  signatures over several lines; for Sphinx

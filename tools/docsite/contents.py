@@ -1,4 +1,4 @@
-"""What the site makes of the index: doors, and tables of contents. No list of pages is written twice."""
+"""What the site makes of the index: links to its sections, and tables of contents of them."""
 
 import re
 
@@ -7,8 +7,8 @@ __all__ = ("index_with_contents",)
 _SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
 _ITEM = re.compile(r"^\* \[[^\]]*\]\(([^)#\s]+)\.md\)", re.MULTILINE)
 _FIRST_PARAGRAPH = re.compile(r"\s*([^*\s].*?)\n\n", re.DOTALL)
-#: A section that is about the project, and no door to its documentation.
-_NO_DOOR = "Project"
+#: A section that is about the project, and not part of its documentation.
+_NOT_LINKED = "Project"
 #: Sphinx's own page of options and names, in the section that readers look things up in.
 _FURTHER = {"Reference": ["genindex"]}
 
@@ -20,13 +20,13 @@ def index_with_contents(text: str) -> str:
     """
     start, *rest = _SECTION.split(text)
     sections = [(head, body) for head, body in zip(rest[::2], rest[1::2], strict=True) if _ITEM.search(body)]
-    doors = "".join(_door(head, body) for head, body in sections if head != _NO_DOOR)
+    links = "".join(_link(head, body) for head, body in sections if head != _NOT_LINKED)
     tables = "".join(_table(head, _ITEM.findall(body)) for head, body in sections)
-    head = f"---\nhide-toc: true\n---\n\n{start}```{{container}} doors\n\n{doors}```\n\n"
+    head = f"---\nhide-toc: true\n---\n\n{start}```{{container}} section-links\n\n{links}```\n\n"
     return f"{head}{text.removeprefix(start)}{tables}"
 
 
-def _door(head: str, body: str) -> str:
+def _link(head: str, body: str) -> str:
     anchor = re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-")
     sentence = _FIRST_PARAGRAPH.match(body)
     return f"* [{head}](#{anchor})\n\n  {' '.join(sentence[1].split()) if sentence else ''}\n"
