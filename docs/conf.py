@@ -13,7 +13,7 @@ extensions = [
     "sphinx_copybutton",
     "docsite.file_pages",
     "docsite.navigation",
-    "docsite.public_names",
+    "docsite.python_links",
     "docsite.search_words",
     "docsite.signature_lines",
 ]

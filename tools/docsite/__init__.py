@@ -10,7 +10,7 @@ The modules, in the direction of imports::
     command_pages    the manual pages, as pages of the site
     schema_pages     the members of the JSON documents
     api_pages        the public Python packages, from their docstrings
-    public_names     names and links of Python's types; for Sphinx
+    python_links     links between the public packages, and their signatures; for Sphinx
     contents         links to the sections of the index, and the tables of contents
     navigation       the tree in the sidebar; for Sphinx
     search_words     options in the index of the site; for Sphinx

@@ -1,4 +1,7 @@
-"""An extension of Sphinx: names of Python are links wherever they are defined and described."""
+"""Links between the public Python packages, and signatures as a reader of them needs them.
+
+This is an extension of Sphinx.
+"""
 
 from functools import cache
 from typing import Any
@@ -16,7 +19,7 @@ __all__ = ("setup",)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register what is below."""
+    """Link names that Sphinx does not find, and tidy up signatures and lists of parameters."""
     app.connect("missing-reference", _link)
     app.connect("autodoc-process-signature", _readable)
     app.connect("doctree-read", _with_dashes)
