@@ -17,6 +17,13 @@ def test_the_changelog_has_a_section_for_the_version() -> None:
     assert "Unreleased" not in headings[1:]
 
 
+def test_the_spec_file_of_rpm_has_the_version() -> None:
+    """So has the newest entry of its changelog."""
+    text = (ROOT / "rpm/onpanic.spec").read_text(encoding="utf-8")
+    assert re.findall(r"^Version: +(.*)$", text, re.MULTILINE) == [__version__]
+    assert re.findall(r"^\* .* - ([\d.]+)-\d+$", text, re.MULTILINE)[0] == __version__
+
+
 def test_no_page_names_the_wheel_of_a_version() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         assert not re.search(r"onpanic-\d[\w.]*-py3", page.read_text(encoding="utf-8")), page.name

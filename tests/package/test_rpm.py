@@ -98,12 +98,6 @@ def installed(root: RpmRoot, rpms: dict[str, Path]) -> RpmRoot:
     return root
 
 
-def test_the_spec_file_has_the_version_of_the_project() -> None:
-    text = SPEC.read_text("utf-8")
-    assert re.findall(r"^Version: +(.*)$", text, re.MULTILINE) == [__version__]
-    assert re.findall(r"^\* .* - ([\d.]+)-\d+$", text, re.MULTILINE)[0] == __version__
-
-
 def test_the_spec_file_is_parsed(tmp_path: Path, unavailable: Unavailable) -> None:
     """No macro that it uses is left as it is."""
     if missing := missing_programs(("rpmspec",)):
@@ -190,7 +184,7 @@ def test_the_command_runs(rpms: dict[str, Path], root: RpmRoot) -> None:
     assert done.stdout.startswith("accepted")
 
 
-def test_a_command_that_misses_a_library(rpms: dict[str, Path], root: RpmRoot) -> None:
+def test_a_command_that_lacks_a_library(rpms: dict[str, Path], root: RpmRoot) -> None:
     """It names the package that has what it needs."""
     root.rpm("-U", "--nodeps", rpms["onpanic"], rpms["python3-onpanic"])
     done = root.run("onpanic", "to-libvirt", "guest.xml", files={"guest.xml": ROOT / "docs/guest.xml"})
