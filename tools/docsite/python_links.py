@@ -63,7 +63,7 @@ def _readable(
     signature: str | None,
     returns: str | None,
 ) -> tuple[str | None, str | None]:
-    """Return a signature without what Python writes for a protocol, or for a default that each call makes."""
+    """Return a signature with ``...`` for each default that a call makes; none for a protocol."""
     if signature == "(*args, **kwargs)":
         return None, returns
     return signature and signature.replace("<factory>", "..."), returns
