@@ -17,6 +17,10 @@ __all__ = ("RpmRoot",)
 _SYSTEMCTL = '#!/bin/sh\necho "$*" >>/systemctl.log\n'
 # Where the host's Python, its libraries, and what the core needs are inside
 _PYTHON, _LIBRARIES, _DEPENDENCIES = "/host/python", "/host/libraries", "/host/dependencies"
+_FOLDERS = (
+    *("usr/bin", "proc", "dev", "tmp", "var/lib/rpm", "var/tmp", "host/python", "host/libraries"),
+    *("host/dependencies/msgspec", "host/dependencies/qemu/qmp"),
+)
 
 
 class RpmRoot:
@@ -27,9 +31,7 @@ class RpmRoot:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for name in ("usr/bin", "proc", "dev", "tmp", "var/lib/rpm",
-            "var/tmp", "host/python", "host/libraries",
-                     "host/dependencies/msgspec", "host/dependencies/qemu/qmp"):  # fmt: skip
+        for name in _FOLDERS:
             (folder / name).mkdir(parents=True)
         (folder / "usr/bin/python3").touch()
         (folder / "usr/bin/systemctl").write_text(_SYSTEMCTL, "utf-8")
@@ -45,16 +47,8 @@ class RpmRoot:
 
     def rpm(self, *words: str | Path) -> list[str]:
         """Run rpm in the root, and return its lines."""
-        done = run_clean(
-            "rpm",
-            "--root",
-            self._folder,
-            "--dbpath",
-            "/var/lib/rpm",
-            *words,
-            cwd=self._folder,
-            LC_ALL="C.UTF-8",
-        )
+        options = ("--root", self._folder, "--dbpath", "/var/lib/rpm")
+        done = run_clean("rpm", *options, *words, cwd=self._folder, LC_ALL="C.UTF-8")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.splitlines()
 
