@@ -87,7 +87,9 @@ class Room(NamedTuple):
     def environment(self) -> dict[str, str]:
         """Return the environment of the shell."""
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}:/usr/sbin:/sbin"
-        return {**os.environ, "HOME": str(self.folder / "home"), "PATH": path}
+        of_make = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # what is said to the make that runs the tests
+        rest = {name: value for name, value in os.environ.items() if name not in of_make}
+        return {**rest, "HOME": str(self.folder / "home"), "PATH": path}
 
     def run(self, text: str) -> str:
         """Run a text, which must succeed; return what it prints."""
