@@ -15,12 +15,18 @@ PAGE = Path(__file__).parent.parent / "docs/reference/policies.md"
 HEAD = """\
 # What each policy becomes
 
+`onpanic to-libvirt` translates [the values of `<on_panic>`](../how-to/policies-on-libvirt.md#the-policy) to what libvirt knows. This
+page has the `<on_crash>` that each value becomes, on QEMU and on Xen, and the notes that it gets. `make docs` writes it from the code that
+translates.
+
+## On QEMU
+
 This table is for a QEMU whose panic notifier works, according to `onpanic probe`. "The notifier" is what `onpanic to-libvirt` adds
 to a domain that has none: `<panic model='isa'/>` on x86, `<panic model='pvpanic'/>` on machine types with PCI only, and
 `<panic model='hyperv'/>` where only that works; or the one that `--notifier` names. Domains on s390x and pseries always have one.
-The notes are explained below. `make docs` writes this page from the code that translates.
+`default` is the same as `ignore`, and `crash` is refused. The [notes](#notes) are explained below.
 
-| `<on_panic>` | coredump | notifier | `<on_crash>` of libvirt | from libvirt 12.6 on | notes |
+| `<on_panic>` | coredump | notifier | `<on_crash>` before libvirt 12.6 | from libvirt 12.6 on | notes |
 |---|---|---|---|---|---|
 """
 FOOT = """
