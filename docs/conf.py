@@ -12,6 +12,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
     "docsite.file_pages",
+    "docsite.inline_code",
     "docsite.navigation",
     "docsite.python_links",
     "docsite.search_words",

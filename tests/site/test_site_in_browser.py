@@ -100,6 +100,17 @@ def test_the_front_page_leads_to_each_part(reader: SiteBrowser, address: str) ->
     assert reader.driver.current_url.endswith(f"#{links[-1].lower().replace(' ', '-')}")
 
 
+@pytest.mark.parametrize("page", ["reference/json.html", "reference/commands/onpanic-probe.html"])
+def test_an_option_is_on_one_line(reader: SiteBrowser, address: str, page: str) -> None:
+    """No line of a phone ends after the dashes of an option."""
+    reader.screen(*PHONE)
+    reader.visit(address + page)
+    words = "[...document.querySelectorAll('article code .pre')]"
+    options = f"{words}.filter(word => word.textContent.startsWith('--'))"
+    counts = reader.script(f"{options}.map(word => word.getClientRects().length)")
+    assert set(counts) == {1}
+
+
 def test_the_matrix_and_the_documentation_lead_to_each_other(reader: SiteBrowser, address: str) -> None:
     """The sidebar of each page has the matrix, whose page has a way back."""
     reader.visit(address + "reference/commands/onpanic-probe.html")
