@@ -100,6 +100,15 @@ def test_the_front_page_leads_to_each_part(reader: SiteBrowser, address: str) ->
     assert reader.driver.current_url.endswith(f"#{links[-1].lower().replace(' ', '-')}")
 
 
+def test_the_sidebar_has_the_names_of_the_front_page(reader: SiteBrowser, address: str) -> None:
+    """A page has one short name in both; its title may be longer."""
+    reader.visit(address + "index.html")
+    named = reader.texts("article section > ul > li > p > a:first-child[href$='.html']")
+    shown = reader.texts(".sidebar-tree .toctree-l1 > a")
+    assert len(named) > 20
+    assert [name for name in shown if name not in {"Matrix of all builds", "Index"}] == named
+
+
 @pytest.mark.parametrize("page", ["reference/json.html", "reference/commands/onpanic-probe.html"])
 def test_an_option_is_on_one_line(reader: SiteBrowser, address: str, page: str) -> None:
     """No line of a phone ends after the dashes of an option."""

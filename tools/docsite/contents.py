@@ -5,7 +5,7 @@ import re
 __all__ = ("index_with_contents",)
 
 _SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
-_ITEM = re.compile(r"^\* \[[^\]]*\]\(([^)#\s]+)\.md\)", re.MULTILINE)
+_ITEM = re.compile(r"^\* \[([^\]]*)\]\(([^)#\s]+)\.md\)", re.MULTILINE)
 _FIRST_PARAGRAPH = re.compile(r"\s*([^*\s].*?)\n\n", re.DOTALL)
 #: A section that is about the project, and not part of its documentation.
 _NOT_LINKED = "Project"
@@ -32,6 +32,7 @@ def _link(head: str, body: str) -> str:
     return f"* [{head}](#{anchor})\n\n  {' '.join(sentence[1].split()) if sentence else ''}\n"
 
 
-def _table(head: str, pages: list[str]) -> str:
-    names = "\n".join([*pages, *_FURTHER.get(head, [])])
+def _table(head: str, pages: list[tuple[str, str]]) -> str:
+    """Return the pages under the names that the index has for them, which are shorter than their titles."""
+    names = "\n".join([*(f"{name} <{page}>" for name, page in pages), *_FURTHER.get(head, [])])
     return f"\n```{{toctree}}\n:hidden:\n:caption: {head}\n\n{names}\n```\n"
