@@ -30,8 +30,9 @@ BETWEEN = [
     "tests/shims/test_translate.py",
     "tests/why/test_reading.py",
 ]
-#: Tests of the sources and of published data, which no interpreter changes.
+#: Tests of the sources, of the documentation and of published data, which no interpreter changes.
 SOURCE_ONLY = (
+    "tests/site",
     "tests/test_architecture.py",
     "tests/test_dependencies.py",
     "tests/test_linters.py",
