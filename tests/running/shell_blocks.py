@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ("ROOT", "SUDO", "Room", "all_shell_blocks", "shell_block")
+__all__ = ("ROOT", "SUDO", "Sandbox", "all_shell_blocks", "shell_block")
 
 ROOT = Path(__file__).parent.parent.parent
-#: Plays sudo for a user who is root in a `Room`.
+#: Plays sudo for a user who is root in a `Sandbox`.
 SUDO = 'exec "$@"'
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _SECONDS = 240
@@ -45,13 +45,13 @@ def shell_block(page: str, first: str) -> str:
     return all_shell_blocks()[page, first]
 
 
-class Room(NamedTuple):
+class Sandbox(NamedTuple):
     """Runs shell commands as their user would, with `onpanic` on the path and some folders of its own.
 
     :param folder: An empty folder.  Its ``home`` is the home directory, its ``work`` the working directory.
-    :param private: Absolute paths of the host's folders that the room has of its own, empty at first; they
+    :param private: Absolute paths of the host's folders that the sandbox has of its own, empty at first; they
         are in `folder`, below the same paths.
-    :param binds: Further paths that the room sees, each with where it is.
+    :param binds: Further paths that the sandbox sees, each with where it is.
     """
 
     folder: Path
@@ -114,5 +114,5 @@ class Room(NamedTuple):
 
     @staticmethod
     def missing() -> str | None:
-        """Return a reason why there can be no room here."""
+        """Return a reason why there can be no sandbox here."""
         return None if shutil.which("bwrap") else "no bwrap here"

@@ -6,18 +6,18 @@ from typing import NoReturn
 
 import pytest
 
-from ..running.shell_blocks import Room
+from ..running.shell_blocks import Sandbox
 
 
 @pytest.fixture
-def room(folder: Path, unavailable: Callable[[str], NoReturn]) -> Callable[..., Room]:
-    """Return a function that returns a room with the folders that are its own."""
-    missing = Room.missing()
+def sandbox(folder: Path, unavailable: Callable[[str], NoReturn]) -> Callable[..., Sandbox]:
+    """Return a function that returns a sandbox with the folders that are its own."""
+    missing = Sandbox.missing()
     if missing:
         unavailable(missing)
 
-    def make(*private: str, **programs: str) -> Room:
-        made = Room(folder, private)
+    def make(*private: str, **programs: str) -> Sandbox:
+        made = Sandbox(folder, private)
         made.prepare(**programs)
         return made
 

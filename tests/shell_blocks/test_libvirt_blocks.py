@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from ..running.shell_blocks import Room, shell_block
+from ..running.shell_blocks import Sandbox, shell_block
 from ..running.system_libvirtd import run_system_libvirtd
 
 pytestmark = pytest.mark.libvirt
@@ -38,16 +38,16 @@ GUEST = """
 
 
 @pytest.fixture
-def host(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Room]:
-    """Yield a room on a host whose libvirt has a running guest."""
-    if missing := Room.missing():
+def host(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Sandbox]:
+    """Yield a sandbox on a host whose libvirt has a running guest."""
+    if missing := Sandbox.missing():
         unavailable(missing)
     shutil.which("virsh") or unavailable("no virsh here")
     program = shutil.which("libvirtd", path="/usr/sbin:/usr/bin") or unavailable("no libvirtd here")
     daemon = folder / "libvirt"
     with run_system_libvirtd(program, daemon):
         (daemon / "lib/guest.img").write_bytes(DISK)
-        made = Room(folder, ("/run", "/etc"), {"/run/libvirt": daemon / "run"})
+        made = Sandbox(folder, ("/run", "/etc"), {"/run/libvirt": daemon / "run"})
         # ssh is played: the only host is this one
         made.prepare(ssh='[ "$1" = -n ] && shift 2 && exec "$@"')
         (made.folder / "run/libvirt").mkdir(parents=True)
@@ -56,7 +56,7 @@ def host(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Room]
         yield made
 
 
-def test_a_domain_is_given_a_policy(host: Room) -> None:
+def test_a_domain_is_given_a_policy(host: Sandbox) -> None:
     """The guest is shut down by its power button, and started with the policy.
 
     The policy is translated again, and the watcher watches the guest until Ctrl-C.
@@ -86,7 +86,7 @@ def test_a_domain_is_given_a_policy(host: Room) -> None:
             watcher.send_signal(signal.SIGINT)
 
 
-def test_the_host_and_its_guest_are_asked(host: Room) -> None:
+def test_the_host_and_its_guest_are_asked(host: Sandbox) -> None:
     """What libvirt can promise; the guest, through a monitor and through libvirt; the labels; the fleet."""
     printed = host.run(shell_block(POLICIES, "onpanic domcaps --connect qemu:///system"))
     assert "<on_panic" in printed
