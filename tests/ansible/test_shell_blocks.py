@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from ..running.ansible_programs import COLLECTION, Ansible
-from ..running.shell_blocks import Room, shell_block
+from ..running.shell_blocks import Sandbox, shell_block
 
 pytestmark = [pytest.mark.consumers, pytest.mark.emulators, pytest.mark.libvirt]
 
@@ -23,9 +23,9 @@ def test_from_the_collection_to_the_verdict(
     unavailable: Callable[[str], NoReturn],
 ) -> None:
     """The collection is built and installed, and asks the host; then once more, for one policy."""
-    if missing := Room.missing():
+    if missing := Sandbox.missing():
         unavailable(missing)
-    here = Room(folder, ("/srv",))
+    here = Sandbox(folder, ("/srv",))
     here.prepare()
     (here.work / "ansible").symlink_to(COLLECTION)
     host = f"ansible_connection=local ansible_python_interpreter={sys.executable}"

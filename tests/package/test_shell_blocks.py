@@ -14,7 +14,7 @@ from onpanic.core.version import __version__
 
 from ..running.rpm_build import missing_programs
 from ..running.rpm_macros import macros
-from ..running.shell_blocks import ROOT, SUDO, Room, shell_block
+from ..running.shell_blocks import ROOT, SUDO, Sandbox, shell_block
 
 pytestmark = pytest.mark.package
 
@@ -34,15 +34,15 @@ export PIP_CONSTRAINT={ROOT / "constraints.txt"} PIP_CACHE_DIR={Path.home() / ".
 
 
 @pytest.fixture
-def room(folder: Path, unavailable: Unavailable) -> Callable[..., Room]:
-    """Return a function that returns a room whose working directory is a clone with the checkout's files."""
-    if missing := Room.missing():
+def sandbox(folder: Path, unavailable: Unavailable) -> Callable[..., Sandbox]:
+    """Return a function that returns a sandbox whose working directory is a clone with the checkout's files."""
+    if missing := Sandbox.missing():
         unavailable(missing)
     if not (ROOT / ".git").exists():
         unavailable("this is no checkout")
 
-    def make(*private: str, **programs: str) -> Room:
-        made = Room(folder, private)
+    def make(*private: str, **programs: str) -> Sandbox:
+        made = Sandbox(folder, private)
         made.prepare(**programs)
         git = ("git", "-C", str(ROOT))
         listed = subprocess.run([*git, "ls-files", "-z"], capture_output=True, check=True, timeout=60)
@@ -55,7 +55,7 @@ def room(folder: Path, unavailable: Unavailable) -> Callable[..., Room]:
     return make
 
 
-def run_with_pip(here: Room, text: str, unavailable: Unavailable) -> str:
+def run_with_pip(here: Sandbox, text: str, unavailable: Unavailable) -> str:
     """Run a text; where pip cannot get what it installs, the test ends."""
     try:
         return here.run(CLEAN + text)
@@ -65,12 +65,14 @@ def run_with_pip(here: Room, text: str, unavailable: Unavailable) -> str:
         raise
 
 
-def test_the_host_gets_it_and_loses_it(room: Callable[..., Room], unavailable: Unavailable) -> None:
+def test_the_host_gets_it_and_loses_it(sandbox: Callable[..., Sandbox], unavailable: Unavailable) -> None:
     """What the README installs for the whole host works, has its manual pages, and is removed again.
 
-    sudo and apt are played: the room's user is root, and the tests need these packages, too.
+    sudo and apt are played: the sandbox's user is root, and the tests need these packages, too.
     """
-    here = room("/opt", "/usr/local", sudo=SUDO, apt='echo "apt $*"', python3=f'exec "{sys.executable}" "$@"')
+    here = sandbox(
+        "/opt", "/usr/local", sudo=SUDO, apt='echo "apt $*"', python3=f'exec "{sys.executable}" "$@"'
+    )
     (here.folder / "bin/onpanic").unlink()
     for name in ("bin", "share"):
         (here.folder / "usr/local" / name).mkdir(parents=True)
@@ -87,9 +89,9 @@ def test_the_host_gets_it_and_loses_it(room: Callable[..., Room], unavailable: U
     ]
 
 
-def test_the_wheel_for_hosts(room: Callable[..., Room], unavailable: Unavailable) -> None:
+def test_the_wheel_for_hosts(sandbox: Callable[..., Sandbox], unavailable: Unavailable) -> None:
     """The wheel that the collection's role installs."""
-    here = room(python3=f'exec "{sys.executable}" "$@"')
+    here = sandbox(python3=f'exec "{sys.executable}" "$@"')
     text = shell_block("docs/how-to/ansible.md", "python3 -m pip wheel --no-deps --wheel-dir dist .")
     run_with_pip(here, text, unavailable)
     assert [path.name for path in (here.work / "dist").iterdir()] == [
@@ -97,11 +99,11 @@ def test_the_wheel_for_hosts(room: Callable[..., Room], unavailable: Unavailable
     ]
 
 
-def test_rpm_packages(room: Callable[..., Room], unavailable: Unavailable) -> None:
+def test_rpm_packages(sandbox: Callable[..., Sandbox], unavailable: Unavailable) -> None:
     """The source package is built from the sdist; mock is played, and is given that package alone."""
     if missing := missing_programs(("rpmbuild",)):
         unavailable(f"no {missing[0]} here")
-    here = room(python3=f'exec "{sys.executable}" "$@"', mock='echo "mock $#: $*"')
+    here = sandbox(python3=f'exec "{sys.executable}" "$@"', mock='echo "mock $#: $*"')
     (here.folder / "home/.rpmmacros").write_text(macros(), "utf-8")
     text = shell_block("docs/how-to/rpm-packages.md", "python3 -m hatchling build -t sdist")
     last = here.run(text).splitlines()[-1]
@@ -109,9 +111,9 @@ def test_rpm_packages(room: Callable[..., Room], unavailable: Unavailable) -> No
 
 
 @pytest.mark.emulators
-def test_a_release(room: Callable[..., Room], unavailable: Unavailable) -> None:
+def test_a_release(sandbox: Callable[..., Sandbox], unavailable: Unavailable) -> None:
     """From the version to the tag at the repository's host, which is a folder here."""
-    here = room(python3=f'exec "{sys.executable}" "$@"')
+    here = sandbox(python3=f'exec "{sys.executable}" "$@"')
     environment = here.work / ".venv"
     (environment / "bin").mkdir(parents=True)
     (environment / "bin/python").write_text("#!/bin/sh\n" + PYTHON.format(sys.executable), "utf-8")
