@@ -70,6 +70,7 @@ def test_every_kind_of_page_is_accessible(reader: SiteBrowser, address: str, pag
     ("words", "page"),
     [
         ("cont-after-panic", "reference/codes.html"),
+        ("panic-stops-guest", "reference/codes.html#panic-stops-guest"),
         ("--acpi", "reference/commands/onpanic-"),
         ("--metrics-listen", "reference/commands/onpanic-watch.html"),
     ],
@@ -117,6 +118,7 @@ def test_an_option_is_on_one_line(reader: SiteBrowser, address: str, page: str) 
     words = "[...document.querySelectorAll('article code .pre')]"
     options = f"{words}.filter(word => word.textContent.startsWith('--'))"
     counts = reader.script(f"{options}.map(word => word.getClientRects().length)")
+    assert isinstance(counts, list)
     assert set(counts) == {1}
 
 

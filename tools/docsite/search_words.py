@@ -1,4 +1,4 @@
-"""Options in the search of the site: it leads first to the command that has one.
+"""Options and codes in the search of the site: it leads first to what describes one.
 
 This is an extension of Sphinx.
 """
@@ -6,6 +6,7 @@ This is an extension of Sphinx.
 import re
 from typing import Any
 
+from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
@@ -15,11 +16,14 @@ from docsite.site_layout import COMMANDS
 __all__ = ("setup",)
 
 _OPTION = re.compile(r"; --?\w")
+_CODES = "reference/codes"
+_CODE = re.compile(r"[a-z]+(?:-[a-z0-9…]+)+")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Make the entries of options main ones, which the search has before pages with the word."""
     app.add_transform(_Options)
+    app.add_transform(_Codes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -33,3 +37,16 @@ class _Options(SphinxTransform):
                     (kind, text, target, "main" if _OPTION.search(text) else main, key)
                     for kind, text, target, main, key in node["entries"]
                 ]
+
+
+class _Codes(SphinxTransform):
+    default_priority = 800
+
+    def apply(self, **_options: Any) -> None:
+        """Enter each code; the search takes the parts of an unknown one for words, which other pages have, too."""
+        if self.env.docname == _CODES:
+            for section in list(self.document.findall(nodes.section)):
+                code = section[0].astext()
+                if _CODE.fullmatch(code):
+                    entry = ("single", code, section["ids"][0], "main", None)
+                    section.insert(1, addnodes.index(entries=[entry]))
