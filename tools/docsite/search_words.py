@@ -43,7 +43,7 @@ class _Codes(SphinxTransform):
     default_priority = 800
 
     def apply(self, **_options: Any) -> None:
-        """Enter each code; the search takes the parts of an unknown one for words, which other pages have, too."""
+        """Enter each code; the search takes the parts of others for words, which many pages have."""
         if self.env.docname == _CODES:
             for section in list(self.document.findall(nodes.section)):
                 code = section[0].astext()
