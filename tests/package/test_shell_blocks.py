@@ -35,7 +35,7 @@ export PIP_CONSTRAINT={ROOT / "constraints.txt"} PIP_CACHE_DIR={Path.home() / ".
 
 @pytest.fixture
 def sandbox(folder: Path, unavailable: Unavailable) -> Callable[..., Sandbox]:
-    """Return a function that returns a sandbox whose working directory is a clone with the checkout's files."""
+    """Return a function that returns a sandbox that works in a clone with this checkout's files."""
     if missing := Sandbox.missing():
         unavailable(missing)
     if not (ROOT / ".git").exists():
