@@ -120,10 +120,10 @@ def test_a_guest_of_xl(
     wait = f"cp {xen.guests}/pv-wait.elf /tmp/new.elf; mv /tmp/new.elf /tmp/xl.elf"
     count = 1 if word == "preserve" else 2
     has_crashed = f"xl list | grep -q '^xl-{word}.* ---sc-'"
-    start = f"xl create {config} > /dev/null 2>&1"
+    start = f"xl create -p {config} > /dev/null 2>&1"  # it runs when its next kernel is in place
     found = f"until {has_crashed} && [ $(xl list | grep -c '^xl-{word}') = {count} ]; do sleep 0.1; done"
     done = xen.run(
-        f"cp {xen.guests}/pv-later.elf /tmp/xl.elf && {start} && {wait}; {found}; xl list",
+        f"cp {xen.guests}/pv-later.elf /tmp/xl.elf && {start} && {wait} && xl unpause xl-{word}; {found}; xl list",
         seconds=120,
     )
     assert done.returncode == 0, done.stderr
