@@ -103,7 +103,8 @@ class PanickedGuest:
                 self._boots += 1
                 await asyncio.to_thread(self._ready, self._boots)
                 await asyncio.to_thread(self._panic)
-                await asyncio.wait_for(panicked.wait(), DEADLINE)
+                async with asyncio.timeout(DEADLINE):
+                    await panicked.wait()
                 panicked.clear()
                 start = time.perf_counter()
                 words = await words_through_monitor(client)
@@ -119,7 +120,8 @@ class PanickedGuest:
             await client.execute(
                 "dump-guest-memory", {"paging": False, "protocol": f"file:{dump}", "detach": True}
             )
-            await asyncio.wait_for(dumped.wait(), DEADLINE)
+            async with asyncio.timeout(DEADLINE):
+                await dumped.wait()
             return times, time.perf_counter() - start
         finally:
             await client.close()

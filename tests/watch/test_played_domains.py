@@ -602,6 +602,20 @@ async def test_a_watcher_that_is_cancelled_leaves_nothing(
         await until_released(played_libvirt)
 
 
+async def test_a_cancellation_that_comes_together_with_the_connection(played_libvirt: PlayedLibvirt) -> None:
+    """It is not lost: else a watcher that is stopped then would run on."""
+    connection = LibvirtConnection(None, lambda _: None, print)
+    opening = asyncio.create_task(connection.open())
+    await asyncio.sleep(0)
+    calls = len(played_libvirt.calls)
+    time.sleep(0.3)  # noqa: ASYNC251  libvirt answers while the event loop is busy
+    assert len(played_libvirt.calls) > calls
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await until_released(played_libvirt)
+
+
 async def test_a_libvirt_that_is_not_there_costs_nothing(
     played_libvirt: PlayedLibvirt, tmp_path: Path
 ) -> None:

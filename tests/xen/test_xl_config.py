@@ -122,10 +122,8 @@ def test_a_guest_of_xl(
     has_crashed = f"xl list | grep -q '^xl-{word}.* ---sc-'"
     start = f"xl create -p {config} > /dev/null 2>&1"  # it runs when its next kernel is in place
     found = f"until {has_crashed} && [ $(xl list | grep -c '^xl-{word}') = {count} ]; do sleep 0.1; done"
-    done = xen.run(
-        f"cp {xen.guests}/pv-later.elf /tmp/xl.elf && {start} && {wait} && xl unpause xl-{word}; {found}; xl list",
-        seconds=120,
-    )
+    start = f"cp {xen.guests}/pv-later.elf /tmp/xl.elf && {start} && {wait} && xl unpause xl-{word}"
+    done = xen.run(f"{start}; {found}; xl list", seconds=120)
     assert done.returncode == 0, done.stderr
     names = [line.split()[0] for line in done.stdout.splitlines()[2:] if line.startswith(f"xl-{word}")]
     if word == "preserve":

@@ -148,7 +148,8 @@ class LibvirtConnection:
         if events:
             try:
                 with suppress(Exception):
-                    await asyncio.wait_for(events.thread.call(events.close), _CLOSE_TIMEOUT)
+                    async with asyncio.timeout(_CLOSE_TIMEOUT):
+                        await events.thread.call(events.close)
             finally:
                 events.thread.finish(events.close)
 
@@ -196,7 +197,8 @@ async def server_identity(uri: str | None, opener: Opener = open_connection) -> 
 async def _call_in_time(thread: CallThread, function: Callable[[], Any]) -> Any:
     libvirt = libvirt_module()
     try:
-        return await asyncio.wait_for(thread.call(function), _OPEN_TIMEOUT)
+        async with asyncio.timeout(_OPEN_TIMEOUT):
+            return await thread.call(function)
     except TimeoutError as error:
         raise SourceError("libvirt did not answer in time", "try the same with virsh") from error
     except libvirt.libvirtError as error:

@@ -143,7 +143,8 @@ class MonitorDump:
             delay = min(delay * 2, _POLL[1])
         if dump.get("status") == "failed":
             with suppress(TimeoutError):  # the event that says why comes after this state
-                await asyncio.wait_for(self._completed.wait(), _CLOSED)
+                async with asyncio.timeout(_CLOSED):
+                    await self._completed.wait()
             raise _NotDumpedError(self._error or "QEMU does not say why", ended=True)
 
     @asynccontextmanager

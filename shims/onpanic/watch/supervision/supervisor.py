@@ -272,7 +272,8 @@ class Supervisor:
     async def _wait(self, seconds: float) -> None:
         """Wait for a time, or until the next event."""
         try:
-            await asyncio.wait_for(self._triggered.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._triggered.wait()
         except TimeoutError:
             return
         self._triggered.clear()
