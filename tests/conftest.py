@@ -105,6 +105,14 @@ def unavailable() -> Callable[[str], NoReturn]:
     return end
 
 
+@pytest.fixture(scope="module")
+def chromium_folder(unavailable: Callable[[str], NoReturn], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty folder for a Chromium, which is installed."""
+    for program in ("chromium", "chromedriver"):
+        shutil.which(program) or unavailable(f"no {program}")
+    return tmp_path_factory.mktemp("chromium")
+
+
 @pytest.fixture(scope="session")
 def onpanic() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs the command in a process of its own."""

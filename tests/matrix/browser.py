@@ -1,10 +1,10 @@
 """A browser for tests of the page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from selenium.webdriver import Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
@@ -140,10 +140,13 @@ class Browser:
         ]
 
 
+AnyBrowser = TypeVar("AnyBrowser", bound=Browser)
+
+
 @contextmanager
-def browser(folder: Path) -> Iterator[Browser]:
+def browser(folder: Path, kind: Callable[[Path], AnyBrowser]) -> Iterator[AnyBrowser]:
     """Run a browser."""
-    one = Browser(folder)
+    one = kind(folder)
     try:
         yield one
     finally:

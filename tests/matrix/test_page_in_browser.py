@@ -1,8 +1,8 @@
 """The page in a real browser: what users see of the matrix, and what they can do."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import NoReturn
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -20,7 +20,7 @@ pytest.importorskip("selenium")
 
 from selenium.webdriver import Keys
 
-from .browser import CHROMEDRIVER, CHROMIUM, Browser, browser
+from .browser import Browser, browser
 
 pytestmark = pytest.mark.browser
 
@@ -29,13 +29,8 @@ CELL = "qemu-system-x86_64-1.5.3/pc-i440fx-1.5/cont-after-panic"
 
 
 @pytest.fixture(scope="module")
-def chromium(
-    unavailable: Callable[[str], NoReturn], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Browser]:
-    for program in (CHROMIUM, CHROMEDRIVER):
-        if not program.exists():
-            unavailable(f"no {program}")
-    with browser(tmp_path_factory.mktemp("chromium")) as started:
+def chromium(chromium_folder: Path) -> Iterator[Browser]:
+    with browser(chromium_folder, Browser) as started:
         yield started
 
 

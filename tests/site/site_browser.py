@@ -1,16 +1,13 @@
 """A browser that reads the documentation's site."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.resources import files
-from pathlib import Path
 from typing import cast
 
 from selenium.webdriver import ActionChains
 
 from ..matrix.browser import Browser
 
-__all__ = ("SiteBrowser", "site_browser")
+__all__ = ("SiteBrowser",)
 
 
 class SiteBrowser(Browser):
@@ -60,13 +57,3 @@ class SiteBrowser(Browser):
     def script(self, script: str) -> object:
         """Return what a script evaluates to."""
         return self.driver.execute_script(f"return {script}")
-
-
-@contextmanager
-def site_browser(folder: Path) -> Iterator[SiteBrowser]:
-    """Run a browser."""
-    one = SiteBrowser(folder)
-    try:
-        yield one
-    finally:
-        one.driver.quit()

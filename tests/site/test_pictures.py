@@ -12,7 +12,7 @@ import pytest
 
 from onpanic.probe import Policy
 
-from ..matrix.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
+from ..matrix.browser import Browser, browser
 
 ROOT = Path(__file__).parent.parent.parent
 PICTURES = sorted((ROOT / "docs/pictures").glob("*.svg"))
@@ -121,13 +121,8 @@ def test_one_row_of_a_policy_is_enough_for_all_domains() -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium(
-    unavailable: Callable[[str], NoReturn], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Browser]:
-    for program in (CHROMIUM, CHROMEDRIVER):
-        if not program.exists():
-            unavailable(f"no {program}")
-    with browser(tmp_path_factory.mktemp("chromium")) as started:
+def chromium(chromium_folder: Path) -> Iterator[Browser]:
+    with browser(chromium_folder, Browser) as started:
         yield started
 
 

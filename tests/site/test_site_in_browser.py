@@ -1,7 +1,7 @@
 """The documentation's site in a real browser: it can be read, searched and operated on every screen."""
 
-from collections.abc import Callable, Iterator
-from typing import NoReturn
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +9,8 @@ pytest.importorskip("selenium")
 
 from selenium.webdriver import Keys
 
-from ..matrix.browser import CHROMEDRIVER, CHROMIUM
-from .site_browser import SiteBrowser, site_browser
+from ..matrix.browser import browser
+from .site_browser import SiteBrowser
 
 pytestmark = pytest.mark.browser
 
@@ -35,13 +35,8 @@ FOUND = (
 
 
 @pytest.fixture(scope="module")
-def chromium(
-    unavailable: Callable[[str], NoReturn], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SiteBrowser]:
-    for program in (CHROMIUM, CHROMEDRIVER):
-        if not program.exists():
-            unavailable(f"no {program}")
-    with site_browser(tmp_path_factory.mktemp("chromium")) as started:
+def chromium(chromium_folder: Path) -> Iterator[SiteBrowser]:
+    with browser(chromium_folder, SiteBrowser) as started:
         yield started
 
 
