@@ -231,9 +231,8 @@ def _status_after(conversation: Conversation, trigger: _Trigger, left_alone: int
     events = conversation.events("GUEST_PANICKED", trigger.sent, left_alone)
     if status and events and events[0][0] > status.received and status.member("status") == "running":
         return None  # it was asked too early
-    if status and events and conversation.events("RESET", events[0][0], status.received):
-        return None if status in stopped else status  # the reset has ended the panic's state
-    return status
+    reset = bool(status and events and conversation.events("RESET", events[0][0], status.received))
+    return None if reset and stopped else status  # the reset has ended the panic's state
 
 
 def _executed(conversation: Conversation, trigger: _Trigger, state: str) -> bool:
