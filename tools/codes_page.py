@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from manual.roff import sentence
+from manual.roff import COMMAND, sentence
 
 from onpanic.check.tags import TAGS
-from onpanic.cli.commands import COMMANDS
 from onpanic.cli.explain import TITLES
 from onpanic.probe.decision.catalogue import CATALOGUE, Explanation
 from onpanic.probe.decision.policy import ON_PANIC
@@ -37,13 +36,12 @@ _SCOPES = {
     "machine": "for each machine type",
     "notifier": "for each notifier of a machine type",
 }
-_COMMANDS = "|".join(sorted(COMMANDS, key=len, reverse=True))
 #: What is code: XML, options, settings, commands, and QEMU's events.
 _CODE = re.compile(
     r"<[^<>]+>(?:[\w-]+</\w+>)?"
     r"|(?<![\w-])--?[a-z][\w-]*(?: [a-z-]+=[\w.-]*\w)?"
     r"|\b[a-z_.]+=(?:[\w.-]*\w)?"
-    rf"|\bonpanic (?:{_COMMANDS})(?![\w-])(?: --[a-z-]+)?"
+    rf"|{COMMAND}(?: --[a-z-]+)?"
     r"|\b[A-Z]+_[A-Z]+\b"
 )
 

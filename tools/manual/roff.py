@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from onpanic.cli.commands import COMMANDS
 
 __all__ = (
+    "COMMAND",
     "bold",
     "code",
     "escaped",
@@ -29,12 +30,13 @@ _WIDTH = 78
 _SMALL = ("json", "libvirt", "nfd", "onpanic", "prometheus", "root", "virtio", "xen", "xl")
 # A bare dash is a hyphen, at which a line may end
 _SPECIAL = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", "`": r"\(ga"}
-_NAMES = "|".join(sorted(COMMANDS, key=len, reverse=True))
+#: A pattern of ``onpanic`` with the name of a subcommand.
+COMMAND = rf"\bonpanic (?:{'|'.join(sorted(COMMANDS, key=len, reverse=True))})(?![\w-])"
 #: The words of a text that have a font: quoted code, options, commands, pages, and values.
 _WORDS = re.compile(
     r"(?P<quoted>``(?P<code>[^`]+)``|`(?P<name>[^`]+)`)"
     r"|(?P<option>(?<![\w-])(?:--[a-z][\w-]*|-[a-z](?![\w-])))"
-    rf"|(?P<command>\bonpanic (?:{_NAMES})(?![\w-])|\bonpanic-qemu\b)"
+    rf"|(?P<command>{COMMAND}|\bonpanic-qemu\b)"
     r"|(?P<page>\b[a-z][\w.-]*\(\d\))"
     r"|(?P<value>\b[A-Z]+\b)"
 )
