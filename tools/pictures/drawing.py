@@ -4,7 +4,7 @@ from xml.sax.saxutils import escape
 
 from pictures.svg_file import MONO, MONO_WIDTH, SANS, svg_file
 
-__all__ = ("Drawing", "wrapped")
+__all__ = ("Drawing",)
 
 _STYLE = f"""\
 text{{font:16px {SANS};fill:var(--text);white-space:pre}}
@@ -82,15 +82,3 @@ class Drawing:
         :param height: Its height.
         """
         return svg_file(self.width, height, self._title, self._description, _STYLE, self._parts)
-
-
-def wrapped(text: str, columns: int) -> list[str]:
-    """Return a text as lines of at most so many characters, broken between words."""
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}".lstrip()
-        if len(longer) <= columns or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines

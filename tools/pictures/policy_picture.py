@@ -1,5 +1,6 @@
 """The picture of what happens when a guest panics, policy by policy."""
 
+import textwrap
 from pathlib import Path
 
 from onpanic.probe import Policy
@@ -7,7 +8,7 @@ from onpanic.probe.api import record_from
 from onpanic.probe.conversation import recording
 from onpanic.probe.decision.catalogue import CATALOGUE
 from onpanic.probe.decision.rules import refusal_of_policy
-from pictures.drawing import Drawing, wrapped
+from pictures.drawing import Drawing
 from pictures.panic_outcomes import POLICIES, Outcome, outcome
 
 __all__ = ("policy_picture",)
@@ -95,7 +96,7 @@ def policy_picture() -> str:
     drawing.line(_LEFT, y, _WIDTH - 2 * _LEFT, "thin")
     drawing.mono(_LEFT, y + 24, "crash", "bold")
     y += 6
-    lines = [f"refused: {refused.code}", *wrapped(refused.reason, 48)]
+    lines = [f"refused: {refused.code}", *textwrap.wrap(refused.reason, 48)]
     height = 22 * len(lines) + 14
     drawing.box(_LEFT, y + 28, _WIDTH - 2 * _LEFT, height, "red")
     for index, line in enumerate(lines):
