@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from .running.libvirtd import HOST, HOST_AND_NEWEST, DaemonEndedError, run_libvi
 from .running.packages import build_packages
 from .running.processes import processes_with, survivors_of
 from .running.promtool import Promtool, PromtoolMissingError, promtool_path, run_promtool
+from .running.shell_blocks import Sandbox
 
 # No test asserts a duration, and no run depends on what another one has found
 settings.register_profile("onpanic", deadline=None, database=None, print_blob=True)
@@ -103,6 +104,20 @@ def unavailable() -> Callable[[str], NoReturn]:
         pytest.skip(reason)
 
     return end
+
+
+@pytest.fixture
+def sandbox(folder: Path, unavailable: Callable[[str], NoReturn]) -> Callable[..., Sandbox]:
+    """Return a function that returns a sandbox with the folders that are its own."""
+    if missing := Sandbox.missing():
+        unavailable(missing)
+
+    def make(*private: str, binds: Mapping[str, Path] = {}, **programs: str) -> Sandbox:
+        made = Sandbox(folder, private, binds)
+        made.prepare(**programs)
+        return made
+
+    return make
 
 
 @pytest.fixture(scope="module")

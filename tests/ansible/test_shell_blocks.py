@@ -3,8 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -18,15 +16,11 @@ PAGE = "docs/how-to/ansible.md"
 
 def test_from_the_collection_to_the_verdict(
     ansible: Ansible,
-    folder: Path,
+    sandbox: Callable[..., Sandbox],
     shared_uri: Callable[[str], str],
-    unavailable: Callable[[str], NoReturn],
 ) -> None:
     """The collection is built and installed, and asks the host; then once more, for one policy."""
-    if missing := Sandbox.missing():
-        unavailable(missing)
-    here = Sandbox(folder, ("/srv",))
-    here.prepare()
+    here = sandbox("/srv")
     (here.work / "ansible").symlink_to(COLLECTION)
     host = f"ansible_connection=local ansible_python_interpreter={sys.executable}"
     (here.work / "inventory").write_text(f"kvm1 {host} onpanic_connect={shared_uri('host')}\n", "utf-8")

@@ -34,16 +34,13 @@ export PIP_CONSTRAINT={ROOT / "constraints.txt"} PIP_CACHE_DIR={Path.home() / ".
 
 
 @pytest.fixture
-def sandbox(folder: Path, unavailable: Unavailable) -> Callable[..., Sandbox]:
+def sandbox(sandbox: Callable[..., Sandbox], unavailable: Unavailable) -> Callable[..., Sandbox]:
     """Return a function that returns a sandbox that works in a clone with this checkout's files."""
-    if missing := Sandbox.missing():
-        unavailable(missing)
     if not (ROOT / ".git").exists():
         unavailable("this is no checkout")
 
     def make(*private: str, **programs: str) -> Sandbox:
-        made = Sandbox(folder, private)
-        made.prepare(**programs)
+        made = sandbox(*private, **programs)
         git = ("git", "-C", str(ROOT))
         listed = subprocess.run([*git, "ls-files", "-z"], capture_output=True, check=True, timeout=60)
         for name in listed.stdout.decode().split("\0")[:-1]:

@@ -38,18 +38,18 @@ GUEST = """
 
 
 @pytest.fixture
-def host(folder: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[Sandbox]:
+def host(
+    folder: Path, sandbox: Callable[..., Sandbox], unavailable: Callable[[str], NoReturn]
+) -> Iterator[Sandbox]:
     """Yield a sandbox on a host whose libvirt has a running guest."""
-    if missing := Sandbox.missing():
-        unavailable(missing)
     shutil.which("virsh") or unavailable("no virsh here")
     program = shutil.which("libvirtd", path="/usr/sbin:/usr/bin") or unavailable("no libvirtd here")
     daemon = folder / "libvirt"
     with run_system_libvirtd(program, daemon):
         (daemon / "lib/guest.img").write_bytes(DISK)
-        made = Sandbox(folder, ("/run", "/etc"), {"/run/libvirt": daemon / "run"})
         # ssh is played: the only host is this one
-        made.prepare(ssh='[ "$1" = -n ] && shift 2 && exec "$@"')
+        played = {"ssh": '[ "$1" = -n ] && shift 2 && exec "$@"'}
+        made = sandbox("/run", "/etc", binds={"/run/libvirt": daemon / "run"}, **played)
         (made.folder / "run/libvirt").mkdir(parents=True)
         (made.work / "original.xml").write_text(GUEST, "utf-8")
         made.run("virsh define original.xml && virsh start guest")
