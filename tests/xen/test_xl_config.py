@@ -117,13 +117,15 @@ def test_a_guest_of_xl(
     path.write_bytes(f'name="xl-{word}"\nkernel="/tmp/xl.elf"\nmemory=32\non_crash="destroy"\n'.encode())
     assert main(["to-libvirt", "--format", "xl", "--on-crash", word, str(path)]) == 0
     config = xen.put(f"{word}.cfg", capsysbinary.readouterr().out)
-    wait = f"cp {xen.guests}/pv-wait.elf /tmp/new.elf; mv /tmp/new.elf /tmp/xl.elf"
+    # it runs when its next kernel is in place
+    create = f"cp {xen.guests}/pv-crash.elf /tmp/xl.elf && xl create -p {config} > /dev/null 2>&1"
+    wait = f"cp {xen.guests}/pv-wait.elf /tmp/new.elf && mv /tmp/new.elf /tmp/xl.elf"
+    done = xen.run(f"{create} && {wait} && xl unpause xl-{word}", seconds=120)
+    assert done.returncode == 0, done.stderr
     count = 1 if word == "preserve" else 2
-    has_crashed = f"xl list | grep -q '^xl-{word}.* ---sc-'"
-    start = f"xl create -p {config} > /dev/null 2>&1"  # it runs when its next kernel is in place
-    found = f"until {has_crashed} && [ $(xl list | grep -c '^xl-{word}') = {count} ]; do sleep 0.1; done"
-    start = f"cp {xen.guests}/pv-later.elf /tmp/xl.elf && {start} && {wait} && xl unpause xl-{word}"
-    done = xen.run(f"{start}; {found}; xl list", seconds=120)
+    listed = f"xl list | grep '^xl-{word}' > /tmp/listed"
+    found = f"grep -q ' ---sc-' /tmp/listed && [ $(wc -l < /tmp/listed) = {count} ]"
+    done = xen.run(f"until {listed}; {found}; do sleep 0.5; done; xl list", seconds=120)
     assert done.returncode == 0, done.stderr
     names = [line.split()[0] for line in done.stdout.splitlines()[2:] if line.startswith(f"xl-{word}")]
     if word == "preserve":
