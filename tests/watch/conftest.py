@@ -35,7 +35,7 @@ class WatchProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONFAULTHANDLER": "1", **environment},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -56,9 +56,15 @@ class WatchProcess:
         while len(found := self.logged(event, **members)) < times:
             ended = self.process.poll() is not None and not self._reader.is_alive()
             assert not ended, (event, members, self.lines, self.errors())
-            assert time.monotonic() < deadline, (event, members, self.lines)
+            assert time.monotonic() < deadline, (event, members, self.lines, self._abort())
             time.sleep(0.005)
         return found[times - 1]
+
+    def _abort(self) -> str:
+        """Abort it, and return what each of its threads was doing."""
+        self.process.send_signal(signal.SIGABRT)
+        self.process.wait(DEADLINE)
+        return self.errors()
 
     def actions(self, **members: Any) -> list[tuple[str, str]]:
         """Return the actions with these members, each with its outcome."""
