@@ -144,6 +144,23 @@ def test_an_emulator_without_a_default_machine_type_is_judged_by_virt(debian_emu
     assert not machine.default
 
 
+def test_an_emulator_that_has_no_virt_either_is_not_said_to_have_one(debian_emulator: Emulator) -> None:
+    record = probe(debian_emulator("trixie", "qemu-system-avr"), all_machines=True)
+    assert record.machines[0].name == "none"
+    assert all(machine.started for machine in record.machines)
+
+
+@pytest.mark.parametrize(
+    ("emulator", "machine"), [("arm", "canon-a1100"), ("arm", "sx1"), ("m68k", "an5206"), ("m68k", "q800")]
+)
+def test_a_board_that_needs_an_image_is_started_with_an_empty_one(
+    emulator: str, machine: str, debian_emulator: Emulator
+) -> None:
+    (found,) = probe(debian_emulator("trixie", f"qemu-system-{emulator}"), machines=[machine]).machines
+    assert found.started
+    assert found.facts["pvpanic-attachable"].answer == "no"
+
+
 @pytest.mark.parametrize(
     ("options", "changed", "code"),
     [

@@ -17,7 +17,7 @@ DEFAULT = Start(
 # What emulators say that a fallback is for
 WORDS = (
     "accel",
-    "audio",
+    "no default audio driver available",
     "firmware",
     "no default",
     "could not load bios",
@@ -27,6 +27,7 @@ WORDS = (
     "start-powered-off",
     "no transactional memory",
     "kernel image must be specified",
+    "couldn't find rom image",
     "no slot/function available",
     "unsupported machine",
     "else",
@@ -69,6 +70,26 @@ def failed(words: str) -> Conversation:
             "Kernel image must be specified",  # m68k's default machine type
             replace(DEFAULT, target="m68k", device=""),
             replace(DEFAULT, target="m68k", device="", boot_image=bytes(0x10000)),
+        ),
+        (
+            "Kernel or Flash image must be specified",  # sx1, which takes no -bios
+            replace(DEFAULT, device="", boot_image=bytes(0x10000)),
+            replace(DEFAULT, device="", boot_image=bytes(0x10000), image_option="-kernel"),
+        ),
+        (
+            "Couldn't find rom image 'canon-a1100-rom1.bin'.",
+            replace(DEFAULT, device=""),
+            replace(DEFAULT, device="", boot_image=bytes(0x10000)),
+        ),
+        (
+            "unsupported machine type",  # avr has neither a default machine type nor virt
+            replace(DEFAULT, machine="virt", qtest=True, halted=True),
+            replace(DEFAULT, machine="none", device="", subject="", qtest=True, alone=True),
+        ),
+        (
+            "audio: Failed to create voice `lm4549.out'; No 'PCI' bus found for device 'pvpanic-pci'",
+            replace(DEFAULT, subject="pvpanic", device="pvpanic-pci"),
+            replace(DEFAULT, subject="", device=""),
         ),
         ("qtest is not known", replace(DEFAULT, qtest=True), DEFAULT),
         ("no KVM", replace(DEFAULT, accel="kvm"), DEFAULT),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from onpanic.core.errors import EmulatorError
 from onpanic.probe import probe
 from onpanic.probe.testing import QEMU_1_7, QEMU_7_2, Fault, PlayedEmulator
 
@@ -93,6 +94,42 @@ def test_a_machine_type_that_starts_with_another_option_only_is_started_with_it(
     record = probe(str(tmp_path / name))
     assert record.machines[0].started
     assert record.machines[0].facts["builtin-pvpanic"].answer == "no"
+
+
+NOISE = "module audio-audio-pa not found\nALSA lib pcm.c: Unknown PCM default\naudio: Failed to create voice"
+
+
+def test_what_a_sound_device_says_on_a_host_without_sound_is_no_reason(tmp_path: Path) -> None:
+    """Up to QEMU 8.1 boards with a codec say so and start; the reason is what follows."""
+    words = "-device pvpanic-pci: No 'PCI' bus found for device 'pvpanic-pci'"
+    path = tmp_path / "qemu-system-arm"
+    played = shlex.join(QEMU_7_2.but(target="arm").command())
+    refused = f"echo {shlex.quote(words)} >&2; exit 1"
+    cases = f'*pvpanic-pci*|*-audio*) {refused} ;; *) exec {played} "$@" ;;'
+    path.write_text(f'#!/bin/sh\necho {shlex.quote(NOISE)} >&2\ncase "$*" in {cases} esac\n')
+    path.chmod(0o755)
+    machine = probe(str(path)).machines[0]
+    assert machine.started
+    pci = machine.notifier_named("pvpanic")
+    assert pci is not None
+    fact = pci.facts["pvpanic-attachable"]
+    assert (fact.answer, fact.how) == ("no", "observed")
+    assert fact.detail == f"it starts without the device, and with it says: {words}"
+
+
+def test_a_refusal_of_the_probes_own_image_does_not_take_the_place_of_the_emulators_words(
+    tmp_path: Path,
+) -> None:
+    """A board may need an image that fits, so that an empty one helps nothing."""
+    path = tmp_path / "qemu-system-sh4"
+    path.write_text(
+        "#!/bin/sh\n"
+        'bios=shix_bios.bin; while [ $# -gt 0 ]; do [ "$1" = -bios ] && bios=$2; shift; done\n'
+        "echo \"Could not load SHIX bios '$bios'\" >&2; exit 1\n"
+    )
+    path.chmod(0o755)
+    with pytest.raises(EmulatorError, match=r"Could not load SHIX bios 'shix_bios\.bin'"):
+        probe(str(path))
 
 
 def test_a_bus_that_is_full_does_not_say_that_no_device_can_be_added(tmp_path: Path) -> None:

@@ -4,8 +4,12 @@ from typing import Any
 
 __all__ = ("last_lines", "printable", "wellformed")
 
-# Lines that old builds write to stderr on every start and that explain nothing
-_NOISE = ("GLib-WARNING", "I/O thread spun", "Could not open option rom", "is deprecated", "warning: ")
+# Lines that builds write to stderr whether they start or not, and that explain nothing; up to QEMU 8.1 boards
+# with a codec try the host's sound
+_NOISE = (
+    *("GLib-WARNING", "I/O thread spun", "Could not open option rom", "is deprecated", "warning: "),
+    *("ALSA lib", "alsa: ", "audio: Failed to create voice", "module audio-"),
+)
 
 
 def printable(text: str, limit: int = 0) -> str:

@@ -10,7 +10,7 @@ from onpanic.probe.asking.emulator_backend import PROCESSES, EmulatorBackend, Ru
 from onpanic.probe.asking.printed_words import words_of
 from onpanic.probe.asking.session import Session
 from onpanic.probe.conversation import Conversation
-from onpanic.probe.emulator.boot_image import BootImage
+from onpanic.probe.emulator.boot_image import BootImage, ImageOption
 from onpanic.probe.emulator.command_line import program_name
 from onpanic.probe.emulator.opening_commands import QmpCommand, encoded
 from onpanic.probe.emulator.process import EmulatorProcess
@@ -34,6 +34,7 @@ async def converse(
     *,
     qtest: bool = False,
     boot_image: bytes = b"",
+    image_option: ImageOption = "-bios",
     quota: Quota | None = None,
     opening: Sequence[QmpCommand] = (),
     head_start: EmulatorProcess | None = None,
@@ -50,6 +51,7 @@ async def converse(
     :param deadline: The time of the event loop at which the emulator is given up.
     :param qtest: Add a qtest channel to the command line.
     :param boot_image: Add firmware to the command line; empty for the emulator's own.
+    :param image_option: The option that loads it.
     :param quota: How much the emulator may send.
     :param opening: Commands that it is sent when it is started.
     :param head_start: An emulator that was started already; used if command line and opening are the same.
@@ -57,7 +59,8 @@ async def converse(
     """
     with contextlib.ExitStack() as stack:
         try:
-            argv, inherited, channel = _extended(argv, stack, backend, qtest=qtest, boot_image=boot_image)
+            image = BootImage(boot_image, image_option) if boot_image else None
+            argv, inherited, channel = _extended(argv, stack, backend, image, qtest=qtest)
         except OSError as error:  # no descriptor is left
             return Conversation.never(argv, f"not started: no channel to the emulator: {error.strerror}")
         session = Session(program_name(argv), argv, quota, opening, backend)
@@ -84,24 +87,25 @@ def _extended(
     argv: Sequence[str],
     stack: contextlib.ExitStack,
     backend: EmulatorBackend,
+    image: BootImage | None,
     *,
     qtest: bool,
-    boot_image: bytes,
 ) -> tuple[Sequence[str], list[int], Qtest | None]:
     """Return a command line with what the emulator inherits, the descriptors, and the qtest channel.
 
     :param stack: Closes the channel and the boot image.
+    :param image: What it runs in place of its firmware; None for the firmware.
     :raise OSError: When no descriptor is left.
     """
     channel: Qtest | None = None
     inherited: list[int] = []
+    if image:
+        stack.callback(image.close)
     if qtest:
         channel = backend.qtest()
         stack.callback(channel.close)
         argv, inherited = [*argv, *channel.options], [*channel.pass_fds]
-    if boot_image:
-        image = BootImage(boot_image)
-        stack.callback(image.close)
+    if image:
         argv, inherited = [*argv, *image.options], [*inherited, *image.pass_fds]
     return argv, inherited, channel
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from onpanic.probe.conversation import Conversation
+from onpanic.probe.emulator.boot_image import ImageOption
 from onpanic.probe.emulator.command_line import required_options
 from onpanic.probe.emulator.notifier_models import HYPERV_CPUS, PCI_TYPE
 from onpanic.probe.observations.machines import running_machine
@@ -22,6 +23,8 @@ _IMAGE = 0x10000  # bytes
 _BY_IMAGE = ("hyperv", "pseries", "checkstop")  # what is made to panic by code in place of the firmware
 _NO_HTM = ("-machine", "cap-htm=off")
 _NO_AUDIO = ("-audio", "none")  # boards with a codec require an audio device, since QEMU 8.2
+# What boards say that need firmware, or a kernel (grep "image" in QEMU's hw/); others name a BIOS
+_NO_IMAGE = ("bios", "rom image", "macrom", "image must be")
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -38,6 +41,7 @@ class Start(msgspec.Struct, frozen=True):
     :param halted: Whether its CPU stays off, and its firmware therefore does not run.
     :param qtest: Whether it is given a qtest channel.
     :param boot_image: What it runs in place of its firmware; empty for the firmware.
+    :param image_option: The option that loads it.
     :param first: Whether it is the first start for this machine type, which must succeed somehow.
     :param thorough: Whether this start also answers what is true of the emulator.
     :param one_by_one: Whether it is asked about each type by itself, not for a list of all types.
@@ -55,6 +59,7 @@ class Start(msgspec.Struct, frozen=True):
     halted: bool = False
     qtest: bool = False
     boot_image: bytes = b""
+    image_option: ImageOption = "-bios"
     first: bool = False
     thorough: bool = False
     one_by_one: bool = False
@@ -74,6 +79,13 @@ class Fallback(msgspec.Struct, frozen=True):
     matches: Callable[[Conversation, Start], bool]
     change: Callable[[Start], Start]
     forget: bool = False
+
+
+def _alone(start: Start) -> Start:
+    """Return a start that asks about the emulator only."""
+    return replace(
+        start, machine="none", device="", bus="", subject="", halted=False, boot_image=b"", alone=True
+    )
 
 
 #: In the order in which they are tried.
@@ -105,7 +117,7 @@ FALLBACKS = (
     ),
     Fallback(
         "no audio",
-        lambda failed, start: _says(failed, "audio") and _NO_AUDIO[0] not in start.options,
+        lambda failed, start: _says(failed, "audio driver") and _NO_AUDIO[0] not in start.options,
         lambda start: replace(start, options=(*start.options, *_NO_AUDIO)),
     ),
     Fallback(
@@ -148,13 +160,33 @@ FALLBACKS = (
         forget=True,
     ),
     Fallback(
+        "none, where there is no virt either",
+        lambda failed, start: (
+            start.first
+            and _says(failed, "unsupported machine")
+            and start.machine == "virt"
+            and not start.named
+        ),
+        _alone,
+        forget=True,
+    ),
+    Fallback(
         "an empty image, where the machine type requires one and no firmware is installed for it",
         lambda failed, start: (
-            (_says(failed, "bios") or _says(failed, "kernel image must be"))
+            any(_says(failed, words) for words in _NO_IMAGE)
             and start.subject not in _BY_IMAGE
             and not start.boot_image
         ),
         lambda start: replace(start, boot_image=bytes(_IMAGE)),
+    ),
+    Fallback(
+        "the same as a kernel, where the machine type takes no firmware",
+        lambda failed, start: (
+            _says(failed, "image must be")
+            and start.boot_image == bytes(_IMAGE)
+            and start.image_option == "-bios"
+        ),
+        lambda start: replace(start, image_option="-kernel"),
     ),
     Fallback(
         "no device",
@@ -164,22 +196,9 @@ FALLBACKS = (
         ),
     ),
     Fallback(
-        "none, where there is no virt either",
-        lambda failed, start: (
-            start.first
-            and _says(failed, "unsupported machine")
-            and start.machine == "virt"
-            and not start.named
-        ),
-        lambda start: replace(start, machine="none", subject="", alone=True),
-        forget=True,
-    ),
-    Fallback(
         "none, where the machine type does not start: it still answers questions about the emulator",
         lambda failed, start: start.thorough and failed.refused_to_start and start.machine != "none",
-        lambda start: replace(
-            start, machine="none", device="", subject="", halted=False, boot_image=b"", alone=True
-        ),
+        _alone,
     ),
 )
 

@@ -24,6 +24,7 @@ from onpanic.probe.asking.queries import ask_about_emulator, ask_about_machine
 from onpanic.probe.asking.session import Session
 from onpanic.probe.conversation import Conversation
 from onpanic.probe.conversation.conversation import EMULATOR_ONLY
+from onpanic.probe.emulator.boot_image import BOOT_IMAGES
 from onpanic.probe.emulator.command_line import X86, command_line, guess_target, required_options
 from onpanic.probe.emulator.notifier_models import ISA_TYPES
 from onpanic.probe.emulator.opening_commands import opening_commands
@@ -204,7 +205,8 @@ class _Starts:
     async def _with_fallbacks(self, start: Start) -> tuple[list[Conversation], Start]:
         """Start the emulator, with fallbacks, and return the conversations and the last start.
 
-        If not even the machine type ``none`` starts, the failure is that of the user's own start.
+        If not even the machine type ``none`` starts, the failure is that of the user's own start.  A refusal
+        of the probe's image is left out.
         """
         held: list[Conversation] = []
         forgotten: list[Conversation] = []
@@ -222,7 +224,8 @@ class _Starts:
                     forgotten.append(held.pop())
         if start.alone and held[-1].refused_to_start:
             held = forgotten[:1] or held[:-1] or held
-        return held, start
+        own = [c for c in held if not (c.refused_to_start and BOOT_IMAGES in c.failed)]
+        return own or held, start
 
     async def _acpi(self, held: list[Conversation], start: Start) -> list[Conversation]:
         """Boot the firmware with the device and without it; a builtin device can only be moved away."""
@@ -267,6 +270,7 @@ class _Starts:
             deadline,
             qtest=start.qtest,
             boot_image=start.boot_image,
+            image_option=start.image_option,
             quota=self._quota,
             opening=opening,
             head_start=ready,

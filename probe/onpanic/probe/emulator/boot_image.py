@@ -8,16 +8,25 @@ instruction.  Each image replaces the firmware, executes it, and then stores a w
 import contextlib
 import os
 import struct
+from typing import Literal
 
 __all__ = (
+    "BOOT_IMAGES",
     "FAULTED",
     "MARKER",
     "PASSED",
     "BootImage",
+    "ImageOption",
     "checkstop_image",
     "hyperv_crash_image",
     "os_term_image",
 )
+
+#: Where an emulator opens an image, without its number.
+BOOT_IMAGES = "/proc/self/fd/"
+
+#: The options of an emulator that load an image.
+ImageOption = Literal["-bios", "-kernel"]
 
 #: Guest-physical address of the word that shows how far the code got.
 MARKER = 0x7000
@@ -38,10 +47,12 @@ class BootImage:
     """Firmware in a file that exists only in memory.  The emulator inherits it, and opens it by its number.
 
     :param content: The firmware.
+    :param option: The option that loads it; ``-kernel`` for machine types that take no firmware.
     :raise OSError: When no descriptor is left.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, option: ImageOption = "-bios") -> None:
+        self._option = option
         self._fd = os.memfd_create("onpanic-boot-image")
         try:
             with open(self._fd, "wb", closefd=False) as file:
@@ -53,7 +64,7 @@ class BootImage:
     @property
     def options(self) -> list[str]:
         """The emulator's command line options."""
-        return ["-bios", f"/proc/self/fd/{self._fd}"]
+        return [self._option, f"{BOOT_IMAGES}{self._fd}"]
 
     @property
     def pass_fds(self) -> tuple[int, ...]:
