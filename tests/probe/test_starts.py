@@ -38,6 +38,15 @@ def test_the_name_of_2013_does_not_help_a_design_that_is_broken() -> None:
     assert probe(broken.command()).accepts("pause").code == "cont-refused-after-panic"
 
 
+@pytest.mark.parametrize("cpu", ["qemu64,hv-crash", "max,hv-crash"])
+def test_the_commands_own_device_is_judged_beside_a_cpu_with_hypervs_notifier(cpu: str) -> None:
+    """The user's CPU may be the one that the probe starts for the other notifier."""
+    record = probe([*QEMU_7_2.command(), "-cpu", cpu, "-device", "pvpanic"])
+    machine = record.machines[0]
+    assert machine.notifier == "isa"
+    assert machine.facts["panic-reported"].answer == "yes"
+
+
 def test_one_machine_type_that_hangs_does_not_keep_the_others_from_being_asked(tmp_path: Path) -> None:
     command = played_by_machine(tmp_path, q35=QEMU_7_2.failing(Fault("hang")))
     record = probe(command, all_machines=True, timeout=2)

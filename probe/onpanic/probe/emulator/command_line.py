@@ -17,6 +17,7 @@ from onpanic.probe.emulator.user_options import (
 )
 
 __all__ = (
+    "OPTIONS_OF_PROBE",
     "OWN_ID",
     "X86",
     "command_line",
@@ -29,6 +30,9 @@ __all__ = (
 
 #: The id of the device that the probe adds.
 OWN_ID = "onpanic"
+
+#: The last of these options on a command line is followed by the probe's own options only.
+OPTIONS_OF_PROBE = "-nodefaults"
 
 #: Targets whose I/O ports the human monitor can access.
 X86 = ("i386", "x86_64")
@@ -66,7 +70,7 @@ def command_line(
         *words[:first],
         "-no-shutdown",
         *words[first:],
-        *("-S", "-nodefaults", "-nographic", "-serial", "none", "-parallel", "none"),
+        *("-S", OPTIONS_OF_PROBE, "-nographic", "-serial", "none", "-parallel", "none"),
         *(("-machine", options) if options else ()),
         *(("-device", f"{device},id={OWN_ID}") if device else ()),
         *extra,

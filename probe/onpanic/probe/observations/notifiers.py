@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from onpanic.probe.conversation import Conversation
-from onpanic.probe.emulator.command_line import X86
+from onpanic.probe.emulator.command_line import OPTIONS_OF_PROBE, X86
+from onpanic.probe.emulator.command_line_parser import option_values
 from onpanic.probe.emulator.notifier_models import HYPERV_CPUS, ISA_TYPES, PCI_TYPE, NotifierModel
 
 __all__ = ("about", "architectural_notifier", "impossible", "notifier_types", "subject")
@@ -16,8 +17,14 @@ def subject(conversation: Conversation) -> NotifierModel | None:
         return "isa"
     if own == PCI_TYPE:
         return "pvpanic"
-    cpus = conversation.options("cpu")
-    return "hyperv" if cpus and cpus[-1] in HYPERV_CPUS else None
+    return "hyperv" if set(_own_cpus(conversation)) & set(HYPERV_CPUS) else None
+
+
+def _own_cpus(conversation: Conversation) -> list[str]:
+    """Return the CPUs that the probe chose; the user may have chosen the same ones."""
+    words = conversation.argv
+    since = max((n for n, word in enumerate(words) if word == OPTIONS_OF_PROBE), default=len(words))
+    return option_values(words[since:], "cpu")
 
 
 def about(
