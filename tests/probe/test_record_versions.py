@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from onpanic.probe import CapabilityRecord, RecordError
 from onpanic.probe.decision.policy import ON_PANIC
 from onpanic.probe.emulator.notifier_models import NOTIFIER_MODELS
 from onpanic.probe.record.capability_record import MachineRecord
+from onpanic.probe.record.screen import Style, screen
 
 TESTS = Path(__file__).parent.parent
 #: Records as version 0.1.0 published them: one machine type of each kind, without the evidence.
@@ -112,6 +114,18 @@ def test_a_published_record_keeps_its_decisions(path: Path) -> None:
 def test_an_old_record_fits_the_schema_when_it_is_written_again(path: Path) -> None:
     document = json.loads(CapabilityRecord.from_json(path.read_bytes()).to_json())
     jsonschema.Draft202012Validator(CapabilityRecord.json_schema()).validate(document)
+
+
+def test_a_fact_that_a_record_lacks_is_shown_as_unknown() -> None:
+    """Another version of onpanic may have made it."""
+    record = msgspec.json.decode(CapabilityRecord.from_json(KEPT[0].read_bytes()).to_json())
+    machine = record["machines"][0]
+    machine["notifier"] = None
+    for notifier in machine["notifiers"]:
+        notifier["facts"] = {}
+    shown = screen(CapabilityRecord.from_json(json.dumps(record)), Style())
+    model = machine["notifiers"][0]["model"]
+    assert re.search(rf"unknown +notifier {model} +probe-inconclusive: not asked", shown)
 
 
 def test_an_old_notifier_becomes_the_machine_types_own() -> None:

@@ -13,6 +13,9 @@ from onpanic.probe.record.capability_record import CapabilityRecord, MachineReco
 __all__ = ("Style", "screen")
 
 
+_NOT_ASKED = Fact("unknown", None, "not asked")  # of a record that another version made
+
+
 class Style:
     """How parts of the text are coloured: not at all.  A subclass may."""
 
@@ -83,7 +86,7 @@ def _machines(group: Sequence[MachineRecord], style: Style) -> Iterable[str]:
 def _other_notifiers(machine: MachineRecord, style: Style) -> Iterable[str]:
     """Yield a line for each further notifier: whether it works, and else why not."""
     for notifier in machine.notifiers:
-        fact = notifier.facts["pvpanic-attachable"]
+        fact = notifier.facts.get("pvpanic-attachable", _NOT_ASKED)
         if notifier.model == machine.notifier or (fact.answer == "no" and fact.how == "documented"):
             continue  # it is shown above, or another architecture's
         answer, says = _in_short(notifier)
@@ -93,7 +96,8 @@ def _other_notifiers(machine: MachineRecord, style: Style) -> Iterable[str]:
 
 def _in_short(notifier: Notifier) -> tuple[str, str]:
     """Return whether a notifier works, and why not."""
-    required = [(q, notifier.facts[q.name]) for q in NOTIFIER_QUESTIONS.values() if q.requires]
+    asked = [q for q in NOTIFIER_QUESTIONS.values() if q.requires]
+    required = [(q, notifier.facts.get(q.name, _NOT_ASKED)) for q in asked]
     for question, fact in required:
         code = question.requires.refused_by(fact.answer) if question.requires else ""
         if code:
