@@ -128,6 +128,19 @@ def test_tcg_proves_nothing_about_a_kvm_that_is_denied(kvm: Any, answer: str, co
     assert ("Permission denied" in decision.reason) == (kvm == "denied")
 
 
+@pytest.mark.parametrize(
+    ("kvm", "reason"), [("plain", "this host's KVM has no Hyper-V"), ("hyperv", "although KVM accepts it")]
+)
+def test_a_write_that_kvm_accepts_and_nothing_reports_is_no_lack_of_the_host(kvm: Any, reason: str) -> None:
+    silent = PlayedNotifier(event="", state="running")
+    record = probed(QEMU_7_2.but(kvm=kvm, notifiers={"hyperv": silent}))
+    found = record.machine().notifier_named("hyperv")
+    assert found is not None
+    fact = found.facts["panic-reported"]
+    assert (fact.answer, fact.how) == ("no", "observed")
+    assert fact.detail.endswith(reason)
+
+
 @pytest.mark.parametrize("when", ["at-once", "after-reply", "after-next-reply"])
 @pytest.mark.parametrize("pci", ["by-hand", "by-firmware"])
 def test_the_pci_device_is_judged_alike(pci: Any, when: Any) -> None:

@@ -160,7 +160,8 @@ def _hyperv_silent(conversations: Sequence[Conversation], panic: Panic) -> Fact 
     ran = [c for c in held if c.answered and "hv-crash" in str(c.options("cpu"))]
     with_kvm = [c for c in held if "accel=kvm" in str(c.argv) and c not in ran]
     if any("accel=kvm" in str(c.argv) for c in ran):
-        return no("observed", f"{panic.made_by}: no event: this host's KVM has no Hyper-V")
+        why = ", although KVM accepts it" if panic.went_on else ": this host's KVM has no Hyper-V"
+        return no("observed", f"{panic.made_by}: no event{why}")
     words = next((c.own_words for c in with_kvm if c.failed), "")
     if words and not any(reason in words for reason in _NO_KVM):
         return unknown(f"TCG ignores hv-crash, and KVM could not be used: {words}")
