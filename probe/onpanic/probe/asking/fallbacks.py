@@ -24,7 +24,7 @@ _BY_IMAGE = ("hyperv", "pseries", "checkstop")  # what is made to panic by code 
 _NO_HTM = ("-machine", "cap-htm=off")
 _NO_AUDIO = ("-audio", "none")  # boards with a codec require an audio device, since QEMU 8.2
 # What boards say that need firmware, or a kernel (grep "image" in QEMU's hw/); others name a BIOS
-_NO_IMAGE = ("bios", "rom image", "macrom", "image must be")
+_NO_IMAGE = ("bios", " rom image", "macrom", "image must be")
 
 
 class Start(msgspec.Struct, frozen=True):
