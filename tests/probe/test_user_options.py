@@ -47,6 +47,7 @@ def test_command_lines_of_scripts(line: CommandLine) -> None:
         ("./qemu-system-aarch64-9.2.1 -M virt", 0),
         ("qemu-system-x86_64.exe -M q35", 0),
         ("kvm disk.img", 0),
+        ("/usr/bin/kvm-spice -S -m 512", 0),
         ("qemu disk.img", 0),
         ("nice -n 5 kvm -m 512", 3),
         ("sudo -u qemu -g kvm /usr/bin/kvm -accel kvm", 5),
@@ -121,6 +122,20 @@ def test_a_command_that_names_no_emulator_is_not_changed(command: str) -> None:
         ("-cpu EPYC,enforce,phys-bits=46", "-cpu EPYC"),
         ("-cpu EPYC,enforce=off", "unchanged"),
         ("-device host-x86_64-cpu,socket-id=1", ""),
+        (
+            "-cpu host,hv-relaxed=on,hv-vpindex=on,hv-synic=on,hv_vpindex",
+            "-cpu max,hv-relaxed=on,hv-synic=on",
+        ),
+        ("-cpu max,hv-vpindex=off", "unchanged"),
+        # Devices that need KVM's Hyper-V, its interrupt controller, or the guest's memory
+        ("-device vmbus-bridge,id=v -device hv-balloon,id=b", ""),
+        ("-device intel-iommu,intremap=on,eim=on", "-device intel-iommu,intremap=on"),
+        (
+            '-device \'{"driver": "intel-iommu", "eim": "on", "pt": true}\'',
+            '-device \'{"driver": "intel-iommu", "pt": true}\'',
+        ),
+        ("-device intel-iommu,eim=off -device virtio-vga,blob=off", "unchanged"),
+        ("-device virtio-gpu-pci,blob=true,id=g", "-device virtio-gpu-pci,id=g"),
         # Devices by what they refer to, in any order, and by what they are connected to
         ("-device virtio-net-pci,netdev=n,id=x -netdev user,id=n", ""),
         ("-device e1000", "unchanged"),
@@ -189,8 +204,35 @@ def test_another_target_has_no_cpu_max() -> None:
     """Of the targets that KVM has, some got ``max`` later than ``host``, or never."""
     assert left("-cpu host", "qemu-system-ppc64") == ""
     assert left("-cpu host", "qemu-system-riscv64") == ""
-    assert left("-cpu host,sve=on,kvm-steal-time=off", "qemu-system-aarch64") == "-cpu max,sve=on"
-    assert left("-cpu host", "qemu-system-s390x") == "-cpu max"
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "expected"),
+    [
+        ("aarch64", "-cpu host,sve=on,kvm-steal-time=off,aarch64=off", "-cpu max,sve=on"),
+        ("aarch64", "-cpu cortex-a57,kvm-no-adjvtime=on,pmu=off", "-cpu cortex-a57,pmu=off"),
+        ("aarch64", "-M virt,accel=kvm,gic-version=host,its=on", "-M virt,gic-version=max,its=on"),
+        (
+            "aarch64",
+            '-machine \'{"type": "virt", "gic-version": "host"}\'',
+            '-machine \'{"type": "virt", "gic-version": "max"}\'',
+        ),
+        ("aarch64", "-M virt,gic-version=3", "unchanged"),
+        ("aarch64", "-M virt,ras=on -bios QEMU_EFI.fd", "-M virt"),
+        ("s390x", "-cpu host,ap=on,apft=on", "-cpu max"),
+        ("s390x", "-cpu gen15a-base,aen=on,msa9=on", "-cpu max"),
+        ("s390x", "-cpu z14ZR1-base", "-cpu max"),
+        ("s390x", "-cpu zEC12.2", "-cpu max"),
+        ("s390x", "-cpu qemu -cpu max,vx=off -cpu nosuch", "unchanged"),
+        ("ppc64", "-M pseries,cap-htm=on,cap-nested-hv=true,cap-ibs=broken", "-M pseries,cap-ibs=broken"),
+        ("ppc64", "-M pseries,cap-htm=off", "unchanged"),
+        ("loongarch64", "-cpu la464,lbt=off,lsx=on", "-cpu la464,lsx=on"),
+    ],
+)
+def test_what_needs_kvm_is_replaced_or_left_out(target: str, options: str, expected: str) -> None:
+    """A probe emulates the CPU, and QEMU would not start with it."""
+    wanted = shlex.join(shlex.split(options if expected == "unchanged" else expected))
+    assert left(options, f"qemu-system-{target}") == wanted
 
 
 def test_changes_say_what_and_why() -> None:

@@ -4,6 +4,12 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+from onpanic.probe.emulator.needs_kvm import (
+    NEED_HYPERV,
+    cpu_without_kvm,
+    device_needs_kvm,
+    machine_without_kvm,
+)
 from onpanic.probe.emulator.option_table import (
     ACCELERATOR,
     AUDIO,
@@ -11,6 +17,7 @@ from onpanic.probe.emulator.option_table import (
     CONNECTS,
     FILES,
     HOST_DEVICE,
+    KVM,
     MEMORY,
     OPTIONS,
     PROCESS,
@@ -73,6 +80,7 @@ _DEVICES = (
     ("usb-mtp", "gives the guest files of the host"),
     ("loader guest-loader", CODE),
     ("virtio-vga-gl virtio-gpu-gl virtio-vga-rutabaga virtio-gpu-rutabaga", _OPENGL),
+    (NEED_HYPERV, KVM),
 )
 # Without audiodev= they use the default driver
 _SOUND_DEVICES = (
@@ -92,9 +100,8 @@ _MACHINE = {
     **dict.fromkeys(("confidential-guest-support", "memory-encryption"), _PROTECTED),
     **dict.fromkeys(("hmat", "memory-backend"), MEMORY),
     "dumpdtb": WRITES,
+    "ras": "needs firmware, which is left out",
 }
-# Targets that have -cpu max in every version that has -cpu host
-_HAVE_MAX = ("i386", "x86_64", "arm", "aarch64", "s390x")
 
 
 def judge(name: str, value: str, target: str, left_out: Collection[str]) -> Verdict:
@@ -122,32 +129,20 @@ def ids_in(name: str, value: str) -> set[str]:
 
 
 def _cpu(value: str, target: str) -> Verdict:
-    """Replace a CPU that needs KVM.  ``max`` is the same as ``host`` where KVM is used."""
-    model, *features = value.split(",")
-    if model == "host" and target not in _HAVE_MAX:
-        return Verdict(None, "needs KVM")
-    kept = [one for one in features if not _refuses_to_emulate(one, target, model)]
-    model = "max" if model == "host" else model
-    changed = ",".join((model, *kept))
-    return Verdict(changed, "needs KVM") if changed != value else Verdict(value)
+    """Replace a CPU that needs KVM."""
+    changed = cpu_without_kvm(value, target)
+    return Verdict(changed, KVM) if changed != value else Verdict(value)
 
 
-def _refuses_to_emulate(feature: str, target: str, model: str) -> bool:
-    """Return whether a CPU with this feature is refused by TCG."""
-    name, _, word = feature.partition("=")
-    if name == "enforce":
-        return word in ("", "on", "yes", "true")
-    if name == "phys-bits":
-        return True
-    return model == "host" and target in ("arm", "aarch64") and name.startswith("kvm-")
+def _without(
+    value: str, drop: Callable[[str, str], str], became: Callable[[str, str], str | None] = lambda *_: None
+) -> Verdict:
+    """Drop or replace properties; leave the option out if nothing is left.
 
-
-def _without(value: str, drop: Callable[[str, str], str]) -> Verdict:
-    """Drop properties; leave the option out if nothing is left.
-
-    :param drop: Returns why a property is dropped; empty if it is kept.
+    :param drop: Returns why a property is dropped or replaced; empty if it is kept.
+    :param became: Returns the value that replaces a property's; None to drop it.
     """
-    changed, reasons = without_properties(value, drop)
+    changed, reasons = without_properties(value, drop, became)
     return Verdict(changed or None, "; ".join(reasons)) if reasons else Verdict(value)
 
 
@@ -155,9 +150,15 @@ def _machine(value: str, left_out: Collection[str]) -> Verdict:
     def drop(key: str, word: str) -> str:
         if key.startswith("sgx-epc."):
             return MEMORY
+        if machine_without_kvm(key, word) != word:
+            return KVM
         return _MACHINE.get(key, _PROTECTED if word in left_out else "")
 
-    return _without(value, drop)
+    def became(key: str, word: str) -> str | None:
+        changed = machine_without_kvm(key, word)
+        return changed if changed != word else None
+
+    return _without(value, drop, became)
 
 
 def _device(value: str, left_out: Collection[str]) -> Verdict:
@@ -167,7 +168,7 @@ def _device(value: str, left_out: Collection[str]) -> Verdict:
         if driver.startswith(tuple(prefixes.split())):
             return Verdict(None, why)
     if driver.startswith("host-") and driver.endswith("-cpu"):
-        return Verdict(None, "needs KVM")
+        return Verdict(None, KVM)
     if ("virgl", "on") in pairs:
         return Verdict(None, _OPENGL)
     why = _reaches_out(pairs, left_out)
@@ -175,7 +176,15 @@ def _device(value: str, left_out: Collection[str]) -> Verdict:
         return Verdict(None, why)
     if driver in _SOUND_DEVICES and not dict(pairs).get("audiodev"):
         return Verdict(None, AUDIO)
-    return _without(value, lambda key, _: MEMORY if key in ("numa_node", "node-id") else "")
+
+    def drop(key: str, word: str) -> str:
+        if key in ("numa_node", "node-id"):
+            return MEMORY
+        if key == "blob" and word in ("on", "true", "yes"):
+            return "maps memory that is left out"
+        return KVM if device_needs_kvm(driver, key, word) else ""
+
+    return _without(value, drop)
 
 
 def _object(value: str, left_out: Collection[str]) -> Verdict:

@@ -15,6 +15,7 @@ __all__ = (
     "DISPLAY",
     "FILES",
     "HOST_DEVICE",
+    "KVM",
     "MEMORY",
     "NETWORK",
     "OPTIONS",
@@ -31,6 +32,7 @@ DISK = "opens a disk image"
 DISPLAY = "opens a display"
 FILES = "opens a file"
 HOST_DEVICE = "uses a device of the host"
+KVM = "needs KVM"
 MEMORY = "no answer depends on the guest's memory"
 NETWORK = "connects to a network"
 PROCESS = "changes how the process runs"

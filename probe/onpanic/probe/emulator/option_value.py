@@ -47,24 +47,39 @@ def properties(value: str, implied: str) -> list[tuple[str, str]]:
     return found
 
 
-def without_properties(value: str, drop: Callable[[str, str], str]) -> tuple[str, list[str]]:
-    """Return a value without some of its properties, and why they were dropped.
+def without_properties(
+    value: str,
+    drop: Callable[[str, str], str],
+    became: Callable[[str, str], str | None] = lambda *_: None,
+) -> tuple[str, list[str]]:
+    """Return a value without some of its properties, and why they were dropped or replaced.
 
     :param value: As for `properties`.
-    :param drop: Returns why a property is dropped; empty if it is kept.
+    :param drop: Returns why a property is dropped or replaced; empty if it is kept.
+    :param became: Returns the value that replaces the property's; None to drop it.
     """
     reasons: dict[str, None] = {}
 
-    def keep(key: str, word: str) -> bool:
+    def changed(key: str, word: str) -> str | None:
         why = drop(key, word)
         reasons.update(dict.fromkeys([why] if why else []))
-        return not why
+        return became(key, word) if why else word
 
     if value.startswith("{"):
-        kept = {key: member for key, member in json_members(value).items() if keep(key, _text(member))}
-        return json.dumps(kept) if kept else "", list(reasons)
-    parts = _PART.findall(value)
-    return ",".join(part for part in parts if "=" not in part or keep(*_split(part))), list(reasons)
+        members: dict[str, Any] = {}
+        for key, member in json_members(value).items():
+            word = changed(key, text := _text(member))
+            if word is not None:
+                members[key] = member if word == text else word
+        return json.dumps(members) if members else "", list(reasons)
+
+    def rewritten(part: str) -> str | None:
+        key, word = _split(part)
+        new = changed(key, word) if "=" in part else word
+        return part if new == word else None if new is None else f"{key}={new}"
+
+    kept = map(rewritten, _PART.findall(value))
+    return ",".join(part for part in kept if part is not None), list(reasons)
 
 
 def _split(part: str) -> tuple[str, str]:

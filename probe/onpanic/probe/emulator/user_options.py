@@ -21,8 +21,8 @@ __all__ = (
     "without_options",
 )
 
-# Also Debian's qemu-system-x86_64-microvm, and a version; not a log file with the emulator's name
-_NAME = re.compile(r"(?:qemu-system-(?P<target>\w+)|qemu-kvm)(?:-\w+(?:\.\d+)*)*(?:\.exe)?")
+# Also Debian's qemu-system-x86_64-microvm, Ubuntu's kvm-spice, and a version; not a log file's name
+_NAME = re.compile(r"(?:qemu-system-(?P<target>\w+)|qemu-kvm|kvm-spice)(?:-\w+(?:\.\d+)*)*(?:\.exe)?")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _SHORT_NAMES = ("kvm", "qemu")  # which are also names of users, groups and hosts
 
