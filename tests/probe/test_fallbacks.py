@@ -18,6 +18,7 @@ DEFAULT = Start(
 WORDS = (
     "accel",
     "no default audio driver available",
+    "No 'usb-bus' bus found for device 'usb-mouse'",
     "firmware",
     "no default",
     "could not load bios",
@@ -34,14 +35,18 @@ WORDS = (
 )
 
 
-def failed(words: str) -> Conversation:
-    """Return the conversation of an emulator that refused to start with some words."""
+def failed(words: str, options: str = "") -> Conversation:
+    """Return the conversation of an emulator that refused to start with some words.
+
+    :param options: Its command line, without its name.
+    """
     ending = {
         "rc": 1,
         "why": f"qemu ended (status 1): {words}",
         "fault": "StartError",
     }
-    return Conversation([Entry("proc", "argv", ["qemu"]), Entry("proc", "exit", ending)])
+    argv = ["qemu", *options.split()]
+    return Conversation([Entry("proc", "argv", argv), Entry("proc", "exit", ending)])
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,25 @@ def test_the_words_decide_what_is_changed(words: str, start: Start, expected: St
     found = next_start(failed(words), start)
     assert found is not None
     assert found[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "again"),
+    [
+        ("-device usb-mouse -nodefaults", "No 'usb-bus' bus found for device 'usb-mouse'", True),
+        ("-device ahci,bus=pcie.1 -nodefaults -device pvpanic,id=x", "Bus 'pcie.1' not found", True),
+        ("-device usb-mouse -nodefaults", "-device usb-mouse: 'usb-mouse' is not a valid", False),
+        ("-nodefaults -device usb-mouse -nodefaults", "No 'usb-bus' bus found for device", False),
+        ("-device usb-mouse -nodefaults -device pvpanic", "No 'ISA' bus found for device 'pvpanic'", False),
+        ("-nodefaults -device pvpanic", "No 'ISA' bus found", False),
+    ],
+)
+def test_devices_of_the_user_get_the_buses_of_default_devices(options: str, words: str, again: bool) -> None:
+    """Not if the user wants no default devices, nor for the probe's own device."""
+    start = DEFAULT if "pvpanic" in options else replace(DEFAULT, device="")
+    found = next_start(failed(words, options), start)
+    assert found is not None
+    assert (found[0] == replace(start, defaults=True)) == again
 
 
 def test_a_machine_type_that_the_user_named_is_not_replaced() -> None:

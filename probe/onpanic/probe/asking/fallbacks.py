@@ -46,6 +46,7 @@ class Start(msgspec.Struct, frozen=True):
     :param thorough: Whether this start also answers what is true of the emulator.
     :param one_by_one: Whether it is asked about each type by itself, not for a list of all types.
     :param alone: Whether it is started without the user's options, to ask about the emulator only.
+    :param defaults: Whether the machine type has its default devices.
     """
 
     machine: str | None
@@ -64,6 +65,7 @@ class Start(msgspec.Struct, frozen=True):
     thorough: bool = False
     one_by_one: bool = False
     alone: bool = False
+    defaults: bool = False
 
 
 class Fallback(msgspec.Struct, frozen=True):
@@ -189,6 +191,11 @@ FALLBACKS = (
         lambda start: replace(start, image_option="-kernel"),
     ),
     Fallback(
+        "the default devices, where the user's are on a bus that only those bring",
+        lambda failed, start: not start.defaults and _lacks_bus(failed, start.device),
+        lambda start: replace(start, defaults=True),
+    ),
+    Fallback(
         "no device",
         lambda failed, start: start.first and failed.refused_to_start and bool(start.device),
         lambda start: replace(
@@ -218,6 +225,17 @@ def next_start(failed: Conversation, start: Start) -> tuple[Start, bool] | None:
 def _says(failed: Conversation, word: str) -> bool:
     """Return whether the emulator refused to start, with a word in its message."""
     return failed.refused_to_start and word in failed.failed.lower()
+
+
+def _lacks_bus(failed: Conversation, device: str) -> bool:
+    """Return whether there is no bus for a device of the user's, who has not asked for no defaults.
+
+    :param device: The type of the device that the probe has added; empty for none.
+    """
+    asked = sum(word in ("-nodefaults", "--nodefaults") for word in failed.argv) > 1
+    of_the_user = failed.options("device")[: -1 if device else None]
+    about_own = bool(device) and device in failed.failed
+    return not asked and bool(of_the_user) and not about_own and _says(failed, "bus")
 
 
 def _ended_in_panic(failed: Conversation) -> bool:

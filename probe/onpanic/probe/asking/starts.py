@@ -258,6 +258,7 @@ class _Starts:
             device=device,
             extra=(*start.options, *(_HALTED if start.halted else ())),
             alone=start.alone,
+            defaults=start.defaults,
         )
         ready = self._head_start if start.first else None
         if start.first:

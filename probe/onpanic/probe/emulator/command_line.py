@@ -32,7 +32,7 @@ __all__ = (
 OWN_ID = "onpanic"
 
 #: The last of these options on a command line is followed by the probe's own options only.
-OPTIONS_OF_PROBE = "-nodefaults"
+OPTIONS_OF_PROBE = "-S"
 
 #: Targets whose I/O ports the human monitor can access.
 X86 = ("i386", "x86_64")
@@ -46,6 +46,7 @@ def command_line(
     device: str = "",
     extra: Sequence[str] = (),
     alone: bool = False,
+    defaults: bool = False,
 ) -> list[str]:
     """Return the command line that starts an emulator for one machine type.
 
@@ -59,6 +60,7 @@ def command_line(
     :param device: The type of the panic notifier to add; empty for none.
     :param extra: More options.
     :param alone: Whether to leave out all options of the user's, to ask about the emulator itself.
+    :param defaults: Whether the machine type has its default devices, but for a network and a monitor.
     """
     words = emulator_alone(command) if alone else adapt(command).command
     if machine == "none":
@@ -70,7 +72,9 @@ def command_line(
         *words[:first],
         "-no-shutdown",
         *words[first:],
-        *("-S", OPTIONS_OF_PROBE, "-nographic", "-serial", "none", "-parallel", "none"),
+        OPTIONS_OF_PROBE,
+        *(("-net", "none", "-monitor", "none") if defaults else ("-nodefaults",)),
+        *("-nographic", "-serial", "none", "-parallel", "none"),
         *(("-machine", options) if options else ()),
         *(("-device", f"{device},id={OWN_ID}") if device else ()),
         *extra,
