@@ -99,6 +99,8 @@ def test_a_command_line_is_probed_as_it_stands(line: CommandLine, qemu: str) -> 
         ("qemu-system-s390x", "-M s390-ccw-virtio -cpu gen15a-base,msa9=on -drive if=virtio,file=x", 1),
         ("qemu-system-ppc64", "-M pseries,cap-htm=on -cpu host -m 8G -prom-env auto-boot?=false", 2),
         ("qemu-system-riscv64", "-M virt -cpu host -kernel Image -smp 2", 2),
+        # Only its default devices bring a USB bus
+        ("qemu-system-ppc", "-M mac99,via=pmu -device usb-mouse -hda disk.img", 1),
     ],
 )
 def test_command_lines_of_other_targets(
@@ -110,6 +112,16 @@ def test_command_lines_of_other_targets(
     assert name in (record.machines[0].name, *record.machines[0].aliases)
     assert record.accepts("pause")
     assert sum(not change.became for change in record.emulator.changes) == left_out
+
+
+def test_the_machine_type_of_a_command_line_decides_what_is_made_to_panic(
+    debian_emulator: Callable[..., list[str]],
+) -> None:
+    """As that of --machine does."""
+    command = debian_emulator("trixie", "qemu-system-ppc64")
+    (machine,) = probe([*command, "-M", "powernv10"]).machines
+    assert machine.name == "powernv10"
+    assert machine.facts["checkstop-reported"].answer == "yes"
 
 
 @pytest.mark.parametrize(

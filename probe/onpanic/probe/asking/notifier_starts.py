@@ -15,8 +15,9 @@ from onpanic.probe.asking.fallbacks import Start
 from onpanic.probe.asking.plan import ProbePlan
 from onpanic.probe.emulator.boot_image import checkstop_image, hyperv_crash_image, os_term_image
 from onpanic.probe.emulator.command_line import X86, required_options
-from onpanic.probe.emulator.command_line_parser import adds_device
+from onpanic.probe.emulator.command_line_parser import adds_device, machine_type
 from onpanic.probe.emulator.notifier_models import HYPERV_CPUS, ISA_TYPES, PCI_TYPE
+from onpanic.probe.emulator.user_options import emulator_position
 from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.observations.panics import Source
 
@@ -39,7 +40,7 @@ def first_start(command: Sequence[str], plan: ProbePlan, machine: str | None, ta
         thorough=True,
         one_by_one=plan.introspect_only,  # loads no modules, which takes as long as the schema
     )
-    subject = _subjects(plan, machine, target)[0]
+    subject = _subjects(plan, _machine_name(command, machine, target), target)[0]
     return _with_notifier(base, subject, command, introspect_only=plan.introspect_only)
 
 
@@ -52,10 +53,17 @@ def further_starts(
     :param tried: What the first start was about, before any fallback.
     :param types: Which types of device the emulator has; empty if that is not known yet.
     """
-    base = Start(start.machine, start.named, start.target, accel=start.accel, options=start.options)
+    base = Start(
+        start.machine,
+        start.named,
+        start.target,
+        accel=start.accel,
+        options=start.options,
+        defaults=start.defaults,
+    )
     more = [
         _with_notifier(base, subject, command, introspect_only=plan.introspect_only)
-        for subject in _subjects(plan, start.machine, start.target)
+        for subject in _subjects(plan, _machine_name(command, start.machine, start.target), start.target)
         if subject != tried and (subject != "pvpanic" or types.get(PCI_TYPE, True))
     ]
     asked_for_isa = plan.notifier in (None, "isa")
@@ -66,9 +74,17 @@ def further_starts(
     return more
 
 
-def _subjects(plan: ProbePlan, machine: str | None, target: str) -> list[Source]:
+def _machine_name(command: Sequence[str], machine: str | None, target: str) -> str:
+    """Return the machine type of a start: the user's options may name it.
+
+    :param machine: The one that was asked for by itself; None for that of the command.
+    """
+    named = machine or machine_type(command[emulator_position(command) or 0 :])
+    return named or ("pseries" if target == "ppc64" else "default")
+
+
+def _subjects(plan: ProbePlan, name: str, target: str) -> list[Source]:
     """Return what can be made to panic on a machine type, the most likely notifier first."""
-    name = machine or ("pseries" if target == "ppc64" else "default")
     own = architectural_notifier(target, name)
     found: list[Source] = [own] if own else []
     if target in X86:
@@ -98,7 +114,7 @@ def _with_notifier(
     if subject == "hyperv":
         options = (*start.options, "-cpu", HYPERV_CPUS[0])
         return replace(start, accel="kvm", options=options, boot_image=hyperv_crash_image())
-    if subject == "checkstop" and (start.machine or "").startswith("powernv"):
+    if subject == "checkstop" and _machine_name(command, start.machine, start.target).startswith("powernv"):
         return replace(start, boot_image=checkstop_image())
     if subject == "pseries":
         return replace(start, boot_image=os_term_image())
