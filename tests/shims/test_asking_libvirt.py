@@ -1,13 +1,20 @@
 """What a libvirt supports is asked; if it does not answer, its version counts."""
 
+import os
+import shlex
+import shutil
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from onpanic.shims import Libvirt
 
-UNSUPPORTED, XML_ERROR, NO_SUPPORT, DENIED, RPC = 67, 27, 3, 29, 39
+from ..running.libvirtd import HOST, DaemonEndedError, run_libvirtd
+
+UNSUPPORTED, XML_ERROR, NO_SUPPORT, DENIED, RPC, INVALID, INTERNAL = 67, 27, 3, 29, 39, 8, 1
 NO_EMULATOR = "No emulator found for arch 'x86_64'"
 
 Refusal = tuple[int, str] | None
@@ -62,7 +69,7 @@ class Asked:
 
     def _answer(self, xml: str) -> Refusal:
         for word, answer in self.known.items():
-            if f">{word}<" in xml or f"'{word}'" in xml:
+            if f">{word}<" in xml or f"'{word}'" in xml or f"<{word} " in xml:
                 return answer
         found = next(
             w for w in ("onpanic-control", "preserve-running", "rename-restart", "pvpanic") if w in xml
@@ -85,7 +92,8 @@ pytestmark = pytest.mark.libvirt  # for the errors of its Python module
         (9_000_000, {"pvpanic": OTHER_EMULATOR, "rename-restart": NOT_BY_QEMU}, "p c"),
         (9_000_000, {"pvpanic": (UNSUPPORTED, NO_EMULATOR), "rename-restart": NOT_BY_QEMU}, "p c"),
         (9_000_000, {"preserve-running": (UNSUPPORTED, NO_EMULATOR), "rename-restart": NOT_BY_QEMU}, "r c"),
-        (12_008_000, {"preserve-running": (UNSUPPORTED, "no 'preserve-running' here")}, ""),
+        (12_008_000, {"preserve-running": (UNSUPPORTED, "no 'preserve-running' here")}, "c"),
+        (7_000_000, {"preserve-running": (UNSUPPORTED, "no 'preserve-running' here")}, ""),
         (9_000_000, {"rename-restart": None}, ""),
         (12_008_000, {"rename-restart": NOT_BY_QEMU}, "c"),
     ],
@@ -104,6 +112,39 @@ def test_its_answers_count(
     assert " ".join(name for name, answer in asked.items() if answer) == features
     assert found.known_by == "asked"
     assert str(found) == f"{Libvirt.of(version).name}, asked"
+
+
+def test_elements_and_attributes_are_asked_about(libvirt: Any) -> None:
+    """What refuses a value reads it; what accepts any value does not, and neither answers for the models."""
+    found = Libvirt.of_connection(Asked(1_001_001, {}))
+    assert (found.device, found.models, found.vmcoreinfo) == (True, True, True)
+    found = Libvirt.of_connection(Asked(12_006_000, {"vmcoreinfo": None}))
+    assert (found.device, found.models, found.vmcoreinfo) == (True, True, False)
+    found = Libvirt.of_connection(Asked(1_002_001, {"panic": None, "vmcoreinfo": (UNSUPPORTED, NO_EMULATOR)}))
+    assert (found.device, found.models, found.vmcoreinfo) == (True, False, False)
+    assert found.known_by == "version"
+
+
+@pytest.mark.parametrize(
+    ("version", "checks"), [(9_000_000, True), (7_000_000, False)], ids=["9.0.0", "7.0.0"]
+)
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (UNSUPPORTED, NO_EMULATOR),
+        (INVALID, "could not get preferred machine for /usr/bin/qemu-kvm type=qemu"),
+        (INTERNAL, "process exited while connecting to monitor"),
+    ],
+)
+def test_a_refusal_for_another_reason_is_no_answer_about_actions(
+    version: int, checks: bool, refusal: Refusal, libvirt: Any
+) -> None:
+    """libvirt looks for the emulator first; that it knows the other words is known all the same."""
+    found = Libvirt.of_connection(
+        Asked(version, dict.fromkeys(("preserve-running", "pvpanic", "rename-restart"), refusal))
+    )
+    assert (found.checks_actions, found.preserve_running, found.pci) == (checks, True, True)
+    assert found.known_by == "asked"
 
 
 @pytest.mark.parametrize(
@@ -154,3 +195,27 @@ def test_a_real_libvirt(libvirt: Any, connection: Any) -> None:
     assert found.known_by == "asked"
     assert Libvirt.of_connection(connection) is found
     assert connection.listAllDomains() == before
+
+
+@pytest.mark.libvirts(HOST)
+@pytest.mark.parametrize("hidden", ["/dev/null", "/bin/false"], ids=["no emulator", "one that fails"])
+def test_a_real_libvirt_without_an_emulator(
+    hidden: str, connection: Any, libvirt: Any, folder: Path, unavailable: Callable[[str], NoReturn]
+) -> None:
+    """It answers what one with an emulator answers."""
+    program = shutil.which("libvirtd", path=os.environ["PATH"] + ":/usr/sbin") or unavailable("no libvirtd")
+    words = [shutil.which("bwrap") or unavailable("no bwrap"), "--dev-bind", "/", "/", "--die-with-parent"]
+    for emulator in Path("/usr/bin").glob("qemu-system-*"):
+        words += ["--ro-bind", hidden, str(emulator)]
+    folder.chmod(0o755)
+    script = folder / "libvirtd"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join([*words, program])} "$@"\n', "utf-8")
+    script.chmod(0o755)
+    with ExitStack() as stack:
+        try:
+            uri = stack.enter_context(run_libvirtd(str(script)))
+        except DaemonEndedError as error:
+            unavailable(str(error))
+        found = Libvirt.of_connection(stack.enter_context(closing(libvirt.open(uri))))
+    assert found == Libvirt.of_connection(connection)
+    assert found.known_by == "asked"

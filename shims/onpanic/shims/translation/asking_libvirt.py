@@ -8,6 +8,9 @@ The code 67 is not enough: libvirt also uses it for a domain whose emulator is m
 asked about a value that does not exist.  Another value is unknown if libvirt refuses it with the same
 message, in whatever language.
 
+Which actions the QEMU driver carries out is checked later: a libvirt without an emulator for its own
+architecture, or with one that does not start, refuses the domain before it comes to that.
+
 libvirt prints its refusals on stderr unless the application has registered an error handler.
 """
 
@@ -38,6 +41,7 @@ _DOMAIN = """\
 # A second <panic> of the same model is refused even if the emulator has no such device
 _ON_CRASH = "<on_crash>{word}</on_crash>"
 _PANIC = "<devices><panic model='{word}'/><panic model='{word}'/></devices>"
+_VMCOREINFO = "<features><vmcoreinfo state='{word}'/></features>"
 
 
 class _AskedDriver(NamedTuple):
@@ -55,37 +59,54 @@ class _AskedDriver(NamedTuple):
 _QEMU = _AskedDriver("qemu-argv", "qemu", "<type>hvm</type>")
 _XEN = _AskedDriver("xen-xl", "xen", "<type machine='xenpv'>linux</type><kernel>/dev/null</kernel>")
 
-#: What libvirt does with a value: it does not know it, it knows it and refuses it, or it accepts it.
-WordAnswer = Literal["unknown-word", "refused", "known"]
+#: What libvirt does with a value: it does not know it, it knows it and refuses it, it refuses the domain for
+#: another reason, or it accepts it.
+WordAnswer = Literal["unknown-word", "refused", "other-refusal", "accepted"]
+
+# Answers to which it must have read the value
+_KNOWN = ("other-refusal", "accepted")
 
 
 class LibvirtAnswers(msgspec.Struct, frozen=True):
-    """What a libvirt has answered.
+    """What a libvirt has answered, by the names of `Libvirt`; None where its answer is about something else.
 
-    :param preserve_running: About ``<on_crash>preserve-running</on_crash>``.
-    :param rename_restart: About ``<on_crash>rename-restart</on_crash>``.
+    :param device: It has refused a model of ``<panic>``.
+    :param models: The same.
     :param pci: About ``<panic model='pvpanic'/>``.
+    :param preserve_running: About ``<on_crash>preserve-running</on_crash>``.
+    :param vmcoreinfo: It has refused a state of ``<vmcoreinfo>``.
+    :param checks_actions: About ``<on_crash>rename-restart</on_crash>``, which all know.
     """
 
-    preserve_running: WordAnswer
-    rename_restart: WordAnswer
-    pci: WordAnswer
+    device: bool | None = None
+    models: bool | None = None
+    pci: bool | None = None
+    preserve_running: bool | None = None
+    vmcoreinfo: bool | None = None
+    checks_actions: bool | None = None
 
 
-def ask_libvirt(connection: Any) -> LibvirtAnswers | None:
+def ask_libvirt(connection: Any) -> LibvirtAnswers:
     """Ask the libvirt behind a connection.  Blocks as libvirt does.
 
+    Nothing is answered if the connection is read-only, or its driver runs neither QEMU nor Xen.
+
     :param connection: A `libvirt.virConnect`.
-    :return: None if it cannot be asked: the connection is read-only, or its driver runs neither QEMU nor Xen.
     :raise libvirt.libvirtError: When the connection breaks.
     """
     driver = _XEN if connection.getType() == DRIVER else _QEMU
     preserve_running = _answer(connection, driver, _ON_CRASH, "preserve-running")
-    pci = _answer(connection, driver, _PANIC, "pvpanic")
     rename_restart = _answer(connection, driver, _ON_CRASH, "rename-restart")
-    if preserve_running is None or pci is None or rename_restart is None:
-        return None
-    return LibvirtAnswers(preserve_running, rename_restart, pci)
+    pci = _answer(connection, driver, _PANIC, "pvpanic")
+    has_models = None if pci is None else True  # it has refused one
+    return LibvirtAnswers(
+        device=has_models,
+        models=has_models,
+        pci=None if pci is None else pci != "unknown-word",
+        preserve_running=None if preserve_running is None else preserve_running in _KNOWN,
+        vmcoreinfo=_has_vmcoreinfo(connection, driver),
+        checks_actions={"refused": True, "accepted": False}.get(rename_restart or ""),
+    )
 
 
 def is_unknown_word(word: str, refusal: str, control: str) -> bool:
@@ -107,10 +128,18 @@ def _answer(connection: Any, driver: _AskedDriver, element: str, word: str) -> W
     if refusal is None:
         return None
     if not refusal:
-        return "known"
+        return "accepted"
     if is_unknown_word(word, refusal, control):
         return "unknown-word"
-    return "refused" if word in refusal and element is _ON_CRASH else "known"
+    return "refused" if word in refusal else "other-refusal"
+
+
+def _has_vmcoreinfo(connection: Any, driver: _AskedDriver) -> bool | None:
+    """Return whether libvirt reads ``<vmcoreinfo>``; it ignores elements that it does not know."""
+    control = _refusal(connection, driver, _VMCOREINFO, CONTROL_WORD)
+    if control and CONTROL_WORD in control:
+        return True
+    return None if control is None or control else False
 
 
 def _refusal(connection: Any, driver: _AskedDriver, element: str, word: str) -> str | None:
@@ -124,6 +153,7 @@ def _refusal(connection: Any, driver: _AskedDriver, element: str, word: str) -> 
             libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
             libvirt.VIR_ERR_XML_ERROR,
             libvirt.VIR_ERR_INVALID_ARG,
+            libvirt.VIR_ERR_INTERNAL_ERROR,  # the emulator does not start
         )
         if error.get_error_code() in refusals:
             return str(error)

@@ -118,15 +118,11 @@ class Libvirt(msgspec.Struct, frozen=True):
         if found is None:
             from onpanic.shims.translation.asking_libvirt import ask_libvirt  # loads asyncio
 
-            found, answers = cls.of(connection.getLibVersion()), ask_libvirt(connection)
-            if answers is not None:
-                found = msgspec.structs.replace(
-                    found,
-                    pci=answers.pci != "unknown-word",
-                    preserve_running=answers.preserve_running == "known",
-                    checks_actions=answers.rename_restart == "refused",
-                    known_by="asked",
-                )
+            answers = msgspec.structs.asdict(ask_libvirt(connection))
+            answered = {name: answer for name, answer in answers.items() if answer is not None}
+            found = msgspec.structs.replace(cls.of(connection.getLibVersion()), **answered)
+            if {"pci", "preserve_running"} <= answered.keys():  # what a refusal may name
+                found = msgspec.structs.replace(found, known_by="asked")
             _asked[connection] = found
         return found
 
