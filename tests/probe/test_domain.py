@@ -20,6 +20,8 @@ from onpanic.probe import CapabilityRecord, SourceError
 from onpanic.probe.api import record_from
 from onpanic.probe.live import ask_domain
 
+from ..played.constants import LIBVIRT
+from ..played.libvirt import PlayedLibvirt
 from ..running.libvirtd import HOST
 from .conftest import EMULATOR
 
@@ -140,6 +142,17 @@ def test_a_domain_that_is_not_running(connection: Any, uri: str, complaint: Comp
     connection.defineXML(XML.format(name="off", devices=""))
     said = complaint("--domain", "off", "--connect", uri)
     assert said == "domain off: Requested operation is not valid: domain is not running"
+
+
+async def test_a_read_only_connection(played_libvirt: PlayedLibvirt) -> None:
+    """A monitor command is more than reading, and the hint says so."""
+    played_libvirt.add(XML.format(name="guest", devices=""))
+    said = "operation forbidden: read only access prevents virDomainQemuMonitorCommand"
+    played_libvirt.fail("qemuMonitorCommand", LIBVIRT["VIR_ERR_OPERATION_DENIED"], said)
+    with pytest.raises(SourceError) as caught:
+        await ask_domain("guest", "qemu:///system", 60)
+    assert caught.value.message == f"domain guest: {said}"
+    assert "not read-only" in caught.value.hint
 
 
 async def test_qemu_does_not_answer(running: Any, uri: str, complaint: Complaint) -> None:

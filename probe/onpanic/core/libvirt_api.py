@@ -25,6 +25,7 @@ __all__ = (
     "call_with_timeout",
     "deregister_monitor_events",
     "find_domain",
+    "hint_about",
     "libvirt_module",
     "monitor_command",
     "open_connection",
@@ -197,6 +198,15 @@ def deregister_monitor_events(connection: Any, number: int) -> None:
     libvirt_qemu.qemuMonitorEventDeregister(connection, number)
 
 
+def hint_about(error: Any, otherwise: str) -> str:
+    """Return what to do about an error: another hint if it comes from a read-only connection.
+
+    :param error: A `libvirt.libvirtError`.
+    """
+    denied = error.get_error_code() == _OPERATION_DENIED
+    return "connect for reading and writing, not read-only" if denied else otherwise
+
+
 def call_with_timeout(seconds: float | None, function: Callable[[], Result]) -> Result:
     """Call a function in a separate thread and return what it returns.
 
@@ -213,8 +223,7 @@ def call_with_timeout(seconds: float | None, function: Callable[[], Result]) -> 
         ) from error
     except Exception as error:
         if type(error).__name__ == "libvirtError":  # the module may not be installed
-            denied = error.get_error_code() == _OPERATION_DENIED  # type: ignore[attr-defined]
-            hint = "connect for reading and writing, not read-only" if denied else "try the same with virsh"
+            hint = hint_about(error, "try the same with virsh")
             raise SourceError(f"libvirt: {printable(str(error))}", hint) from error
         raise
     finally:

@@ -14,6 +14,7 @@ from onpanic.core.libvirt_api import (
     MUST_RUN,
     CallThread,
     find_domain,
+    hint_about,
     libvirt_module,
     monitor_command,
     open_connection,
@@ -108,7 +109,8 @@ class _DomainMonitor(Monitor):
         try:
             return monitor_command(self._domain, message)
         except libvirt_module().libvirtError as error:
-            raise SourceError(f"domain {self._name}: {printable(str(error))}", MUST_RUN) from error
+            hint = hint_about(error, MUST_RUN)
+            raise SourceError(f"domain {self._name}: {printable(str(error))}", hint) from error
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
