@@ -94,6 +94,7 @@ class PlayedLibvirt(ScriptedCalls, Events):
 
     :ivar domains: Its domains.
     :ivar version: libvirt's version number.
+    :ivar client_version: The client library's version number; None for libvirt's.
     :ivar qemu_version: QEMU's version, as a number of the same form.
     :ivar hypervisor_version: What ``getVersion`` returns: Xen's version for its driver.
     :ivar driver: What ``getType`` returns.
@@ -109,6 +110,7 @@ class PlayedLibvirt(ScriptedCalls, Events):
         Events.__init__(self)
         self.domains: list[PlayedDomain] = []
         self.version = 9_000_000
+        self.client_version: int | None = None
         self.qemu_version = 7_002_022
         self.hypervisor_version = 4_017_000
         self.driver = "QEMU"
@@ -298,7 +300,7 @@ class PlayedLibvirt(ScriptedCalls, Events):
             open=self.open,
             openReadOnly=lambda name=None: self.open(name, read_only=True),
             openAuth=lambda uri, auth, flags=0: self.open(uri),  # noqa: ARG005
-            getVersion=lambda name=None: self.version,  # noqa: ARG005
+            getVersion=lambda name=None: self.client_version or self.version,  # noqa: ARG005
             registerErrorHandler=set_handler,
             virEventRegisterDefaultImpl=register_event_loop,
             virEventRunDefaultImpl=self.run_event_loop_once,

@@ -50,6 +50,9 @@ class Asked:
     def getLibVersion(self) -> int:  # noqa: N802
         return self.version
 
+    def getURI(self) -> str:  # noqa: N802
+        return "qemu+ssh://elsewhere/system"
+
     def isAlive(self) -> int:  # noqa: N802
         return self.alive
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from msgspec.structs import replace
 
 from onpanic.core.errors import SourceError
 from onpanic.core.libvirt_api import call_with_timeout
@@ -184,13 +185,20 @@ def test_the_embedded_driver(run: Run, domain_file: str, uri: str) -> None:
 
 @pytest.mark.libvirts(*HOST_AND_NEWEST)
 def test_a_read_only_connection(uri: str, libvirt: Any, connection: Any, recorded: Recorded) -> None:
-    """Nothing is defined through it, and libvirt cannot be asked what it supports."""
+    """Nothing is defined through it, and libvirt cannot be asked what it supports.
+
+    The installed schema says the same as the libvirt that it belongs to.
+    """
     from onpanic.shims import PolicyError, extend  # libvirt's module may not be installed
 
     connection.defineXML(to_libvirt(DOMAIN, recorded(), libvirt="9.0.0").xml)
     with closing(libvirt.openReadOnly(uri)) as readonly:
         known = Libvirt.of_connection(readonly)
-        assert known.known_by == "version"
+        same = libvirt.getVersion() == connection.getLibVersion()
+        assert known.known_by == ("schema" if same else "version")
+        asked = Libvirt.of_connection(connection)
+        assert replace(known, known_by="asked") == asked
+        assert str(known) == f"{asked.name}, by its {known.known_by}"
         assert to_libvirt(DOMAIN, prober_for(readonly), libvirt=known).policy == Policy("restart")
         domain = readonly.lookupByName("guest")
         assert from_libvirt(domain.XMLDesc()).policy == Policy("restart")

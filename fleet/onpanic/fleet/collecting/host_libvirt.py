@@ -72,8 +72,8 @@ async def ask_host_libvirt(
 ) -> None:
     """Ask libvirt.  Defines nothing and starts no domain.
 
-    A user who may not change anything gets a read-only connection, for which the version tells what libvirt
-    accepts.
+    A user who may not change anything gets a read-only connection, for which the schema or the version tells
+    what libvirt accepts.
 
     :param uri: The connection URI.
     :param timeout: Seconds that all answers may take from when the host is idle: a libvirt that was just

@@ -99,7 +99,8 @@ class HostLibvirt(msgspec.Struct, frozen=True, kw_only=True):
     :param preserve_running: Whether it accepts ``preserve-running`` for ``<on_crash>``.
     :param vmcoreinfo: Whether it accepts ``<vmcoreinfo>`` in ``<features>``.
     :param checks_actions: Whether its QEMU driver refuses lifecycle actions that it does not carry out.
-    :param known_by: How it is known what this libvirt accepts: it was ``asked``, or by its ``version``.
+    :param known_by: How it is known what this libvirt accepts: it was ``asked``, or by its
+        ``schema`` or ``version``.
     """
 
     uri: str

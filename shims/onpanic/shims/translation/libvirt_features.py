@@ -108,7 +108,9 @@ class Libvirt(msgspec.Struct, frozen=True):
     def of_connection(cls, connection: Any) -> "Libvirt":
         """Ask the libvirt behind a connection, once for each connection.  Blocks as libvirt does.
 
-        What cannot be asked, as on a read-only connection or with the test driver, is taken from the version.
+        One that cannot be asked, as through a read-only connection, is known by the schema that is installed
+        on this host, if it is on this host, too, and has the version of the client library; else by its
+        version.  Whether it checks actions is then known by the version.
         Which crash actions the Xen driver accepts is a matter of the host's record: see `prober_for`.
 
         :param connection: A `libvirt.virConnect`.
@@ -118,11 +120,16 @@ class Libvirt(msgspec.Struct, frozen=True):
         if found is None:
             from onpanic.shims.translation.asking_libvirt import ask_libvirt  # loads asyncio
 
+            version = connection.getLibVersion()
             answers = msgspec.structs.asdict(ask_libvirt(connection))
             answered = {name: answer for name, answer in answers.items() if answer is not None}
-            found = msgspec.structs.replace(cls.of(connection.getLibVersion()), **answered)
+            found = msgspec.structs.replace(cls.of(version), **answered)
             if {"pci", "preserve_running"} <= answered.keys():  # what a refusal may name
                 found = msgspec.structs.replace(found, known_by="asked")
+            elif (installed := _with_schema_of(connection, version)) is not None:
+                found = msgspec.structs.replace(
+                    installed, name=found.name, checks_actions=found.checks_actions
+                )
             _asked[connection] = found
         return found
 
@@ -134,6 +141,17 @@ class Libvirt(msgspec.Struct, frozen=True):
         :raise MissingExtraError: When lxml is not installed.
         """
         return _installed()
+
+
+def _with_schema_of(connection: Any, version: int) -> Libvirt | None:
+    """Return what the installed schema says; None if it may not be that of the connection's libvirt."""
+    from onpanic.core.libvirt_api import libvirt_module
+    from onpanic.shims.translation.local_uri import local_parts
+
+    if libvirt_module().getVersion() != version or local_parts(connection) is None:
+        return None
+    found = Libvirt.installed()
+    return found if found.known_by == "schema" else None
 
 
 @cache
