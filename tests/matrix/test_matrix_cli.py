@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -521,9 +522,10 @@ def test_two_libvirts_are_compared(onpanic: Run, libvirts: Path) -> None:
 def test_a_libvirt_that_cannot_be_collected_is_named(
     onpanic: Run, tmp_path: Path, uri: str, complaint: str
 ) -> None:
-    """Nothing is started there, and the exit status is 2."""
-    done = onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "out"), "--libvirt", uri)
+    """Nothing is started there, and the exit status is 2.  No machine type was to be asked."""
+    done = onpanic("matrix", "collect", "-o", str(tmp_path / "out"), "--libvirt", uri)
     assert done.returncode == 2
+    assert re.fullmatch(r"\S+/out: 1 failed in [\d.]+ s\n", done.stdout)
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "out").iterdir()) == []

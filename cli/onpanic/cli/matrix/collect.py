@@ -244,6 +244,7 @@ def _report(outcomes: "Sequence[CollectOutcome]", arguments: argparse.Namespace,
     if not arguments.quiet and arguments.format == "text":
         words = [f"{counts[state]} {state}" for state in ("collected", "unchanged", "kept", "failed")]
         summary = ", ".join(word for word in words if not word.startswith("0 "))
-        machines = sum(outcome.machines for outcome in outcomes)
-        print(f"{arguments.output}: {summary}; {machines} machine types asked in {took:.1f} s")
+        machines = sum(outcome.machines for outcome in outcomes)  # libvirts are not asked about them
+        asked = f"; {machines} machine types asked" if machines else ""
+        print(f"{arguments.output}: {summary}{asked} in {took:.1f} s")
     return ERROR if counts["failed"] or any(outcome.why for outcome in outcomes) else OK

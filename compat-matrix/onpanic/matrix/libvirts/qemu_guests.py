@@ -79,7 +79,7 @@ class QemuGuests:
     native = "qemu-argv"
     documents: Mapping[str, str] = DOCUMENTS
     models: Sequence[str] = MODELS
-    needs = "libvirt needs QEMU for x86_64, such as the package qemu-system-x86"
+    needs = "libvirt needs a QEMU for x86_64 that runs without KVM, such as the package qemu-system-x86"
 
     def __init__(self, session: LibvirtSession) -> None:
         self._session = session
