@@ -1,20 +1,21 @@
 """The libvirts of Debian suites run beside each other with their own emulators, and leave nothing behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from onpanic.core.errors import FetchError
+from onpanic.core.errors import FetchError, SourceError
 from onpanic.matrix.debian import Root
-from onpanic.matrix.sources.debian_libvirts import libvirt_of
+from onpanic.matrix.sources.debian_libvirts import SuiteLibvirt, libvirt_of
 
-from ..running.libvirtd import EVERY, HOST
+from ..running.libvirtd import EVERY, HOST, process_behind
 from ..running.processes import survivors_of
 
 SUITES = [name for name in EVERY if name != HOST]
@@ -105,6 +106,25 @@ def test_a_daemon_that_ends(tmp_path: Path, folder: Path, monkeypatch: pytest.Mo
     ):
         raise AssertionError
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize(
+    ("killed", "said"), [(True, r"libvirtd of sid ended with the exit status 137: "), (False, "^refused$")]
+)
+def test_an_error_tells_whether_the_daemon_has_ended(
+    killed: bool, said: str, debian_root: Callable[[str], Root]
+) -> None:
+    """Its log is gone afterwards."""
+
+    def refuse(daemon: SuiteLibvirt) -> NoReturn:
+        if killed:
+            os.kill(process_behind(daemon.folder / "libvirt/libvirt-sock"), signal.SIGKILL)
+        raise SourceError("refused", "try again")
+
+    with pytest.raises(SourceError) as caught, libvirt_of(debian_root("sid")) as daemon:
+        refuse(daemon)
+    assert re.search(said, caught.value.message)
 
 
 @pytest.mark.emulators

@@ -20,7 +20,16 @@ from onpanic.matrix.sources.daemon_sandbox import NOBODY, DaemonSandbox
 from . import subreaper
 from .processes import KILLED
 
-__all__ = ("EVERY", "HOST", "HOST_AND_NEWEST", "DaemonEndedError", "folder_of", "restarted", "run_libvirtd")
+__all__ = (
+    "EVERY",
+    "HOST",
+    "HOST_AND_NEWEST",
+    "DaemonEndedError",
+    "folder_of",
+    "process_behind",
+    "restarted",
+    "run_libvirtd",
+)
 
 #: The libvirt that is installed on the host.
 HOST = "host"
@@ -77,16 +86,21 @@ def restarted(uri: str, meanwhile: Callable[[], object] = lambda: None) -> Itera
     :param meanwhile: Called while there is no daemon.
     """
     folder = folder_of(uri).parent
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str(folder / SOCKET))
-        credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    handle = os.pidfd_open(struct.unpack("3i", credentials)[0])
+    handle = os.pidfd_open(process_behind(folder / SOCKET))
     signal.pidfd_send_signal(handle, signal.SIGTERM)
     assert select.select([handle], [], [], KILLED)[0], "libvirtd does not end"
     os.close(handle)
     meanwhile()
     with _daemon(folder):
         yield
+
+
+def process_behind(path: Path) -> int:
+    """Return the PID of the process that listens at a socket."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(path))
+        credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
 
 
 def folder_of(uri: str) -> Path:

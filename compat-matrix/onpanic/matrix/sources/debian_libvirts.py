@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from onpanic.core.errors import FetchError
+from onpanic.core.errors import FetchError, SourceError
+from onpanic.core.untrusted import printable
 from onpanic.matrix.sources.daemon_sandbox import LIBVIRT_PACKAGES, NOBODY, DaemonSandbox
 from onpanic.matrix.sources.debian_suites import Root
 from onpanic.matrix.sources.host_tools import deferred_signals
@@ -29,6 +30,9 @@ __all__ = ("LIBVIRT_PACKAGES", "NOBODY", "SuiteLibvirt", "libvirt_of")
 
 # Seconds that the daemon may take to accept connections, and to be gone when it is killed
 _START, _END = 60.0, 30.0
+
+# Seconds until the end of a daemon is noticed whose connections have broken
+_NOTICED = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def libvirt_of(root: Root, *, seconds: float = _START) -> Iterator[SuiteLibvirt]
     :param seconds: How long the daemon may take to accept connections.
     :raise FetchError: When the suite lacks a package, or the daemon does not start; the message contains the
         last lines that it printed.
+    :raise SourceError: Instead of one that is raised in the context, if the daemon has ended.
     """
     # A socket's path has room for 107 bytes, and libvirt's are up to 60 bytes longer than the folder's
     place = tempfile.gettempdir() if len(tempfile.gettempdir()) <= 30 else "/tmp"  # noqa: S108
@@ -70,13 +75,27 @@ def libvirt_of(root: Root, *, seconds: float = _START) -> Iterator[SuiteLibvirt]
                 ended = daemon.poll() is not None
                 if ended or time.monotonic() > deadline:
                     what = "ended" if ended else f"does not accept connections after {seconds:g} s"
-                    lines = log.read_text("utf-8", errors="replace").strip().splitlines()
                     raise FetchError(
-                        f"libvirtd of {root.suite} {what}: {' / '.join(lines[-2:]) or 'it printed nothing'}",
+                        f"libvirtd of {root.suite} {what}: {_last_lines(log)}",
                         "check that bwrap can create namespaces here, or remove the suite to fetch it again",
                     )
                 time.sleep(0.01)
-            yield SuiteLibvirt(sandbox.uri, folder)
+            try:
+                yield SuiteLibvirt(sandbox.uri, folder)
+            except SourceError as error:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    status = daemon.wait(_NOTICED)
+                    raise SourceError(
+                        f"libvirtd of {root.suite} ended with the exit status {status}: {_last_lines(log)}",
+                        "run it again",
+                    ) from error
+                raise
+
+
+def _last_lines(log: Path) -> str:
+    """Return what a daemon printed last, which other programs may have influenced."""
+    lines = log.read_text("utf-8", errors="replace").strip().splitlines()
+    return printable(" / ".join(lines[-2:]), 500) or "it printed nothing"
 
 
 @contextlib.contextmanager
