@@ -1,5 +1,6 @@
 """Records of real libvirts: collected as users do, equal to the published ones, and nothing is left."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from onpanic.core.errors import SourceError
 from onpanic.matrix import LibvirtRecord, published
+from onpanic.matrix.debian import Root
+from onpanic.matrix.libvirts.collect_libvirt import record_suite_libvirt
 from onpanic.matrix.libvirts.libvirt_files import libvirt_files, read_libvirt
+from onpanic.matrix.libvirts.libvirt_questions import GuestPlan
 from onpanic.matrix.libvirts.libvirt_table import libvirt_changes
 from onpanic.matrix.lint import lint_libvirt
 
-from ..running.libvirtd import HOST, folder_of, restarted
+from ..running.libvirtd import HOST, folder_of, process_behind, restarted
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.emulators, pytest.mark.processes]
 
@@ -70,6 +75,39 @@ def test_a_libvirt_is_collected(
 def version_of(connection: Any) -> str:
     number = connection.getLibVersion()
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_suite_whose_daemon_ends_is_started_again(
+    times: int,
+    libvirt: Any,
+    debian_root: Callable[[str], Root],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not for ever: the error is then that of the last attempt."""
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    announced: list[str] = []
+    killed: list[int] = []
+
+    def end_it(plan: GuestPlan) -> bool:
+        """Choose one guest, but kill the daemon before it is started, in the first attempts."""
+        attempts = sum("starting guests" in text for text in announced)
+        if len(killed) < min(attempts, times):
+            [path] = folder.glob("*/libvirt/libvirt-sock")
+            killed.append(process_behind(path))
+            os.kill(killed[-1], signal.SIGKILL)
+        return plan == GuestPlan("preserve", persistent=True)
+
+    if times == 1:
+        record = record_suite_libvirt(debian_root("sid"), announced.append, wanted=end_it)
+        assert [(guest.on_crash, guest.problem) for guest in record.guests] == [("preserve", "")]
+        assert record.source == "Debian sid"
+    else:
+        with pytest.raises(SourceError, match="libvirtd of sid ended with the exit status 137"):
+            record_suite_libvirt(debian_root("sid"), announced.append, wanted=end_it)
+    assert len(killed) == min(times, 3)
+    assert announced[1].startswith("libvirtd of sid ended with the exit status 137: ")
 
 
 @pytest.mark.libvirts("host")

@@ -8,10 +8,10 @@ from onpanic.cli.signals import interruptible
 from onpanic.core.errors import OnpanicError
 from onpanic.core.libvirt_api import silence_libvirt
 from onpanic.matrix.collecting.workers import CollectOutcome
-from onpanic.matrix.libvirts.collect_libvirt import record_libvirt
+from onpanic.matrix.libvirts.collect_libvirt import record_libvirt, record_suite_libvirt
 from onpanic.matrix.libvirts.libvirt_files import keep_libvirt_record
 from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
-from onpanic.matrix.sources.debian_libvirts import LIBVIRT_PACKAGES, libvirt_of
+from onpanic.matrix.sources.debian_libvirts import LIBVIRT_PACKAGES
 from onpanic.matrix.sources.debian_suites import PACKAGES, default_folder, fetch
 
 __all__ = ("collect_libvirts",)
@@ -47,11 +47,7 @@ def collect_libvirts(
             into = unpacked or default_folder()
             announce(f"{suite}: fetching its libvirt, unless it is in {into}")
             root = fetch(suite, [*PACKAGES, *LIBVIRT_PACKAGES], into=into)
-            announce(f"{suite}: starting guests that panic; this takes about half a minute")
-            version = root.package_version(LIBVIRT_PACKAGES[0])
-            with libvirt_of(root) as daemon:
-                package = f"Debian {version}" if version else ""
-                return record_libvirt(daemon.uri, package=package, source=f"Debian {suite}")
+            return record_suite_libvirt(root, announce)
 
         yield _outcome(f"libvirt of {suite}", folder, of_suite)
 

@@ -26,13 +26,17 @@ from onpanic.matrix.sources.daemon_sandbox import LIBVIRT_PACKAGES, NOBODY, Daem
 from onpanic.matrix.sources.debian_suites import Root
 from onpanic.matrix.sources.host_tools import deferred_signals
 
-__all__ = ("LIBVIRT_PACKAGES", "NOBODY", "SuiteLibvirt", "libvirt_of")
+__all__ = ("LIBVIRT_PACKAGES", "NOBODY", "DaemonEndedError", "SuiteLibvirt", "libvirt_of")
 
 # Seconds that the daemon may take to accept connections, and to be gone when it is killed
 _START, _END = 60.0, 30.0
 
 # Seconds until the end of a daemon is noticed whose connections have broken
-_NOTICED = 1.0
+_NOTICED = 2.0
+
+
+class DaemonEndedError(SourceError):
+    """A suite's libvirtd has ended before its user was done."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def libvirt_of(root: Root, *, seconds: float = _START) -> Iterator[SuiteLibvirt]
     :param seconds: How long the daemon may take to accept connections.
     :raise FetchError: When the suite lacks a package, or the daemon does not start; the message contains the
         last lines that it printed.
-    :raise SourceError: Instead of one that is raised in the context, if the daemon has ended.
+    :raise DaemonEndedError: Instead of a `SourceError` raised in the context, if the daemon has ended.
     """
     # A socket's path has room for 107 bytes, and libvirt's are up to 60 bytes longer than the folder's
     place = tempfile.gettempdir() if len(tempfile.gettempdir()) <= 30 else "/tmp"  # noqa: S108
@@ -85,7 +89,7 @@ def libvirt_of(root: Root, *, seconds: float = _START) -> Iterator[SuiteLibvirt]
             except SourceError as error:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     status = daemon.wait(_NOTICED)
-                    raise SourceError(
+                    raise DaemonEndedError(
                         f"libvirtd of {root.suite} ended with the exit status {status}: {_last_lines(log)}",
                         "run it again",
                     ) from error
