@@ -479,6 +479,40 @@ def test_a_cpu_of_the_domains_own_has_no_flag_of_libvirts(domain: Domain, record
     assert [note.code for note in found.notes] == ["on-crash-without-notifier"]
 
 
+# Checkstops
+
+
+@pytest.fixture
+def power(recorded: Recorded) -> CapabilityRecord:
+    """Return the record of a PowerPC board whose CPU's checkstops QEMU reports, as 10.0 and later do."""
+    record = recorded("powernv9", "ppc64", None, working=("pvpanic",))
+    (machine,) = record.machines
+    facts = machine.facts | {"checkstop-reported": Fact("yes", "observed", "a checkstop: GUEST_PANICKED")}
+    return replace(record, machines=[replace(machine, facts=facts)])
+
+
+@pytest.mark.parametrize("value", ["ignore", "default"])
+@pytest.mark.parametrize("libvirt", [OLD, NEW])
+def test_a_guest_whose_checkstop_is_reported_is_not_destroyed(
+    libvirt: str, value: str, domain: Domain, power: CapabilityRecord
+) -> None:
+    """libvirt would carry out ``<on_crash>`` on a checkstop, although the domain has no notifier."""
+    xml = domain(policy(value), arch="ppc64", machine="powernv9", acpi=False)
+    assert outcome(xml, power, libvirt) == "preserve checkstop-reports"
+    there = to_libvirt(xml, power, libvirt=libvirt)
+    assert to_libvirt(there, power, libvirt=libvirt).xml == there.xml
+    assert from_libvirt(there).policy == there.policy
+
+
+def test_a_checkstop_of_a_guest_with_a_notifier(domain: Domain, power: CapabilityRecord) -> None:
+    """The policy is carried out for it as for a panic."""
+    words = {"arch": "ppc64", "machine": "powernv9", "acpi": False, "devices": PVPANIC}
+    assert outcome(domain(policy("ignore"), **words), power, NEW) == "preserve-running"
+    ends = given("-action", "panic=exit-failure")
+    xml = domain(policy("ignore"), ends, arch="ppc64", machine="powernv9", acpi=False)
+    assert outcome(xml, power, OLD) == "panic-ends-emulator"
+
+
 # Migration
 
 

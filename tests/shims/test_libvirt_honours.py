@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 
 from onpanic.probe import CapabilityRecord, probe
+from onpanic.probe.emulator.boot_image import checkstop_image
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.shims import Libvirt, RefusedError, Translation, to_libvirt
 
+from ..running.emulators import FULL_SUITE
 from ..running.libvirtd import EVERY, folder_of
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.libvirts(*EVERY), pytest.mark.emulators]
@@ -52,6 +54,16 @@ XML = """\
     </disk>
     {devices}
   </devices>
+</domain>
+"""
+
+POWERNV = """\
+<domain type="qemu">
+  <name>checkstop</name>
+  <memory unit="GiB">1</memory>
+  <os><type arch="ppc64" machine="powernv9">hvm</type><loader type="rom">{firmware}</loader></os>
+  <on_panic>ignore</on_panic>
+  <devices><controller type="usb" model="none"/><memballoon model="none"/></devices>
 </domain>
 """
 
@@ -91,6 +103,7 @@ class Guest:
 
 
 Panic = Callable[..., Guest]
+Until = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture(scope="module")
@@ -272,3 +285,18 @@ def test_the_pci_notifier(panic: Panic, domcaps_emulator: str) -> None:
     guest = panic("<on_panic>restart</on_panic>", notifier="pvpanic")
     assert guest.events_until(RESUMED) == [CRASHED, RESUMED]
     assert guest.domain.state() == RUNNING_CRASHED
+
+
+@pytest.mark.libvirts(FULL_SUITE)
+def test_a_checkstop_does_not_end_a_guest_that_ignores_panics(
+    connection: Any, uri: str, target: Libvirt, debian_emulator: Callable[..., list[str]], until: Until
+) -> None:
+    """QEMU reports it as a panic, although the domain has no notifier."""
+    firmware = folder_of(uri) / "checkstop.bin"
+    firmware.write_bytes(checkstop_image())
+    firmware.chmod(0o644)
+    record = probe(debian_emulator(FULL_SUITE, "qemu-system-ppc64"), machines=["powernv9"])
+    done = to_libvirt(POWERNV.format(firmware=firmware), record, libvirt=target)
+    assert [note.code for note in done.notes] == ["checkstop-reports"]
+    domain = connection.createXML(done.xml)
+    until(lambda: domain.state() == PANICKED)

@@ -478,6 +478,12 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "nothing is needed: the policy holds for such a panic, too",
         "",
     ),
+    "checkstop-reports": (
+        "note",
+        "the emulator reports a checkstop of the CPU as a panic, so libvirt preserves such a guest",
+        "onpanic watch continues it; if its CPU stops again, only a reset helps",
+        "",
+    ),
     "vmcoreinfo-off": (
         "note",
         "the guest has no vmcoreinfo device, without which its last words may not be found after a panic",

@@ -271,6 +271,10 @@ _NOTES = {
         "with KVM, a flag of Hyper-V lets the guest report a panic although the domain has no <panic>",
         "nothing is needed: the policy holds for such a panic, too",
     ),
+    "checkstop-reports": (
+        "the emulator reports a checkstop of the CPU as a panic, so libvirt preserves such a guest",
+        "onpanic watch continues it; if its CPU stops again, only a reset helps",
+    ),
     "vmcoreinfo-off": (
         "the guest has no vmcoreinfo device, without which its last words may not be found after a panic",
         "onpanic to-libvirt --with-vmcoreinfo adds it; the guest has it when it is next started",

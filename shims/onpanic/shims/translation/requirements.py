@@ -107,6 +107,8 @@ def _check_qemu(
 ) -> TranslationContext:
     check_panic_devices(machine, record)
     notifiers = domain_notifiers(machine, record)
+    capabilities = record.capabilities(record.machine(machine.machine).name)
+    checkstop = capabilities.fact("checkstop-reported").answer == "yes"
     added: AddedNotifier | None = None
     if policy.on_panic not in _PASSIVE:
         usable = usable_notifier(machine, record, libvirt, wanted)
@@ -115,8 +117,7 @@ def _check_qemu(
         added = usable
         _check_panic_action(machine, libvirt)
     elif not libvirt.preserve_running:
-        _check_continuing(machine, notifiers)
-    capabilities = record.capabilities(record.machine(machine.machine).name)
+        _check_continuing(machine, notifiers, checkstop=checkstop)
     builtin = capabilities.builtin_type if capabilities.fact("builtin-pvpanic").answer == "yes" else ""
     return TranslationContext(
         "qemu",
@@ -126,6 +127,7 @@ def _check_qemu(
         machine.acpi,
         libvirt,
         implied=tuple(notifier.model for notifier in notifiers if notifier.implied),
+        checkstop=checkstop,
         reset_ends=machine.reset_ends,
         quits=_quits(machine, libvirt),
         config_file=machine.arguments.config_file,
@@ -156,14 +158,20 @@ def _check_panic_action(machine: DomainMachine, libvirt: Libvirt) -> None:
         raise RefusedError(refusal(_DEFEATED[action], _in_arguments(options)))
 
 
-def _check_continuing(machine: DomainMachine, notifiers: Sequence[DomainNotifier]) -> None:
-    """Check that a guest that stops because of one of its notifiers can be continued by onpanic watch."""
+def _check_continuing(
+    machine: DomainMachine, notifiers: Sequence[DomainNotifier], *, checkstop: bool
+) -> None:
+    """Check that a guest that stops because of what is reported can be continued by onpanic watch.
+
+    :param checkstop: Whether a checkstop of its CPU is reported.
+    """
     for notifier in notifiers:
         code = _not_ignorable(notifier)
         if code:
             raise RefusedError(refusal(code, f"so the domain's {notifier.model} notifier cannot be ignored"))
     action, options = machine.arguments.panic_action, machine.arguments.panic_options
-    if action in ("poweroff", "exit") and any(not notifier.is_idle for notifier in notifiers):
+    reports = checkstop or any(not notifier.is_idle for notifier in notifiers)
+    if action in ("poweroff", "exit") and reports:
         raise RefusedError(refusal("panic-ends-emulator", _in_arguments(options)))
 
 
