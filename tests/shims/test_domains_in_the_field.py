@@ -525,6 +525,10 @@ def test_a_domain_for_several_libvirts(domain: Domain, recorded: Recorded) -> No
     assert [note.reason.rpartition("(")[2] for note in both.notes] == ["libvirt 9.0.0, by its version)"]
     with pytest.raises(RefusedError, match=r"libvirt 9\.0\.0, by its version: <panic model='pvpanic'>"):
         to_libvirt(domain(policy("ignore"), devices=PVPANIC), record, libvirt=[NEW, OLD, Libvirt.of(NEW)])
+    always = [f"<{name}>destroy</{name}>" for name in ("on_reboot", "on_poweroff")]
+    dumped = to_libvirt(domain(policy("destroy", True), *always), record, libvirt=[OLD, "7.0.0"])
+    assert "<on_crash>preserve</on_crash>" in dumped.xml  # 7.0 would make no dump
+    assert "(libvirt 7.0.0, by its version)" in str(dumped.notes)
     assert Libvirt.common([Libvirt.of(OLD)]) == Libvirt.of(OLD)
     with pytest.raises(ValueError, match="bytes is not a libvirt"):
         to_libvirt(xml, record, libvirt=b"9.0.0")

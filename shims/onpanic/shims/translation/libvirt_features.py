@@ -56,7 +56,8 @@ class Libvirt(msgspec.Struct, frozen=True):
         return f"{self.name}, {how}" if how else self.name
 
     def lacking(
-        self, feature: Literal["device", "models", "pci", "preserve_running", "vmcoreinfo"]
+        self,
+        feature: Literal["device", "models", "pci", "preserve_running", "vmcoreinfo", "checks_actions"],
     ) -> "Libvirt":
         """Return the libvirt that lacks a feature: the first one if there are several."""
         return next((found for found in self.targets if not getattr(found, feature)), self)

@@ -191,7 +191,7 @@ def _acting(policy: Policy, context: TranslationContext) -> DomainChanges:
         notes.append(Note.of("watch-restarts", context.reset_ends))
     if value == "coredump-destroy" and context.quits:
         value = "preserve"
-        notes.append(Note.of("watch-destroys", str(context.libvirt)))
+        notes.append(Note.of("watch-destroys", str(context.libvirt.lacking("checks_actions"))))
     if policy.coredump:
         notes.append(Note.of("watch-dumps" if value == "preserve" else "failed-dump-preserves"))
     if policy.on_panic == "rename-restart":

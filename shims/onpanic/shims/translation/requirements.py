@@ -181,7 +181,7 @@ def _quits(machine: DomainMachine, libvirt: Libvirt) -> bool:
     It did so up to 7.0 at least, and not in 9.0, if every other action is to destroy, too.
     """
     ends = machine.on_reboot == "destroy" and machine.on_poweroff in ("", "destroy")
-    return ends and not libvirt.checks_actions
+    return ends and not libvirt.lacking("checks_actions").checks_actions
 
 
 def _in_arguments(options: str) -> str:
