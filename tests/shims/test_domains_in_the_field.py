@@ -525,6 +525,14 @@ def test_a_domain_for_several_libvirts(domain: Domain, recorded: Recorded) -> No
     assert [note.reason.rpartition("(")[2] for note in both.notes] == ["libvirt 9.0.0, by its version)"]
     with pytest.raises(RefusedError, match=r"libvirt 9\.0\.0, by its version: <panic model='pvpanic'>"):
         to_libvirt(domain(policy("ignore"), devices=PVPANIC), record, libvirt=[NEW, OLD, Libvirt.of(NEW)])
+    for element, first, second in (
+        (given("-action", "panic=exit-failure"), NEW, OLD),
+        ("<on_reboot>preserve</on_reboot>", "7.0.0", OLD),
+        ("<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot>", "7.0.0", OLD),
+    ):
+        for value in ("ignore", "restart"):
+            with pytest.raises(RefusedError, match=r"; libvirt 9\.0\.0, by its version"):
+                to_libvirt(domain(policy(value), element, devices=ISA), record, libvirt=[first, second])
     always = [f"<{name}>destroy</{name}>" for name in ("on_reboot", "on_poweroff")]
     dumped = to_libvirt(domain(policy("destroy", True), *always), record, libvirt=[OLD, "7.0.0"])
     assert "<on_crash>preserve</on_crash>" in dumped.xml  # 7.0 would make no dump

@@ -62,6 +62,11 @@ class Libvirt(msgspec.Struct, frozen=True):
         """Return the libvirt that lacks a feature: the first one if there are several."""
         return next((found for found in self.targets if not getattr(found, feature)), self)
 
+    @property
+    def checking(self) -> "Libvirt":
+        """The libvirt that checks lifecycle actions: the first one if there are several."""
+        return next((found for found in self.targets if found.checks_actions), self)
+
     @classmethod
     def common(cls, libvirts: Sequence["Libvirt"]) -> "Libvirt":
         """Return what all of several libvirts support, for a domain that migrates between them.

@@ -85,11 +85,12 @@ def _check_actions(machine: DomainMachine, libvirt: Libvirt) -> None:
     """Check ``<on_poweroff>`` and ``<on_reboot>``."""
     actions = {"on_poweroff": machine.on_poweroff, "on_reboot": machine.on_reboot}
     checked = machine.hypervisor == "qemu" and machine.kind != "test" and libvirt.checks_actions
+    by = f"; {libvirt.checking}" if checked and libvirt.targets else ""
     for name, action in actions.items():
         if action not in (_CARRIED_OUT if checked else _ACCEPTED):
             raise RefusedError(
-                refusal("lifecycle-action-refused", f"<{name}> is {printable(repr(action), 60)}")
+                refusal("lifecycle-action-refused", f"<{name}> is {printable(repr(action), 60)}{by}")
             )
     if checked and (machine.on_reboot, machine.on_poweroff) == ("destroy", "restart"):
-        detail = "<on_reboot> is destroy, and <on_poweroff> is restart"
+        detail = f"<on_reboot> is destroy, and <on_poweroff> is restart{by}"
         raise RefusedError(refusal("lifecycle-action-refused", detail))

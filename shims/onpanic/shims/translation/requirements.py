@@ -117,7 +117,7 @@ def _check_qemu(
         added = usable
         _check_panic_action(machine, libvirt)
     elif not libvirt.preserve_running:
-        _check_continuing(machine, notifiers, checkstop=checkstop)
+        _check_continuing(machine, notifiers, libvirt, checkstop=checkstop)
     builtin = capabilities.builtin_type if capabilities.fact("builtin-pvpanic").answer == "yes" else ""
     return TranslationContext(
         "qemu",
@@ -155,14 +155,15 @@ def _check_panic_action(machine: DomainMachine, libvirt: Libvirt) -> None:
     """Check that the domain's own arguments let a panic pause the guest; libvirt 12.6 overrides them."""
     action, options = machine.arguments.panic_action, machine.arguments.panic_options
     if action != "pause" and not libvirt.preserve_running:
-        raise RefusedError(refusal(_DEFEATED[action], _in_arguments(options)))
+        raise RefusedError(refusal(_DEFEATED[action], _in_arguments(options, libvirt)))
 
 
 def _check_continuing(
-    machine: DomainMachine, notifiers: Sequence[DomainNotifier], *, checkstop: bool
+    machine: DomainMachine, notifiers: Sequence[DomainNotifier], libvirt: Libvirt, *, checkstop: bool
 ) -> None:
     """Check that a guest that stops because of what is reported can be continued by onpanic watch.
 
+    :param libvirt: One that lacks ``preserve-running``.
     :param checkstop: Whether a checkstop of its CPU is reported.
     """
     for notifier in notifiers:
@@ -172,7 +173,7 @@ def _check_continuing(
     action, options = machine.arguments.panic_action, machine.arguments.panic_options
     reports = checkstop or any(not notifier.is_idle for notifier in notifiers)
     if action in ("poweroff", "exit") and reports:
-        raise RefusedError(refusal("panic-ends-emulator", _in_arguments(options)))
+        raise RefusedError(refusal("panic-ends-emulator", _in_arguments(options, libvirt)))
 
 
 def _quits(machine: DomainMachine, libvirt: Libvirt) -> bool:
@@ -184,8 +185,10 @@ def _quits(machine: DomainMachine, libvirt: Libvirt) -> bool:
     return ends and not libvirt.lacking("checks_actions").checks_actions
 
 
-def _in_arguments(options: str) -> str:
-    return f"<qemu:commandline> has -action {printable(options, 60)}"
+def _in_arguments(options: str, libvirt: Libvirt) -> str:
+    """Return what the arguments say, and which of several libvirts does not override them."""
+    said = f"<qemu:commandline> has -action {printable(options, 60)}"
+    return f"{said}; {libvirt.lacking('preserve_running')}" if libvirt.targets else said
 
 
 def _not_ignorable(notifier: DomainNotifier) -> str:
