@@ -15,14 +15,17 @@ MACHINES = {
     "aarch64": ("virt", "virt-7.2", "sbsa-ref", ""),
     "armv7l": ("virt", "vexpress-a15"),
     "riscv64": ("virt", "sifive_u"),
-    "ppc64": ("pseries", "powernv"),
+    "ppc64": ("pseries", "powernv", ""),
     "s390x": ("s390-ccw-virtio", ""),
 }
 
 #: libvirt's domain types; most hosts of tests have no KVM.
 KINDS = (*["qemu"] * 12, "kvm", "hvf")
 
-_MODELS = ("", "", "", "isa", "isa", "pvpanic", "pvpanic", "hyperv", "pseries", "s390", "default", "x")
+_MODELS = (
+    *(None, None, None, "", "isa", "isa", "pvpanic", "pvpanic", "hyperv"),
+    *("pseries", "s390", "default", "x"),
+)
 _ADDRESSES = (
     *[""] * 12,
     "<address type='isa' iobase='0x505'/>",
@@ -35,6 +38,17 @@ _ADDRESSES = (
     "<address/>",
     "<address type='isa' iobase='0x600'/><alias name='panic0'/>",
     "<alias name='panic0'/>",
+    "<address type='isa' iobase='+0x505' irq='5'/>",
+    "<address type='isa' iobase='1285.'/>",
+    "<address type='isa' iobase='0x505' irq=''/>",
+    "<address type='pci' domain='0x0001' slot='0x1c'/>",
+    "<address type='pci' bus='0x01' slot='0x1c'/>",
+    "<address type='pci' slot='0x20'/>",
+    "<address type='pci' slot='034' function='0x8'/>",
+    "<address type='pci' slot='034' multifunction='on'/>",
+    "<address type='pci' slot='28' multifunction='yes'/>",
+    "<address type='pci' slot='x'/>",
+    "<address type='pci' function='0x9'/>",
 )
 _ACTIONS = (*[""] * 40, *["destroy", "restart"] * 20)
 _UNUSUAL_ACTIONS = (
@@ -128,7 +142,7 @@ def generated_domain(
 
 def _panic(random: Random) -> str:
     model, address = random.choice(_MODELS), random.choice(_ADDRESSES)
-    start = f"<panic model='{model}'" if model else "<panic"
+    start = "<panic" if model is None else f"<panic model='{model}'"
     return f"{start}>{address}</panic>" if address else f"{start}/>"
 
 

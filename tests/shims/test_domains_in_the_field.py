@@ -182,6 +182,30 @@ def test_actions(
         (f"<panic/>{ISA}", "x86_64", "pc", OLD, "panic-model-twice"),
         (f"{PVPANIC}<panic model='default'/>", "aarch64", "virt", NEW, "panic-model-twice"),
         ("<panic model='nonsense'/>", "x86_64", "pc", NEW, "no-such-panic-model"),
+        ("<panic model=''/>", "x86_64", "pc", NEW, "no-such-panic-model"),
+        (PVPANIC, "xtensa", "virt", NEW, "no-such-panic-model"),
+        (PVPANIC, "mips64el", "boston", NEW, "no-such-panic-model"),
+        *(
+            (f"<panic><address type='isa' {words}/></panic>", "x86_64", "pc", OLD, "panic-address-refused")
+            for words in ("iobase='x'", "iobase=''", "iobase='-1'", "iobase='0x505' irq='0x'")
+        ),
+        *(
+            (
+                f"<panic model='pvpanic'><address type='pci' {words}/></panic>",
+                "x86_64",
+                "q35",
+                NEW,
+                "panic-address-refused",
+            )
+            for words in (
+                "slot='0x20'",
+                "slot='2' function='8'",
+                "slot='ten'",
+                "domain='1' slot='0x10'",
+                "bus='1' slot='0x10'",
+                "slot='0x10' multifunction='yes'",
+            )
+        ),
     ],
 )
 @pytest.mark.parametrize("value", ["ignore", "restart"])
@@ -215,6 +239,13 @@ def test_panic_elements(
 )
 def test_addresses_that_libvirt_accepts(panic: str, domain: Domain, record: CapabilityRecord) -> None:
     assert outcome(domain(policy("preserve"), devices=panic), record) == "preserve"
+
+
+def test_the_machine_type_that_libvirt_gives_a_power_guest(domain: Domain, recorded: Recorded) -> None:
+    """A domain without one is of type pseries, which has a notifier of its own."""
+    record = recorded("pseries", "ppc64", "pseries")
+    xml = domain(policy("restart"), arch="ppc64", acpi=False, devices="<panic/>").replace(" machine='pc'", "")
+    assert outcome(xml, record) == "restart"
 
 
 def test_a_machine_type_to_which_libvirt_gives_no_pci_bus(domain: Domain, recorded: Recorded) -> None:

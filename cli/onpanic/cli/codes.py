@@ -138,7 +138,7 @@ CODES: dict[str, tuple[str, str, str, str]] = {
     ),
     "panic-address-refused": (
         "refusal",
-        "libvirt refuses an address of this type for the model of <panic>",
+        "libvirt refuses this <address> of a <panic>",
         "remove the <address>: libvirt assigns one if the model needs one",
         "",
     ),

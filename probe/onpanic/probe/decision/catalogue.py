@@ -126,7 +126,7 @@ _REFUSALS = {
         "leave only one of them",
     ),
     "panic-address-refused": (
-        "libvirt refuses an address of this type for the model of <panic>",
+        "libvirt refuses this <address> of a <panic>",
         "remove the <address>: libvirt assigns one if the model needs one",
     ),
     "lifecycle-action-refused": (

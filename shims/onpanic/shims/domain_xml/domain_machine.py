@@ -1,7 +1,6 @@
 """The machine that a domain's XML describes: its hypervisor, its emulator, its panic notifiers."""
 
 import os
-import re
 
 import msgspec
 
@@ -14,6 +13,7 @@ from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
 from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.elements import Element, child, text_of, unstripped_text_of
+from onpanic.shims.domain_xml.panic_addresses import address_problem, address_type, has_port
 from onpanic.shims.domain_xml.pci_slots import c_number
 from onpanic.shims.domain_xml.qemu_arguments import SEV_ES, QemuArguments, arguments, read_arguments
 
@@ -43,9 +43,6 @@ XEN_MACHINES = {"linux": "xenpv", "xen": "xenpv", "xenpvh": "xenpvh", "hvm": "xe
 _PARENTS = ("os", "devices", "features")
 _OTHERS = ("clock", "on_poweroff", "on_reboot", "launchSecurity")
 
-# A number that is not 0, in hexadecimal: libvirt reads iobase as strtoul does with base 16
-_PORT = re.compile(r"\s*\+?(0[xX])?0*[1-9a-fA-F][0-9a-fA-F]*", re.ASCII)
-
 _X86 = (*X86, "i686")
 
 # libvirt's domain types that QEMU runs; its test driver accepts what its QEMU driver accepts
@@ -54,9 +51,14 @@ _QEMU = ("qemu", "kvm", "hvf", "kqemu", "test")
 # libvirt's drivers that accept every panic device; Xen's gives the guest none
 _UNCHECKED = ("test", "xen")
 
+# The architectures of which libvirt gives no machine type a PCI bus
+_WITHOUT_PCI = (
+    *("cris", "itanium", "lm32", "m68k", "microblaze", "microblazeel", "or32", "parisc", "parisc64"),
+    *("ppcle", "sparc", "unicore32", "xtensa", "xtensaeb"),
+)
+
 # libvirt's models of <panic> with the architectures that have them; all architectures if none is listed
 _MODELS: dict[str, tuple[str, ...]] = {
-    "": (),
     "default": (),
     "isa": _X86,
     "hyperv": _X86,
@@ -89,8 +91,10 @@ class DomainMachine(msgspec.Struct, frozen=True):
     :param emulator: The path of the emulator; None if the document leaves it to libvirt.
     :param notifiers: libvirt's models of the panic notifiers that the domain has.
     :param acpi: Whether the guest has ACPI, through which it finds an ISA device.
-    :param panics: Its ``<panic>`` elements: the model as it is written, empty without one, and the type of
-        the address, empty without one.
+    :param panics: Its ``<panic>`` elements: the model as it is written, ``default`` without one, and the
+        type of the address, empty without one.
+    :param address_problem: What libvirt refuses in the address of one of them, e.g. ``slot='0x20'``; empty if
+        it accepts all.
     :param devices: The QEMU types of the notifiers that are devices, whether libvirt adds them or the
         domain's own arguments do.
     :param unreachable: Those of them that the domain puts at port 0: QEMU then gives them no port at all.
@@ -113,6 +117,7 @@ class DomainMachine(msgspec.Struct, frozen=True):
     notifiers: tuple[str, ...]
     acpi: bool
     panics: tuple[tuple[str, str], ...] = ()
+    address_problem: str = ""
     devices: tuple[str, ...] = ()
     unreachable: tuple[str, ...] = ()
     hyperv: bool = False
@@ -177,10 +182,10 @@ def machine_of(root: Element) -> DomainMachine:
     emulator = text_of(found.get("devices/emulator")) or None
     own_arguments = read_arguments(arguments(root))
     target = _target(arch, emulator)
-    own = architectural_notifier(target, name or "")
+    own = _own_notifier(target, name or "")
     default = own or _default_model(target, kind, name or "")
-    written = [str(panic.get("model", "")) for panic in panics]
-    models = [default if model in ("", "default") else model for model in written]
+    written = [str(panic.get("model", "default")) for panic in panics]
+    models = [default if model == "default" else model for model in written]
     devices = [*(LIBVIRT_TYPES[model] for model in models if model in LIBVIRT_TYPES), *own_arguments.devices]
     has_flags = kind == "kvm" and (own_arguments.hyperv or not own_arguments.replaces_cpu)
     named = "hyperv" in models or not target.startswith(_X86)
@@ -192,7 +197,8 @@ def machine_of(root: Element) -> DomainMachine:
         emulator=emulator,
         notifiers=_notifiers(has_flags, own, [model for model in models if model], devices),
         acpi="features/acpi" in found and not own_arguments.disables_acpi,
-        panics=tuple(zip(written, map(_address_type, panics), strict=True)),
+        panics=tuple(zip(written, map(address_type, panics), strict=True)),
+        address_problem=address_problem(panics, checked=kind not in _UNCHECKED),
         devices=tuple(dict.fromkeys(devices)),
         unreachable=_unreachable(panics, own_arguments),
         hyperv=has_flags and not named and (own_arguments.hyperv or _has_hyperv(found)),
@@ -228,7 +234,9 @@ def has_pci(machine: DomainMachine) -> bool:
         return name in ("virt", "versatilepb") or name.startswith("virt-")
     if machine.target.startswith(_X86):
         return name not in ("isapc", "x-remote") and not name.startswith("microvm")
-    return machine.target != "m68k"
+    if machine.target.startswith("mips"):
+        return name in ("virt", "malta")  # "virt" stands for none: libvirt's default is malta
+    return machine.target not in _WITHOUT_PCI
 
 
 def model_of(written: str, machine: DomainMachine) -> str:
@@ -238,10 +246,10 @@ def model_of(written: str, machine: DomainMachine) -> str:
 
     :param written: A model as it is written in `DomainMachine.panics`.
     """
-    if written not in ("", "default"):
+    if written != "default":
         return written
     name = machine.machine or ""
-    return architectural_notifier(machine.target, name) or _default_model(machine.target, machine.kind, name)
+    return _own_notifier(machine.target, name) or _default_model(machine.target, machine.kind, name)
 
 
 def check_target(record: CapabilityRecord, machine: DomainMachine) -> None:
@@ -278,30 +286,30 @@ def _elements(root: Element) -> tuple[dict[str, Element], list[Element]]:
     return found, panics
 
 
-def _address_type(panic: Element) -> str:
-    """Return the type of a device's address; empty if it has none."""
-    address = child(panic, "address")
-    return "" if address is None else str(address.get("type", "none"))
-
-
 def _unreachable(panics: list[Element], own: QemuArguments) -> tuple[str, ...]:
     """Return the QEMU types of ISA notifiers at port 0.
 
     :param panics: The domain's ``<panic>`` elements; libvirt sets the port if an address is of type ``isa``.
     :param own: The domain's own arguments.
     """
-    has_port = {name: port != 0 for name, port in own.ports.items()}
-    for panic in panics:
-        address = child(panic, "address")
-        if address is not None and address.get("type") == "isa":
-            port = _PORT.fullmatch(address.get("iobase", ""))  # libvirt's default is 0
-            has_port[LIBVIRT_TYPES["isa"]] = port is not None
-    return tuple([name for name, found in has_port.items() if not found])
+    reachable = {name: port != 0 for name, port in own.ports.items()}
+    for found in map(has_port, panics):
+        if found is not None:
+            reachable[LIBVIRT_TYPES["isa"]] = found
+    return tuple([name for name, found in reachable.items() if not found])
 
 
 def _target(arch: str | None, emulator: str | None) -> str:
     name = (emulator or "").rpartition("/")[2]
     return arch or (guess_target([name]) if "qemu-system-" in name else os.uname().machine)
+
+
+def _own_notifier(target: str, name: str) -> str | None:
+    """Return the notifier that a machine type always has; libvirt's default machine type of ppc64 has one.
+
+    :param name: The machine type; empty to leave the choice to libvirt.
+    """
+    return architectural_notifier(target, name or "pseries")
 
 
 def _default_model(target: str, kind: str, name: str) -> str:

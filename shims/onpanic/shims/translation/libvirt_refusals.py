@@ -39,7 +39,8 @@ def check_domain(machine: DomainMachine, libvirt: Libvirt) -> None:
     for written, address in machine.panics:
         model = model_of(written, machine)
         if not has_model(machine, written):
-            raise RefusedError(refusal("no-such-panic-model", f"{printable(model, 60)} on {machine.target}"))
+            shown = printable(model, 60) or "an empty name"
+            raise RefusedError(refusal("no-such-panic-model", f"{shown} on {machine.target}"))
         if not model:
             raise RefusedError(refusal("no-default-panic-model", machine.target))
         if model in models:
@@ -51,6 +52,8 @@ def check_domain(machine: DomainMachine, libvirt: Libvirt) -> None:
             raise RefusedError(refusal("no-such-panic-model", detail))
         if address == "none" or (address not in ("", _ADDRESSES.get(model)) and machine.checks_panics):
             raise RefusedError(refusal("panic-address-refused", f"{model}, type='{printable(address, 60)}'"))
+    if machine.address_problem:
+        raise RefusedError(refusal("panic-address-refused", printable(machine.address_problem, 60)))
 
 
 def check_panic_devices(machine: DomainMachine, record: CapabilityRecord) -> None:
@@ -74,7 +77,7 @@ def _check_version(written: str, model: str, libvirt: Libvirt) -> None:
         lacking = libvirt.lacking("device")
     elif model == "pvpanic" and not libvirt.pci:
         lacking = libvirt.lacking("pci")
-    elif written not in ("", "default", "isa") and not libvirt.models:
+    elif written not in ("default", "isa") and not libvirt.models:
         lacking = libvirt.lacking("models")
     else:
         return
