@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ QUESTIONS = (
 Loss = tuple[int, tuple[int, ...]]
 
 
+@cache
 def recorded(name: str) -> Recording:
+    """Return a recording, which tests share: what is to be changed is copied."""
     return load(FOLDER / f"{name}.jsonl")
 
 
@@ -77,21 +80,27 @@ def exchanges(conversation: Conversation) -> Iterator[tuple[int, ...]]:
     yield from zip(lines["send"], lines["recv"], strict=True)
 
 
+@cache
 def losses(name: str) -> list[Loss]:
     return [(n, pair) for n, c in enumerate(recorded(name).conversations) for pair in exchanges(c)]
 
 
 def without(name: str, *lost: Loss) -> list[Conversation]:
-    gone = {(number, index) for number, indices in lost for index in indices}
-    return [
-        Conversation([e for i, e in enumerate(c.entries) if (n, i) not in gone])
-        for n, c in enumerate(recorded(name).conversations)
-    ]
+    left = list(recorded(name).conversations)
+    for number in {number for number, _ in lost}:
+        gone = {index for of, indices in lost if of == number for index in indices}
+        left[number] = Conversation([e for i, e in enumerate(left[number].entries) if i not in gone])
+    return left
+
+
+@cache
+def complete_answers(name: str) -> dict[str, str]:
+    return answers(recorded(name).conversations)
 
 
 def turned(name: str, *lost: Loss) -> dict[str, tuple[str, str]]:
     """Return the answers that are others once something is lost, though not unknown."""
-    before, after = answers(recorded(name).conversations), answers(without(name, *lost))
+    before, after = complete_answers(name), answers(without(name, *lost))
     return {f: (before[f], now) for f, now in after.items() if now not in (before[f], "unknown")}
 
 
