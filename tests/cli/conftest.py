@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,11 +52,15 @@ def record() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def current(record: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that finds the same record, written as today."""
+    """Return a function that writes the same record as it is written today, into a new file."""
+
+    @cache
+    def written(version: str) -> bytes:
+        return CapabilityRecord.from_json(record(version).read_bytes()).to_json()
 
     def find(version: str) -> Path:
         path = tmp_path_factory.mktemp("records") / "record.json"
-        path.write_bytes(CapabilityRecord.from_json(record(version).read_bytes()).to_json())
+        path.write_bytes(written(version))
         return path
 
     return find
