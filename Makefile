@@ -13,8 +13,9 @@ PYTEST ?=
 # How many processes run the tests: half as many again as there are processors, up to four, since a test
 # that waits for a guest leaves its processor idle
 TEST_PROCESSES ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
-RUN_TESTS := ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
+# What Python compiles is kept whatever the environment says: each process imports all of the tests
+RUN_TESTS = ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 --dist worksteal
 SLOW := browser or consumers or emulators or libvirt or package or processes or xen
 
 .PHONY: probe test quick bench lint format schema matrix docs man pictures recording site deb clean
@@ -28,7 +29,8 @@ test: $(VENV)/dev.done
 		chromium chromium-driver openssh-client mandoc zsh fish rpm rpmlint mmdebstrap
 	@$(RUN_TESTS) $(PYTEST)
 
-# What needs no emulator, no libvirt, no browser and hardly a process
+# What needs no emulator, no libvirt, no browser and hardly a process: nothing that waits
+quick: TEST_PROCESSES = $(shell nproc)
 quick: $(VENV)/dev.done
 	@$(RUN_TESTS) -m "not ($(SLOW))" $(PYTEST)
 
