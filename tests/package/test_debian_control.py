@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onpanic.core.version import __version__
+from ..running.packages import PACKAGE_VERSION
 
 ROOT = Path(__file__).parent.parent.parent
 DEBIAN = ROOT / "debian"
@@ -30,7 +30,7 @@ def related(*fields: str) -> set[str]:
 def test_the_version() -> None:
     """It sorts before Debian's own first package of the release, which replaces these."""
     first = (DEBIAN / "changelog").read_text("utf-8").splitlines()[0]
-    assert re.fullmatch(rf"onpanic \({re.escape(__version__)}-1~upstream\d+\) .*", first)
+    assert re.fullmatch(rf"onpanic \({re.escape(PACKAGE_VERSION)}-1~upstream\d+\) .*", first)
 
 
 def test_each_extra_has_a_command() -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from onpanic.core.version import __version__
 
+from ..running.packages import PACKAGE_VERSION
 from ..running.rpm_build import SPEC, build_rpms, missing_programs, query, rpm_tool
 from ..running.rpm_macros import SITE
 from ..running.rpm_root import RpmRoot
@@ -122,7 +123,7 @@ def test_what_the_packages_require(rpms: dict[str, Path]) -> None:
     """The command needs two libraries; each extra of the wheel is a package with its own."""
 
     def required(name: str) -> set[str]:
-        own = f" = {__version__}-1"
+        own = f" = {PACKAGE_VERSION}-1"
         lines = {line.removesuffix(own) for line in query(rpms[name], "--requires")}
         return {
             re.sub(r"python3\.\d+dist", "python3dist", line)

@@ -12,6 +12,7 @@ import pytest
 
 from onpanic.core.version import __version__
 
+from ..running.packages import PACKAGE_VERSION
 from ..running.rpm_build import missing_programs
 from ..running.rpm_macros import macros
 from ..running.shell_blocks import ROOT, SUDO, Sandbox, shell_block
@@ -104,7 +105,8 @@ def test_rpm_packages(sandbox: Callable[..., Sandbox], unavailable: Unavailable)
     (here.folder / "home/.rpmmacros").write_text(macros(), "utf-8")
     text = shell_block("docs/how-to/rpm-packages.md", "python3 -m hatchling build -t sdist")
     last = here.run(text).splitlines()[-1]
-    assert re.fullmatch(rf"mock 1: .*/rpmbuild/SRPMS/onpanic-{re.escape(__version__)}-\S*\.src\.rpm", last)
+    package = rf"onpanic-{re.escape(PACKAGE_VERSION)}-\S*\.src\.rpm"
+    assert re.fullmatch(rf"mock 1: .*/rpmbuild/SRPMS/{package}", last)
 
 
 @pytest.mark.emulators
@@ -127,6 +129,7 @@ def test_a_release(sandbox: Callable[..., Sandbox], unavailable: Unavailable) ->
         shell_block(RELEASING, 'tools/release "$version" dist'),
         shell_block(RELEASING, "python3 -m venv .check"),
         shell_block(RELEASING, 'git push --atomic origin HEAD "v$version"'),
+        shell_block(RELEASING, "tools/set-version 0.3.0.dev0"),
     )
     # The tests that it runs are among these; one shell, for the variable's sake
     options = "export PYTEST_ADDOPTS='-p no:cacheprovider --ignore tests/manual/test_completion.py'\n"

@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ("build_packages", "run_clean")
+from onpanic.core.version import __version__
+
+__all__ = ("PACKAGE_VERSION", "build_packages", "run_clean")
+
+#: The version as dpkg and rpm have it: both sort a tilde before the end.
+PACKAGE_VERSION = __version__.replace(".dev", "~dev")
 
 _ROOT = Path(__file__).parent.parent.parent
 _SECONDS = 300

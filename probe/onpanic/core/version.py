@@ -3,7 +3,7 @@
 __all__ = ("PROGRAM", "__version__")
 
 #: The version of onpanic.
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 #: What records and recordings say that they were made by.
 PROGRAM = f"onpanic {__version__}"
