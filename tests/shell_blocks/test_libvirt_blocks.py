@@ -99,10 +99,7 @@ def test_the_host_and_its_guest_are_asked(host: Sandbox) -> None:
         host.run("kill $(cat pid)")
     assert printed.count("the emulator, probed in") == 2
 
-    (host.folder / "etc/kubernetes/node-feature-discovery/features.d").mkdir(parents=True)
-    labels = (
-        "onpanic host --format nfd --expiry 3 -o /etc/kubernetes/node-feature-discovery/features.d/onpanic"
-    )
+    labels = "mkdir -p /etc/kubernetes/node-feature-discovery/features.d"
     host.run(shell_block("docs/reference/host-record.md", labels))
     written = host.folder / "etc/kubernetes/node-feature-discovery/features.d/onpanic"
     assert "feature.node.kubernetes.io/onpanic-x86_64.q35.restart=true" in written.read_text("utf-8")

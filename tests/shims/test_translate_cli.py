@@ -158,6 +158,14 @@ def test_an_output_that_cannot_be_written(output: str, to_libvirt: Run, given: P
     assert sorted(path.name for path in given.iterdir()) == ["domain.xml", "record.json"]
 
 
+def test_an_output_whose_folder_is_missing(to_libvirt: Run, given: Path) -> None:
+    """The hint makes it."""
+    done = to_libvirt("-q", "domain.xml", "-o", "a folder/missing/out.xml")
+    said, hint = done.stderr.splitlines()
+    assert said == "onpanic: a folder/missing/out.xml: cannot be written: its folder does not exist"
+    assert hint == f"onpanic: hint: mkdir -p '{given}/a folder/missing'"
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [

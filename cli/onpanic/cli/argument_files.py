@@ -108,6 +108,11 @@ def write_result(path: FileName | None, data: bytes) -> None:
 
     try:
         write_atomically(Path(path), data)
+    except FileNotFoundError as error:
+        import shlex
+
+        make = shlex.join(["mkdir", "-p", str(Path(path).resolve().parent)])
+        raise FileError(f"{path}: cannot be written: its folder does not exist", make) from error
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror}", "name another file") from error
     except ValueError as error:
