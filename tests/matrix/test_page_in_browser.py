@@ -629,6 +629,31 @@ def test_ranges_follow_the_machine_type(reader: Browser) -> None:
     assert not reader.one("#since-box").is_displayed()
 
 
+def test_a_line_without_the_usual_machine_types_has_its_ranges(reader: Browser) -> None:
+    """RHEL 6's QEMU lists no machine types: its answer is that of the default one, in a row of its own."""
+    matrix = sample()
+    facts = [f"on_panic.{value}" for value in ("restart", "destroy", "preserve", "rename-restart", "pause")]
+    emulator = "qemu-system-x86_64"
+    added = [
+        *(
+            Range(fact, emulator, "RHEL", "no", "0.12.1", "0.12.1", "never in 0.12", "default")
+            for fact in facts
+        ),
+        *(
+            Range(fact, emulator, line, "yes", "1.7.0", "1.7.0", "since 1.7", "pc")
+            for fact in facts
+            for line in ("Debian", "upstream")
+        ),
+    ]
+    reader.show(msgspec.structs.replace(matrix, ranges=[*matrix.ranges, *added]), "lines")
+    reader.open("#arch=x86_64")
+    shown = ranges(reader, "#since")
+    assert shown == [
+        "pcy since 1.7-y since 1.7",
+        "default machine typey at or before 5.2n never in 0.12n at or before 1.5, until 1.6y since 1.7",
+    ]
+
+
 def test_the_command_for_acpi_tables_has_the_option(reader: Browser) -> None:
     """Without it the fact would be unknown."""
     matrix = published()

@@ -109,7 +109,10 @@ function valueRow({ ranges, machines, values }, state) {
   };
 }
 
-/** Return the machine types that have ranges: the one that is shown, or those that are accepted somewhere. */
+/**
+ * Return the machine types that have ranges: the one that is shown, or those that are accepted somewhere; and the
+ * default one if a line has none of those.
+ */
 function machinesWithRanges(lines, state) {
   if (state.view !== "fact" && state.machine) return [state.machine];
   const emulators = new Set(lines.map((line) => line.emulator));
@@ -119,7 +122,10 @@ function machinesWithRanges(lines, state) {
   const found = [...new Set(ranges.map((range) => range.machine))];
   const accepted = new Set(ranges.filter((range) => range.answer === "yes").map((range) => range.machine));
   const aliases = found.filter((name) => name !== "default" && accepted.has(name)).slice(0, MAX_FAMILIES);
-  return aliases.length ? aliases : found.slice(0, 1);
+  if (!aliases.length) return found.slice(0, 1);
+  const covered = new Set(ranges.filter((range) => aliases.includes(range.machine)).map((range) => range.line));
+  const others = ranges.some((range) => range.machine === "default" && !covered.has(range.line));
+  return others ? [...aliases, "default"] : aliases;
 }
 
 function rangeRow({ name, title, address, ranges }) {
