@@ -96,6 +96,14 @@ def test_quiet_is_silent_on_success_only() -> None:
     assert probed(QEMU_7_2.failing(Fault("exit", words="no such thing")), "-q").stderr.count("\n") == 2
 
 
+def test_an_emulator_that_has_kvm_alone_and_may_not_use_it() -> None:
+    """Debian's qemu-system-x86_64-microvm is one; the hint says who may."""
+    words = "failed to initialize kvm: Permission denied"
+    said, hint = probed(QEMU_7_2.failing(Fault("exit", words=words))).stderr.splitlines()
+    assert said.endswith(words)
+    assert hint.startswith("onpanic: hint: this emulator runs with KVM alone: ")
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [

@@ -22,6 +22,10 @@ __all__ = ("Asking", "converse")
 
 _ENDING = 0.5  # seconds that an emulator which closed its channels has to exit
 
+# QEMU's words if it has KVM alone, as Debian's qemu-system-x86_64-microvm, and cannot use it
+_KVM_FAILED = "failed to initialize kvm"
+_KVM_HINT = "this emulator runs with KVM alone: probe as root, or as a member of the group of /dev/kvm"
+
 #: What is asked of an emulator.
 Asking = Callable[[Session], Awaitable[None]]
 
@@ -163,7 +167,9 @@ def _ending(failure: EmulatorError | None, process: RunningEmulator | None, prin
         ended = f" ({process.end})" if process and "ended" in failure.message and not process.killed else ""
         words = words_of(process, printed) if process else ""
         said = f": {words}" if words else ""
-        ending |= {"why": f"{failure.message}{ended}{said}", "hint": failure.hint}
+        kvm_only = isinstance(failure, StartError) and _KVM_FAILED in words
+        hint = _KVM_HINT if kvm_only else failure.hint
+        ending |= {"why": f"{failure.message}{ended}{said}", "hint": hint}
         ending["fault"] = type(failure).__name__
         ending["missing"] = isinstance(failure, StartError) and failure.missing
     return ending
