@@ -96,7 +96,10 @@ def test_no_page_names_the_machine_that_built_it(site: Path) -> None:
 
 
 def test_what_pages_lead_to_is_shown(site: Path) -> None:
-    """A linked file has a page with its text, and a linked folder one that lists its files."""
+    """A linked file has a page with its text, and a linked folder one that lists its files.
+
+    Those of the documentation's folders have pages, too, and no others.
+    """
     pages = {str(path.relative_to(site / "files")) for path in (site / "files").rglob("*.html")}
     assert {"docs/samples/index.html", "docs/samples/systemd/watch.toml.html"} <= pages
     shown = html.fromstring((site / "files/docs/samples/systemd/watch.toml.html").read_bytes())
@@ -104,6 +107,15 @@ def test_what_pages_lead_to_is_shown(site: Path) -> None:
         number.drop_tree()
     (text,) = [one.text_content() for one in shown.iter("pre")]
     assert text.strip() == (ROOT / "docs/samples/systemd/watch.toml").read_text("utf-8").strip()
+    folder = html.fromstring((site / "files/probe/onpanic/core/index.html").read_bytes())
+    (listed,) = folder.xpath("//section[contains(@class, 'shown-file')]/ul")
+    assert {item.text_content().strip() for item in listed} >= {"py.typed", "errors.py"}
+    assert [link.text for link in listed.iter("a")] == [
+        name
+        for name in sorted(item.text_content().strip() for item in listed)
+        if f"probe/onpanic/core/{name}.html" in pages
+    ]
+    assert "probe/onpanic/core/py.typed.html" not in pages
 
 
 @pytest.mark.package

@@ -1,11 +1,14 @@
 """Pages that show a file of the checkout, or list a folder: the site needs no repository to link to.
 
+A file has a page if a page of the documentation links to it, or to the folder that it is in, if that folder
+is one of the documentation's, such as the samples.  Other folders are only listed.
+
 This is an extension of Sphinx.  The pages do not pass through its parser, which would take longer than all
 others together.  Neither the search nor a table of contents leads to them.
 """
 
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -18,6 +21,7 @@ from docsite.site_layout import FILES, ROOT
 
 __all__ = ("file_page_path", "setup")
 
+_DOCS = ROOT / "docs"
 #: Larger files, and those that are no text, are only named.
 _LARGEST = 200_000  # bytes
 _LANGUAGES = {
@@ -50,26 +54,28 @@ def _collected(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     builder = app.builder
     if not isinstance(builder, StandaloneHTMLBuilder):  # only a site links to them
         return
-    for path in _with_files_below(ROOT / name for name in app.config.shown_files):
+    shown = _with_files_below(ROOT / name for name in app.config.shown_files)
+    for path in sorted(shown):
         title = f"{path.relative_to(ROOT)}{'/' if path.is_dir() else ''}"
-        body = _list(path) if path.is_dir() else _shown(path, builder)
+        body = _list(path, shown) if path.is_dir() else _shown(path, builder)
         section = f'<section class="shown-file">\n<h1>{escape(title)}</h1>\n{body}</section>\n'
         yield str(file_page_path(path).with_suffix("")), {"title": title, "body": section}, "page.html"
 
 
-def _with_files_below(shown: Iterable[Path]) -> list[Path]:
+def _with_files_below(shown: Iterable[Path]) -> set[Path]:
     paths = set(shown)
-    return sorted(paths.union(*(_files_below(path) for path in paths if path.is_dir())))
+    return paths.union(*(_files_below(path) for path in paths if path.is_dir() and _DOCS in path.parents))
 
 
-def _list(folder: Path) -> str:
+def _list(folder: Path, shown: Collection[Path]) -> str:
     place = file_page_path(folder).parent
-    names = {str(path.relative_to(folder)): path for path in _files_below(folder)}
-    items = [
-        f'<li><p><a class="reference internal" href="{escape(str(file_page_path(path).relative_to(place)))}">'
-        f"{escape(name)}</a></p></li>\n"
-        for name, path in sorted(names.items())
-    ]
+    items = []
+    for path in sorted(_files_below(folder)):
+        name = escape(str(path.relative_to(folder)))
+        if path in shown:
+            address = escape(str(file_page_path(path).relative_to(place)))
+            name = f'<a class="reference internal" href="{address}">{name}</a>'
+        items.append(f"<li><p>{name}</p></li>\n")
     return f"<ul>\n{''.join(items)}</ul>\n"
 
 
