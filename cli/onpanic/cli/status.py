@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from onpanic.shims.guests.guest_status import Status
     from onpanic.why.words.last_words import LastWords
 
-_REASON = 2.0  # seconds for the reason of a panic
+_REASON = 5.0  # seconds for the reason of a panic, enough for a busy host
 
 _FROM = {"kept": "kept in its metadata", "amount-to": "what its <panic> and <on_crash> amount to"}
 _ON_XEN = "what its <on_crash> amounts to"
