@@ -442,6 +442,8 @@ async def test_a_libvirt_that_is_restarted(played_libvirt: PlayedLibvirt, tmp_pa
         await watcher.until("connected")
         await watcher.until("action", action="continue", outcome="done")
         assert len(watcher.logged("problem")) == 1
+    statuses = [one for sent in watcher.notifications for one in sent if one.startswith("STATUS=")]
+    assert statuses == ["STATUS=watching", "STATUS=waiting for libvirt", "STATUS=watching"]
 
 
 async def test_a_libvirt_that_cannot_be_reached(played_libvirt: PlayedLibvirt, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ __all__ = ("watch_domains", "watch_monitors")
 _CANCEL_TIMEOUT = 30.0  # seconds
 _CLOSE_TIMEOUT = 90.0  # seconds; restoring libvirt's action takes a call to libvirt
 _READY_TIMEOUT = 180.0  # seconds for the first look at all guests, if the watcher is not to run on
+# What systemctl status shows after these lines about libvirt itself
+_STATUS = {"connected": "watching", "disconnected": "waiting for libvirt"}
 
 
 class _GuestSource(Protocol):
@@ -195,6 +197,8 @@ class _Watcher:
             sink(line)
             self._failures(line)
             self._hook(line)
+            if not line.domain and (status := _STATUS.get(line.event)):
+                self._notify(f"STATUS={status}")
 
         self._emit = emit
         self._failures = FailureRecorder()
