@@ -20,7 +20,16 @@ __all__ = ("SystemdUnit",)
 #: Directives about when systemd starts and stops what, and their effects that no process sees.
 _OF_SYSTEMD = (
     *("Description", "Documentation", "Wants", "After", "WantedBy"),
-    *("Restart", "RestartSec", "OOMScoreAdjust", "StateDirectoryMode", "CacheDirectoryMode", "RemoveIPC"),
+    *(
+        "Restart",
+        "RestartSec",
+        "StartLimitIntervalSec",
+        "SyslogLevel",
+        "OOMScoreAdjust",
+        "StateDirectoryMode",
+        "CacheDirectoryMode",
+        "RemoveIPC",
+    ),
 )
 #: Directives with the only value that is understood.
 _ONLY = {

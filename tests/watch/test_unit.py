@@ -268,7 +268,11 @@ def test_systemd_accepts_the_unit_with_a_drop_in(
 
     def verify() -> tuple[int, str]:
         done = subprocess.run(
-            [program, "verify", str(copy)], capture_output=True, text=True, timeout=60, check=False
+            [program, "verify", "--man=no", str(copy)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         return done.returncode, done.stderr
 
