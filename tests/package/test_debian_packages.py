@@ -19,7 +19,10 @@ pytestmark = pytest.mark.package
 
 SUITE = "trixie"
 #: The root in which the packages are tested: it has no Python module but Python's own.
-TESTBED = ("autopkgtest", "fish", "man-db", "qemu-system-x86", "systemd", "zsh")
+TESTBED = (
+    *("autopkgtest", "fish", "libvirt-clients", "libvirt-daemon-system", "man-db", "qemu-system-x86"),
+    *("systemd", "zsh"),
+)
 #: What the packages or their tests depend on.
 MODULES = (
     *("python3-all", "python3-jinja2", "python3-libvirt", "python3-lxml", "python3-msgspec"),
@@ -40,6 +43,7 @@ ASIDE = (
         "/tmp",
         "/tree",
         "/var/cache/apt",
+        "/var/cache/libvirt",
         "/var/cache/man",
         "/var/lib/apt",
     ),
@@ -126,9 +130,14 @@ def test_two_builds_have_the_same_bytes(built: Built) -> None:
 
 
 def test_installing_testing_and_purging(built: Built, archive: Callable[..., Path]) -> None:
-    """The packages' own tests pass, with as few other packages as possible and with all; nothing is left."""
+    """The packages' own tests pass, with as few other packages as possible and with all; nothing is left.
+
+    If root runs this, systemd runs as on a host: installing the service does not start it, and purging it
+    stops it.
+    """
+    boot = os.geteuid() == 0
     names = {path.name.partition("_")[0]: f"/exchange/{path.name}" for path in built.first.glob("*.deb")}
-    with open_root(archive(TESTBED, MODULES), built.first) as root:
+    with open_root(archive(TESTBED, MODULES), built.first, boot=boot) as root:
         root.must("sh", "-ec", TREE)
         install(root, names["onpanic"], names["python3-onpanic"])
         assert root.run("onpanic", "status", "--domain", "guest").stdout.splitlines() == MISSING
@@ -140,8 +149,11 @@ def test_installing_testing_and_purging(built: Built, archive: Callable[..., Pat
         assert root.must("man", "--where", "onpanic-watch.toml").endswith("onpanic-watch.toml.5.gz\n")
         root.must("sh", "-ec", USE)
         root.must("systemctl", "--root=/", "disable", "onpanic-watch.service")
-        tests = (ROOT / "debian/tests/control").read_text("utf-8")
-        assert autopkgtest(root) == dict.fromkeys(re.findall(r"^Tests: (\S+)$", tests, re.MULTILINE), "PASS")
+        control = (ROOT / "debian/tests/control").read_text("utf-8")
+        tests = re.findall(r"^Tests: (\S+)$", control, re.MULTILINE)
+        without = [] if boot else ["panic"]
+        results = autopkgtest(root, *(f"--skip-test={name}" for name in without))
+        assert results == {name: "PASS" for name in tests if name not in without}
         root.must("touch", "/var/lib/onpanic/dumps/guest.elf")
         root.must("apt-get", "--yes", "purge", *OURS)
         kept = {f"/var/lib/onpanic{name}" for name in ("", "/dumps", "/dumps/guest.elf")}
@@ -155,7 +167,8 @@ def install(root: DebianRoot, *packages: str) -> None:
 
 def autopkgtest(root: DebianRoot, *options: str) -> dict[str, str]:
     """Run the tests of the installed packages; return the result of each."""
-    done = root.run("autopkgtest", *options, "--no-built-binaries", "/tree/", "--", "null")
+    words = ("autopkgtest", *options, "--ignore-restrictions=isolation-container", "--no-built-binaries")
+    done = root.run(*words, "/tree/", "--", "null")
     summary = done.stdout.partition("@@@ summary")[2]
     results = dict(re.findall(r"^(\S+) +(PASS|FAIL|SKIP|FLAKY)\b", summary, re.MULTILINE))
     if set(results.values()) != {"PASS"}:

@@ -2,6 +2,7 @@
 
 A root exists in namespaces of its own: its mounts, its processes and its files end with the process that
 opened it, whatever ends that.  It has no network: what may be installed later is downloaded when it is made.
+systemd can run in it, as in a container.
 """
 
 import fcntl
@@ -13,12 +14,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from onpanic.core.errors import FetchError
 from onpanic.matrix.sources import apt_sources
 
+from .control_groups import control_group
 from .emulators import emulators_folder
 
 __all__ = ("BACKPORTS", "PROGRAMS", "USER", "DebianRoot", "open_root", "root_archive")
@@ -168,25 +170,44 @@ class DebianRoot:
         return done.stdout
 
 
+# systemd's interface for containers; /proc/sys is the host's own
+_BOOTING = ("--as-pid-1", "--unshare-cgroup", "--ro-bind", "/proc/sys", "/proc/sys", "--tmpfs", "/run")
+_BOOT = """
+mount -t sysfs -o ro sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+echo ready
+exec env -i container=bwrap /usr/lib/systemd/systemd >/dev/null
+"""
+# A unit that does not work in a container leaves it degraded
+_BOOTED = """
+until [ -S /run/systemd/private ]; do sleep 0.1; done
+systemctl is-system-running --wait | grep -E 'running|degraded'
+"""
+
+
 @contextmanager
-def open_root(archive: Path, exchange: Path) -> Iterator[DebianRoot]:
+def open_root(archive: Path, exchange: Path, *, boot: bool = False) -> Iterator[DebianRoot]:
     """Unpack a root into memory, where it stays until the context ends.
 
     :param archive: What `root_archive` returned.
     :param exchange: An existing folder of the host.
+    :param boot: Whether systemd is the first process, and has started its units; for this the root needs
+        the package, and the caller must be root.
     """
-    with tempfile.TemporaryDirectory(prefix="onpanic-") as scratch:
+    group = control_group() if boot else nullcontext("")
+    with tempfile.TemporaryDirectory(prefix="onpanic-") as scratch, group as enter:
         place, info = Path(scratch, "root"), Path(scratch, "info")
         place.mkdir()
         unpack = 'mount -t tmpfs -o mode=0755 tmpfs "$0"; tar --exclude="./dev/*" -xf "$1" -C "$0"; shift'
         options = ["--user", "--map-root-user", "--map-auto"] if os.geteuid() else []
         words = [
-            *(*_UNSHARE, *options, "sh", "-ec", f'{unpack}; exec "$@" 3>{info}', str(place), str(archive)),
+            *(*_UNSHARE, *options, "sh", "-ec", f'{enter}{unpack}; exec "$@" 3>{info}'),
+            *(str(place), str(archive)),
             *("bwrap", "--bind", str(place), "/", "--dev", "/dev", "--proc", "/proc"),
             *("--perms", "1777", "--tmpfs", "/tmp", "--bind", str(exchange), "/exchange"),
             *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--hostname", "debian"),
             *("--die-with-parent", "--cap-add", "ALL", "--info-fd", "3"),
-            *("sh", "-c", "echo ready; exec sleep infinity"),
+            *((*_BOOTING, "sh", "-ec", _BOOT) if boot else ("sh", "-c", "echo ready; exec sleep infinity")),
         ]
         with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
             try:
@@ -194,6 +215,9 @@ def open_root(archive: Path, exchange: Path) -> Iterator[DebianRoot]:
                 if process.stdout.readline() != "ready\n":
                     raise FetchError(f"{archive}: cannot be unpacked and entered", "is there memory for it?")
                 found = json.loads(info.read_text("utf-8"))
-                yield DebianRoot(found["child-pid"], exchange)
+                root = DebianRoot(found["child-pid"], exchange)
+                if boot:
+                    root.must("sh", "-c", _BOOTED)
+                yield root
             finally:
                 process.kill()
