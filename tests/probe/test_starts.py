@@ -125,16 +125,20 @@ def test_what_a_sound_device_says_on_a_host_without_sound_is_no_reason(tmp_path:
     assert fact.detail == f"it starts without the device, and with it says: {words}"
 
 
+@pytest.mark.parametrize(
+    "refuses", ["echo \"Could not load SHIX bios '$bios'\" >&2; exit 1", "kill -SEGV $$"]
+)
 def test_a_refusal_of_the_probes_own_image_does_not_take_the_place_of_the_emulators_words(
-    tmp_path: Path,
+    refuses: str, tmp_path: Path
 ) -> None:
     """A board may need an image that fits, so that an empty one helps nothing."""
     path = tmp_path / "qemu-system-sh4"
     played = shlex.join(QEMU_7_2.but(target="sh4").command())
     path.write_text(
         f'#!/bin/sh\ncase "$*" in *none,accel*) exec {played} "$@" ;; esac\n'
-        'bios=shix_bios.bin; while [ $# -gt 0 ]; do [ "$1" = -bios ] && bios=$2; shift; done\n'
-        "echo \"Could not load SHIX bios '$bios'\" >&2; exit 1\n"
+        'bios=; while [ $# -gt 0 ]; do [ "$1" = -bios ] && bios=$2; shift; done\n'
+        f'if [ "$bios" ]; then {refuses}; fi\n'
+        "echo \"Could not load SHIX bios 'shix_bios.bin'\" >&2; exit 1\n"
     )
     path.chmod(0o755)
     record = probe(str(path), all_machines=True)

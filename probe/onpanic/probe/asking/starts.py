@@ -40,6 +40,7 @@ __all__ = ("ask_emulator",)
 
 # The CPU stays off while the guest is said to run, and firmware with a boot menu does not shut it down
 _HALTED = ("-global", "cpu.start-powered-off=on", "-boot", "menu=on")
+_SIGNAL = 128  # from which on a wrapper's exit status says that a signal ended the emulator
 _MISSED_DEADLINES = 3  # machine types that may miss their deadline before the emulator is given up
 
 
@@ -224,8 +225,7 @@ class _Starts:
                     forgotten.append(held.pop())
         if start.alone and held[-1].refused_to_start:
             held = forgotten[:1] or held[:-1] or held
-        own = [c for c in held if not (c.refused_to_start and BOOT_IMAGES in c.failed)]
-        return own or held, start
+        return [c for c in held if not _refuses_image(c)] or held, start
 
     async def _acpi(self, held: list[Conversation], start: Start) -> list[Conversation]:
         """Boot the firmware with the device and without it; a builtin device can only be moved away."""
@@ -298,6 +298,13 @@ class _Starts:
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._plan.timeout
+
+
+def _refuses_image(conversation: Conversation) -> bool:
+    """Return whether an emulator does not start because of the image: it names the file, or crashes."""
+    given = any(word.startswith(BOOT_IMAGES) for word in conversation.argv)
+    crashed = not 0 < (conversation.exit.get("rc") or 0) < _SIGNAL
+    return conversation.refused_to_start and given and (crashed or BOOT_IMAGES in conversation.failed)
 
 
 def _key(start: Start) -> tuple[str, str, str]:
