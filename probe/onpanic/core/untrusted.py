@@ -1,5 +1,6 @@
 """Text from outside (an emulator, a guest, a file), made safe to print and to store."""
 
+import re
 from typing import Any
 
 __all__ = ("last_lines", "printable", "wellformed")
@@ -10,6 +11,8 @@ _NOISE = (
     *("GLib-WARNING", "I/O thread spun", "Could not open option rom", "is deprecated", "warning: "),
     *("ALSA lib", "alsa: ", "audio: Failed to create voice", "module audio-"),
 )
+# As every program begins an error, and no hint
+_ERROR = re.compile(r"\S+: ")
 
 
 def printable(text: str, limit: int = 0) -> str:
@@ -23,9 +26,15 @@ def printable(text: str, limit: int = 0) -> str:
 
 
 def last_lines(stderr: str) -> str:
-    """Return the last two meaningful lines of an emulator's stderr, as one printable line."""
-    lines = [printable(line, 200) for line in stderr.splitlines() if not any(n in line for n in _NOISE)]
-    return "; ".join([line for line in lines if line][-2:])
+    """Return the last two meaningful lines of an emulator's stderr, as one printable line.
+
+    The error comes first if these are only hints that follow it.
+    """
+    every = (printable(line, 200) for line in stderr.splitlines() if not any(n in line for n in _NOISE))
+    lines = [line for line in every if line]
+    errors = [index for index, line in enumerate(lines) if _ERROR.match(line)]
+    error = [lines[errors[-1]]] if errors and errors[-1] < len(lines) - 2 else []
+    return "; ".join([*error, *lines[-2:]])
 
 
 def wellformed(value: Any) -> Any:
