@@ -9,7 +9,7 @@ from onpanic.probe.asking.emulator_backend import RunningEmulator
 
 __all__ = ("printed_instead", "words_of")
 
-_ENDING = 0.5  # seconds that an emulator which printed something has to exit
+_ENDING = 2  # seconds that an emulator which printed something has to exit, on a busy host
 _MACHINES = "Supported machines are:"
 
 
