@@ -106,13 +106,14 @@ def test_documents_have_the_elements_in_their_places() -> None:
         (ended(DESTROY), "shut off (crashed)", "ended"),
         (ended(GuestPlan("destroy", persistent=False)), "gone, stopped (crashed)", "ended"),
         (ended(DESTROY, dump="elf"), "shut off (crashed), dump (elf)", "ended"),
+        (ended(DESTROY, dump="unknown"), "shut off (crashed), dump unknown", "ended"),
         (restarted(DESTROY), "running (crashed), reset", "same"),
         (preserved(DESTROY), "crashed (panicked)", "same"),
         (preserved(DESTROY, state=RESTARTED, status="running"), "running (crashed)", "same"),
         (preserved(DESTROY, state=RESTARTED), "running (crashed), QEMU is guest-panicked", "same"),
         (
             guest(DESTROY, LogEntry("state", numbers=RESTARTED), LogEntry("id", numbers=(8,))),
-            "running (crashed), new process",
+            "running (crashed), new process, dump unknown",
             "new",
         ),
     ],
@@ -332,6 +333,15 @@ def test_changes_are_those_of_what_both_were_asked() -> None:
         ("on_crash=rename-restart", "n", "y"),
         ("panic=pvpanic", "not known", "y"),
     }
+
+
+@pytest.mark.parametrize("unknown", [0, 1])
+def test_a_dump_that_one_does_not_know_is_no_change(unknown: int) -> None:
+    """A dump that is there is a change to none, but not to one that this user may not look for."""
+    found = [libvirt_record(conversation([ended(DESTROY, dump=dump)])) for dump in ("elf", "none")]
+    assert [one.key for one in libvirt_changes(*found)] == ["end=destroy"]
+    found[unknown] = libvirt_record(conversation([ended(DESTROY, dump="unknown")]))
+    assert libvirt_changes(*found) == []
 
 
 # Rules

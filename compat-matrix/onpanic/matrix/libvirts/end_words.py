@@ -53,7 +53,9 @@ def end_in_words(end: GuestEnd, runs_on: RunsOn = "QEMU") -> str:
         words.append(f"QEMU is {end.run_state}")
     if end.unanswered:
         words.append("QEMU does not answer")
-    if end.dump not in ("none", "unknown"):
+    if end.dump == "unknown":
+        words.append("dump unknown")
+    elif end.dump != "none":
         words.append(f"dump ({end.dump})")
     return ", ".join(words)
 

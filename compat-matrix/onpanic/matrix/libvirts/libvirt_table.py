@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import compress, groupby
 
 import msgspec
+from msgspec.structs import replace
 
 from onpanic.matrix.libvirts.end_words import RunsOn, end_in_words, end_sentence
 from onpanic.matrix.libvirts.libvirt_questions import PANIC, element_of, filled
@@ -112,7 +113,7 @@ class LibvirtTable(msgspec.Struct, frozen=True):
                 if cell.text != _NOTHING
             }
             shown = [column.driver in drivers for column in self.columns]
-            own = [msgspec.structs.replace(row, cells=list(compress(row.cells, shown))) for row in rows]
+            own = [replace(row, cells=list(compress(row.cells, shown))) for row in rows]
             tables.append(LibvirtTable(list(compress(self.columns, shown)), own))
         return tables
 
@@ -143,14 +144,29 @@ def libvirt_table(records: Mapping[str, LibvirtRecord]) -> LibvirtTable:
 
 
 def libvirt_changes(before: LibvirtRecord, after: LibvirtRecord) -> list[LibvirtChange]:
-    """Return the questions that two records answer differently; those that only one answers are left out."""
-    table = libvirt_table({"before": before, "after": after})
+    """Return the questions that two records answer differently; those that only one answers are left out.
+
+    So is a core dump that one of them does not know.
+    """
+    table = libvirt_table({"before": _with_dumps_of(before, after), "after": _with_dumps_of(after, before)})
     return [
         LibvirtChange(row.key, row.group, row.name, *(cell.text for cell in row.cells))
         for row in table.rows
         if len({cell.text for cell in row.cells}) > 1
         and not {cell.text for cell in row.cells} & {_NOTHING, "?"}
     ]
+
+
+def _with_dumps_of(record: LibvirtRecord, other: LibvirtRecord) -> LibvirtRecord:
+    """Return a record that does not know the core dumps that another one does not know."""
+    unknown = {_guest_key(guest) for guest in other.guests if guest.end and guest.end.dump == "unknown"}
+    guests = [
+        replace(guest, end=replace(guest.end, dump="unknown"))
+        if guest.end and _guest_key(guest) in unknown
+        else guest
+        for guest in record.guests
+    ]
+    return replace(record, guests=guests)
 
 
 def _column(name: str, record: LibvirtRecord) -> LibvirtColumn:
