@@ -44,7 +44,8 @@ def test_a_libvirt_is_collected(
 ) -> None:
     """What is seen is what is published.  Nothing of the guests is left, and the user's domain is.
 
-    The host's libvirt has another ``auto_dump_path``: the dumps are found there, and none is left.
+    The host's libvirt has another ``auto_dump_path``, and its socket is in another folder than its files: the
+    dumps are found there, and none is left.
     """
     own = "<domain type='qemu'><name>own</name><memory>16384</memory><os><type>hvm</type></os></domain>"
     with ExitStack() as stack:
@@ -56,7 +57,10 @@ def test_a_libvirt_is_collected(
             stack.enter_context(restarted(uri))
         connection = stack.enter_context(closing(libvirt.open(uri)))
         connection.defineXML(own)
-        done = onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "records"), "--libvirt", uri)
+        linked = tmp_path / "sock"
+        linked.symlink_to(folder / "libvirt-sock")
+        named = f"qemu+unix:///session?socket={linked}" if libvirt_name == HOST else uri
+        done = onpanic("matrix", "collect", "-q", "-o", str(tmp_path / "records"), "--libvirt", named)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert [domain.name() for domain in connection.listAllDomains()] == ["own"]
         files = [path for path in folder.rglob("*onpanic-*") if path.is_file()]

@@ -180,7 +180,10 @@ class QemuGuests:
         remove_guest_files(self._dumps(), qemu_logs(self._monitor), names)
 
     def _dumps(self) -> Path:
-        return Path(dump_folder(str(self._session.call(self._session.connection.getURI))))
+        # In session mode …/libvirt/qemu/lib/domain-1-guest/monitor.sock: its libvirt may be another user's
+        session = Path(self._monitor).parents[3] if self._monitor.count("/") > 4 else None
+        uri = str(self._session.call(self._session.connection.getURI))
+        return Path(dump_folder(uri, session=session))
 
     def _query(self, domain: Any, command: str) -> Any:
         """Return the answer to a QMP command; None if there is none."""

@@ -17,11 +17,13 @@ _SIZE_LIMIT = 2**20  # bytes
 _SETTING = re.compile(r"""^[ \t]*auto_dump_path[ \t]*=[ \t]*(?:"([^"\n]*)"|'([^'\n]*)')""", re.MULTILINE)
 
 
-def dump_folder(uri: str, system: tuple[str, str] = _SYSTEM) -> str:
+def dump_folder(uri: str, system: tuple[str, str] = _SYSTEM, session: Path | None = None) -> str:
     """Return the directory to which a QEMU driver of libvirt dumps the memory of crashed guests.
 
     :param uri: What libvirt says is the URI of the connection.
     :param system: The qemu.conf of the system's libvirt, and its directory by default.
+    :param session: The configuration directory of the user's libvirt, which may be another user's; None to
+        guess it from the URI and this user's.
     :raise MissingExtraError: When platformdirs is not installed and the URI is that of a user's libvirt.
     """
     parts = split_local_uri(uri)
@@ -32,7 +34,7 @@ def dump_folder(uri: str, system: tuple[str, str] = _SYSTEM) -> str:
         root = Path(query.get("root", [""])[0])
         return _auto_dump_path(root / "etc/qemu.conf") or str(root / "lib/qemu/dump")
     if parts.path == "/session":
-        folder = _session_folder(query.get("socket", [""])[0])
+        folder = session or _session_folder(query.get("socket", [""])[0])
         return _auto_dump_path(folder / "qemu.conf") or str(folder / "qemu/dump")
     return _auto_dump_path(Path(system[0])) or system[1]
 
