@@ -33,8 +33,9 @@ FOOT = """
 Where a reset would end the guest, `restart` becomes `preserve`, and `watch-restarts` is noted: under `<on_reboot>destroy`, with
 `-no-reboot` or `-action reboot=shutdown` in `<qemu:commandline>`, and in a confidential guest whose CPUs cannot be reset.
 
-Where QEMU reports a checkstop of the CPU as a panic, which QEMU 10.0 and later do on PowerPC boards, `default` and `ignore` become
-`preserve` in a domain without a notifier, and `checkstop-reports` is noted: libvirt would destroy such a guest.
+QEMU 10.0 and later report a checkstop of the CPU as a panic on PowerPC boards. In a domain without a notifier, `default` and `ignore`
+then become `preserve`, and `checkstop-reports` is noted: libvirt would destroy such a guest. The same holds for the fatal error of a
+confidential guest whose CPUs cannot be reset, with `confidential-guest-reports`.
 
 With a grace period (`<on_panic grace='30'>`), `restart`, `destroy` and `rename-restart` become `preserve` on every libvirt, and
 `watch-waits` is noted: libvirt would act at once. `preserve-running` is not used, because the state that libvirt then shows does not say

@@ -260,7 +260,8 @@ def test_codes_are_stable() -> None:
         xen-does-not-continue
         xen-does-not-rename guest-needs-acpi device-by-command-line builtin-moved-away on-crash-drifted
         notifier-drifted qemu-does-not-rename restart-ends-guest arguments-decide-panic
-        on-crash-without-notifier hyperv-flag-reports checkstop-reports arguments-from-file hyperv-needs-kvm
+        on-crash-without-notifier hyperv-flag-reports checkstop-reports confidential-guest-reports
+        coredump-is-encrypted arguments-from-file hyperv-needs-kvm
         vmcoreinfo-off vmcoreinfo-not-added
         panic-device-hidden-from-acpi event-mask-differs-for-machine-type panic-action-not-settable
         machine-type-does-not-start stale-expectation guest-visible-change behaviour-lost machine-type-new

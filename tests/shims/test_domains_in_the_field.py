@@ -431,6 +431,26 @@ def test_a_confidential_guest_is_not_dumped(element: str, domain: Domain, record
     assert outcome(domain(policy("destroy"), element), record) == "destroy"
 
 
+@pytest.mark.parametrize(
+    "element",
+    [
+        *(f"<launchSecurity type='{kind}'/>" for kind in ("sev-snp", "tdx")),
+        "<launchSecurity type='sev'><policy>0x0007</policy></launchSecurity>",
+        given("-object", "tdx-guest,id=tdx0"),
+    ],
+)
+def test_a_confidential_guest_is_not_destroyed_by_its_fatal_error(
+    element: str, domain: Domain, record: CapabilityRecord
+) -> None:
+    """QEMU reports it as a panic, although the domain has no notifier."""
+    for libvirt in (OLD, NEW):
+        xml = domain(policy("ignore"), element)
+        assert outcome(xml, record, libvirt) == "preserve confidential-guest-reports"
+    assert outcome(domain(policy("ignore"), element, devices=ISA), record, NEW) == "preserve-running"
+    plain = "<launchSecurity type='sev'><policy>0x0003</policy></launchSecurity>"
+    assert outcome(domain(policy("ignore"), plain), record, NEW) == "-"
+
+
 # Hyper-V
 
 

@@ -102,6 +102,19 @@ def test_what_on_crash_and_the_notifier_amount_to(
         (options("-no-reboot"), "restart", DESTROY, "restart-ends-guest"),
         (options("-action reboot=shutdown"), "restart", DESTROY, "restart-ends-guest"),
         ("<launchSecurity type='tdx'/>", "restart", DESTROY, "restart-ends-guest"),
+        # Its memory is encrypted
+        (
+            "<launchSecurity type='sev'><policy>0x0003</policy></launchSecurity>",
+            "coredump-restart",
+            Policy("restart", True, "restart", on_crash_coredump=True),
+            "coredump-is-encrypted",
+        ),
+        (
+            "<launchSecurity type='tdx'/>",
+            "coredump-restart",
+            Policy("destroy", True, "restart", on_crash_coredump=True),
+            "restart-ends-guest coredump-is-encrypted",
+        ),
         # QEMU ends, or runs on
         (options("-action panic=exit-failure"), "restart", DESTROY, "arguments-decide-panic"),
         (

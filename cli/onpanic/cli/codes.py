@@ -484,6 +484,18 @@ CODES: dict[str, tuple[str, str, str, str]] = {
         "onpanic watch continues it; if its CPU stops again, only a reset helps",
         "",
     ),
+    "confidential-guest-reports": (
+        "note",
+        "QEMU reports the fatal error of a confidential guest as a panic, so libvirt preserves such a guest",
+        "nothing is needed: QEMU reports TDX's since 10.1, SEV-ES's since 11.0; such a guest cannot run on",
+        "",
+    ),
+    "coredump-is-encrypted": (
+        "note",
+        "the memory of this guest is encrypted, and so is the coredump that libvirt makes of it",
+        "state a policy without a coredump: onpanic to-libvirt refuses one of a confidential guest",
+        "",
+    ),
     "vmcoreinfo-off": (
         "note",
         "the guest has no vmcoreinfo device, without which its last words may not be found after a panic",

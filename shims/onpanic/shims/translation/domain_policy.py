@@ -53,7 +53,11 @@ def effective_policy(root: Element, libvirt: Libvirt | None = None) -> tuple[Pol
     if not notifiers and not machine.hyperv:
         return _ignored(found), _without_notifier(machine, value)
     policy, notes = _carried_out(found, machine, libvirt)
-    return policy, (*_notes("hyperv-flag-reports", not notifiers), *notes, *_config_file(machine))
+    encrypted = _notes(
+        "coredump-is-encrypted", policy.coredump and bool(machine.confidential), machine.confidential
+    )
+    unnamed = _notes("hyperv-flag-reports", not notifiers)
+    return policy, (*unnamed, *notes, *encrypted, *_config_file(machine))
 
 
 def _check_value(value: str) -> None:

@@ -52,7 +52,8 @@ class TranslationContext(msgspec.Struct, frozen=True):
     :param libvirt: What libvirt supports.
     :param slot: A free slot of the root PCI bus; None to leave the choice to QEMU.
     :param implied: libvirt's models of notifiers that the guest can use though the domain does not name them.
-    :param checkstop: Whether QEMU reports a checkstop of the guest's CPU as a panic.
+    :param fatal: The code of the note on an end of the guest that QEMU reports as a panic without a notifier;
+        empty if there is none.
     :param reset_ends: What makes a reset end the guest, see `DomainMachine.reset_ends`; empty without.
     :param quits: Whether a panic ends QEMU before libvirt can make the dump of ``coredump-destroy``.
     :param config_file: The file of ``-readconfig``; empty without.
@@ -69,7 +70,7 @@ class TranslationContext(msgspec.Struct, frozen=True):
     libvirt: Libvirt
     slot: int | None = None
     implied: tuple[str, ...] = ()
-    checkstop: bool = False
+    fatal: str = ""
     reset_ends: str = ""
     quits: bool = False
     config_file: str = ""
@@ -155,10 +156,8 @@ def _ignoring(policy: Policy, context: TranslationContext) -> DomainChanges:
             return DomainChanges("preserve-running", notes=(*notes, *_common_notes(policy, context)))
         notes.append(Note.of("watch-continues", str(context.libvirt.lacking("preserve_running"))))
         return DomainChanges("preserve", notes=(*notes, *_common_notes(policy, context)))
-    if context.checkstop:  # not preserve-running: the CPU may fail again at once, and again
-        return DomainChanges(
-            "preserve", notes=(Note.of("checkstop-reports"), *_common_notes(policy, context))
-        )
+    if context.fatal:  # not preserve-running: the CPU may fail again at once, and again
+        return DomainChanges("preserve", notes=(Note.of(context.fatal), *_common_notes(policy, context)))
     arguments = ("-global", f"{context.builtin}.ioport=0") if context.builtin else ()
     notes = [Note.of("builtin-moved-away")] if context.builtin else []
     # Nothing reports a panic, so libvirt never acts on the value, but it must accept it

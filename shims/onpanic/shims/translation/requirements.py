@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from onpanic.core.errors import RefusedError
 from onpanic.core.untrusted import printable
 from onpanic.probe.decision.policy import Policy
-from onpanic.probe.decision.rules import Decision, decide, refusal, refusal_of_policy
+from onpanic.probe.decision.rules import Capabilities, Decision, decide, refusal, refusal_of_policy
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
 from onpanic.probe.record.capability_record import CapabilityRecord
@@ -108,7 +108,7 @@ def _check_qemu(
     check_panic_devices(machine, record)
     notifiers = domain_notifiers(machine, record)
     capabilities = record.capabilities(record.machine(machine.machine).name)
-    checkstop = capabilities.fact("checkstop-reported").answer == "yes"
+    fatal = _fatal(machine, capabilities)
     added: AddedNotifier | None = None
     if policy.on_panic not in _PASSIVE:
         usable = usable_notifier(machine, record, libvirt, wanted)
@@ -117,7 +117,7 @@ def _check_qemu(
         added = usable
         _check_panic_action(machine, libvirt)
     elif not libvirt.preserve_running:
-        _check_continuing(machine, notifiers, libvirt, checkstop=checkstop)
+        _check_continuing(machine, notifiers, libvirt, fatal)
     builtin = capabilities.builtin_type if capabilities.fact("builtin-pvpanic").answer == "yes" else ""
     return TranslationContext(
         "qemu",
@@ -127,13 +127,24 @@ def _check_qemu(
         machine.acpi,
         libvirt,
         implied=tuple(notifier.model for notifier in notifiers if notifier.implied),
-        checkstop=checkstop,
+        fatal=fatal,
         reset_ends=machine.reset_ends,
         quits=_quits(machine, libvirt),
         config_file=machine.arguments.config_file,
         vmcoreinfo=machine.vmcoreinfo,
         without_vmcoreinfo=_without_vmcoreinfo(machine, capabilities.fact("vmcoreinfo-attachable"), libvirt),
     )
+
+
+def _fatal(machine: DomainMachine, capabilities: Capabilities) -> str:
+    """Return the code of the note on an end of the guest that QEMU reports as a panic; empty without.
+
+    A guest whose CPU state is encrypted tells the host of its end: QEMU reports TDX's fatal error since 10.1,
+    and SEV-ES's termination since 11.0.
+    """
+    if capabilities.fact("checkstop-reported").answer == "yes":
+        return "checkstop-reports"
+    return "" if machine.resettable else "confidential-guest-reports"
 
 
 def _without_vmcoreinfo(machine: DomainMachine, attachable: Fact, libvirt: Libvirt) -> str:
@@ -159,19 +170,19 @@ def _check_panic_action(machine: DomainMachine, libvirt: Libvirt) -> None:
 
 
 def _check_continuing(
-    machine: DomainMachine, notifiers: Sequence[DomainNotifier], libvirt: Libvirt, *, checkstop: bool
+    machine: DomainMachine, notifiers: Sequence[DomainNotifier], libvirt: Libvirt, fatal: str
 ) -> None:
     """Check that a guest that stops because of what is reported can be continued by onpanic watch.
 
     :param libvirt: One that lacks ``preserve-running``.
-    :param checkstop: Whether a checkstop of its CPU is reported.
+    :param fatal: See `TranslationContext.fatal`.
     """
     for notifier in notifiers:
         code = _not_ignorable(notifier)
         if code:
             raise RefusedError(refusal(code, f"so the domain's {notifier.model} notifier cannot be ignored"))
     action, options = machine.arguments.panic_action, machine.arguments.panic_options
-    reports = checkstop or any(not notifier.is_idle for notifier in notifiers)
+    reports = fatal or any(not notifier.is_idle for notifier in notifiers)
     if action in ("poweroff", "exit") and reports:
         raise RefusedError(refusal("panic-ends-emulator", _in_arguments(options, libvirt)))
 
