@@ -60,7 +60,7 @@ def other_bytes(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=settings().max_examples * 6 // 5)
 @given(other_values() | other_bytes())
 def test_a_document_is_counted_whatever_it_holds(data: bytes) -> None:
     known = [*split_documents("bad", data), HostDocument("good", GOOD)]

@@ -41,7 +41,7 @@ DOMAINS = (
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(data=other_values() | other_bytes(), guest=st.sampled_from(GUESTS), domain=st.sampled_from(DOMAINS))
 def test_no_record_makes_an_answer_fail(data: bytes, guest: PlainGuest | DomainGuest, domain: str) -> None:
     found = read_fleet([*split_documents("bad", data), HostDocument("good", GOOD)], NOW)

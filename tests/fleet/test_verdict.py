@@ -304,7 +304,7 @@ def found_documents(numbers: Sequence[int], bad: int = 0) -> list[HostDocument]:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(FLEETS, st.integers(0, 38))
 def test_another_host_never_makes_a_policy_kept_everywhere(numbers: list[int], added: int) -> None:
     """One of another name: a newer document of the same host may do so."""
@@ -318,7 +318,7 @@ def test_another_host_never_makes_a_policy_kept_everywhere(numbers: list[int], a
     assert not [cell for cell in rows if before[cell][0] != "yes" and after[cell][0] == "yes"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(FLEETS, st.integers(0, 3), st.randoms(use_true_random=False))
 def test_the_order_of_documents_does_not_matter(numbers: list[int], bad: int, random: Random) -> None:
     known = found_documents(numbers, bad)
@@ -328,7 +328,7 @@ def test_the_order_of_documents_does_not_matter(numbers: list[int], bad: int, ra
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(FLEETS, st.integers(0, 3))
 def test_the_numbers_add_up(numbers: list[int], bad: int) -> None:
     """Every document is counted once, and every host of an architecture in every cell."""

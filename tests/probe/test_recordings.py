@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onpanic.probe import CapabilityRecord, RecordingError
@@ -214,7 +214,6 @@ def test_one_question_less_takes_knowledge_away_and_never_turns_it_round(name: s
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=100)
 def test_many_questions_less_take_knowledge_away_and_never_turn_it_round(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(ALL))
     lost = data.draw(st.lists(st.sampled_from(losses(name)), max_size=12, unique=True))

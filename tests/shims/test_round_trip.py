@@ -200,7 +200,7 @@ def translated(xml: str, record: CapabilityRecord, libvirt: str) -> str:
 # What does not change
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples * 3 // 5)
 @given(st.one_of(STATED, STORED), RECORDS)
 def test_a_vmcoreinfo_that_was_added_stays_and_is_added_once(
     recorded: Recorded, xml: str, model_and_name: tuple[str, str]
@@ -219,7 +219,7 @@ def test_a_vmcoreinfo_that_was_added_stays_and_is_added_once(
     assert policy_of(back) == policy_of(from_libvirt(there).xml)
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples * 3 // 5)
 @given(st.one_of(STATED, STORED), RECORDS, VERSIONS)
 def test_a_second_translation_changes_nothing(
     recorded: Recorded, xml: str, model_and_name: tuple[str, str], version: str
@@ -235,7 +235,7 @@ def test_a_second_translation_changes_nothing(
     assert from_libvirt(to_libvirt(back, record, libvirt=version)).xml == back.xml
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples * 3 // 5)
 @given(STATED, RECORDS, VERSIONS)
 def test_there_and_back_changes_the_policys_elements_only(
     recorded: Recorded, xml: str, model_and_name: tuple[str, str], version: str
@@ -248,7 +248,7 @@ def test_there_and_back_changes_the_policys_elements_only(
     assert from_libvirt(to_libvirt(back, record, libvirt=version)).xml == back
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples * 3 // 5)
 @given(domains(st.just([])), RECORDS, VERSIONS)
 def test_the_policy_of_any_domain_can_be_translated(
     recorded: Recorded, xml: str, model_and_name: tuple[str, str], version: str

@@ -63,7 +63,7 @@ async def test_a_policy_is_carried_out(policy: Policy, tmp_path: Path) -> None:
     st.sampled_from(["panicked", "internal-error"]),
     st.sampled_from(["", "known", "unknown"]),
 )
-@settings(max_examples=150)
+@settings(max_examples=settings().max_examples * 3 // 2)
 def test_killed_at_any_moment_it_ends_the_same(
     policy: Policy, transient: bool, kills: list[int], failure: str, reset_ends: str
 ) -> None:

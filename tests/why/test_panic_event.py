@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onpanic.why import LastWords, report_lines
@@ -160,7 +160,6 @@ REGISTERS = [f"arg{number}" for number in range(1, 6)]
 OTHERS = ["core", "psw-mask", "psw-addr", "reason", "error-code", "message", "gpa", "set", "code"]
 
 
-@settings(max_examples=100)
 @given(
     st.dictionaries(st.sampled_from(REGISTERS + OTHERS), VALUE),
     st.sampled_from(["hyper-v", "s390", "tdx", "sev"]),
@@ -173,7 +172,6 @@ def test_no_guest_breaks_its_words(info: dict[str, Any], kind: str) -> None:
     assert all(line.isprintable() for line in report_lines(words))
 
 
-@settings(max_examples=100)
 @given(st.text() | st.text("panic hyper-v: arg1='0x\n, 390s=", max_size=200))
 def test_no_log_breaks_its_reader(text: str) -> None:
     """Whatever libvirt's log has, the text is printable."""

@@ -308,7 +308,7 @@ def test_lists_without_an_end_are_refused(reading: Any) -> None:
         written.result(reading(MEMORY, 0x1000))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(
     kind=st.sampled_from(["addresses", "relative", "absolute", "place"]),
     changes=st.lists(st.tuples(st.integers(0, 0x50FF), st.binary(min_size=1, max_size=8)), max_size=20),

@@ -37,7 +37,7 @@ KINDS: dict[str, Callable[[int], PageTables]] = {
     **{f"s390x {count} tables": partial(s390x, count) for count in (2, 3, 4, 5)},
     **{f"x86_64 {count} tables": partial(x86_64, count) for count in (4, 5)},
 }
-EXAMPLES = int(os.environ.get("ONPANIC_FUZZ", "400")) // len(KINDS)
+EXAMPLES = int(os.environ.get("ONPANIC_FUZZ", 4 * settings().max_examples)) // len(KINDS)
 WORD = st.integers(0, (1 << 64) - 1)
 X86_IMAGE = range(0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)  # found without page tables
 
