@@ -242,4 +242,7 @@ def _flags(flags: str) -> str:
 def _introduction() -> list[str]:
     """Return the paragraphs of the README that say how a probe works."""
     page = (_ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
-    return [block for block in page.split("\n\n") if block.startswith("onpanic ")]
+    found = [block for block in page.split("\n\n") if block.startswith("onpanic ")]
+    if not found:
+        raise ValueError("README.md: no paragraph above the first heading begins with the word onpanic")
+    return found
