@@ -330,7 +330,7 @@ def test_a_guest_that_goes_on_after_a_pause(
     """A real Linux is explained, dumped, shown by `onpanic status`, and reboots once it is continued."""
     place = domains.folder
     here = linux.copied(place)
-    watcher = watch("--connect", domains.uri, TMPDIR=str(place))
+    watcher = watch("--connect", domains.uri, "--why-timeout", "60", TMPDIR=str(place))
     watcher.until("watching")
     (place / "serial.log").unlink(missing_ok=True)
     one = domains.start(

@@ -189,7 +189,7 @@ def test_a_real_linux(guest: Start, watch: Watch, folder: Path, linux: Linux) ->
     """It panics, is explained and dumped, and boots again."""
     log = folder / "serial.log"
     one = guest(*PANIC, "-device", "vmcoreinfo", *linux.options(folder))
-    words = ["--on-panic", "restart", "--coredump", "--dump-dir", str(folder)]
+    words = ["--on-panic", "restart", "--coredump", "--dump-dir", str(folder), "--why-timeout", "60"]
     watcher = watch("--qmp", str(one.path), *words)
     guests.wait_for_text(log, READY)
     guests.send_command(folder / "serial", "panic")
