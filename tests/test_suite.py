@@ -58,8 +58,7 @@ def inner(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs a test with the suite's own configuration, started by a shell command."""
 
     def run(test: str, *options: str, before: str = "") -> subprocess.CompletedProcess[str]:
-        path = tmp_path / "test_inner.py"
-        path.write_text(test, encoding="utf-8")
+        (tmp_path / "test_inner.py").write_text(test, encoding="utf-8")
         command = [
             sys.executable,
             "-m",
@@ -69,7 +68,7 @@ def inner(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             "--rootdir",
             str(tmp_path),
         ]
-        plugins = ["-p", "no:cacheprovider", "-p", "tests.conftest", "-s", "-q", *options, str(path)]
+        plugins = ["-p", "no:cacheprovider", "-p", "tests.conftest", "-s", "-q", *options, str(tmp_path)]
         return subprocess.run(
             ["sh", "-c", f'{before}\n"$@"', "sh", *command, *plugins],
             cwd=ROOT,
@@ -112,6 +111,20 @@ def test_children_have_the_default_signals(
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("child:")]
     blocked, ignored = (int(word.split("\\t")[1].rstrip("']\""), 16) for word in line.split(", "))
     assert (blocked, ignored & BACKGROUND) == (0, 0)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("marks", "imported"),
+    [("[pytest.mark.xen, pytest.mark.timeout(5)]", False), ("pytest.mark.package", True)],
+)
+def test_a_module_without_selected_tests_is_not_imported(
+    inner: Callable[..., subprocess.CompletedProcess[str]], marks: str, imported: bool
+) -> None:
+    """By a selection such as that of ``make quick``."""
+    module = f"import pytest\n\npytestmark = {marks}\nraise RuntimeError('it is imported')\n"
+    done = inner(module, "-m", "not (browser or xen)")
+    assert ("it is imported" in done.stdout) == imported, done.stdout + done.stderr
 
 
 def test_every_test_has_a_deadline(request: pytest.FixtureRequest) -> None:
