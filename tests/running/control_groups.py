@@ -10,16 +10,15 @@ __all__ = ("control_group",)
 
 # In a mount namespace: a process or a folder may need a moment to end
 _REMOVE = """
-mount -t cgroup2 cgroup2 "$0"
-cd "$0/$1"
-echo 1 >cgroup.kill
+mount -t cgroup2 cgroup2 "$0" || exit
+[ -d "$0/$1" ] || exit 0
+echo 1 >"$0/$1/cgroup.kill"
 for attempt in $(seq 100); do
-    find . -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null
-    cd / && rmdir "$0/$1" 2>/dev/null && exit 0
+    find "$0/$1" -depth -type d -exec rmdir {} + 2>/dev/null
+    [ -d "$0/$1" ] || exit 0
     sleep 0.1
-    cd "$0/$1"
 done
-ls -R . >&2
+ls -R "$0/$1" >&2
 exit 1
 """
 
@@ -35,9 +34,11 @@ def control_group() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="onpanic-") as scratch:
         mount, name = Path(scratch, "groups"), Path(scratch).name
         mount.mkdir()
-        yield (
-            f"mount -t cgroup2 cgroup2 {mount}; mkdir -p {mount}/{name}; "
-            f"echo 0 >{mount}/{name}/cgroup.procs; umount {mount}; "
-        )
-        words = ("unshare", "--mount", "sh", "-uc", _REMOVE, str(mount), name)
-        subprocess.run(words, check=True, timeout=60, capture_output=True)
+        try:
+            yield (
+                f"mount -t cgroup2 cgroup2 {mount}; mkdir -p {mount}/{name}; "
+                f"echo 0 >{mount}/{name}/cgroup.procs; umount {mount}; "
+            )
+        finally:
+            words = ("unshare", "--mount", "sh", "-uc", _REMOVE, str(mount), name)
+            subprocess.run(words, check=True, timeout=60, capture_output=True)
