@@ -1,7 +1,7 @@
 """Values of ``-cpu``, ``-machine`` and ``-device`` that only KVM can carry out.
 
 A probe emulates the CPU, and QEMU then refuses to start with these values.  They were found by setting
-the properties of CPUs and machine types of QEMU 5.2 to 11.1 one by one.
+the properties of CPUs and machine types one by one: those of x86 with QEMU 7.2, others with 10.0 or 11.1.
 """
 
 import re
