@@ -57,7 +57,7 @@ def test_the_domain_is_what_every_host_would_be_given() -> None:
     for record in emulators:
         both = [Libvirt.of("9.0.0"), Libvirt.of("12.8.0")]
         assert to_libvirt(domain(), record, libvirt=both).xml == found.translation.xml
-    assert [note.code for note in found.notes] == ["guest-sees-difference"]
+    assert [note.code for note in found.notes] == ["vmcoreinfo-off", "guest-sees-difference"]
 
 
 def test_a_word_that_one_libvirt_lacks_is_not_written() -> None:
