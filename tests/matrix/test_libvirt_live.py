@@ -14,8 +14,8 @@ import pytest
 
 from onpanic.core.errors import SourceError
 from onpanic.matrix import LibvirtRecord, published
+from onpanic.matrix.collecting.suite_libvirts import record_suite_libvirt
 from onpanic.matrix.debian import Root
-from onpanic.matrix.libvirts.collect_libvirt import record_suite_libvirt
 from onpanic.matrix.libvirts.libvirt_files import libvirt_files, read_libvirt
 from onpanic.matrix.libvirts.libvirt_questions import GuestPlan
 from onpanic.matrix.libvirts.libvirt_table import libvirt_changes

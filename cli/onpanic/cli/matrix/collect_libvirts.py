@@ -7,8 +7,9 @@ from pathlib import Path
 from onpanic.cli.signals import interruptible
 from onpanic.core.errors import OnpanicError
 from onpanic.core.libvirt_api import silence_libvirt
+from onpanic.matrix.collecting.suite_libvirts import record_suite_libvirt
 from onpanic.matrix.collecting.workers import CollectOutcome
-from onpanic.matrix.libvirts.collect_libvirt import record_libvirt, record_suite_libvirt
+from onpanic.matrix.libvirts.collect_libvirt import record_libvirt
 from onpanic.matrix.libvirts.libvirt_files import keep_libvirt_record
 from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
 from onpanic.matrix.sources.debian_libvirts import LIBVIRT_PACKAGES

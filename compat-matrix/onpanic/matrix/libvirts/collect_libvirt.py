@@ -16,13 +16,8 @@ from onpanic.matrix.libvirts.libvirt_record import LibvirtRecord
 from onpanic.matrix.libvirts.libvirt_session import LibvirtSession, session_with
 from onpanic.matrix.libvirts.observed_guests import observe
 from onpanic.matrix.libvirts.record_from_libvirt import accepted_words, libvirt_record_of
-from onpanic.matrix.sources.debian_libvirts import LIBVIRT_PACKAGES, DaemonEndedError, libvirt_of
-from onpanic.matrix.sources.debian_suites import Root
 
-__all__ = ("converse_with_libvirt", "record_libvirt", "record_suite_libvirt")
-
-# How often a suite's libvirtd is started
-_ATTEMPTS = 3
+__all__ = ("converse_with_libvirt", "record_libvirt")
 
 
 def record_libvirt(
@@ -48,36 +43,6 @@ def record_libvirt(
         raise SourceError(f"libvirt: {printable(str(error))}", "see libvirt's log") from error
     seconds = round(time.monotonic() - start, 1)
     return libvirt_record_of(conversation, at=at, by=PROGRAM, seconds=seconds, package=package, source=source)
-
-
-def record_suite_libvirt(
-    root: Root, announce: Callable[[str], None], *, wanted: Callable[[GuestPlan], bool] = lambda _: True
-) -> LibvirtRecord:
-    """Return the record of a Debian suite's libvirt.  Takes half a minute.
-
-    libvirt 7.0 sometimes aborts when it ends a guest whose QEMU was killed; it is then started again.
-
-    :param root: A suite that was fetched with `LIBVIRT_PACKAGES`.
-    :param announce: Called with a line of text about each attempt.
-    :param wanted: Which guests to run; all by default.
-    :raise FetchError: When the suite's libvirt does not start.
-    :raise SourceError: When it cannot be asked, or ends each time.
-    :raise MissingExtraError: When libvirt's Python module is not installed.
-    """
-    version = root.package_version(LIBVIRT_PACKAGES[0])
-    package = f"Debian {version}" if version else ""
-
-    def attempt() -> LibvirtRecord:
-        announce(f"{root.suite}: starting guests that panic; this takes about half a minute")
-        with libvirt_of(root) as daemon:
-            return record_libvirt(daemon.uri, package=package, source=f"Debian {root.suite}", wanted=wanted)
-
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return attempt()
-        except DaemonEndedError as error:
-            announce(f"{error.message}; it is started again")
-    return attempt()
 
 
 def converse_with_libvirt(
