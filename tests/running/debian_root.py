@@ -83,11 +83,13 @@ def _make_archive(
     new = path.with_suffix(f".{os.getpid()}.tar")
     words = [
         *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"),
-        *(f"--aptopt={settings}", *(f"--dpkgopt={option}" for option in _LEAN), "--skip=cleanup/apt"),
+        *(f"--aptopt={settings}", *(f"--dpkgopt={option}" for option in _LEAN)),
     ]
-    if later:
+    if later:  # the lists, and the packages to be installed later, but not those that are
+        words.append("--skip=cleanup/apt")
         download = shlex.join(["apt-get", "--quiet", "--yes", "--download-only", "install", *sorted(later)])
-        words.append(f'--customize-hook=APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" {download} >&2')
+        hook = '--customize-hook=APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" {} >&2'
+        words += [hook.format(command) for command in ("apt-get clean", download)]
     words += [suite, str(new), str(sources)]
     try:
         if os.geteuid() == 0:  # in memory: dpkg writes many small files
