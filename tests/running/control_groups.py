@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ("control_group",)
+__all__ = ("control_group", "may_make_control_groups")
 
 # In a mount namespace: a process or a folder may need a moment to end
 _REMOVE = """
@@ -22,12 +22,26 @@ ls -R "$0/$1" >&2
 exit 1
 """
 
+# In a mount namespace, too
+_TRY = """
+mount -t cgroup2 cgroup2 "$0"
+mkdir "$0/$1"
+rmdir "$0/$1"
+"""
+
+
+def may_make_control_groups() -> bool:
+    """Return whether control groups can be made here: only root may, and not in every container."""
+    with tempfile.TemporaryDirectory(prefix="onpanic-") as scratch:
+        words = ("unshare", "--mount", "sh", "-euc", _TRY, scratch, Path(scratch).name)
+        return subprocess.run(words, timeout=60, capture_output=True, check=False).returncode == 0
+
 
 @contextmanager
 def control_group() -> Iterator[str]:
     """Make a control group; yield shell commands by which a shell in a mount namespace of its own enters it.
 
-    Only root can do that.  What is in the group at the end of the context is killed.
+    See `may_make_control_groups`.  What is in the group at the end of the context is killed.
 
     :raise CalledProcessError: When it cannot be removed.
     """

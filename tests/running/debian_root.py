@@ -194,7 +194,7 @@ def open_root(archive: Path, exchange: Path, *, boot: bool = False) -> Iterator[
     :param archive: What `root_archive` returned.
     :param exchange: An existing folder of the host.
     :param boot: Whether systemd is the first process, and has started its units; for this the root needs
-        the package, and the caller must be root.
+        the package, and `may_make_control_groups` must be true.
     """
     group = control_group() if boot else nullcontext("")
     with tempfile.TemporaryDirectory(prefix="onpanic-") as scratch, group as enter:
