@@ -11,7 +11,7 @@ EMULATORS ?= .emulators
 PYTEST ?=
 
 # How many processes run the tests: half as many again as there are processors, up to four, since a test
-# that waits for a guest leaves its processor idle
+# that waits for a guest or for the disk leaves its processor idle
 TEST_PROCESSES ?= $(shell expr \( $$(nproc) \* 3 + 1 \) / 2)
 # What Python compiles is kept whatever the environment says: each process imports all of the tests
 RUN_TESTS = ONPANIC_EMULATORS=$(abspath $(EMULATORS)) \
@@ -29,8 +29,7 @@ test: $(VENV)/dev.done
 		chromium chromium-driver openssh-client mandoc zsh fish rpm rpmlint mmdebstrap
 	@$(RUN_TESTS) $(PYTEST)
 
-# What needs no emulator, no libvirt, no browser and hardly a process: nothing that waits
-quick: TEST_PROCESSES = $(shell nproc)
+# What needs no emulator, no libvirt, no browser and hardly a process
 quick: $(VENV)/dev.done
 	@$(RUN_TESTS) -m "not ($(SLOW))" $(PYTEST)
 
