@@ -289,7 +289,7 @@ def test_the_pci_notifier(panic: Panic, domcaps_emulator: str) -> None:
 
 @pytest.mark.libvirts(FULL_SUITE)
 def test_a_checkstop_does_not_end_a_guest_that_ignores_panics(
-    connection: Any, uri: str, target: Libvirt, debian_emulator: Callable[..., list[str]], until: Until
+    libvirt: Any, uri: str, target: Libvirt, debian_emulator: Callable[..., list[str]], until: Until
 ) -> None:
     """QEMU reports it as a panic, although the domain has no notifier."""
     firmware = folder_of(uri) / "checkstop.bin"
@@ -298,5 +298,9 @@ def test_a_checkstop_does_not_end_a_guest_that_ignores_panics(
     record = probe(debian_emulator(FULL_SUITE, "qemu-system-ppc64"), machines=["powernv9"])
     done = to_libvirt(POWERNV.format(firmware=firmware), record, libvirt=target)
     assert [note.code for note in done.notes] == ["checkstop-reports"]
-    domain = connection.createXML(done.xml)
-    until(lambda: domain.state() == PANICKED)
+    with closing(libvirt.open(uri)) as connection:
+        domain = connection.createXML(done.xml)
+        try:
+            until(lambda: domain.state() == PANICKED)
+        finally:
+            domain.destroy()
