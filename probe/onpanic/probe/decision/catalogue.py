@@ -186,8 +186,7 @@ _HELP = {
     ),
     "ignore-needs-set-action-for-checkstops": (
         "the emulator reports a checkstop of the CPU as a panic, and stops the guest unless told not to",
-        "start the emulator with -action panic=none, or send set-action with panic=none over QMP; QEMU 10.0 then "
-        "reports a powernv's checkstop again and again",
+        "start the emulator with -action panic=none; powernv then reports the checkstop again and again",
     ),
     "ignore-needs-cont": (
         "the architecture always reports a panic, and this emulator cannot be told to continue the guest",
