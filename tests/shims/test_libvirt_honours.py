@@ -26,6 +26,8 @@ from ..running.libvirtd import EVERY, folder_of
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.libvirts(*EVERY), pytest.mark.emulators]
 
+# ecx = 20,000,000; do ecx -= 1 while ecx, so that libvirt has started the guest when that ends
+DELAY = "66b9002d3101 6649 75fc"
 # if clock[0x50] == 0x5a: goto halt; clock[0x50] = 0x5a
 ONCE = "fa b050 e670 e471 3c5a 74{halt:02x} b050 e670 b05a e671"
 # write 1 to port 0x505
@@ -167,7 +169,7 @@ def panic(libvirt: Any, uri: str, domcaps_emulator: str, target: Libvirt) -> Ite
 def boot_sector(panic: str) -> bytes:
     once, then = (bytes.fromhex(part) for part in (ONCE.format(halt=0), panic + OFF))
     halt = len(once) - 11 + len(then) - 3  # from behind the jump to where it goes
-    code = bytes.fromhex(ONCE.format(halt=halt)) + then
+    code = bytes.fromhex(DELAY + ONCE.format(halt=halt)) + then
     return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
