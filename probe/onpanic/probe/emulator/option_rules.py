@@ -134,31 +134,39 @@ def _cpu(value: str, target: str) -> Verdict:
     return Verdict(changed, KVM) if changed != value else Verdict(value)
 
 
-def _without(
-    value: str, drop: Callable[[str, str], str], became: Callable[[str, str], str | None] = lambda *_: None
-) -> Verdict:
+def _by_property(value: str, judge: Callable[[str, str], Verdict]) -> Verdict:
     """Drop or replace properties; leave the option out if nothing is left.
 
-    :param drop: Returns why a property is dropped or replaced; empty if it is kept.
-    :param became: Returns the value that replaces a property's; None to drop it.
+    :param judge: Judges a property by its name and value.
     """
-    changed, reasons = without_properties(value, drop, became)
+    changed, reasons = without_properties(value, judge)
     return Verdict(changed or None, "; ".join(reasons)) if reasons else Verdict(value)
 
 
+def _without(value: str, drop: Callable[[str, str], str]) -> Verdict:
+    """Drop properties; leave the option out if nothing is left.
+
+    :param drop: Returns why a property is dropped; empty if it is kept.
+    """
+
+    def judge(key: str, word: str) -> Verdict:
+        why = drop(key, word)
+        return Verdict(None, why) if why else Verdict(word)
+
+    return _by_property(value, judge)
+
+
 def _machine(value: str, left_out: Collection[str]) -> Verdict:
-    def drop(key: str, word: str) -> str:
+    def judge(key: str, word: str) -> Verdict:
         if key.startswith("sgx-epc."):
-            return MEMORY
-        if machine_without_kvm(key, word) != word:
-            return KVM
-        return _MACHINE.get(key, _PROTECTED if word in left_out else "")
-
-    def became(key: str, word: str) -> str | None:
+            return Verdict(None, MEMORY)
         changed = machine_without_kvm(key, word)
-        return changed if changed != word else None
+        if changed != word:
+            return Verdict(changed, KVM)
+        why = _MACHINE.get(key, _PROTECTED if word in left_out else "")
+        return Verdict(None, why) if why else Verdict(word)
 
-    return _without(value, drop, became)
+    return _by_property(value, judge)
 
 
 def _device(value: str, left_out: Collection[str]) -> Verdict:

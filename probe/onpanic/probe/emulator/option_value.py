@@ -48,22 +48,19 @@ def properties(value: str, implied: str) -> list[tuple[str, str]]:
 
 
 def without_properties(
-    value: str,
-    drop: Callable[[str, str], str],
-    became: Callable[[str, str], str | None] = lambda *_: None,
+    value: str, judge: Callable[[str, str], tuple[str | None, str]]
 ) -> tuple[str, list[str]]:
     """Return a value without some of its properties, and why they were dropped or replaced.
 
     :param value: As for `properties`.
-    :param drop: Returns why a property is dropped or replaced; empty if it is kept.
-    :param became: Returns the value that replaces the property's; None to drop it.
+    :param judge: Returns a property's value, None to drop it, and why it is not the one that was given.
     """
     reasons: dict[str, None] = {}
 
     def changed(key: str, word: str) -> str | None:
-        why = drop(key, word)
+        new, why = judge(key, word)
         reasons.update(dict.fromkeys([why] if why else []))
-        return became(key, word) if why else word
+        return new
 
     if value.startswith("{"):
         members: dict[str, Any] = {}
