@@ -1,7 +1,7 @@
 """What is changed about a start that failed, from the emulator's own words."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -185,6 +185,12 @@ def test_an_emulator_that_dies_listing_its_types_is_asked_about_single_ones() ->
     st.booleans(),
     st.sampled_from(["x86_64", "riscv64", "ppc64", "arm"]),
     st.sampled_from([None, *NOTIFIER_MODELS]),
+)
+@example(
+    ["else", "no default audio driver available", *["unable to find CPU model"] * 3],
+    False,
+    "x86_64",
+    "hyperv",
 )
 def test_it_comes_to_an_end_whatever_the_emulator_says(
     words: list[str], named: bool, target: str, notifier: NotifierModel | None

@@ -105,7 +105,7 @@ FALLBACKS = (
     Fallback(
         "another CPU with Hyper-V's notifier, where the build lacks the usual one",
         lambda failed, start: HYPERV_CPUS[0] in start.options and _says(failed, "cpu model"),
-        lambda start: replace(start, options=(*start.options[:-1], HYPERV_CPUS[1])),
+        lambda start: replace(start, options=_replaced(start.options, HYPERV_CPUS[0], HYPERV_CPUS[1])),
     ),
     Fallback(
         "TCG, where KVM cannot be used",
@@ -220,6 +220,11 @@ def next_start(failed: Conversation, start: Start) -> tuple[Start, bool] | None:
         if fallback.matches(failed, start):
             return fallback.change(start), fallback.forget
     return None
+
+
+def _replaced(options: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
+    """Return options with a word replaced; other fallbacks may have added options after it."""
+    return tuple([new if word == old else word for word in options])
 
 
 def _says(failed: Conversation, word: str) -> bool:
