@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from ..running.libvirtd import folder_of
 
-#: Seconds after which a wait has failed.
-DEADLINE = 60
+#: Seconds after which a wait has failed: more than the minute in which the watcher finds what no event reported.
+DEADLINE = 120
 
 # goto start; halt: hlt; goto halt; start: cli
 BEGIN = "eb03 f4ebfd fa"
