@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ..running.libvirtd import folder_of
 
-#: Seconds after which a wait has failed: more than the minute in which the watcher finds what no event reported.
+#: Seconds after which a wait has failed: more than the watcher needs to find what no event reported.
 DEADLINE = 120
 
 # goto start; halt: hlt; goto halt; start: cli
