@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onpanic.core.errors import FetchError, SourceError
-from onpanic.core.untrusted import printable
+from onpanic.core.untrusted import last_lines
 from onpanic.matrix.sources.daemon_sandbox import LIBVIRT_PACKAGES, NOBODY, DaemonSandbox
 from onpanic.matrix.sources.debian_suites import Root
 from onpanic.matrix.sources.host_tools import deferred_signals
@@ -80,7 +80,7 @@ def libvirt_of(root: Root, *, seconds: float = _START) -> Iterator[SuiteLibvirt]
                 if ended or time.monotonic() > deadline:
                     what = "ended" if ended else f"does not accept connections after {seconds:g} s"
                     raise FetchError(
-                        f"libvirtd of {root.suite} {what}: {_last_lines(log)}",
+                        f"libvirtd of {root.suite} {what}: {_printed(log)}",
                         "check that bwrap can create namespaces here, or remove the suite to fetch it again",
                     )
                 time.sleep(0.01)
@@ -90,16 +90,15 @@ def libvirt_of(root: Root, *, seconds: float = _START) -> Iterator[SuiteLibvirt]
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     status = daemon.wait(_NOTICED)
                     raise DaemonEndedError(
-                        f"libvirtd of {root.suite} ended with the exit status {status}: {_last_lines(log)}",
+                        f"libvirtd of {root.suite} ended with the exit status {status}: {_printed(log)}",
                         "run it again",
                     ) from error
                 raise
 
 
-def _last_lines(log: Path) -> str:
-    """Return what a daemon printed last, which other programs may have influenced."""
-    lines = log.read_text("utf-8", errors="replace").strip().splitlines()
-    return printable(" / ".join(lines[-2:]), 500) or "it printed nothing"
+def _printed(log: Path) -> str:
+    """Return what a daemon printed last."""
+    return last_lines(log.read_text("utf-8", errors="replace")) or "it printed nothing"
 
 
 @contextlib.contextmanager
