@@ -20,7 +20,7 @@ metadata of what is installed.
 
 ## What users install
 
-pip chooses the versions within these ranges. [The README](../../README.md#install) says what each extra is for. The extra `all` has
+pip chooses the versions within these ranges. [Install onpanic](../how-to/installing.md#extras) says what each extra is for. The extra `all` has
 those of the other extras.
 
 | package | version | for | licence |

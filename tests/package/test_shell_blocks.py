@@ -20,6 +20,7 @@ from ..running.shell_blocks import ROOT, SUDO, Sandbox, shell_block
 pytestmark = pytest.mark.package
 
 Unavailable = Callable[[str], NoReturn]
+INSTALLING = "docs/how-to/installing.md"
 RELEASING = "docs/how-to/releasing.md"
 #: Plays the Python of the checkout's environment.
 PYTHON = """\
@@ -64,7 +65,7 @@ def run_with_pip(here: Sandbox, text: str, unavailable: Unavailable) -> str:
 
 
 def test_the_host_gets_it_and_loses_it(sandbox: Callable[..., Sandbox], unavailable: Unavailable) -> None:
-    """What the README installs for the whole host works, has its manual pages, and is removed again.
+    """What the guide installs for the whole host works, has its manual pages, and is removed again.
 
     sudo and apt are played: the sandbox's user is root, and the tests need these packages, too.
     """
@@ -75,13 +76,13 @@ def test_the_host_gets_it_and_loses_it(sandbox: Callable[..., Sandbox], unavaila
     for name in ("bin", "share"):
         (here.folder / "usr/local" / name).mkdir(parents=True)
     first = "sudo apt install python3-venv python3-dev libvirt-dev pkg-config gcc"
-    printed = run_with_pip(here, shell_block("README.md", first), unavailable)
+    printed = run_with_pip(here, shell_block(INSTALLING, first), unavailable)
     assert printed.startswith("apt install ")
     assert here.run("/usr/local/bin/onpanic --version").strip() == f"onpanic {__version__}"
-    here.run(shell_block("README.md", "sudo cp -r /opt/onpanic/share/* /usr/local/share/"))
+    here.run(shell_block(INSTALLING, "sudo cp -r /opt/onpanic/share/* /usr/local/share/"))
     assert (here.folder / "usr/local/share/man/man1/onpanic.1").exists()
     removal = "find /opt/onpanic/share -type f -printf '/usr/local/share/%P\\n' | sudo xargs rm -f"
-    here.run(shell_block("README.md", removal))
+    here.run(shell_block(INSTALLING, removal))
     assert not [
         path for top in ("opt", "usr/local") for path in (here.folder / top).rglob("*") if path.is_file()
     ]

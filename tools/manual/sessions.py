@@ -118,7 +118,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ),
     ),
     "matrix build": (Example("Build the matrix:", "how-to/compatibility-matrix.md", "mkdir out"),),
-    "matrix show": (Example("Show a build of the published matrix:", "README.md", "onpanic matrix show"),),
+    "matrix show": (
+        Example(
+            "Show a build of the published matrix:",
+            "how-to/compatibility-matrix.md",
+            "onpanic matrix show --arch x86_64 --build",
+        ),
+    ),
     "matrix diff": (
         Example("Compare two builds of QEMU:", "how-to/compatibility-matrix.md", "ls compat-matrix/records"),
     ),
