@@ -220,7 +220,7 @@ def processes() -> Callable[[str], dict[int, str]]:
 
 @pytest.fixture(scope="session")
 def survivors() -> Callable[[str], dict[int, str]]:
-    """Return a function that finds, and kills, the processes that still have a word after five seconds."""
+    """Return a function that finds, and kills, the processes that still have a word after half a minute."""
     return survivors_of
 
 

@@ -58,7 +58,7 @@ def start(*words: str) -> subprocess.Popen[bytes]:
 
 def end(onpanic: subprocess.Popen[bytes], number: int) -> str:
     """End the command with a signal; Ctrl-C twice, as Python can lose one before the command's first line."""
-    for seconds in (3, 20) if number == signal.SIGINT else (20,):
+    for seconds in (3, 60) if number == signal.SIGINT else (60,):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(onpanic.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -139,7 +139,7 @@ def test_no_signal_is_lost(number: str, mark: str, survivors: Find) -> None:
     """An exception that a signal handler raises in a finaliser is lost; the signal must not be."""
     code = LOST.replace("NUMBER", f"signal.{number}")
     words = [sys.executable, "-c", code, "probe", "--timeout", "60", "--", *hanging(mark)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode in (128 + signal.Signals[number], -signal.Signals[number])
     assert (done.stdout, done.stderr) == ("", "")
     assert survivors(mark) == {}

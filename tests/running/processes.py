@@ -29,8 +29,8 @@ def processes_with(word: str) -> dict[int, str]:
 
 
 def survivors_of(word: str) -> dict[int, str]:
-    """Return the processes that still have a word after five seconds, and kill them."""
-    deadline = time.monotonic() + 5
+    """Return the processes that still have a word after half a minute, and kill them."""
+    deadline = time.monotonic() + KILLED
     while (found := processes_with(word)) and time.monotonic() < deadline:
         time.sleep(0.02)
     kill_all(found)

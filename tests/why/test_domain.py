@@ -109,6 +109,15 @@ def test_nothing_is_left_if_it_is_killed(connection: Any, uri: str) -> None:
     assert words_in_domain(one, folders=(place,)).architecture == "i386"
 
 
+def commands_with(word: str) -> list[bytes]:
+    """Return the command lines with a word in them, of all users' processes."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            lines.append(file.read_bytes())
+    return [line for line in lines if word.encode() in line]
+
+
 def test_no_other_user_learns_the_name_of_the_fifo(tmp_path: Path) -> None:
     """Everybody may write to it, since libvirt may run as another user; no command line names it."""
     seen: list[Path] = []
@@ -116,8 +125,7 @@ def test_no_other_user_learns_the_name_of_the_fifo(tmp_path: Path) -> None:
     class Domain:
         def coreDumpWithFormat(self, path: str, *_: int) -> None:  # noqa: N802
             seen.append(Path(path))
-            lines = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()]
-            assert not [line for line in lines if path.encode() in line]
+            assert not commands_with(path)
             assert not Path(path).stat().st_mode & 0o044
             assert not Path(path).parent.stat().st_mode & 0o044
             raise OSError
