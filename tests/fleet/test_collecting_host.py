@@ -124,7 +124,7 @@ def test_an_emulator_that_only_libvirt_knows_is_asked_too(
     played_libvirt.emulators = {"x86_64": "/opt/qemu-kvm"}
     backend = PlayedBackend(QEMU_7_2, {"qemu-kvm": QEMU_7_2.but(version=(8, 0, 0))})
     found = collect(X86, backend=backend)
-    theirs, own = found.emulators
+    own, theirs = sorted(found.emulators, key=lambda one: one.path == "/opt/qemu-kvm")
     assert (theirs.path, theirs.found_in, theirs.runs) == ("/opt/qemu-kvm", ["libvirt"], ["x86_64"])
     assert theirs.record
     assert theirs.record.emulator.version == "8.0.0"
