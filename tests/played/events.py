@@ -48,11 +48,13 @@ class Events:
     """Events that are delivered by whoever runs the event loop.
 
     :ivar has_event_loop: True after ``virEventRegisterDefaultImpl``.
+    :ivar blocked: True to send no event until the last registration has ended, see `unblock_events`.
     :ivar callback_errors: Exceptions that callbacks raised, as text.
     """
 
     def __init__(self) -> None:
         self.has_event_loop = False
+        self.blocked = False
         self.callback_errors: list[str] = []
         self._registrations: dict[int, _Registration] = {}
         self._last_registration = 0
@@ -71,6 +73,8 @@ class Events:
 
     def event(self, domain: PlayedDomain, kind: int | str, *values: Any) -> None:
         """Send an event to all who registered for it."""
+        if self.blocked:
+            return
         for number, registration in list(self._registrations.items()):
             if registration.uuid in (None, domain.uuid) and registration.wants(kind):
                 seen = virDomain(registration.connection, domain)
@@ -113,6 +117,7 @@ class Events:
         if found is None or found.connection is not connection:
             return False
         del self._registrations[number]
+        self.blocked = self.blocked and bool(self._registrations)
         return True
 
     def has_callbacks(self, connection: virConnect) -> bool:

@@ -515,6 +515,18 @@ async def until(reached: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
+async def test_a_libvirt_that_has_stopped_sending_events(played_libvirt: PlayedLibvirt) -> None:
+    """It sends them again to whoever connects."""
+    domain = played_libvirt.add()
+    played_libvirt.blocked = True
+    events: list[str] = []
+    connection = LibvirtConnection(None, lambda event: events.append(event.kind), print)
+    await connection.open()
+    await panic(domain)
+    await until(lambda: "crashed" in events)
+    await connection.close()
+
+
 async def test_errors_of_calls(played_libvirt: PlayedLibvirt) -> None:
     """Each has its class, by libvirt's code and whether the connection is alive."""
     libvirt = libvirt_module()

@@ -32,6 +32,7 @@ __all__ = (
     "register_monitor_events",
     "run_event_loop",
     "silence_libvirt",
+    "unblock_events",
 )
 
 Result = TypeVar("Result")
@@ -162,6 +163,22 @@ def monitor_command(domain: Any, message: dict[str, Any]) -> dict[str, Any]:
 
     answer: dict[str, Any] = json.loads(libvirt_qemu.qemuMonitorCommand(domain, json.dumps(message), 0))
     return answer
+
+
+def unblock_events(connection: Any) -> None:
+    """Have libvirt send events again if it has stopped to.  Call it before registering for events.
+
+    If an event is queued while the last of all receivers deregisters or disconnects, it may stay in
+    libvirt's queue.  A timer sends the queue, which only an event sets that finds the queue empty, so
+    whoever registers next receives nothing.  The end of the last registration empties the queue.
+    (Observed with libvirt 7.0, 9.0 and 11.3; virObjectEventStateQueueRemote in object_event.c.)
+
+    :param connection: A `libvirt.virConnect`.
+    :raise libvirt.libvirtError: When libvirt refuses.
+    """
+    lifecycle = libvirt_module().VIR_DOMAIN_EVENT_ID_LIFECYCLE
+    number = connection.domainEventRegisterAny(None, lifecycle, lambda *_: None, None)
+    connection.domainEventDeregisterAny(number)
 
 
 def register_monitor_events(

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from onpanic.core.errors import SourceError
-from onpanic.core.libvirt_api import libvirt_module
+from onpanic.core.libvirt_api import libvirt_module, unblock_events
 from onpanic.matrix.libvirts.guest_driver import GuestDriver
 from onpanic.matrix.libvirts.libvirt_conversation import LogEntry, LogKind, ObservedGuest
 from onpanic.matrix.libvirts.libvirt_names import ACTIONS
@@ -118,6 +118,7 @@ class _WatchedGuests:
         def register(kind: int, callback: Callable[..., None]) -> Any:
             return self._session.call(lambda: connection.domainEventRegisterAny(None, kind, callback, None))
 
+        self._session.call(lambda: unblock_events(connection))
         with contextlib.ExitStack() as at_exit:
             for kind, callback in (
                 (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle),

@@ -19,6 +19,7 @@ from onpanic.core.libvirt_api import (
     open_connection,
     register_monitor_events,
     run_event_loop,
+    unblock_events,
 )
 from onpanic.core.untrusted import printable
 from onpanic.probe.decision.policy import Hypervisor
@@ -242,6 +243,7 @@ class _EventConnection:
             connection.setKeepAlive(*KEEPALIVE)
         with suppress(libvirt.libvirtError):
             connection.registerCloseCallback(self._on_close, None)
+        unblock_events(connection)
         for number, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._on_metadata),
