@@ -21,6 +21,8 @@ _FLAGS = (
     " --disable-background-networking --disable-component-update --window-size=1440,900"
 )
 
+_DEADLINE = 120  # seconds
+
 
 class Browser:
     """A headless Chromium that shows a page from a file."""
@@ -32,6 +34,7 @@ class Browser:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = Chrome(options=options, service=Service(str(CHROMEDRIVER)))
+        self.driver.set_script_timeout(_DEADLINE)
         self._folder = folder
         self._address = ""
 
@@ -118,7 +121,9 @@ class Browser:
 
     def wait(self, script: str) -> None:
         """Wait until a script returns something true."""
-        WebDriverWait(self.driver, 30, 0.05).until(lambda driver: driver.execute_script(f"return {script}"))
+        WebDriverWait(self.driver, _DEADLINE, 0.05).until(
+            lambda driver: driver.execute_script(f"return {script}")
+        )
 
     def complaints(self) -> list[str]:
         """Return the messages in the browser's console."""

@@ -69,7 +69,9 @@ def test_a_reading_that_hangs(watched: Domains, watch: Callable[..., WatchProces
     emulator = emulator_of(watched, one)
     os.kill(emulator, signal.SIGSTOP)
     watcher = watch("--connect", watched.uri, "--why-timeout", "0.5")
-    assert watcher.until("why")["detail"] == "not known: libvirt did not begin a dump in time"
+    # libvirt's thread and the watcher each have a deadline; on a busy host the second may come first
+    late = ("libvirt did not begin a dump in time", "libvirt did not answer within 1 s")
+    assert watcher.until("why")["detail"] in [f"not known: {reason}" for reason in late]
     watcher.until("action", action="pause", outcome="kept")
     os.kill(emulator, signal.SIGCONT)
     assert watcher.stop() == 0
