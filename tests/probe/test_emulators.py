@@ -161,6 +161,19 @@ def test_a_board_that_needs_an_image_is_started_with_an_empty_one(
     assert found.facts["pvpanic-attachable"].answer == "no"
 
 
+def test_a_bus_that_only_default_devices_bring_is_a_bus(debian_emulator: Emulator) -> None:
+    """powernv creates its root ports as default devices; the record is that of ``-device pvpanic-pci``."""
+    command = debian_emulator("trixie", "qemu-system-ppc64")
+    (found,) = probe(command, machines=["powernv9"], notifier="pvpanic").machines
+    assert found.notifiers[1].facts["pvpanic-attachable"].answer == "yes"
+
+
+def test_a_board_that_needs_flash_memory_is_started_with_an_empty_one(debian_emulator: Emulator) -> None:
+    """Two sizes; the boards are gone from QEMU 9.2 on."""
+    record = probe(debian_emulator("bookworm", "qemu-system-arm"), machines=["connex", "verdex"])
+    assert [machine.started for machine in record.machines] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("options", "changed", "code"),
     [

@@ -94,7 +94,32 @@ def failed(words: str, options: str = "") -> Conversation:
         (
             "audio: Failed to create voice `lm4549.out'; No 'PCI' bus found for device 'pvpanic-pci'",
             replace(DEFAULT, subject="pvpanic", device="pvpanic-pci"),
+            replace(DEFAULT, subject="pvpanic", device="pvpanic-pci", defaults=True),
+        ),
+        (
+            "No 'PCI' bus found for device 'pvpanic-pci'",
+            replace(DEFAULT, subject="pvpanic", device="pvpanic-pci", defaults=True),
             replace(DEFAULT, subject="", device=""),
+        ),
+        (
+            "PCI: Only PCI/PCIe bridges can be plugged into pxb",
+            replace(DEFAULT, subject="pvpanic", device="pvpanic-pci"),
+            replace(DEFAULT, subject="pvpanic", device="pvpanic-pci", bus="pcie.0"),
+        ),
+        (
+            "Bus 'pcie.0' not found",
+            replace(DEFAULT, subject="pvpanic", device="pvpanic-pci", bus="pcie.0"),
+            replace(DEFAULT, subject="pvpanic", device="pvpanic-pci", bus="pci.0"),
+        ),
+        (
+            "Could not find vbootrom image 'ast27x0_bootrom.bin'",
+            replace(DEFAULT, device=""),
+            replace(DEFAULT, device="", boot_image=bytes(0x10000)),
+        ),
+        (
+            "Could not find dtb file 'pegasos2.dtb'",
+            replace(DEFAULT, device="", options=("-audio", "none")),
+            replace(DEFAULT, device="", options=("-audio", "none"), boot_image=bytes(0x10000)),
         ),
         ("qtest is not known", replace(DEFAULT, qtest=True), DEFAULT),
         ("no KVM", replace(DEFAULT, accel="kvm"), DEFAULT),

@@ -24,7 +24,10 @@ _BY_IMAGE = ("hyperv", "pseries", "checkstop")  # what is made to panic by code 
 _NO_HTM = ("-machine", "cap-htm=off")
 _NO_AUDIO = ("-audio", "none")  # boards with a codec require an audio device, since QEMU 8.2
 # What boards say that need firmware, or a kernel (grep "image" in QEMU's hw/); others name a BIOS
-_NO_IMAGE = ("bios", " rom image", "macrom", "image must be")
+_NO_IMAGE = ("bios", "bootrom image", " rom image", "macrom", "dtb file", "image must be")
+_FLASH = "if=pflash,format=raw,read-only=on,file.driver=null-co,file.read-zeroes=on,file.size="
+_FLASH_SIZES = ("32M", "16M")  # of the boards that do not start without flash memory
+_NO_PCI = f"no 'pci' bus found for device '{PCI_TYPE}'"
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -134,6 +137,16 @@ FALLBACKS = (
         lambda start: replace(start, bus="pciB"),
     ),
     Fallback(
+        "the board's own bus, where the default one is a user's, and takes bridges only",
+        lambda failed, start: start.device == PCI_TYPE and not start.bus and _says(failed, "only pci/pcie b"),
+        lambda start: replace(start, bus="pcie.0"),
+    ),
+    Fallback(
+        "the same by its other name",
+        lambda failed, start: start.bus == "pcie.0" and _says(failed, "bus 'pcie.0' not found"),
+        lambda start: replace(start, bus="pci.0"),
+    ),
+    Fallback(
         "no transactional memory, which TCG does not have",
         lambda failed, start: _says(failed, "transactional") and _NO_HTM[1] not in start.options,
         lambda start: replace(start, options=(*start.options, *_NO_HTM)),
@@ -173,6 +186,22 @@ FALLBACKS = (
         forget=True,
     ),
     Fallback(
+        "empty flash memory, where the machine type requires some",
+        lambda failed, start: (
+            _says(failed, "'pflash' parameter") and f"{_FLASH}{_FLASH_SIZES[0]}" not in start.options
+        ),
+        lambda start: replace(start, options=(*start.options, "-drive", f"{_FLASH}{_FLASH_SIZES[0]}")),
+    ),
+    Fallback(
+        "less of it, where it has room for less",
+        lambda failed, start: (
+            _says(failed, "device requires") and f"{_FLASH}{_FLASH_SIZES[0]}" in start.options
+        ),
+        lambda start: replace(
+            start, options=_replaced(start.options, *(f"{_FLASH}{size}" for size in _FLASH_SIZES))
+        ),
+    ),
+    Fallback(
         "an empty image, where the machine type requires one and no firmware is installed for it",
         lambda failed, start: (
             any(_says(failed, words) for words in _NO_IMAGE)
@@ -196,10 +225,25 @@ FALLBACKS = (
         lambda start: replace(start, defaults=True),
     ),
     Fallback(
+        "the default devices, where the board's PCI bus is one of those",
+        lambda failed, start: (
+            _says(failed, _NO_PCI)
+            and not start.defaults
+            and start.machine != "none"
+            and not _without_defaults(failed)
+        ),
+        lambda start: replace(start, defaults=True),
+    ),
+    Fallback(
         "no device",
         lambda failed, start: start.first and failed.refused_to_start and bool(start.device),
         lambda start: replace(
-            start, device="", bus="", halted=False, subject="isa" if start.subject == "isa" else ""
+            start,
+            device="",
+            bus="",
+            halted=False,
+            defaults=False,
+            subject="isa" if start.subject == "isa" else "",
         ),
     ),
     Fallback(
@@ -232,15 +276,19 @@ def _says(failed: Conversation, word: str) -> bool:
     return failed.refused_to_start and word in failed.failed.lower()
 
 
+def _without_defaults(failed: Conversation) -> bool:
+    """Return whether the user has asked for no default devices, as the probe has."""
+    return sum(word in ("-nodefaults", "--nodefaults") for word in failed.argv) > 1
+
+
 def _lacks_bus(failed: Conversation, device: str) -> bool:
     """Return whether there is no bus for a device of the user's, who has not asked for no defaults.
 
     :param device: The type of the device that the probe has added; empty for none.
     """
-    asked = sum(word in ("-nodefaults", "--nodefaults") for word in failed.argv) > 1
     of_the_user = failed.options("device")[: -1 if device else None]
     about_own = bool(device) and device in failed.failed
-    return not asked and bool(of_the_user) and not about_own and _says(failed, "bus")
+    return not _without_defaults(failed) and bool(of_the_user) and not about_own and _says(failed, "bus")
 
 
 def _ended_in_panic(failed: Conversation) -> bool:
