@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -112,6 +113,29 @@ def test_command_lines_of_other_targets(
     assert name in (record.machines[0].name, *record.machines[0].aliases)
     assert record.accepts("pause")
     assert sum(not change.became for change in record.emulator.changes) == left_out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        # libvirt's video card is in slot 1, which is the first free one
+        '-nodefaults -M q35 -device \'{"driver":"VGA","bus":"pcie.0","addr":"0x1"}\'',
+        "-nodefaults -M q35 -device pxb-pcie,bus_nr=128",
+        "-nodefaults -M pc -device pxb,bus_nr=128",
+        "-nodefaults -M q35 -readconfig q35.cfg -device usb-tablet,bus=ehci.0 -device VGA,bus=pcie.0,addr=1",
+    ],
+)
+def test_the_pci_notifier_finds_a_place_beside_the_users_devices(options: str, qemu: str) -> None:
+    (machine,) = probe([qemu, *shlex.split(options)], notifier="pvpanic").machines
+    found = machine.notifier_named("pvpanic")
+    assert found is not None
+    assert {name: fact.answer for name, fact in found.facts.items() if name != "acpi-exposes-pvpanic"} == {
+        "pvpanic-attachable": "yes",
+        "panic-reported": "yes",
+        "panic-action": "pause",
+        "panic-stops-guest": "yes",
+        "cont-after-panic": "yes",
+    }
 
 
 def test_the_machine_type_of_a_command_line_decides_what_is_made_to_panic(

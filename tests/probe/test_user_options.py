@@ -150,6 +150,18 @@ def test_a_command_that_names_no_emulator_is_not_changed(command: str) -> None:
         ("-device isa-fdc,driveA=floppy0 -device pci-serial-2x,chardev1=c,chardev2=d", ""),
         ("-device cxl-type3,cdat=table.bin -device usb-kbd,pcap=usb.pcap -device hv-syndbg,host_ip=::1", ""),
         ("-device virtio-vga,virgl=on", ""),
+        ("-device virtio-vga-gl -device virtio-gpu-gl-pci,id=g -device virtio-ramfb-gl", ""),
+        ("-device virtio-vga,id=gl", "unchanged"),
+        # Buses of devices in a file
+        (
+            "-readconfig q35.cfg -device usb-kbd,bus=ehci.0 -device VGA,bus=pcie.0 -set device.ehci.x=1",
+            "-device VGA,bus=pcie.0",
+        ),
+        (
+            '-device usb-ehci,id=u -device usb-kbd,bus=u.0 -readconfig f -device \'{"driver":"x","bus":"p"}\'',
+            "-device usb-ehci,id=u -device usb-kbd,bus=u.0",
+        ),
+        ("-device usb-kbd,bus=ehci.0 -set device.ehci.x=1", "unchanged"),
         ('-device \'{"driver": "virtio-blk-pci", "drive": "d"}\'', ""),
         (
             '-device \'{"driver": "virtio-blk-pci", "x": [{"iothread": "m0"}]}\' -object secret,id=m0,file=s',
@@ -165,6 +177,7 @@ def test_a_command_that_names_no_emulator_is_not_changed(command: str) -> None:
         ("-global driver=isa-fdc,property=driveA,value=floppy0", ""),
         # Objects
         ("-object memory-backend-ram,id=m,size=64G -M pc,memory-backend=m", "-M pc"),
+        ("-object thread-context,id=t,node-affinity=0 -device pvpanic", "-device pvpanic"),
         ("-object iothread,id=io -object secret,id=s,data=x -object throttle-group,id=t", "unchanged"),
         ("-object secret,id=k,file=key -object secret,id=s,keyid=k,data=x", ""),
         ("-object tls-creds-x509,id=t,dir=/etc/pki -object input-linux,id=i,evdev=/dev/input/event0", ""),
@@ -198,6 +211,23 @@ def test_a_command_that_names_no_emulator_is_not_changed(command: str) -> None:
 def test_options(options: str, expected: str) -> None:
     """An option is kept, replaced or left out, by its name or by its value."""
     assert left(options) == shlex.join(shlex.split(options if expected == "unchanged" else expected))
+
+
+@pytest.mark.parametrize(
+    ("options", "device"),
+    [
+        ("-device VGA", "pvpanic-pci,bus=pci.1,id=onpanic"),
+        (
+            '-device e1000 -device \'{"driver":"VGA"}\'',
+            '{"driver": "pvpanic-pci", "bus": "pci.1", "id": "onpanic"}',
+        ),
+        ('-object \'{"qom-type":"iothread","id":"i"}\'', "pvpanic-pci,bus=pci.1,id=onpanic"),
+    ],
+)
+def test_the_probes_device_is_the_last_one(options: str, device: str) -> None:
+    """QEMU creates devices that are written as JSON after all others."""
+    words = command_line([QEMU, *shlex.split(options)], "pc", device="pvpanic-pci", bus="pci.1")
+    assert [words[n + 1] for n, word in enumerate(words) if word == "-device"][-1] == device
 
 
 def test_another_target_has_no_cpu_max() -> None:

@@ -250,12 +250,12 @@ class _Starts:
         return await run_all(one(there), one(away))
 
     async def _converse(self, start: Start, deadline: float, asking: Asking) -> Conversation:
-        device = f"{start.device},bus={start.bus}" if start.bus else start.device
         argv = command_line(
             self._command,
             start.machine,
             accel=start.accel,
-            device=device,
+            device=start.device,
+            bus=start.bus,
             extra=(*start.options, *(_HALTED if start.halted else ())),
             alone=start.alone,
             defaults=start.defaults,

@@ -17,6 +17,7 @@ from onpanic.probe.conversation.entry import Entry
 from onpanic.probe.conversation.reply import Reply
 from onpanic.probe.emulator.command_line import OWN_ID, program_name
 from onpanic.probe.emulator.command_line_parser import device_type, machine_type, option_values
+from onpanic.probe.emulator.option_value import properties
 
 __all__ = ("EMULATOR_ONLY", "Conversation")
 
@@ -158,8 +159,8 @@ class Conversation:
     def own_device(self) -> str | None:
         """The type of the notifier that the probe added, None if it added none."""
         for value in self.options("device"):
-            if f"id={OWN_ID}" in value.split(","):
-                return value.split(",")[0]
+            if ("id", OWN_ID) in properties(value, "driver"):
+                return device_type(value)
         return None
 
     # What was said

@@ -3,10 +3,11 @@
 Every QEMU since 0.12 takes it: paused, without default devices, with QMP on its stdin and stdout.
 """
 
+import json
 import os
 from collections.abc import Sequence
 
-from onpanic.probe.emulator.command_line_parser import adds_device
+from onpanic.probe.emulator.command_line_parser import adds_device, option_values
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, NotifierModel
 from onpanic.probe.emulator.user_options import (
     adapt,
@@ -44,6 +45,7 @@ def command_line(
     *,
     accel: str = "tcg",
     device: str = "",
+    bus: str = "",
     extra: Sequence[str] = (),
     alone: bool = False,
     defaults: bool = False,
@@ -58,6 +60,7 @@ def command_line(
     :param machine: The machine type; None for the emulator's default.
     :param accel: The accelerator, since the default differs between builds; empty for the emulator's choice.
     :param device: The type of the panic notifier to add; empty for none.
+    :param bus: The bus to add it to; empty for the default one.
     :param extra: More options.
     :param alone: Whether to leave out all options of the user's, to ask about the emulator itself.
     :param defaults: Whether the machine type has its default devices, but for a network and a monitor.
@@ -76,10 +79,24 @@ def command_line(
         *(("-net", "none", "-monitor", "none") if defaults else ("-nodefaults",)),
         *("-nographic", "-serial", "none", "-parallel", "none"),
         *(("-machine", options) if options else ()),
-        *(("-device", f"{device},id={OWN_ID}") if device else ()),
+        *(("-device", _own_device(words, device, bus)) if device else ()),
         *extra,
         *("-qmp", "stdio"),
     ]
+
+
+def _own_device(words: Sequence[str], device: str, bus: str) -> str:
+    """Return the argument of ``-device`` for the probe's device, which must be created last.
+
+    QEMU creates devices that are written as JSON after all others (``qemu_create_cli_devices``), and
+    libvirt writes them so.  A PCI device that is created before them takes a slot that one of them names.
+
+    :param words: The user's command line.
+    """
+    members = {"driver": device, **({"bus": bus} if bus else {}), "id": OWN_ID}
+    if any(value.startswith("{") for value in option_values(words, "device")):
+        return json.dumps(members)
+    return ",".join([device, *(f"{name}={word}" for name, word in members.items() if name != "driver")])
 
 
 def first_command_line(

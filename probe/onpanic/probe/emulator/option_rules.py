@@ -25,7 +25,7 @@ from onpanic.probe.emulator.option_table import (
 )
 from onpanic.probe.emulator.option_value import properties, without_properties
 
-__all__ = ("Verdict", "ids_in", "judge")
+__all__ = ("Verdict", "ids_in", "judge", "refers_to_others")
 
 
 class Verdict(NamedTuple):
@@ -79,7 +79,7 @@ _DEVICES = (
     ("ivshmem usb-redir usb-bt-dongle usb-braille xen- x-pci-proxy-dev", CONNECTS),
     ("usb-mtp", "gives the guest files of the host"),
     ("loader guest-loader", CODE),
-    ("virtio-vga-gl virtio-gpu-gl virtio-vga-rutabaga virtio-gpu-rutabaga", _OPENGL),
+    ("virtio-vga-rutabaga virtio-gpu-rutabaga", _OPENGL),
     (NEED_HYPERV, KVM),
 )
 # Without audiodev= they use the default driver
@@ -89,9 +89,12 @@ _SOUND_DEVICES = (
 )
 _OBJECTS = (
     *("authz-list", "authz-simple", "can-bus", "cryptodev-backend", "cryptodev-backend-builtin", "iothread"),
-    *("main-loop", "rng-builtin", "secret", "thread-context", "throttle-group", "tls-cipher-suites"),
+    *("main-loop", "rng-builtin", "secret", "throttle-group", "tls-cipher-suites"),
 )
 _USB_DEVICES = ("ccid", "keyboard", "mouse", "tablet", "wacom-tablet")
+
+# Buses that boards have by these names; pci.0 may be a bridge's
+_BUSES = ("isa.0", "pcie.0")
 
 _PROTECTED = "refers to an object that is left out"
 _MACHINE = {
@@ -126,6 +129,22 @@ def ids_in(name: str, value: str) -> set[str]:
     if name not in _CREATING:
         return set()
     return {word for key, word in properties(value, "") if key in ("id", "node-name")} - set(_NOT_IDS)
+
+
+def refers_to_others(name: str, value: str, ids: Collection[str]) -> bool:
+    """Return whether an option needs something that the command line does not create.
+
+    :param name: The option, without dashes.
+    :param value: Its argument.
+    :param ids: The ids that the command line gives.
+    """
+    if name == "set":
+        group, _, rest = value.partition(".")
+        return group in _CREATING and rest.partition(".")[0] not in ids
+    if name != "device":
+        return False
+    bus = dict(properties(value, "driver")).get("bus", "")
+    return bus not in ("", *_BUSES) and bus.partition(".")[0] not in ids
 
 
 def _cpu(value: str, target: str) -> Verdict:
@@ -177,7 +196,7 @@ def _device(value: str, left_out: Collection[str]) -> Verdict:
             return Verdict(None, why)
     if driver.startswith("host-") and driver.endswith("-cpu"):
         return Verdict(None, KVM)
-    if ("virgl", "on") in pairs:
+    if ("virgl", "on") in pairs or "-gl-" in f"{driver}-":  # e.g. virtio-vga-gl, virtio-gpu-gl-pci
         return Verdict(None, _OPENGL)
     why = _reaches_out(pairs, left_out)
     if why:
@@ -198,7 +217,7 @@ def _device(value: str, left_out: Collection[str]) -> Verdict:
 def _object(value: str, left_out: Collection[str]) -> Verdict:
     pairs = properties(value, "qom-type")
     kind = dict(pairs).get("qom-type", "")
-    if kind.startswith("memory-backend-"):
+    if kind.startswith("memory-backend-") or kind == "thread-context":  # threads that touch memory
         return Verdict(None, MEMORY)
     if kind not in _OBJECTS:
         return Verdict(None, "may open files or connections")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from onpanic.probe.emulator.option_rules import Verdict, ids_in, judge
+from onpanic.probe.emulator.option_rules import Verdict, ids_in, judge, refers_to_others
 from onpanic.probe.emulator.option_table import DISK, OPTIONS
 
 __all__ = (
@@ -24,6 +24,7 @@ __all__ = (
 # Also Debian's qemu-system-x86_64-microvm, Ubuntu's kvm-spice, and a version; not a log file's name
 _NAME = re.compile(r"(?:qemu-system-(?P<target>\w+)|qemu-kvm|kvm-spice)(?:-\w+(?:\.\d+)*)*(?:\.exe)?")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_IN_FILE = "needs what a file that is left out may create"
 _SHORT_NAMES = ("kvm", "qemu")  # which are also names of users, groups and hosts
 
 
@@ -181,8 +182,15 @@ def _options_in(command: Sequence[str]) -> list[_Parsed]:
 def _verdicts(options: Sequence[_Parsed], target: str) -> list[Verdict]:
     """Judge every option, and again as long as what is left out makes others refer to nothing."""
     left_out: set[str] = set()
+    given = {one for option in options for one in ids_in(option.name, option.value)}
+    from_file = any(option.name == "readconfig" for option in options)
     while True:
-        verdicts = [_verdict(option, target, left_out) for option in options]
+        verdicts = [
+            Verdict(None, _IN_FILE)
+            if from_file and refers_to_others(option.name, option.value, given)
+            else _verdict(option, target, left_out)
+            for option in options
+        ]
         ids = _ids_of_left_out(options, verdicts)
         if ids <= left_out:
             return verdicts

@@ -17,7 +17,8 @@ __all__ = ("NO_SUCH_TYPE", "QUESTIONS", "attachable", "builtin_pvpanic")
 #: What QEMU says of a type of device that it does not have (``qdev-monitor.c``).
 NO_SUCH_TYPE = "is not a valid device model name"
 _TWICE = "duplicate fw_cfg file name: etc/pvpanic-port"  # of a second ISA device (QEMU's hw/nvram/fw_cfg.c)
-_FULL = "no slot/function available"  # QEMU's hw/pci/pci.c
+_FULL = "no slot/function available"  # QEMU's hw/pci/pci.c, as the next one
+_IN_USE = "in use by"  # another device needs the place that this one has taken
 
 
 def builtin_pvpanic(conversations: Sequence[Conversation]) -> Fact:
@@ -97,8 +98,8 @@ def attachable(conversations: Sequence[Conversation], model: NotifierModel) -> F
         full = [words for words in refused if _FULL in words]
         if full:  # another bus may have room
             return unknown(f"its default bus has no room for the device: {full[-1]}")
-        said = [words for words in refused if "device" in words or "pvpanic" in words]
-        if said:
+        said = [words for words in refused if any(name in words for name in types) and _IN_USE not in words]
+        if said:  # else it is about a device of the user's
             return no("observed", f"it starts without the device, and with it says: {said[-1]}")
         return unknown(f"it starts without the device only, and does not say why: {refused[-1]}")
     return _attachable_by_type(conversations, types)

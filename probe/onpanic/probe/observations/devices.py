@@ -16,7 +16,9 @@ import msgspec
 
 from onpanic.probe.conversation import Conversation
 from onpanic.probe.emulator.command_line import OWN_ID
+from onpanic.probe.emulator.command_line_parser import device_type
 from onpanic.probe.emulator.notifier_models import ISA_TYPES, PCI_TYPE
+from onpanic.probe.emulator.option_value import properties
 from onpanic.probe.observations.machines import is_made
 
 __all__ = (
@@ -222,7 +224,8 @@ def _port(conversation: Conversation, kind: str, path: str) -> int | None:
 
 def _from_qtree(tree: str, conversation: Conversation) -> list[Device]:
     """Read ``dev: pvpanic, id "…"``; without an id, it was added only if the command line says so."""
-    asked = sum(1 for v in conversation.options("device") if v.split(",")[0] in NOTIFIERS and ",id=" not in v)
+    values = [v for v in conversation.options("device") if device_type(v) in NOTIFIERS]
+    asked = sum("id" not in dict(properties(value, "driver")) for value in values)
     found = []
     matches = list(_QTREE.finditer(tree))
     ends = [match.start() for match in matches[1:]] + [len(tree)]
