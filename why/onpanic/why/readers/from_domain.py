@@ -38,6 +38,9 @@ _NO_DEVICE = (
     "the domain has no vmcoreinfo device, which <features><vmcoreinfo state='on'/></features> adds "
     "when it is started next; onpanic why --search searches the guest's memory"
 )
+_NO_FIRMWARE_DEVICE = (
+    "the machine cannot have the vmcoreinfo device; onpanic why --search searches the guest's memory"
+)
 _NO_DRIVER = (
     "the guest has not loaded qemu_fw_cfg, the driver of the vmcoreinfo device; "
     "onpanic why --search searches its memory"
@@ -110,9 +113,17 @@ def _in_memory(
             dump = memory.headers()
         except MemoryFault as fault:
             return LastWords(source="libvirt", notes=(str(fault),))
-        otherwise = _NO_DRIVER if machine.vmcoreinfo == "on" else _NO_DEVICE
-        words = read_with(words_of_dump(dump, "libvirt", ranges, search, otherwise), memory.fetch)
+        reading = words_of_dump(dump, "libvirt", ranges, search, _without_note(machine))
+        words = read_with(reading, memory.fetch)
     return msgspec.structs.replace(words, architecture=words.architecture or dump.architecture)
+
+
+def _without_note(machine: DomainMachine) -> str:
+    """Return why there is no note of a guest's vmcoreinfo, and what to do about it."""
+    if machine.vmcoreinfo == "on":
+        return _NO_DRIVER
+    # A pseries machine has no fw_cfg, which the device needs
+    return _NO_FIRMWARE_DEVICE if "pseries" in machine.notifiers else _NO_DEVICE
 
 
 def _with_logged_event(domain: Any, words: LastWords) -> LastWords:

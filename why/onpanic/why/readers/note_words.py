@@ -62,7 +62,7 @@ def words_of_dump(
     """
     note = yield from vmcoreinfo_note(dump.notes, dump.architecture)
     if note is None:
-        if dump.architecture == "s390x" and otherwise == _NO_NOTE:  # it has no vmcoreinfo device
+        if dump.architecture == "s390x":  # it has no vmcoreinfo device
             otherwise = _NO_LINUX
         found = yield from find_note(
             dump.architecture,
