@@ -396,14 +396,19 @@ def shared_uri(
 ) -> Iterator[Callable[[str], str]]:
     """Return a function that returns the connection URI of a libvirtd that all tests share.
 
-    Each is started when it is first used, and ends with the tests.
+    Each is started when it is first used, and ends with the tests.  It always has a receiver of events,
+    without which it may stop sending any, see `unblock_events`.
     """
     with ExitStack() as stack:
 
         @cache
         def uri_of(name: str) -> str:
             found = stack.enter_context(libvirtd_of(name))
-            stack.callback(libvirt.open(found).close)
+            kept = stack.enter_context(closing(libvirt.open(found)))
+            lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+            number = kept.domainEventRegisterAny(None, lifecycle, lambda *_: None, None)
+            stack.enter_context(suppress(libvirt.libvirtError))  # the daemon may have ended
+            stack.callback(kept.domainEventDeregisterAny, number)
             return found
 
         yield uri_of
