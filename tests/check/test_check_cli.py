@@ -175,7 +175,7 @@ def test_one_of_several_hangs(format_: str, played: Played, onpanic: Run) -> Non
         played("bad", QEMU_1_6),
         "/nowhere/qemu",
     ]
-    done = onpanic("check", "--timeout", "1", "--format", format_, *emulators)
+    done = onpanic("check", "--timeout", "4", "--format", format_, *emulators)
     assert done.returncode == 2
     assert "did not" in done.stderr
     assert "/nowhere/qemu: no such file" in done.stderr

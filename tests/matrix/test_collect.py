@@ -174,7 +174,7 @@ def test_one_that_fails_stops_no_other(
 ) -> None:
     """The failure is a line with a hint, and the exit status is 2."""
     bad = emulator(tmp_path / "qemu-system-x86_64", QEMU_1_5.failing(fault))
-    done = onpanic("matrix", "collect", "--timeout", "2", "-o", str(records), bad, new)
+    done = onpanic("matrix", "collect", "--timeout", "6", "-o", str(records), bad, new)
     assert done.returncode == 2
     assert words in done.stderr
     assert 1 <= len(done.stderr.splitlines()) <= 2

@@ -77,7 +77,7 @@ def test_how_guests_end(suite: str, begin: Begin, emulator: Callable[..., list[s
 
 def test_a_crash_kernel_is_waited_for(begin: Begin, emulator: Callable[..., list[str]], folder: Path) -> None:
     command = [*emulator(HOST), "-m", "16", *disk(folder / "guest.img", crashloads())]
-    status, _, err = begin("--timeout", "1", "--", *command).end()
+    status, _, err = begin("--timeout", "6", "--", *command).end()
     assert status == 86
     assert "its crash kernel takes over" in err
 

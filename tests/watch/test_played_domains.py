@@ -345,13 +345,13 @@ async def test_a_dump_that_hangs(played_libvirt: PlayedLibvirt, folder: Path, tm
     domain = played_libvirt.add(xml(policy_of("preserve", attributes=" coredump='yes'")))
     hang = played_libvirt.hang("dump")
     domain.progress = (1, 2)
-    settings = Settings(dump_dir=str(folder), dump_timeout=0.6, progress=0.001)
+    settings = Settings(dump_dir=str(folder), dump_timeout=1.5, progress=0.001)
     async with watching(tmp_path, settings) as watcher:
         await watcher.until("watching")
         await panic(domain)
         await watcher.until("progress", done=1, total=2)
         failed = await watcher.until("action", action="coredump", outcome="failed")
-        assert "longer than 0.6 s" in failed.detail
+        assert "longer than 1.5 s" in failed.detail
         hang.release()
 
 
