@@ -9,15 +9,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from onpanic.probe.emulator.notifier_models import NotifierModel
+
 __all__ = (
     "ALL",
     "COREDUMPS",
     "KINDS",
     "LIFETIMES",
+    "MODELS",
     "VALUES",
     "WATCHERS",
     "Case",
     "End",
+    "cases_of",
     "end_of",
     "pairwise",
 )
@@ -36,6 +40,8 @@ KINDS = (
     "libvirt-restarted",
 )
 WATCHERS = ("before", "after", "none")
+#: Those that an x86 emulator has without KVM.
+MODELS: tuple[NotifierModel, ...] = ("isa", "pvpanic")
 
 
 class Case(NamedTuple):
@@ -46,6 +52,7 @@ class Case(NamedTuple):
     :ivar lifetime: Whether libvirt keeps its definition.
     :ivar kind: What else is done to it, before or after it panics.
     :ivar watcher: Whether a watcher is there before it panics, only afterwards, or not at all.
+    :ivar model: The model of its panic notifier.
     """
 
     value: str
@@ -53,12 +60,13 @@ class Case(NamedTuple):
     lifetime: str
     kind: str
     watcher: str
+    model: NotifierModel
 
     @property
     def name(self) -> str:
         """The domain's name."""
         dump = "-coredump" if self.coredump else ""
-        return f"{self.value}{dump}-{self.lifetime}-{self.kind}-{self.watcher}"
+        return f"{self.value}{dump}-{self.lifetime}-{self.kind}-{self.watcher}-{self.model}"
 
     @property
     def reset_ends(self) -> bool:
@@ -108,18 +116,22 @@ def end_of(case: Case, *, ignores: bool) -> End:
     return End("panicked")
 
 
-def possible(case: Case) -> bool:
-    """Return whether there can be such a guest."""
-    return not (case.value == "ignore" and case.coredump)
+def cases_of(
+    kinds: Sequence[str] = KINDS,
+    watchers: Sequence[str] = WATCHERS,
+    models: Sequence[NotifierModel] = MODELS,
+) -> list[Case]:
+    """Return the full product of all factors, with these values of some."""
+    product = itertools.product(VALUES, COREDUMPS, LIFETIMES, kinds, watchers, models)
+    cases = [Case(*values) for values in product]
+    return [case for case in cases if not (case.value == "ignore" and case.coredump)]  # is refused
 
 
-_FACTORS: tuple[Sequence[Any], ...] = (VALUES, COREDUMPS, LIFETIMES, KINDS, WATCHERS)
-
-#: The full product.
-ALL = [case for case in (Case(*values) for values in itertools.product(*_FACTORS)) if possible(case)]
+#: The full product for the models that an x86 emulator has.
+ALL = cases_of()
 
 
-def pairwise(cases: Sequence[Case] = ALL) -> list[Case]:
+def pairwise(cases: Sequence[Case]) -> list[Case]:
     """Return few cases in which every pair of values occurs that occurs in all of them."""
 
     def pairs(case: Case) -> set[tuple[int, Any, int, Any]]:
