@@ -17,7 +17,7 @@ from onpanic.shims import Libvirt, to_libvirt
 from ..running.libvirtd import folder_of, restarted
 from . import panicking_guests as guests
 from .nmi_guests import READY, nmi_guest
-from .promised_guests import Case, End
+from .promised_guests import Case, End, end_without_watcher
 
 __all__ = ("Host", "Promise")
 
@@ -183,10 +183,8 @@ class Promise:
 
     def settled(self) -> bool:
         """Return whether libvirt has come to an end with its panic, as it does without a watcher."""
-        value, ends = self.case.value, self.case.reset_ends
-        wrote = "restart" if value == "restart" and not ends else "destroy" if value == "destroy" else ""
-        state = {"restart": ("running",), "destroy": ("off",)}.get(wrote, ("panicked", "running"))
-        return self.condition() in state
+        end = end_without_watcher(self.case, Libvirt.of_connection(self.host.connection)).condition
+        return self.condition() in ((end, "running") if end == "panicked" else (end,))
 
     def _active(self) -> bool:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from onpanic.probe.emulator.notifier_models import NotifierModel
+from onpanic.shims import Libvirt
 
 __all__ = (
     "ALL",
@@ -23,6 +24,7 @@ __all__ = (
     "End",
     "cases_of",
     "end_of",
+    "end_without_watcher",
     "pairwise",
 )
 
@@ -97,21 +99,30 @@ _WATCHED = {
 }
 
 
-def end_of(case: Case, *, ignores: bool) -> End:
+def end_of(case: Case, libvirt: Libvirt) -> End:
     """Return how a guest must end.
 
     Without a watcher that is what libvirt alone does, as the notes of the translation say; it does nothing
     about a panic for which it was not running.
 
     :param case: The guest.
-    :param ignores: Whether libvirt has ``preserve-running``.
+    :param libvirt: What its libvirt supports.
     """
     if case.watcher != "none":
         return End(_WATCHED[case.value], case.value == "rename-restart", case.coredump)
-    by_libvirt = case.kind != "libvirt-restarted" and not (case.value == "restart" and case.reset_ends)
+    return End("panicked") if case.kind == "libvirt-restarted" else end_without_watcher(case, libvirt)
+
+
+def end_without_watcher(case: Case, libvirt: Libvirt) -> End:
+    """Return what libvirt makes of a panic for which it was running, if there is no watcher.
+
+    Up to 7.0 it has QEMU end, without a dump, if every other action is to destroy.
+    """
     if case.value == "ignore":
-        return End("running" if ignores else "panicked")
-    if case.value in ("restart", "destroy") and by_libvirt:
+        return End("running" if libvirt.preserve_running else "panicked")
+    quits = case.coredump and case.kind == "on-reboot-destroy" and not libvirt.checks_actions
+    kept = {"restart": not case.reset_ends, "destroy": not quits}
+    if kept.get(case.value):
         return End(_WATCHED[case.value], dumped=case.coredump)
     return End("panicked")
 

@@ -116,7 +116,7 @@ def check(
     here, there, restartable = hosts
     for host in hosts:
         host.again()
-    ignores = Libvirt.of_connection(here.connection).preserve_running
+    libvirt = Libvirt.of_connection(here.connection)
     promises = [
         Promise(case, restartable if case.kind == "libvirt-restarted" else here, record) for case in cases
     ]
@@ -141,7 +141,7 @@ def check(
             time.sleep(0.05)
 
     def as_promised(promise: Promise) -> bool:
-        return promise.end() == end_of(promise.case, ignores=ignores)
+        return promise.end() == end_of(promise.case, libvirt)
 
     watchers: list[WatchProcess] = []
     with ExitStack() as stack:
