@@ -2,8 +2,8 @@
 
 By default each pair of values of the cases occurs once, on the host's libvirt and on the newest one, and
 each policy once for the models of other architectures.  With ``ONPANIC_PROMISES=pairs`` the pairs are on
-every libvirt, and with ``ONPANIC_PROMISES=all`` the full product, each libvirt in twelve minutes (``-k host``
-chooses one; ``-k pseries`` a model).
+every libvirt; with ``ONPANIC_PROMISES=all`` the full product is, six minutes for each model and libvirt
+(``-k host`` chooses one, ``-k pseries`` a model).
 """
 
 import os
