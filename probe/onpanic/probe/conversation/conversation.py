@@ -143,25 +143,22 @@ class Conversation:
     @property
     def machine(self) -> str | None:
         """The machine type that was asked for, None for the emulator's default."""
-        return machine_type(self.argv)
+        return self.derived(_machine)
 
     @property
     def emulator_only(self) -> bool:
         """True if it was held for what is true of the emulator, and says nothing about a machine type."""
-        return any(entry.chan == "note" and entry.msg == EMULATOR_ONLY for entry in self._entries)
+        return self.derived(_emulator_only)
 
     @property
     def devices(self) -> list[str]:
         """The types of the devices that the command line adds."""
-        return [device_type(value) for value in self.options("device")]
+        return self.derived(_devices)
 
     @property
     def own_device(self) -> str | None:
         """The type of the notifier that the probe added, None if it added none."""
-        for value in self.options("device"):
-            if ("id", OWN_ID) in properties(value, "driver"):
-                return device_type(value)
-        return None
+        return self.derived(_own_device)
 
     # What was said
 
@@ -261,7 +258,7 @@ class Conversation:
     @property
     def answered(self) -> bool:
         """True if a question was answered: from QEMU 1.6 on, bad options are reported after the greeting."""
-        return any(r.ok for r in self._replies if r.command not in ("qmp_capabilities", "query-status"))
+        return self.derived(_answered)
 
     @property
     def refused_to_start(self) -> bool:
@@ -271,6 +268,33 @@ class Conversation:
 
 def _key(reply: Reply) -> tuple[str, str]:
     return reply.command, repr(sorted(reply.arguments.items()))
+
+
+# What is read often, see `Conversation.derived`
+
+
+def _machine(conversation: Conversation) -> str | None:
+    return machine_type(conversation.argv)
+
+
+def _emulator_only(conversation: Conversation) -> bool:
+    return any(entry.chan == "note" and entry.msg == EMULATOR_ONLY for entry in conversation.entries)
+
+
+def _devices(conversation: Conversation) -> list[str]:
+    return [device_type(value) for value in conversation.options("device")]
+
+
+def _own_device(conversation: Conversation) -> str | None:
+    own = (v for v in conversation.options("device") if ("id", OWN_ID) in properties(v, "driver"))
+    return next(map(device_type, own), None)
+
+
+def _answered(conversation: Conversation) -> bool:
+    asked = (
+        reply for reply in conversation.replies if reply.command not in ("qmp_capabilities", "query-status")
+    )
+    return any(reply.ok for reply in asked)
 
 
 def _accesses(conversation: Conversation) -> list[PortAccess]:

@@ -12,6 +12,10 @@ __all__ = ("about", "architectural_notifier", "impossible", "notifier_types", "s
 
 def subject(conversation: Conversation) -> NotifierModel | None:
     """Return the notifier that the probe added in a start; None if it added none."""
+    return conversation.derived(_subject)
+
+
+def _subject(conversation: Conversation) -> NotifierModel | None:
     own = conversation.own_device
     if own in ISA_TYPES:
         return "isa"
