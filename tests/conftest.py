@@ -54,6 +54,9 @@ DEADLINES = {
     "xen": 900,
 }
 
+#: Bytes that must be free in memory for the folders of tests without a marker.
+MEMORY = 256 * 2**20
+
 # A selection such as that of ``make quick``, and a module's mark, or the first one
 _WITHOUT = re.compile(r"not \((\w+(?: or \w+)*)\)")
 _MARK = re.compile(r"^pytestmark = \[?pytest\.mark\.(\w+)", re.MULTILINE)
@@ -119,6 +122,31 @@ def unavailable() -> Callable[[str], NoReturn]:
         pytest.skip(reason)
 
     return end
+
+
+@pytest.fixture(scope="session")
+def memory() -> Iterator[Path | None]:
+    """Return a folder in memory; None where there is none with room, or where no program may be started."""
+    place = Path("/dev/shm")
+    found = os.statvfs(place) if place.is_dir() and os.access(place, os.W_OK) else None
+    if found is None or found.f_flag & os.ST_NOEXEC or found.f_bavail * found.f_frsize < MEMORY:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="onpanic-", dir=place) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, memory: Path | None, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Return an empty folder: pytest's for a test with a marker, and one in memory for others.
+
+    On a disk, replacing a file waits for the contents of the new one, which the watcher does for each step.
+    """
+    if memory is None or any(mark.name in DEADLINES for mark in request.node.iter_markers()):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="test-", dir=memory) as name:
+        yield Path(name)
 
 
 @pytest.fixture
