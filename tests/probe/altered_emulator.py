@@ -16,7 +16,6 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def serve_qtest(options: list[str], reply: str) -> None:
 
 
 def main(changes: dict[str, Any], options: list[str]) -> None:
-    like = PlayedEmulator.of(json.loads(json.dumps(asdict(QEMU_7_2))) | changes.get("like", {}))
+    like = PlayedEmulator.of(QEMU_7_2.described() | changes.get("like", {}))
     begin = changes.get("start", {})
     try:
         monitor = PlayedMonitor(like, options)

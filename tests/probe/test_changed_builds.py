@@ -1,7 +1,6 @@
 """Builds that are a QEMU with one thing changed: each row is one that was judged wrongly, or could be."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,7 @@ def test_a_write_that_kvm_accepts_and_nothing_reports_is_no_lack_of_the_host(kvm
 @pytest.mark.parametrize("pci", ["by-hand", "by-firmware"])
 def test_the_pci_device_is_judged_alike(pci: Any, when: Any) -> None:
     for does, changed, _ in PANICS.values():
-        notifiers = {"pvpanic-pci": replace(does, when=when)}
+        notifiers = {"pvpanic-pci": does._replace(when=when)}
         played = QEMU_7_2.but(types=("pvpanic-pci",), pci=pci, notifiers=notifiers)
         found = probed(played).machine().notifier_named("pvpanic")
         assert found is not None

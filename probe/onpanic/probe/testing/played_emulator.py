@@ -1,15 +1,13 @@
 """What an emulator is like that is played: the description, as data.
 
-A description is JSON as well, so that a process can be told what to play.
+A description is JSON as well, so that a process can be told what to play.  Many such processes are started,
+so they import neither msgspec nor dataclasses, which take longer to load than all else.
 """
 
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Self
-
-import msgspec
+from typing import Any, Literal, NamedTuple, Self
 
 __all__ = ("Fault", "Moment", "PlayedEmulator", "PlayedNotifier")
 
@@ -17,8 +15,7 @@ __all__ = ("Fault", "Moment", "PlayedEmulator", "PlayedNotifier")
 Moment = Literal["at-once", "after-reply", "after-next-reply"]
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """What goes wrong, and when.
 
     :param kind: ``exit`` (with status 1), ``abort`` (SIGABRT), ``hang``, ``hang-up`` (closes the channel,
@@ -36,8 +33,7 @@ class Fault:
     words: str = ""
 
 
-@dataclass(frozen=True)
-class PlayedNotifier:
+class PlayedNotifier(NamedTuple):
     """What a panic notifier does when the guest reports a panic through it.
 
     :param mask: What its register reads as; None if nothing answers there although the device is listed.
@@ -60,8 +56,7 @@ class PlayedNotifier:
     lost: int = 0
 
 
-@dataclass(frozen=True)
-class PlayedEmulator:
+class PlayedEmulator(NamedTuple):
     """What an emulator does.
 
     :param version: Major, minor and micro.
@@ -122,7 +117,7 @@ class PlayedEmulator:
     error_class: str = "GenericError"
     stubborn: bool = False
     fault: Fault | None = None
-    notifiers: Mapping[str, PlayedNotifier] = field(default_factory=dict)
+    notifiers: Mapping[str, PlayedNotifier] = {}
     port: int = 0x505
     builtin_type: str = "pvpanic"
     builtin_path: str = "/machine/unattached/device[27]"
@@ -131,7 +126,7 @@ class PlayedEmulator:
     without_isa: tuple[str, ...] = ("none",)
     without_pci: tuple[str, ...] = ()
     has_default: bool = True
-    unstartable: Mapping[str, str] = field(default_factory=dict)
+    unstartable: Mapping[str, str] = {}
     hides: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     cont_refusal: str = "Resetting the Virtual Machine is required"
@@ -149,21 +144,33 @@ class PlayedEmulator:
         """Return the emulator that a JSON object describes.
 
         :param description: The fields.
-        :raise msgspec.ValidationError: When it does not describe one.
+        :raise TypeError: When one of them has no such name.
         """
-        return msgspec.convert(description, cls)
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in description.items()
+        }
+        if fields.get("fault"):
+            fields["fault"] = Fault(**fields["fault"])
+        does = fields.get("notifiers", {})
+        return cls(**fields | {"notifiers": {name: PlayedNotifier(**one) for name, one in does.items()}})
+
+    def described(self) -> dict[str, Any]:
+        """Return the JSON object that describes this emulator, see `of`."""
+        fault = self.fault and self.fault._asdict()
+        notifiers = {name: does._asdict() for name, does in self.notifiers.items()}
+        return {**self._asdict(), "fault": fault, "notifiers": notifiers}
 
     def command(self) -> list[str]:
         """Return the command that plays this emulator."""
-        return [sys.executable, "-m", "onpanic.probe.testing", json.dumps(asdict(self))]
+        return [sys.executable, "-m", "onpanic.probe.testing", json.dumps(self.described())]
 
     def failing(self, fault: Fault) -> Self:
         """Return the same emulator with a fault."""
-        return replace(self, fault=fault)
+        return self._replace(fault=fault)
 
     def but(self, **changes: Any) -> Self:
         """Return an emulator that differs in some fields."""
-        return replace(self, **changes)
+        return self._replace(**changes)
 
     def notifier(self, name: str) -> PlayedNotifier:
         """Return what a notifier does.

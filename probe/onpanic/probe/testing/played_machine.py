@@ -1,8 +1,7 @@
 """The machine of a played emulator: its devices and run state, and what a panic does to them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from onpanic.probe.testing.played_emulator import PlayedEmulator, PlayedNotifier
 
@@ -26,8 +25,7 @@ class StartRefused(Exception):  # noqa: N818
         self.words = words
 
 
-@dataclass
-class PlayedDevice:
+class PlayedDevice(NamedTuple):
     """A pvpanic in the machine.
 
     :param type: Its QOM type.
@@ -110,9 +108,10 @@ class PlayedMachine:
     def _move(self, value: str) -> None:
         """Carry out ``-global TYPE.ioport=PORT``."""
         name, _, port = value.partition("=")
-        for device in self.devices:
-            if name == f"{device.type}.ioport":
-                device.port = int(port, 0)
+        self.devices = [
+            device._replace(port=int(port, 0)) if name == f"{device.type}.ioport" else device
+            for device in self.devices
+        ]
 
     # What happens in it
 
