@@ -105,6 +105,7 @@ def test_the_quick_tests_pass(
     site = folder / "site"
     done = run(
         *(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--target", site),
+        "--no-compile",  # it would be for the Python that runs pip
         *("--python-version", version, "--implementation", "cp", "--only-binary", ":all:"),
         *(word for abi in abis for word in ("--abi", abi)),
         *(word for platform in PLATFORMS for word in ("--platform", platform)),
