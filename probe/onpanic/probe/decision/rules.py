@@ -30,6 +30,8 @@ __all__ = (
 #: Values without an action of their own, before which the guest could be dumped.
 _PASSIVE = ("default", "crash", "ignore")
 
+_REQUIRED = [(question.name, question.requires) for question in QUESTIONS if question.requires]
+
 _ON_CRASH = (None, *ON_CRASH, "coredump-destroy", "coredump-restart")
 
 
@@ -106,11 +108,7 @@ def refusal_of_policy(policy: Policy, hypervisor: Hypervisor) -> Decision | None
 
 def refusal_of_notifier(capabilities: Capabilities) -> Decision | None:
     """Return why no working panic notifier can be used, None if one can be."""
-    required = [
-        (question.name, question.requires, capabilities.fact(question.name))
-        for question in QUESTIONS
-        if question.requires
-    ]
+    required = [(name, wanted, capabilities.fact(name)) for name, wanted in _REQUIRED]
     for _, wanted, fact in required:
         code = wanted.refused_by(fact.answer)
         if code:

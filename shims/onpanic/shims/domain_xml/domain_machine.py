@@ -40,7 +40,11 @@ LIBVIRT_TYPES = {"isa": "pvpanic", "pvpanic": PCI_TYPE}
 XEN_MACHINES = {"linux": "xenpv", "xen": "xenpv", "xenpvh": "xenpvh", "hvm": "xenfv"}
 
 # Children of <domain> whose own children count, and others that count
-_PARENTS = ("os", "devices", "features")
+_PARENTS = {
+    "os": ("type",),
+    "devices": ("emulator", "panic"),
+    "features": ("acpi", "hyperv", "vmcoreinfo"),
+}
 _OTHERS = ("clock", "on_poweroff", "on_reboot", "launchSecurity")
 
 _X86 = (*X86, "i686")
@@ -277,12 +281,15 @@ def _elements(root: Element) -> tuple[dict[str, Element], list[Element]]:
         if part.tag in _OTHERS:
             found.setdefault(part.tag, part)
             continue
-        for inner in part.iterchildren("type", "emulator", "panic", "acpi", "hyperv", "vmcoreinfo"):
-            if inner.tag == "vmcoreinfo":  # libvirt reads each, so that the last one counts
-                found["features/vmcoreinfo"] = inner
-            found.setdefault(f"{part.tag}/{inner.tag}", inner)
-            if part.tag == "devices" and inner.tag == "panic":
+        parent = part.tag
+        for inner in part.iterchildren(*_PARENTS[parent]):
+            tag = inner.tag
+            if tag == "panic":
                 panics.append(inner)
+            elif tag == "vmcoreinfo":  # libvirt reads each, so that the last one counts
+                found["features/vmcoreinfo"] = inner
+            else:
+                found.setdefault(f"{parent}/{tag}", inner)
     return found, panics
 
 

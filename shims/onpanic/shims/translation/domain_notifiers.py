@@ -9,6 +9,7 @@ from onpanic.probe.decision.rules import Capabilities, Decision, refusal, refusa
 from onpanic.probe.emulator.notifier_models import NotifierModel
 from onpanic.probe.facts import NOTIFIER_QUESTIONS, Fact
 from onpanic.probe.facts.fact import no, unknown
+from onpanic.probe.observations.notifiers import architectural_notifier
 from onpanic.probe.record.capability_record import CapabilityRecord
 from onpanic.shims.domain_xml.domain_machine import (
     DEVICES,
@@ -67,7 +68,8 @@ def domain_notifiers(machine: DomainMachine, record: CapabilityRecord) -> list[D
 
     :raise RecordError: When the record does not have the domain's machine type.
     """
-    architectural = record.capabilities(record.machine(machine.machine).name).architectural
+    name = record.machine(machine.machine).name
+    architectural = architectural_notifier(record.emulator.target, name)
     models = list(machine.notifiers)
     if architectural and architectural not in models:  # the document names no architecture
         models.insert(0, architectural)
@@ -134,15 +136,18 @@ def usable_notifier(
     record: CapabilityRecord,
     libvirt: Libvirt,
     model: NotifierModel | None = None,
+    notifiers: Sequence[DomainNotifier] | None = None,
 ) -> AddedNotifier | Decision | None:
     """Return the notifier to add for a policy that acts; None if those that the domain has work.
 
-    Takes the parameters of `notifier_to_add`.
+    Takes the parameters of `notifier_to_add`, and:
 
+    :param notifiers: What `domain_notifiers` has returned; None to call it.
     :return: A refusal if neither is possible.
     :raise RecordError: When the record does not have the domain's machine type.
     """
-    notifiers = domain_notifiers(machine, record)
+    if notifiers is None:
+        notifiers = domain_notifiers(machine, record)
     named = [notifier for notifier in notifiers if not notifier.implied]
     implied = [notifier for notifier in notifiers if notifier.implied and not notifier.is_idle]
     refused = refusal_of_notifiers(named) if named else None
@@ -182,7 +187,9 @@ def _known(record: CapabilityRecord, machine: DomainMachine, model: str, device:
     if device and entry.type and entry.type != device and not renamed:  # onpanic-qemu renames it
         detail = f"the record is of {entry.type}, the domain has {device}"
         return _answered_alike(model, capabilities, unknown(detail))
-    found = DomainNotifier(model, record.capabilities(recorded.name, entry.model), entry.event_mask)
+    if entry.model != recorded.notifier:
+        capabilities = record.capabilities(recorded.name, entry.model)
+    found = DomainNotifier(model, capabilities, entry.event_mask)
     device = device or entry.type or ""
     if device in machine.unreachable:
         return _silent(found, f"the domain puts {device} at port 0, where no guest finds it", 0)
