@@ -67,7 +67,7 @@ def add_limits(group: argparse._ActionsContainer) -> None:
         type=jobs,
         default=0,
         metavar="N",
-        help="how many emulators run at a time (default: one for each CPU)",
+        help="how many emulators run at a time (default: one more than there are CPUs)",
     )
 
 

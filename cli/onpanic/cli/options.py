@@ -134,7 +134,7 @@ def jobs(text: str) -> int:
     """
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else _MOST_JOBS + 1
     if number > _MOST_JOBS:
-        raise argparse.ArgumentTypeError(f"a number up to {_MOST_JOBS}; 0 for one for each CPU")
+        raise argparse.ArgumentTypeError(f"a number up to {_MOST_JOBS}; 0 for one more than there are CPUs")
     return number
 
 

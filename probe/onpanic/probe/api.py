@@ -49,7 +49,7 @@ def probe(
         ``pseries`` or ``s390``; None for all of them, and to judge by the best.
     :param timeout: Seconds that the emulator has for one machine type, and again for each of the
         devices and firmware that it is then started with.
-    :param jobs: How many emulators run at a time; 0 for one for each CPU.
+    :param jobs: How many emulators run at a time; 0 for one more than there are CPUs.
     :return: The record.  If the emulator failed before it had answered everything, the facts that it
         did not answer are ``unknown`` and `CapabilityRecord.problems` says why.
     :raise UsageError: When `machines` is a string, the emulator is empty, the notifier is unknown, a number

@@ -73,15 +73,16 @@ def in_parallel(
 
     :param subjects: The subjects by key.
     :param own_records: Names of the records that were made from subjects before, by key.
-    :param plan: What to ask.  `ProbePlan.slots` emulators run at a time, over all workers; if the plan
-        does not set the number, each worker runs one more.
+    :param plan: What to ask.  `ProbePlan.jobs` emulators run at a time, over all workers; if the plan
+        does not set the number, there is a worker for each CPU, and each runs one emulator more.
     :param folder: Where records are written.
     """
     if not subjects:
         return
-    count = min(plan.slots, len(subjects))
+    slots = plan.jobs or os.cpu_count() or 1
+    count = min(slots, len(subjects))
     spare = 0 if plan.jobs else 1  # it starts while the worker reads the replies of another one
-    each = msgspec.structs.replace(plan, jobs=max(1, plan.slots // count) + spare)
+    each = msgspec.structs.replace(plan, jobs=max(1, slots // count) + spare)
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(count) as threads:
         workers = [stack.enter_context(_Worker()) for _ in range(count)]

@@ -55,7 +55,7 @@ class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
         the emulators or Xen alone.  One of QEMU's driver in a dom0 makes the record one of QEMU's guests.
     :param timeout: Seconds that an emulator has for each machine type, and that libvirt has after the
         emulators that are programs of the distribution.
-    :param jobs: How many emulators run at a time; 0 for one for each CPU.
+    :param jobs: How many emulators run at a time; 0 for one more than there are CPUs.
     :param evidence: Keep excerpts of what emulators said.
     """
 

@@ -25,7 +25,7 @@ class ProbePlan(msgspec.Struct, frozen=True):
     :param timeout: Seconds that the emulator has for one machine type, and again for each of the
         devices and firmware that it is then started with.  An emulator that exceeds it for the first
         machine type, or for three others, is asked no more.
-    :param jobs: How many emulators run at a time; 0 for one for each CPU.
+    :param jobs: How many emulators run at a time; 0 for one more than there are CPUs.
     :param if_there: Further machine types, names or aliases, of which the emulator may have none.
     """
 
@@ -40,5 +40,8 @@ class ProbePlan(msgspec.Struct, frozen=True):
 
     @property
     def slots(self) -> int:
-        """How many emulators run at a time, as a number."""
-        return self.jobs if self.jobs > 0 else os.cpu_count() or 1
+        """How many emulators run at a time, as a number.
+
+        One more than CPUs: an emulator waits a part of its time for the one who asks it.
+        """
+        return self.jobs if self.jobs > 0 else (os.cpu_count() or 1) + 1

@@ -127,10 +127,11 @@ class _Starts:
     async def first(self, machine: str | None) -> list[Conversation]:
         """Ask about the first machine type, and about the emulator itself.
 
-        The other notifiers are started at the same time, as the emulator's name suggests.
+        The other notifiers are started at the same time, as the emulator's name suggests; one that needs KVM
+        before the others, since it takes longest.
         """
         start = first_start(self._command, self._plan, machine, self._learnt.target)
-        guessed = self._further(start, start.subject, {})
+        guessed = sorted(self._further(start, start.subject, {}), key=lambda one: one.accel != "kvm")
         (held, last), *others = await run_all(
             self._with_fallbacks(start), *(self._with_fallbacks(one) for one in guessed)
         )
