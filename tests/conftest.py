@@ -21,7 +21,7 @@ from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from onpanic.core.errors import FetchError
 from onpanic.core.libvirt_api import run_event_loop
@@ -39,7 +39,13 @@ from .running.promtool import Promtool, PromtoolMissingError, promtool_path, run
 from .running.shell_blocks import Sandbox
 
 # No test asserts a duration, and no run depends on what another one has found
-settings.register_profile("onpanic", deadline=None, database=None, print_blob=True)
+settings.register_profile(
+    "onpanic",
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("onpanic")
 # For further interpreters: what is tried is the interpreter, not the rules
 settings.register_profile("short", parent=settings.get_profile("onpanic"), max_examples=10)

@@ -62,14 +62,19 @@ _BUILTIN_MACHINES = st.sets(st.sampled_from([w.partition("=")[0] for w in _MACHI
 _NUMBERS = st.integers(0, 59)
 
 
+def _notifier(**does: Any) -> PlayedNotifier:
+    """Return a notifier; of a named tuple, Hypothesis would draw the fields that have defaults, too."""
+    return PlayedNotifier(**does)
+
+
 def _notifiers(masks: st.SearchStrategy[int | None]) -> st.SearchStrategy[PlayedNotifier]:
     """Return what notifiers may do.
 
     :param masks: What their registers may read as.
     """
-    works = st.builds(PlayedNotifier, mask=masks, when=_MOMENTS, lost=_among(0, 0, 0, 1, 2, 6))
+    works = st.builds(_notifier, mask=masks, when=_MOMENTS, lost=_among(0, 0, 0, 1, 2, 6))
     ends = st.builds(
-        PlayedNotifier,
+        _notifier,
         mask=masks,
         event=_among("poweroff", "poweroff", "pause", ""),
         when=_MOMENTS,
@@ -78,7 +83,7 @@ def _notifiers(masks: st.SearchStrategy[int | None]) -> st.SearchStrategy[Played
         lost=_among(0, 0, 1),
     )
     other = st.builds(
-        PlayedNotifier,
+        _notifier,
         mask=masks,
         event=_among("pause", "run", "poweroff", ""),
         state=st.sampled_from(_STATES),
