@@ -459,7 +459,6 @@ async def test_events_arrive_in_order(folder: Path) -> None:
 @asynccontextmanager
 async def nothing_left() -> AsyncIterator[None]:
     """Assert that no task and no descriptor is left that was not there before."""
-    gc.collect()  # else it may close what other tests have left, meanwhile
     tasks, descriptors = asyncio.all_tasks(), _descriptors()
     yield
     left = asyncio.all_tasks() - tasks
