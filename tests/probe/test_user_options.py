@@ -158,8 +158,8 @@ def test_a_command_that_names_no_emulator_is_not_changed(command: str) -> None:
             "-device VGA,bus=pcie.0",
         ),
         (
-            '-device usb-ehci,id=u -device usb-kbd,bus=u.0 -readconfig f -device \'{"driver":"x","bus":"p"}\'',
-            "-device usb-ehci,id=u -device usb-kbd,bus=u.0",
+            '-device usb-hub,id=u -device usb-kbd,bus=u.0 -readconfig f -device \'{"driver":"x","bus":"p"}\'',
+            "-device usb-hub,id=u -device usb-kbd,bus=u.0",
         ),
         ("-device usb-kbd,bus=ehci.0 -set device.ehci.x=1", "unchanged"),
         ('-device \'{"driver": "virtio-blk-pci", "drive": "d"}\'', ""),
