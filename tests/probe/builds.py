@@ -16,7 +16,7 @@ __all__ = ("asked_machines", "builds", "hidden")
 _ISA = ("pvpanic", "isa-pvpanic")
 _PCI = "pvpanic-pci"
 _MACHINES = ("pc-i440fx-9.9=pc", "pc-q35-9.9=q35", "isapc", "microvm", "none")
-_STATES = ("guest-panicked", "paused", "running", "shutdown", "internal-error")
+_STATES = ("guest-panicked", "paused", "running", "shutdown", "internal-error", "x-crashed")
 #: `cont` is refused in these words for a while only, whatever becomes of a panicked guest.
 _TEMPORARY = "Migration is in progress"
 _REFUSALS = ("Resetting the Virtual Machine is required", "the guest has crashed", _TEMPORARY)
@@ -72,7 +72,9 @@ def _notifiers(masks: st.SearchStrategy[int | None]) -> st.SearchStrategy[Played
 
     :param masks: What their registers may read as.
     """
-    works = st.builds(_notifier, mask=masks, when=_MOMENTS, lost=_among(0, 0, 0, 1, 2, 6))
+    works = st.builds(
+        _notifier, mask=masks, when=_MOMENTS, times=_among(1, 1, 2), lost=_among(0, 0, 0, 1, 2, 6)
+    )
     ends = st.builds(
         _notifier,
         mask=masks,
@@ -85,7 +87,7 @@ def _notifiers(masks: st.SearchStrategy[int | None]) -> st.SearchStrategy[Played
     other = st.builds(
         _notifier,
         mask=masks,
-        event=_among("pause", "run", "poweroff", ""),
+        event=_among("pause", "run", "poweroff", "", "x-halt"),
         state=st.sampled_from(_STATES),
         when=_MOMENTS,
         crashloaded=_YES_OR_NO,
@@ -156,6 +158,7 @@ def _cont(draw: st.DrawFn) -> dict[str, Any]:
         "cont_stays": draw(_RARELY),
         "cont_refusal": draw(_CONT_REFUSALS),
         "error_class": draw(_ERROR_CLASSES),
+        "early_event": draw(_RARELY),
     }
 
 

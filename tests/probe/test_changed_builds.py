@@ -80,6 +80,7 @@ PANICS: dict[str, tuple[PlayedNotifier, dict[str, str], str]] = {
     "offers bits 0 and 2": (PlayedNotifier(mask=0x05), {}, ""),
     "offers bit 2 only": (PlayedNotifier(mask=0x04), {"panic-reported": "no"}, "panic-not-reported"),
     "offers bits 0, 3 and 7": (PlayedNotifier(mask=0x89), {}, ""),
+    "sends the event twice": (PlayedNotifier(times=2), {}, ""),
     "loses six writes": (PlayedNotifier(lost=6), {}, ""),
 }
 
@@ -93,6 +94,15 @@ def test_what_a_panic_does_is_read_from_all_that_follows_it(name: str) -> None:
     assert emulator(record) == EMULATOR | {"pvpanic-pci-type": "no"}
     assert record.accepts("restart", notifier="isa").code == code
     assert not record.problems
+
+
+@pytest.mark.parametrize("name", PANICS)
+def test_an_event_before_the_guest_has_run_is_no_panic(name: str) -> None:
+    """A build sends GUEST_PANICKED when it is started, as if it had been restored from a panicked one."""
+    does, changed, code = PANICS[name]
+    record = probed(ISA_ONLY.but(notifiers={"pvpanic": does}, early_event=True))
+    assert answers(isa(record)) == WORKS | changed
+    assert record.accepts("restart", notifier="isa").code == code
 
 
 def test_a_device_that_nothing_lists_is_written_to_again() -> None:

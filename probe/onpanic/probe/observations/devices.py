@@ -109,8 +109,9 @@ def builtin_devices(conversation: Conversation) -> tuple[Device, ...] | None:
 
 def is_silent(conversation: Conversation, device: Device) -> bool:
     """Return whether a device's port was tried, and neither its value nor an event shows the device."""
-    reads = [a.value for a in conversation.accesses if a.address == device.port and a.kind == "read"]
-    return bool(reads) and set(reads) == {ABSENT} and not conversation.events("GUEST_PANICKED")
+    reads = [a for a in conversation.accesses if a.address == device.port and a.kind == "read"]
+    absent = bool(reads) and {a.value for a in reads} == {ABSENT}
+    return absent and not conversation.events("GUEST_PANICKED", reads[0].sent)
 
 
 def _devices(conversation: Conversation) -> tuple[Device, ...] | None:

@@ -189,7 +189,9 @@ def _outcome(conversation: Conversation, trigger: _Trigger) -> Panic | None:
         ended = None  # the emulator ended for another reason, or a recording lacks what was said
     if not later and not events and ended is None:
         return None  # it broke off there, so nothing is known
-    end = _disturbed(conversation, trigger, events[0][0] + 1 if events else left_alone)
+    # A build may send the event twice; once the guest was continued, it is another panic's
+    same = [n for n, _ in events if not conversation.events("RESUME", events[0][0], n)]
+    end = _disturbed(conversation, trigger, same[-1] + 1 if same else left_alone)
     after_write = [r for r in later if r.sent < end]
     cont = after = None
     resumed = False

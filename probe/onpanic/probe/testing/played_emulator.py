@@ -43,6 +43,7 @@ class PlayedNotifier(NamedTuple):
     :param ends: The status with which the emulator then ends; None if it goes on.
     :param ends_first: Whether it ends before it has sent the event.
     :param crashloaded: Whether bit 1 raises GUEST_CRASHLOADED.
+    :param times: How often the event is sent.
     :param lost: How many writes have no effect, as if firmware had moved something over the register.
     """
 
@@ -53,6 +54,7 @@ class PlayedNotifier(NamedTuple):
     ends: int | None = None
     ends_first: bool = False
     crashloaded: bool = True
+    times: int = 1
     lost: int = 0
 
 
@@ -89,6 +91,7 @@ class PlayedEmulator(NamedTuple):
     :param lacks: QMP commands, lines of the human monitor, and ``ioport``, that it does not have.
     :param cont_refusal: The description of the QMP error if ``cont`` does not continue a panicked guest.
     :param cont_stays: ``cont`` is accepted, and leaves a panicked guest where it is.
+    :param early_event: Whether the first event is a GUEST_PANICKED, before the guest has run.
     :param pci: How a PCI device's register gets its address: through configuration space, by the firmware
         once the guest runs, not at all (``never``), or in a machine without PCI and CPUs (``none``).
     :param kvm: The host's KVM: absent, with Hyper-V's registers but not for this user (``denied``), without
@@ -131,6 +134,7 @@ class PlayedEmulator(NamedTuple):
     lacks: tuple[str, ...] = ()
     cont_refusal: str = "Resetting the Virtual Machine is required"
     cont_stays: bool = False
+    early_event: bool = False
     pci: Literal["by-hand", "by-firmware", "never", "none"] = "none"
     kvm: Literal["absent", "denied", "plain", "hyperv"] = "absent"
     hv_crash: bool = True

@@ -85,6 +85,8 @@ class PlayedMachine:
             self.devices.append(self._added(value))
         for value in [value for flag, value in pairs if flag == "-global"]:
             self._move(value)
+        if like.early_event:
+            self.event("GUEST_PANICKED", action="pause")
 
     def _builtin(self) -> PlayedDevice:
         like = self.like
@@ -158,7 +160,8 @@ class PlayedMachine:
 
     def _take_effect(self, does: PlayedNotifier, info: dict[str, Any] | None) -> None:
         if does.event and not (does.ends is not None and does.ends_first):
-            self.event("GUEST_PANICKED", action=does.event, **({"info": info} if info else {}))
+            for _ in range(does.times):
+                self.event("GUEST_PANICKED", action=does.event, **({"info": info} if info else {}))
         if does.ends is not None:
             self.exit_status = does.ends
         elif self.status == "running" and does.state != "running":
