@@ -168,12 +168,6 @@ def test_a_bus_that_only_default_devices_bring_is_a_bus(debian_emulator: Emulato
     assert found.notifiers[1].facts["pvpanic-attachable"].answer == "yes"
 
 
-def test_a_board_that_needs_flash_memory_is_started_with_an_empty_one(debian_emulator: Emulator) -> None:
-    """Two sizes; the boards are gone from QEMU 9.2 on."""
-    record = probe(debian_emulator("bookworm", "qemu-system-arm"), machines=["connex", "verdex"])
-    assert [machine.started for machine in record.machines] == [True, True]
-
-
 @pytest.mark.parametrize(
     ("options", "changed", "code"),
     [

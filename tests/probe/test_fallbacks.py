@@ -151,6 +151,19 @@ def test_devices_of_the_user_get_the_buses_of_default_devices(options: str, word
     assert (found[0] == replace(start, defaults=True)) == again
 
 
+def test_a_board_that_needs_flash_memory_gets_an_empty_one_of_its_size() -> None:
+    """connex and verdex of QEMU 7.2 say what they need in these words."""
+    said = "A flash image must be given with the 'pflash' parameter"
+    larger = next_start(failed(said), replace(DEFAULT, device=""))
+    assert larger is not None
+    assert larger[0].options[-1].endswith("file.size=32M")
+    smaller = next_start(
+        failed("device requires 16777216 bytes, block backend provides 33554432 bytes"), larger[0]
+    )
+    assert smaller is not None
+    assert smaller[0].options == (larger[0].options[0], larger[0].options[1].replace("32M", "16M"))
+
+
 def test_a_machine_type_that_the_user_named_is_not_replaced() -> None:
     """The type none is started only for what is true of the emulator, and only once."""
     other = Start("nosuch", named=True, target="arm")
