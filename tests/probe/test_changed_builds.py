@@ -96,6 +96,17 @@ def test_what_a_panic_does_is_read_from_all_that_follows_it(name: str) -> None:
     assert not record.problems
 
 
+@pytest.mark.parametrize("event", ["", "pause", "x-halt"])
+def test_a_run_state_that_nobody_knows_is_not_said_to_run(event: str) -> None:
+    """Also where the guest's own code shows that it went on after the instruction."""
+    does = PlayedNotifier(event=event, state="x-crashed")
+    found = probed(QEMU_7_2.but(kvm="hyperv", notifiers={"hyperv": does})).machine().notifier_named("hyperv")
+    assert found is not None
+    assert found.facts["panic-action"].answer == "unknown"
+    assert found.facts["panic-stops-guest"].answer == "no"
+    assert "pause" not in found.on_panic.accepted
+
+
 @pytest.mark.parametrize("name", PANICS)
 def test_an_event_before_the_guest_has_run_is_no_panic(name: str) -> None:
     """A build sends GUEST_PANICKED when it is started, as if it had been restored from a panicked one."""

@@ -18,8 +18,6 @@ _NOT_MADE = "no panic was made on this machine type"
 _NOTHING_THERE = "the guest cannot have it"
 # `cont` refused for a while only, whatever the run state
 _TEMPORARY = ("in process", "in progress", "not finalized")
-# Run states of a guest that an error of the host or of the emulator has stopped
-_FAILED = ("internal-error", "io-error")
 _NO_KVM = ("No such file", "not supported", "invalid accelerator")
 
 
@@ -64,8 +62,8 @@ def panic_action(conversations: Sequence[Conversation], model: NotifierModel) ->
     if panic.status in ("paused", "shutdown"):
         word = "pause" if panic.status == "paused" else "poweroff"
         return Fact(word, "observed", f"{said}; query-status: {panic.status}")
-    goes_on = panic.status == "" and panic.action == "run"
-    if panic.status == "running" or goes_on or (panic.went_on and panic.status not in _FAILED):
+    goes_on = panic.status == "" and (panic.action == "run" or panic.went_on)
+    if panic.status == "running" or goes_on:
         return Fact("run", "observed", f"{said}; the guest runs on")
     return unknown(f"{said}; query-status: {panic.status or 'not asked'}")
 
