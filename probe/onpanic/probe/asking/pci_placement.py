@@ -35,7 +35,8 @@ _MEMORY_WINDOW = 0x20
 _HOST_ENABLES = ((0x702110EE, 0x148, 1),)
 _MANY_BRIDGES = 32  # after which no more of them are searched
 _SHUTDOWNS = 3  # after which a firmware that shuts the guest down is given up
-_FIRMWARE = (2.0, 0.01)  # seconds that firmware has to place the register, and between two looks
+_FIRMWARE = 2.0  # seconds that firmware has to place the register
+_LOOKS = (0.01, 0.1)  # seconds between looks at it, at first and at most: a large board answers at length
 
 
 async def place_register(session: Session, *, on_x86: bool) -> int | None:
@@ -111,14 +112,15 @@ async def _placed_by_firmware(session: Session) -> int | None:
     cpus = await session.ask("query-cpus-fast")
     if cpus.ok and not cpus.items:
         return None  # there is no CPU to run the firmware
-    seconds, interval = _FIRMWARE
+    interval, longest = _LOOKS
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
+    deadline = loop.time() + _FIRMWARE
     start = len(session.conversation.entries)
     await session.ask("cont")
     register = None
     while register is None and loop.time() < deadline:
         await asyncio.sleep(interval)
+        interval = min(interval * 2, longest)
         if bars(await session.ask("query-pci")):  # a smaller answer than the flat view
             register = await _mapped_register(session)
         elif has_reset_itself(session, start) or session.conversation.events("SHUTDOWN", start):
