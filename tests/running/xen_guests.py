@@ -6,19 +6,14 @@ __all__ = ("GUESTS", "KINDS")
 
 KINDS = ("pv", "pvh")
 
-# About a second on a fast host
-_WHILE = 600_000_000
-
-#: The guests by their names: ``KIND-crash`` crashes at once, ``KIND-later`` after a while, ``KIND-wait``
-#: never ends, ``KIND-poweroff`` ends as it should; ``pv-undumpable`` crashes, and cannot be dumped.
+#: The guests by their names: ``KIND-crash`` crashes at once, ``KIND-wait`` never ends, ``KIND-poweroff`` ends
+#: as it should; ``pv-undumpable`` crashes, and cannot be dumped.
 GUESTS = {
     "pv-crash": ending_image("pv", CRASH),
-    "pv-later": ending_image("pv", CRASH, turns=_WHILE),
     "pv-wait": waiting_image("pv"),
     "pv-poweroff": ending_image("pv", POWEROFF, dumpable=False),
     "pv-undumpable": ending_image("pv", CRASH, dumpable=False),
     "pvh-crash": ending_image("pvh", CRASH),
-    "pvh-later": ending_image("pvh", CRASH, turns=_WHILE),
     "pvh-wait": waiting_image("pvh"),
     "pvh-poweroff": ending_image("pvh", POWEROFF),
 }

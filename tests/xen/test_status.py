@@ -205,10 +205,11 @@ def test_guest_that_waits(guests: Guests) -> None:
     assert guests.resume(domain) == "xen-guest-paused"
 
 
-def test_guest_that_works(guests: Guests) -> None:
-    """A guest whose CPU time goes on is seen to run from another host, too; so is the control domain."""
-    works = guests.start("works", "pv", "later", "preserve")
-    assert guests.status(works, 10).state in ("running", "preserved")  # it crashes a few seconds later
+def test_control_domain(guests: Guests) -> None:
+    """A domain whose CPU time goes on is seen to run from another host, too.
+
+    A guest that works all the time is none of the lab's: dom0's programs crash beside it, libvirtd among them.
+    """
     control = guests.status(guests.connection.lookupByName("Domain-0"))
     assert (control.state, control.policy) == ("running", None)
 

@@ -95,20 +95,17 @@ def _pvh(code: str) -> bytes:
     return (ident + header + load + note + notes).ljust(_CODE, b"\0") + content
 
 
-def ending_image(kind: ImageKind, reason: int, *, turns: int = 0, dumpable: bool = True) -> bytes:
+def ending_image(kind: ImageKind, reason: int, *, dumpable: bool = True) -> bytes:
     """Return a guest that ends.
 
     :param kind: See `ImageKind`.
     :param reason: `CRASH` or `POWEROFF`.
-    :param turns: How often it turns in a loop before; 6e8 take about a second on a fast host.
     :param dumpable: False for a PV guest that does not tell where its memory is, which Xen cannot dump then.
     """
-    wait = f"b9 {struct.pack('<I', turns).hex()}" if turns else ""
     number = struct.pack("<I", reason).hex()
     if kind == "pv":
-        loop = f"{wait} ffc9 75fc" if turns else ""  # mov ecx; dec ecx; jnz
-        return _pv(loop + (_PV_PAGES + _PV_TREE if dumpable else "") + _PV_SHUTDOWN + number)
-    code = (f"{wait} 49 75fd" if turns else "") + _PVH_START + _PVH_SHUTDOWN
+        return _pv((_PV_PAGES + _PV_TREE if dumpable else "") + _PV_SHUTDOWN + number)
+    code = _PVH_START + _PVH_SHUTDOWN
     length = len(bytes.fromhex(code.format(reason="00" * 4)))
     address = struct.pack("<I", _BASE + _CODE + length).hex()
     return _pvh(code.format(reason=address) + number)
