@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import os
 import re
@@ -114,11 +113,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         seconds = [DEADLINES[mark.name] for mark in item.iter_markers() if mark.name in DEADLINES]
         if seconds and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(max(seconds)))
-
-
-def pytest_collection_finish() -> None:
-    """Leave the modules and the tests, which stay, out of what looking for cycles looks at."""
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
