@@ -208,7 +208,7 @@ def test_guest_that_waits(guests: Guests) -> None:
 def test_control_domain(guests: Guests) -> None:
     """A domain whose CPU time goes on is seen to run from another host, too.
 
-    A guest that works all the time is none of the lab's: dom0's programs crash beside it, libvirtd among them.
+    The lab has no guest that works all the time: dom0's programs crash beside one, libvirtd among them.
     """
     control = guests.status(guests.connection.lookupByName("Domain-0"))
     assert (control.state, control.policy) == ("running", None)
