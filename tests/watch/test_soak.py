@@ -55,6 +55,7 @@ class World:
     :ivar handled: How often the last action of its policy was taken, by UUID.
     :ivar over: For which domains the watcher has found that they run again, by UUID.
     :ivar resumed: How often libvirt was told to resume a domain, by name.
+    :ivar known: The domains whose policy the watcher has read, by UUID.
     """
 
     def __init__(self, played: PlayedLibvirt, seed: int) -> None:
@@ -66,6 +67,7 @@ class World:
         self.handled: Counter[str] = Counter()
         self.over: Counter[str] = Counter()
         self.resumed: Counter[str] = Counter()
+        self.known: set[str] = set()
         self.policies: dict[str, str] = {}
         self._numbers = iter(range(10**6))
         for _ in range(DOMAINS):
@@ -89,6 +91,8 @@ class World:
         assert line.level != "error", line
         if line.event == "over":
             self.over[line.uuid] += 1
+        if line.event == "policy":
+            self.known.add(line.uuid)
         policy = self.policies.get(line.uuid)
         if policy and (line.action, line.outcome) == (POLICIES[policy][1], "done"):
             self.handled[line.uuid] += 1
@@ -98,10 +102,12 @@ class World:
         return self.panics[uuid] == self.handled[uuid]
 
     def happen(self) -> None:
-        """Let something happen."""
+        """Let something happen; libvirt destroys no domain whose policy nobody could read before."""
         uuid = self.random.choice(list(self.domains))
         domain, policy = self.domains[uuid]
         if uuid in self.hangs or not self.settled(uuid) or domain.gone:
+            return
+        if policy == "destroy" and uuid not in self.known:
             return
         if policy == "destroy" and self.random.random() < 0.5:
             del self.domains[uuid], self.policies[uuid]
@@ -171,6 +177,7 @@ async def test_ten_minutes_of_many_domains(world: World, tmp_path: Path) -> None
     running = asyncio.create_task(domains.run())
     try:
         await until(domains.ready.is_set)
+        world.known.update(world.domains)
         loop, begun = asyncio.get_running_loop(), asyncio.get_running_loop().time()
         hung, early = list(world.hangs), Counter[str]()
         while (played := (loop.time() - begun) / SCALE) < PLAYED:
