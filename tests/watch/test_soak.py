@@ -177,7 +177,8 @@ async def test_ten_minutes_of_many_domains(world: World, tmp_path: Path) -> None
     running = asyncio.create_task(domains.run())
     try:
         await until(domains.ready.is_set)
-        world.known.update(world.domains)
+        unread = domains.unreachable  # on a busy host
+        world.known.update(uuid for uuid, (one, _) in world.domains.items() if one.name not in unread)
         loop, begun = asyncio.get_running_loop(), asyncio.get_running_loop().time()
         hung, early = list(world.hangs), Counter[str]()
         while (played := (loop.time() - begun) / SCALE) < PLAYED:
