@@ -25,8 +25,11 @@ _NO_HTM = ("-machine", "cap-htm=off")
 _NO_AUDIO = ("-audio", "none")  # boards with a codec require an audio device, since QEMU 8.2
 # What boards say that need firmware, or a kernel (grep "image" in QEMU's hw/); others name a BIOS
 _NO_IMAGE = ("bios", "bootrom image", " rom image", "macrom", "dtb file", "image must be")
-_FLASH = "if=pflash,format=raw,read-only=on,file.driver=null-co,file.read-zeroes=on,file.size="
-_FLASH_SIZES = ("32M", "16M")  # of the boards that do not start without flash memory
+# Empty flash memory of two sizes, for boards that do not start without
+_FLASHES = tuple(
+    f"if=pflash,format=raw,read-only=on,file.driver=null-co,file.read-zeroes=on,file.size={size}"
+    for size in ("32M", "16M")
+)
 _NO_PCI = f"no 'pci' bus found for device '{PCI_TYPE}'"
 
 
@@ -187,19 +190,13 @@ FALLBACKS = (
     ),
     Fallback(
         "empty flash memory, where the machine type requires some",
-        lambda failed, start: (
-            _says(failed, "'pflash' parameter") and f"{_FLASH}{_FLASH_SIZES[0]}" not in start.options
-        ),
-        lambda start: replace(start, options=(*start.options, "-drive", f"{_FLASH}{_FLASH_SIZES[0]}")),
+        lambda failed, start: _says(failed, "'pflash' parameter") and _FLASHES[0] not in start.options,
+        lambda start: replace(start, options=(*start.options, "-drive", _FLASHES[0])),
     ),
     Fallback(
         "less of it, where it has room for less",
-        lambda failed, start: (
-            _says(failed, "device requires") and f"{_FLASH}{_FLASH_SIZES[0]}" in start.options
-        ),
-        lambda start: replace(
-            start, options=_replaced(start.options, *(f"{_FLASH}{size}" for size in _FLASH_SIZES))
-        ),
+        lambda failed, start: _says(failed, "device requires") and _FLASHES[0] in start.options,
+        lambda start: replace(start, options=_replaced(start.options, _FLASHES[0], _FLASHES[1])),
     ),
     Fallback(
         "an empty image, where the machine type requires one and no firmware is installed for it",
