@@ -179,16 +179,21 @@ def _options_in(command: Sequence[str]) -> list[_Parsed]:
     return options
 
 
+def _need_a_file(options: Sequence[_Parsed]) -> list[_Parsed]:
+    """Return the options that need what a ``-readconfig`` file may create."""
+    if all(option.name != "readconfig" for option in options):
+        return []
+    given = {one for option in options for one in ids_in(option.name, option.value)}
+    return [option for option in options if refers_to_others(option.name, option.value, given)]
+
+
 def _verdicts(options: Sequence[_Parsed], target: str) -> list[Verdict]:
     """Judge every option, and again as long as what is left out makes others refer to nothing."""
     left_out: set[str] = set()
-    given = {one for option in options for one in ids_in(option.name, option.value)}
-    from_file = any(option.name == "readconfig" for option in options)
+    in_file = _need_a_file(options)
     while True:
         verdicts = [
-            Verdict(None, _IN_FILE)
-            if from_file and refers_to_others(option.name, option.value, given)
-            else _verdict(option, target, left_out)
+            Verdict(None, _IN_FILE) if option in in_file else _verdict(option, target, left_out)
             for option in options
         ]
         ids = _ids_of_left_out(options, verdicts)
