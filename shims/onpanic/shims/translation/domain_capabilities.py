@@ -32,7 +32,7 @@ from onpanic.shims.domain_xml.domain_machine import DomainMachine, check_target,
 from onpanic.shims.domain_xml.elements import Element
 from onpanic.shims.domain_xml.xml_parser import parse_xml
 from onpanic.shims.translation.domain_emulator import Prober
-from onpanic.shims.translation.domain_notifiers import can_report, usable_notifier
+from onpanic.shims.translation.domain_notifiers import can_report, domain_notifiers, usable_notifier
 from onpanic.shims.translation.libvirt_features import Libvirt
 
 __all__ = ("described_machine", "with_on_panic")
@@ -81,7 +81,7 @@ def with_on_panic(xml: str, record: CapabilityRecord | Prober) -> str:
     check_target(found, machine)
     if machine.hypervisor == "qemu":
         xml = _with_models(xml, [m for m in NOTIFIER_MODELS if can_report(m, machine, found)])
-        unusable = usable_notifier(machine, found, Libvirt())
+        unusable = usable_notifier(machine, found, Libvirt(), domain_notifiers(machine, found))
         refused = unusable if isinstance(unusable, Decision) else None
         accepted = [v for v in ON_PANIC if _is_accepted(Policy(v), refused)]
         dumped = any(_is_accepted(Policy(v, coredump=True), refused) for v in accepted)

@@ -135,19 +135,17 @@ def usable_notifier(
     machine: DomainMachine,
     record: CapabilityRecord,
     libvirt: Libvirt,
+    notifiers: Sequence[DomainNotifier],
     model: NotifierModel | None = None,
-    notifiers: Sequence[DomainNotifier] | None = None,
 ) -> AddedNotifier | Decision | None:
     """Return the notifier to add for a policy that acts; None if those that the domain has work.
 
     Takes the parameters of `notifier_to_add`, and:
 
-    :param notifiers: What `domain_notifiers` has returned; None to call it.
+    :param notifiers: What `domain_notifiers` returns.
     :return: A refusal if neither is possible.
     :raise RecordError: When the record does not have the domain's machine type.
     """
-    if notifiers is None:
-        notifiers = domain_notifiers(machine, record)
     named = [notifier for notifier in notifiers if not notifier.implied]
     implied = [notifier for notifier in notifiers if notifier.implied and not notifier.is_idle]
     refused = refusal_of_notifiers(named) if named else None

@@ -111,7 +111,7 @@ def _check_qemu(
     fatal = _fatal(machine, capabilities)
     added: AddedNotifier | None = None
     if policy.on_panic not in _PASSIVE:
-        usable = usable_notifier(machine, record, libvirt, wanted, notifiers)
+        usable = usable_notifier(machine, record, libvirt, notifiers, wanted)
         if isinstance(usable, Decision):
             raise RefusedError(usable)
         added = usable
